@@ -1,0 +1,27 @@
+"""DAS-Bench: which attribution method knows the training images behind a diffusion model's output?
+
+`snakemake -- digits` brings one experiment up to date; `snakemake -- <phase>_digits` a part of it.
+Every file in config/experiments/ is an experiment.
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/query.smk"
+include: "workflow/rules/features.smk"
+include: "workflow/rules/score.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/removal.smk"
+include: "workflow/rules/report.smk"
+include: "workflow/rules/phases.smk"
+
+
+default_target: "digits"

@@ -1,0 +1,39 @@
+"""Choose an experiment's training and held-out images from the pool."""
+
+import numpy as np
+
+from dasbench import artifacts, command, seeds
+from dasbench.errors import UserError
+
+
+def run() -> None:
+    """See the module's docstring."""
+    parser = command.parser(__doc__)
+    parser.add_argument("--pool", required=True)
+    parser.add_argument("--train", required=True, help="output, .npz")
+    parser.add_argument("--val", required=True, help="output, .npz: all that is left")
+    args = parser.parse_args()
+    settings = args.settings
+    pool = artifacts.load_examples(args.pool)
+    classes = settings["classes"]
+    wanted = (
+        np.arange(len(pool.ids))
+        if classes == "all"
+        else np.flatnonzero(np.isin(pool.labels, classes))
+    )
+    needed = settings["train"] + settings["val"]
+    if len(wanted) < needed:
+        raise UserError(
+            f"data.train + queries.val asks for {needed} images, {args.pool} has {len(wanted)} of "
+            "these classes; lower one of them in the experiment file"
+        )
+    order = seeds.generator(*settings["axes"], "examples").permutation(wanted)
+    for path, part in (
+        (args.train, order[: settings["train"]]),
+        (args.val, order[settings["train"] :]),
+    ):
+        artifacts.save_examples(path, pool.images[part], pool.labels[part], pool.ids[part])
+
+
+if __name__ == "__main__":
+    command.main(run)

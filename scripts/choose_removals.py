@@ -1,0 +1,35 @@
+"""Choose what to leave out: a method's top k of each query, random sets, or (null) nothing."""
+
+import numpy as np
+
+from dasbench import artifacts, command, removal, seeds
+
+
+def run() -> None:
+    """See the module's docstring."""
+    parser = command.parser(__doc__)
+    parser.add_argument("--examples", required=True)
+    parser.add_argument("--scores", help="[N, Q] of the generated queries, for a method")
+    parser.add_argument(
+        "--masks", required=True, help="output, [members, N] .npy: what to train on"
+    )
+    args = parser.parse_args()
+    settings = args.settings
+    ids = artifacts.load_examples(args.examples).ids
+    k = settings["k"]
+    if args.scores:
+        scores = artifacts.load_array(args.scores, (len(ids), None), np.float32)
+        left_out = removal.top_k(scores[:, settings["queries"]], ids, k)
+    elif k:
+        rng = seeds.generator(*settings["axes"], "removal", "random", k)
+        left_out = removal.random_sets(rng, len(ids), k, settings["sets"])
+    else:
+        left_out = np.empty((settings["sets"], 0), dtype=np.int64)
+    masks = np.ones((len(left_out), len(ids)), dtype=bool)
+    for mask, positions in zip(masks, left_out, strict=True):
+        mask[positions] = False
+    artifacts.save_array(args.masks, masks)
+
+
+if __name__ == "__main__":
+    command.main(run)

@@ -1,0 +1,60 @@
+"""Judge one method on the evaluation subsets and queries, with bootstrap intervals."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dasbench import artifacts, command, kernel, lds, seeds, statistics
+from dasbench.layout import KINDS, TARGETS
+from dasbench.methods import interface
+
+
+def run() -> None:
+    """See the module's docstring."""
+    parser = command.parser(__doc__)
+    interface.add_arguments(parser)
+    parser.add_argument("--masks", required=True, help="[M, N] of the evaluation subsets")
+    parser.add_argument(
+        "--outputs", type=Path, required=True, help="folder of the evaluation outputs"
+    )
+    parser.add_argument("--selection", required=True, help="from select_damping, .csv")
+    parser.add_argument("--out", type=Path, required=True, help="output folder")
+    args = parser.parse_args()
+    settings = args.settings
+    masks = artifacts.load_array(args.masks, (None, None), bool)
+    grid = kernel.damping_grid(settings["damping"])
+    uses = artifacts.load_json(args.queries / "uses.json")
+    selection = artifacts.load_table(args.selection)
+    summaries, per_query, resampled = [], [], []
+    for kind in KINDS:
+        judged = uses[kind]["evaluation"]
+        outputs = {
+            target: artifacts.load_array(
+                args.outputs / f"{target}-{kind}.npy", (None, len(masks), None), np.float32
+            )[:, :, judged]
+            for target in TARGETS
+        }
+        rng = seeds.generator(*settings["axes"], "bootstrap", kind)
+        draws = statistics.Draws.make(
+            rng, (settings["draws"], len(masks), len(judged)), settings["level"]
+        )
+        inputs = interface.load(args, kind, settings["axes"])
+        path = ((d, s[:, judged]) for d, s in interface.path(settings["options"], inputs, grid))
+        chosen = selection[selection["queries"] == kind]
+        summary, queries, drawn = lds.evaluate(path, chosen, masks, outputs, draws)
+        names = {
+            "experiment": settings["experiment"],
+            "method": settings["method"],
+            "queries": kind,
+        }
+        summaries.append(lds.label(summary, own=settings["transform"], **names))
+        per_query.append(lds.label(queries, **names))
+        resampled.append(drawn)
+    artifacts.save_table(args.out / "summary.csv", pd.concat(summaries))
+    artifacts.save_table(args.out / "per_query.parquet", pd.concat(per_query))
+    artifacts.save_array(args.out / "draws.npy", np.concatenate(resampled))
+
+
+if __name__ == "__main__":
+    command.main(run)

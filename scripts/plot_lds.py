@@ -1,0 +1,30 @@
+"""Draw LDS per method for both targets, under the three transforms, and along the damping grid."""
+
+from dasbench import artifacts, command
+from dasbench.figures import damping, lds, style
+
+
+def run() -> None:
+    """See the module's docstring."""
+    parser = command.parser(__doc__)
+    parser.add_argument("--summary", required=True, help="lds/summary.csv")
+    parser.add_argument("--ceiling", required=True, help="lds/ceiling.csv")
+    for name in ("lds-loss", "lds-displacement", "lds-transforms", "damping"):
+        parser.add_argument(
+            f"--{name}", nargs="+", default=[], help="output: figures, .svg and/or .png"
+        )
+    args = parser.parse_args()
+    families = args.settings.get("families")
+    summary, ceiling = artifacts.load_table(args.summary), artifacts.load_table(args.ceiling)
+    if args.lds_loss:
+        style.save(lds.bars(summary, ceiling, "loss", families), args.lds_loss)
+    if args.lds_displacement:
+        style.save(lds.bars(summary, ceiling, "displacement", families), args.lds_displacement)
+    if args.lds_transforms:
+        style.save(lds.transforms(summary, "loss", families), args.lds_transforms)
+    if args.damping:
+        style.save(damping.paths(summary, "loss", families), args.damping)
+
+
+if __name__ == "__main__":
+    command.main(run)

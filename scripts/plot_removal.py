@@ -1,0 +1,46 @@
+"""Draw the effect of removal per method, and images before and after it."""
+
+from dasbench import artifacts, command
+from dasbench.figures import before_after, removal, style
+
+
+def run() -> None:
+    """See the module's docstring."""
+    parser = command.parser(__doc__)
+    parser.add_argument("--summary", required=True, help="removal/summary.csv")
+    parser.add_argument("--per-query", required=True, help="removal/per_query.parquet")
+    parser.add_argument("--images", required=True, help="removal/images.npy")
+    parser.add_argument("--index", required=True, help="removal/images.csv")
+    parser.add_argument("--queries", required=True, help="queries/gen.npy")
+    for name in ("removal", "before-after"):
+        parser.add_argument(f"--{name}", nargs="+", required=True, help="output: .svg and/or .png")
+    args = parser.parse_args()
+    settings = args.settings
+    families = settings.get("families")
+    per_query = removal.named(artifacts.load_table(args.per_query))
+    summary = removal.named(artifacts.load_table(args.summary))
+    style.save(removal.effects(summary, per_query, families), args.removal)
+    index = removal.named(artifacts.load_table(args.index))
+    queries = artifacts.load_array(args.queries, (None, None, None, None), "float32")
+    shown = sorted(index["query"].unique())[: settings["queries"]]  # positions in gen.npy
+    rank = {query: place for place, query in enumerate(shown)}
+
+    def placed(table):
+        """Rows of the shown queries, counted among them."""
+        table = table[table["query"].isin(rank)]
+        return table.assign(query=table["query"].map(rank))
+
+    figure = before_after.grid(
+        queries[shown],
+        artifacts.load_array(args.images, (None, *queries.shape[1:]), "float32"),
+        placed(index),
+        [f"gen {query}" for query in shown],
+        per_query=placed(per_query),
+        k=settings.get("k"),
+        families=families,
+    )
+    style.save(figure, args.before_after)
+
+
+if __name__ == "__main__":
+    command.main(run)

@@ -1,0 +1,25 @@
+"""Write everything that a data set's source has, in one form, and a card that says what it is."""
+
+import hashlib
+import importlib
+from pathlib import Path
+
+from dasbench import artifacts, command
+
+
+def run() -> None:
+    """See the module's docstring."""
+    parser = command.parser(__doc__)
+    parser.add_argument("--pool", required=True, help="output, .npz")
+    parser.add_argument("--card", required=True, help="output, .json")
+    args = parser.parse_args()
+    dataset = importlib.import_module(args.settings["module"])
+    pool = dataset.pool()
+    artifacts.save_examples(args.pool, pool.images, pool.labels, pool.ids)
+    digest = hashlib.sha256(Path(args.pool).read_bytes()).hexdigest()
+    measured = {"images": len(pool.ids), "shape": list(pool.images.shape[1:]), "sha256": digest}
+    artifacts.save_json(args.card, {**dataset.CARD, **measured})
+
+
+if __name__ == "__main__":
+    command.main(run)

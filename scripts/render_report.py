@@ -1,0 +1,47 @@
+"""Render the report of an experiment as one self-contained HTML page."""
+
+from pathlib import Path
+
+from dasbench import artifacts, command, report
+
+
+def run() -> None:
+    """See the module's docstring."""
+    parser = command.parser(__doc__)
+    for name in ("summary", "selection", "comparisons", "ceiling"):
+        parser.add_argument(f"--{name}", required=True, help=f"lds/{name}.csv")
+    parser.add_argument("--removal", help="removal/summary.csv, if the experiment has one")
+    parser.add_argument("--metrics", help="metrics.json")
+    parser.add_argument("--data-card", help="JSON: source, licence, size, hash")
+    parser.add_argument(
+        "--figures", nargs="*", default=[], help="figures/*.svg, *.png; the stem decides the place"
+    )
+    parser.add_argument(
+        "--timings", default="timings.html", help="relative link to the costs; empty for none"
+    )
+    parser.add_argument("--report", required=True, help="output: report.html")
+    args = parser.parse_args()
+    settings = args.settings
+    page = report.render(
+        report.Results(
+            experiment=settings["experiment"],
+            settings=settings["settings"],
+            summary=artifacts.load_table(args.summary),
+            selection=artifacts.load_table(args.selection),
+            comparisons=artifacts.load_table(args.comparisons),
+            ceiling=artifacts.load_table(args.ceiling),
+            removal=artifacts.load_table(args.removal) if args.removal else None,
+            figures=[Path(path) for path in args.figures],
+            metrics=artifacts.load_json(args.metrics) if args.metrics else {},
+            data_card=artifacts.load_json(args.data_card) if args.data_card else {},
+            versions=report.versions(),
+            skipped=settings.get("skipped", {}),
+            timings=args.timings or None,
+        )
+    )
+    with artifacts.atomic(args.report) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    command.main(run)

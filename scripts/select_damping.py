@@ -1,0 +1,42 @@
+"""Choose a method's damping on tuning subsets and tuning queries alone."""
+
+import numpy as np
+import pandas as pd
+
+from dasbench import artifacts, command, kernel, lds
+from dasbench.layout import KINDS
+from dasbench.methods import interface
+
+
+def run() -> None:
+    """See the module's docstring."""
+    parser = command.parser(__doc__)
+    interface.add_arguments(parser)
+    parser.add_argument("--masks", required=True, help="[M, N] of the tuning subsets")
+    parser.add_argument("--loss-val", required=True, help="[R, M, Q] of the tuning subsets")
+    parser.add_argument("--loss-gen", required=True, help="[R, M, Q] of the tuning subsets")
+    parser.add_argument("--selection", required=True, help="output, .csv")
+    args = parser.parse_args()
+    settings = args.settings
+    masks = artifacts.load_array(args.masks, (None, None), bool)
+    grid = kernel.damping_grid(settings["damping"])
+    uses = artifacts.load_json(args.queries / "uses.json")
+    tables = []
+    for kind in KINDS:
+        chosen = uses[kind]["tuning"]
+        outputs = artifacts.load_array(
+            getattr(args, f"loss_{kind}"), (None, len(masks), None), np.float32
+        )
+        inputs = interface.load(args, kind, settings["axes"])
+        path = ((d, s[:, chosen]) for d, s in interface.path(settings["options"], inputs, grid))
+        names = {
+            "experiment": settings["experiment"],
+            "method": settings["method"],
+            "queries": kind,
+        }
+        tables.append(lds.label(lds.select(path, masks, outputs[:, :, chosen]), **names))
+    artifacts.save_table(args.selection, pd.concat(tables))
+
+
+if __name__ == "__main__":
+    command.main(run)

@@ -1,0 +1,77 @@
+"""Join the methods' tables, and compare methods on the same bootstrap draws."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from dasbench import artifacts, command, lds, seeds, statistics
+from dasbench.layout import KINDS, TARGETS
+
+
+def ceilings(outputs: Path, uses: dict, settings: dict) -> pd.DataFrame:
+    """The ceiling table, on the draws that the methods were judged with."""
+    tables = []
+    for kind in KINDS:
+        judged = uses[kind]["evaluation"]
+        arrays = {
+            t: artifacts.load_array(outputs / f"{t}-{kind}.npy")[:, :, judged] for t in TARGETS
+        }
+        rng = seeds.generator(*settings["axes"], "bootstrap", kind)
+        shape = (settings["draws"], *arrays["loss"].shape[1:])
+        draws = statistics.Draws.make(rng, shape, settings["level"])
+        tables.append(
+            lds.label(lds.ceilings(arrays, draws), experiment=settings["experiment"], queries=kind)
+        )
+    return pd.concat(tables)
+
+
+def compared(folder: Path, pair: dict, kind: str, settings: dict) -> pd.DataFrame:
+    """Paired differences of two methods on one kind of query."""
+    sides = []
+    for name in (pair["a"], pair["b"]):
+        summary = artifacts.load_table(folder / name / "summary.csv")
+        draws = artifacts.load_array(folder / name / "draws.npy")
+        drawn = summary[summary["selection"].isin(lds.DRAWN)]
+        sides.append(
+            (summary[summary["queries"] == kind], draws[(drawn["queries"] == kind).to_numpy()])
+        )
+    table = lds.compare(*sides, level=settings["level"])
+    head = {
+        "experiment": settings["experiment"],
+        "kind": pair["kind"],
+        "a": pair["a"],
+        "b": pair["b"],
+    }
+    return table.assign(**head, queries=kind)[
+        [*head, *table.columns[:2], "queries", *table.columns[2:]]
+    ]
+
+
+def run() -> None:
+    """See the module's docstring."""
+    parser = command.parser(__doc__)
+    parser.add_argument(
+        "--methods", type=Path, required=True, help="folder with one folder for each method"
+    )
+    parser.add_argument("--queries", type=Path, required=True, help="folder of the queries")
+    parser.add_argument(
+        "--outputs", type=Path, required=True, help="folder of the evaluation outputs"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="output folder")
+    args = parser.parse_args()
+    settings = args.settings
+    for table in ("summary.csv", "selection.csv", "per_query.parquet"):
+        parts = [artifacts.load_table(args.methods / name / table) for name in settings["methods"]]
+        artifacts.save_table(args.out / table, pd.concat(parts))
+    uses = artifacts.load_json(args.queries / "uses.json")
+    artifacts.save_table(args.out / "ceiling.csv", ceilings(args.outputs, uses, settings))
+    tables = [
+        compared(args.methods, pair, kind, settings)
+        for pair in settings["comparisons"]
+        for kind in KINDS
+    ]
+    artifacts.save_table(args.out / "comparisons.csv", pd.concat(tables))
+
+
+if __name__ == "__main__":
+    command.main(run)

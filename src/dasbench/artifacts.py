@@ -1,0 +1,238 @@
+"""Read and write the benchmark's files: atomically, without pickle, checked on the way in.
+
+A writer fills a temporary neighbour of the target and renames it, so that a killed job or a full
+disk leaves either the whole artifact or none. A loader checks what it reads and says in one
+sentence what is wrong and which command makes the artifact again. Nothing that is loaded here can
+execute code: ``.npy`` and ``.npz`` are read with ``allow_pickle=False``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dasbench.errors import UserError
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Images of one split.
+
+    Attributes:
+        images: [N, H, W, C] uint8, 0 is black (-1 for the model), 255 is white (+1).
+        labels: [N] int64.
+        ids: [N] int64, the position in the data set's pool; unique.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    ids: np.ndarray
+
+
+@contextlib.contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path`` and rename it to ``path`` when the block succeeds.
+
+    Yields:
+        A path in the same folder (same file system, so that the rename is atomic), with the same
+        suffix as ``path``.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        temporary.chmod(file_mode())
+        temporary.replace(path)
+    except OSError as error:
+        raise UserError(
+            f"{path} could not be written ({error.strerror or error}): {_room(path)}"
+        ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def save_array(path: str | Path, array: np.ndarray) -> None:
+    """Write one array as a plain ``.npy``."""
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        np.save(file, np.ascontiguousarray(array), allow_pickle=False)
+
+
+def load_array(
+    path: str | Path,
+    shape: tuple[int | None, ...] | None = None,
+    dtype: Any = None,
+    finite: bool = True,
+) -> np.ndarray:
+    """Read a ``.npy`` and check it.
+
+    Args:
+        path: The file.
+        shape: Expected shape; None stands for any size of that axis.
+        dtype: Expected dtype.
+        finite: Whether NaN and infinities are refused.
+
+    Returns:
+        The array.
+
+    Raises:
+        UserError: If the file is missing, not a plain array, or not what was expected.
+    """
+    array = _read(path, _npy)
+    _check(path, array, shape, dtype, finite)
+    return array
+
+
+def save_examples(
+    path: str | Path, images: np.ndarray, labels: np.ndarray, ids: np.ndarray
+) -> None:
+    """Write a split as ``.npz`` with the keys images, labels, ids (see ``Examples``)."""
+    arrays = {
+        "images": np.asarray(images, np.uint8),
+        "labels": np.asarray(labels, np.int64),
+        "ids": np.asarray(ids, np.int64),
+    }
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def load_examples(path: str | Path) -> Examples:
+    """Read and check a split.
+
+    Raises:
+        UserError: If the file is missing, damaged, or its arrays do not fit together.
+    """
+    content = _read(path, _npz)
+    if set(content) != {"images", "labels", "ids"}:
+        raise UserError(
+            f"{path} holds {sorted(content)}, not images, labels and ids: {remake(path)}"
+        )
+    n = len(content["images"])
+    _check(path, content["images"], (n, None, None, None), np.uint8, False)
+    _check(path, content["labels"], (n,), np.int64, False)
+    _check(path, content["ids"], (n,), np.int64, False)
+    if len(np.unique(content["ids"])) != n:
+        raise UserError(f"{path} has an id twice: {remake(path)}")
+    return Examples(**content)
+
+
+def save_json(path: str | Path, value: Any) -> None:
+    """Write JSON with sorted keys and a final newline: equal values give equal bytes."""
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
+
+
+def load_json(path: str | Path) -> Any:
+    """Read JSON.
+
+    Raises:
+        UserError: If the file is missing or no JSON.
+    """
+    return _read(path, lambda data: json.loads(data.read().decode()))
+
+
+def save_table(path: str | Path, table: Any) -> None:
+    """Write a pandas table as ``.csv`` or ``.parquet``, by the suffix; the index is dropped."""
+    with atomic(path) as temporary:
+        if Path(path).suffix == ".parquet":
+            table.to_parquet(temporary, index=False)
+        else:
+            table.to_csv(temporary, index=False)
+
+
+def load_table(path: str | Path) -> Any:
+    """Read a table that ``save_table`` wrote.
+
+    Raises:
+        UserError: If the file is missing or no table.
+    """
+    import pandas as pd
+
+    if Path(path).suffix == ".parquet":
+        return _read(path, pd.read_parquet)
+    # a method may be called "null"; only an empty field is missing
+    return _read(path, lambda data: pd.read_csv(data, keep_default_na=False, na_values=[""]))
+
+
+def remake(path: str | Path) -> str:
+    """The remedy for a missing or damaged artifact, as the end of a sentence."""
+    parts = Path(path).parts
+    experiment = ""
+    if "results" in parts[:-1]:
+        experiment = parts[parts.index("results") + 1] + " "
+    return f"remake it with ./run {experiment}--forcerun {path}, or fetch it with ./run pull"
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception says, without its details; its kind if it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def file_mode() -> int:
+    """Permissions of a new file; mkstemp and safetensors make private ones in shared folders."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def _read(path: str | Path, parse: Any) -> Any:
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path} is missing: {remake(path)}")
+    try:
+        return parse(io.BytesIO(path.read_bytes()))
+    # one flipped bit makes the parsers raise anything from zlib.error to tokenize.TokenError
+    except Exception as error:
+        raise UserError(f"{path} is damaged ({first_line(error)}): {remake(path)}") from error
+
+
+def _npy(data: io.BytesIO) -> np.ndarray:
+    loaded = np.load(data, allow_pickle=False)
+    if not isinstance(loaded, np.ndarray):
+        raise ValueError("an npz archive, not one array")
+    if data.read(1):
+        raise ValueError("bytes after the end of the array")
+    return loaded
+
+
+def _npz(data: io.BytesIO) -> dict[str, np.ndarray]:
+    loaded = np.load(data, allow_pickle=False)
+    if not hasattr(loaded, "files"):
+        raise ValueError("not an npz archive")
+    return {name: loaded[name] for name in loaded.files}
+
+
+def _check(path: str | Path, array: np.ndarray, shape: Any, dtype: Any, finite: bool) -> None:
+    if shape is not None:
+        fits = len(shape) == array.ndim and all(
+            want in (None, have) for want, have in zip(shape, array.shape, strict=True)
+        )
+        if not fits:
+            wanted = ", ".join("any" if s is None else str(s) for s in shape)
+            raise UserError(f"{path} has shape {array.shape}, expected ({wanted}): {remake(path)}")
+    if dtype is not None and array.dtype != np.dtype(dtype):
+        raise UserError(
+            f"{path} has dtype {array.dtype}, expected {np.dtype(dtype)}: {remake(path)}"
+        )
+    if finite and array.dtype.kind == "f" and not np.isfinite(array).all():
+        bad = int((~np.isfinite(array)).sum())
+        raise UserError(
+            f"{path} has {bad} values that are not finite, expected none: {remake(path)}"
+        )
+
+
+def _room(path: Path) -> str:
+    return f"make room or mend the permissions of {path.parent}, then run the same command again"

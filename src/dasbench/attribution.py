@@ -1,0 +1,212 @@
+"""Attribution without the benchmark: which training images stand behind these images.
+
+``attribute`` is the package's front door, ``python -m dasbench.attribution`` the command line's.
+No model is retrained and nothing is judged: how good a method is, the benchmark says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dasbench import artifacts, command, registry, transforms
+from dasbench.errors import UserError
+from dasbench.methods import interface
+
+DEFAULT_METHOD = "das_common"
+DEFAULT_DAMPING = 1e-2  # relative to the largest eigenvalue; not tuned on anything
+FEATURE_DEFAULTS = {"timesteps": 10, "draws": 1, "dimensions": 4096, "projection": "rademacher"}
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
+
+
+def attribute(
+    model: str | Path | tuple[Any, Any],
+    images: np.ndarray,
+    queries: np.ndarray,
+    method: str = DEFAULT_METHOD,
+    damping: float = DEFAULT_DAMPING,
+    seed: int = 0,
+    **feature_options: Any,
+) -> np.ndarray:
+    """Score every training image for every query.
+
+    Args:
+        model: A diffusers pipeline folder (unconditional, ``UNet2DModel``), or (unet, scheduler).
+        images: [N, H, W, C] uint8, what the model was trained on.
+        queries: [Q, H, W, C] uint8, what is asked about.
+        method: A gradient method of ``dasbench.registry``, such as "das_common" or "dtrak".
+        damping: Relative to the largest eigenvalue of the training kernel.
+        seed: Seed of the noise and the projection.
+        **feature_options: timesteps, draws, dimensions, projection.
+
+    Returns:
+        [N, Q] float64, higher = more influential, under the method's own transform.
+
+    Raises:
+        UserError: If the method or an option is unknown, or the images do not fit the model.
+
+    Example:
+        >>> scores = attribute("results/digits/models/base", train, generated)  # doctest: +SKIP
+        >>> scores[:, 0].argsort()[::-1][:8]  # doctest: +SKIP
+    """
+    from dasbench import diffusion, features, models, residuals
+
+    options = _options(method, feature_options)
+    unet, scheduler = (
+        model if isinstance(model, tuple) else models.load(model, models.pick_device())
+    )
+    train, asked = diffusion.to_model(images), diffusion.to_model(queries)
+    _fits(unet, train, "training images")
+    _fits(unet, asked, "queries")
+    axes, settings = (
+        ("attribute", seed),
+        {**FEATURE_DEFAULTS, **feature_options, **options["features"]},
+    )
+    ids = np.arange(len(train))
+    residual = None
+    if options["residual"] != "none":
+        kind = {"kind": options["residual"], "timestep_rule": settings["timestep_rule"]}
+        residual = residuals.compute(unet, scheduler, train, ids, settings | kind, axes)
+    inputs = interface.Inputs(
+        train_images=images,
+        train_labels=np.zeros(len(train), np.int64),
+        train_ids=ids,
+        query_images=asked,
+        query_labels=np.zeros(len(asked), np.int64),
+        train_features=features.compute(unet, scheduler, train, ids, "train", settings, axes),
+        query_features=features.compute(
+            unet, scheduler, asked, np.arange(len(asked)), "query", settings, axes
+        ),
+        residuals=residual,
+        scores=None,
+        axes=axes,
+    )
+    _, scores = next(interface.path(options, inputs, [damping]))
+    return transforms.apply(scores, options["transform"])
+
+
+def _options(method: str, feature_options: dict[str, Any]) -> dict[str, Any]:
+    usable = [m for m, o in registry.METHODS.items() if o["module"].endswith("kernel_methods")]
+    if method not in usable:
+        raise UserError(f"method {method!r} cannot be used here; choose one of {', '.join(usable)}")
+    if unknown := set(feature_options) - set(FEATURE_DEFAULTS):
+        raise UserError(
+            f"{sorted(unknown)} are no feature options; allowed: {', '.join(FEATURE_DEFAULTS)}"
+        )
+    return registry.METHODS[method]
+
+
+def _fits(unet: Any, images: np.ndarray, what: str) -> None:
+    size = unet.config.sample_size
+    height, width = (size, size) if isinstance(size, int) else size
+    wanted = (unet.config.in_channels, height, width)
+    if images.shape[1:] != wanted:
+        raise UserError(
+            f"{what} have (channels, height, width) {images.shape[1:]}, the model works on "
+            f"{wanted}; resize them"
+        )
+
+
+def read_images(paths: Sequence[Path], shape: tuple[int, int, int]) -> np.ndarray:
+    """Read image files, resized to the model's size.
+
+    Args:
+        paths: Image files.
+        shape: (C, H, W) of the model; 1 channel reads as grey, 3 as RGB.
+
+    Returns:
+        [n, H, W, C] uint8.
+
+    Raises:
+        UserError: If a file is missing or no image.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    channels, height, width = shape
+    arrays = []
+    for path in paths:
+        try:
+            with Image.open(path) as image:
+                converted = image.convert("L" if channels == 1 else "RGB").resize((width, height))
+        except (OSError, UnidentifiedImageError) as error:
+            raise UserError(
+                f"{path} cannot be read as an image ({error}); give PNG or JPEG files"
+            ) from error
+        arrays.append(np.asarray(converted, np.uint8).reshape(height, width, channels))
+    return np.stack(arrays)
+
+
+def _training_set(
+    args: argparse.Namespace, shape: tuple[int, int, int]
+) -> tuple[np.ndarray, list[str]]:
+    """Images [N, H, W, C] and what to call each of them."""
+    if args.data is None:
+        train = artifacts.load_examples(
+            Path("results") / args.experiment / "examples" / "train.npz"
+        )
+        return train.images, [
+            f"id {i} (label {c})" for i, c in zip(train.ids, train.labels, strict=True)
+        ]
+    paths = sorted(p for p in args.data.rglob("*") if p.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise UserError(f"{args.data} holds no image files; give the folder of the training images")
+    return read_images(paths, shape), [str(p) for p in paths]
+
+
+def _damping(args: argparse.Namespace) -> float:
+    """The given damping, else the experiment's held-out choice, else the default."""
+    if args.damping is not None:
+        return args.damping
+    selection = Path("results") / args.experiment / "lds" / "selection.csv"
+    if args.model is not None or not selection.is_file():
+        return DEFAULT_DAMPING
+    table = artifacts.load_table(selection)
+    own = registry.METHODS[args.method]["transform"]
+    rows = table[
+        (table["method"] == args.method) & (table["transform"] == own) & (table["queries"] == "gen")
+    ]
+    return float(rows["damping"].iloc[0]) if len(rows) else DEFAULT_DAMPING
+
+
+def main() -> None:
+    """Print the training images behind each given image."""
+    from dasbench import models
+
+    parser = argparse.ArgumentParser(prog="./run attribute", description=main.__doc__)
+    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="what is asked about")
+    parser.add_argument(
+        "--experiment", default="digits", help="whose model and training set (digits)"
+    )
+    parser.add_argument("--model", type=Path, help="a diffusers pipeline folder instead")
+    parser.add_argument("--data", type=Path, help="folder of the images that it was trained on")
+    parser.add_argument("--method", default=DEFAULT_METHOD, help=f"({DEFAULT_METHOD})")
+    parser.add_argument("--damping", type=float, help="relative; default: the experiment's choice")
+    parser.add_argument("--top", type=int, default=8, help="how many training images to name (8)")
+    parser.add_argument("--scores", type=Path, help="also write the [N, Q] scores here, .npy")
+    args = parser.parse_args()
+    if (args.model is None) != (args.data is None):
+        raise UserError("--model and --data go together: the model and what it was trained on")
+    _options(args.method, {})
+    models.use_threads(max(1, (os.cpu_count() or 1)))
+    folder = args.model or Path("results") / args.experiment / "models" / "base"
+    unet, scheduler = models.load(folder, models.pick_device())
+    size = unet.config.sample_size
+    shape = (unet.config.in_channels, *((size, size) if isinstance(size, int) else size))
+    train, names = _training_set(args, shape)
+    queries = read_images(args.images, shape)
+    scores = attribute((unet, scheduler), train, queries, args.method, _damping(args))
+    for path, column in zip(args.images, scores.T, strict=True):
+        print(path)
+        for rank, i in enumerate(np.argsort(-column, kind="stable")[: args.top], start=1):
+            print(f"  {rank:2d}  {column[i]:.4g}  {names[i]}")
+    if args.scores:
+        artifacts.save_array(args.scores, scores)
+
+
+if __name__ == "__main__":
+    command.main(main)

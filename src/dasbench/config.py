@@ -1,0 +1,288 @@
+"""Experiment files: read, fill in, check, and derive what rules need from them.
+
+An *experiment* is one file ``config/experiments/<name>.yaml``. ``workflow/schemas/
+experiment.schema.yaml`` says which keys there are, ``config/README.md`` what they mean. Loading
+gives a plain dict with every section complete, plus
+
+* ``name``: the file's name;
+* ``parent``: the experiment whose models are used, or None;
+* ``seed_name``: the root of the chain of parents, or the experiment itself: the name that stands
+  first in every seed, and under ``results/`` for what is shared.
+
+Standard library, yaml and jsonschema only: this is imported by every planning run.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from dasbench import config_checks
+from dasbench.config_schema import (
+    Problem,
+    dotted,
+    fill_defaults,
+    on_one_line,
+    read_schema,
+    read_yaml,
+    schema_problems,
+    settle_numbers,
+    suggestion,
+)
+from dasbench.errors import UserError
+from dasbench.registry import METHODS
+
+Experiment = dict[str, Any]
+
+FOLDER = "config/experiments"
+SCHEMA = "workflow/schemas/experiment.schema.yaml"
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+# an experiment with a parent takes these over as they are
+SHARED = ("seed", "data", "model", "diffusion", "training", "subsets", "queries")
+# and from these the keys that it does not give itself
+INHERITED = ("outputs", "features", "residuals", "damping", "lds")
+
+PHASES = (
+    "pool",
+    "examples",
+    "base",
+    "tune",
+    "eval",
+    "queries",
+    "outputs",
+    "features",
+    "scores",
+    "lds",
+    "removal",
+    "report",
+)
+SUBCOMMANDS = (
+    "test",
+    "save",
+    "push",
+    "pull",
+    "verify",
+    "prune",
+    "bundle",
+    "attribute",
+    "bench",
+    "estimate",
+    "help",
+)
+RESERVED = frozenset({*PHASES, *SUBCOMMANDS, "all", "none", "snakemake", "dvc"})
+
+_SUFFIXES = (("timesteps", "T"), ("draws", "E"), ("dimensions", "P"))
+
+
+def names(root: str | Path) -> list[str]:
+    """Names of all experiments, sorted; their files are not read."""
+    files = Path(root, FOLDER).glob("*.yaml")
+    return sorted(file.stem for file in files if not file.name.startswith("."))
+
+
+def load_all(root: str | Path, reserved: Iterable[str] = ()) -> dict[str, Experiment]:
+    """Load every experiment; see ``load``."""
+    return {name: load(name, root, reserved) for name in names(root)}
+
+
+def load(name: str, root: str | Path, reserved: Iterable[str] = ()) -> Experiment:
+    """Load one experiment.
+
+    Args:
+        name: Name of the experiment, its file's name without ``.yaml``.
+        root: Folder of the repository.
+        reserved: Further names that an experiment may not bear, for example of rules.
+
+    Returns:
+        The experiment with defaults filled in and the parent's sections taken over.
+
+    Raises:
+        UserError: One sentence per problem, each naming file, key, value and expectation.
+    """
+    return _load(name, Path(root), frozenset(reserved), ())
+
+
+def _load(name: str, root: Path, reserved: frozenset[str], children: tuple[str, ...]) -> Experiment:
+    known = names(root)
+    if name not in known:
+        raise UserError(
+            f"{name} is not an experiment; known: {', '.join(known)}{suggestion(name, known)}"
+        )
+    shown = f"{FOLDER}/{name}.yaml"
+    _check_name(name, known, reserved | _rule_names(root))
+    data = read_yaml(root / shown, shown)
+    if not isinstance(data, dict):
+        raise UserError(f"{shown}: expected a mapping of sections such as data, model and methods")
+    schema = _schema(root / SCHEMA)
+    parent, seed_name = data.get("parent"), name
+    if isinstance(parent, str):
+        origin = _parent(parent, root, reserved, (*children, name))
+        seed_name = origin["seed_name"]
+        data = _with_parent(data, origin, shown)
+    data = _spell_out_methods(data)
+    filled = fill_defaults(data, schema)
+    _report(schema_problems(filled, schema), shown)
+    experiment = settle_numbers(filled, schema)
+    _report(config_checks.problems(experiment), shown)
+    return {**experiment, "name": name, "parent": parent, "seed_name": seed_name}
+
+
+@functools.cache
+def _schema(path: Path) -> dict[str, Any]:
+    return read_schema(path)
+
+
+def _check_name(name: str, known: Iterable[str], reserved: frozenset[str]) -> None:
+    shown = f"{FOLDER}/{name}.yaml"
+    if not NAME.fullmatch(name):
+        raise UserError(
+            f"{shown}: the name {name} must match {NAME.pattern} (lower case letters, digits, _); "
+            "rename the file"
+        )
+    if name in RESERVED or name in reserved:
+        raise UserError(
+            f"{shown}: {name} is the name of a rule or a subcommand of ./run; rename the file"
+        )
+    for phase in PHASES:
+        other = name.removeprefix(f"{phase}_")
+        if other != name and other in known:
+            raise UserError(
+                f"{shown}: {name} is also the {phase} phase of experiment {other}; rename the file"
+            )
+
+
+def _rule_names(root: Path) -> frozenset[str]:
+    """A rule and its script share a name."""
+    return frozenset(script.stem for script in root.glob("scripts/*.py"))
+
+
+def _parent(
+    name: str, root: Path, reserved: frozenset[str], children: tuple[str, ...]
+) -> Experiment:
+    shown = f"{FOLDER}/{children[-1]}.yaml"
+    if name in children:
+        chain = " -> ".join((*children, name))
+        raise UserError(f"{shown}: parent is {name}, which leads back to itself ({chain})")
+    known = [other for other in names(root) if other not in children]
+    if name not in known:
+        raise UserError(
+            f"{shown}: parent is {name}, expected one of the other experiments: {', '.join(known)}"
+            f"{suggestion(name, known)}"
+        )
+    return _load(name, root, reserved, children)
+
+
+def _with_parent(data: Mapping[str, Any], parent: Experiment, shown: str) -> dict[str, Any]:
+    """Complete the sections of a child from its parent."""
+    doubled = [key for key in SHARED if key in data]
+    if doubled:
+        raise UserError(
+            f"{shown}: {doubled[0]} cannot stand beside parent: {parent['name']}, "
+            f"whose {doubled[0]} is used; remove one of the two"
+        )
+    merged = dict(data)
+    for key in SHARED:
+        merged[key] = copy.deepcopy(parent[key])
+    for key in INHERITED:
+        own = data.get(key, {})
+        merged[key] = {**copy.deepcopy(parent[key]), **own} if isinstance(own, dict) else own
+    return merged
+
+
+def _spell_out_methods(data: dict[str, Any]) -> dict[str, Any]:
+    """``das:`` with nothing behind it means ``das: {}``."""
+    methods_ = data.get("methods")
+    if not isinstance(methods_, dict):
+        return data
+    return {
+        **data,
+        "methods": {name: {} if over is None else over for name, over in methods_.items()},
+    }
+
+
+def _report(found: Iterable[Problem], shown: str) -> None:
+    """Raise all problems, one sentence a line, ordered by path."""
+    ordered = sorted(
+        set(found), key=lambda problem: ([str(part) for part in problem[0]], problem[1])
+    )
+    if ordered:
+        raise UserError(
+            "\n".join(
+                f"{shown}: {dotted(path)} {on_one_line(sentence)}" for path, sentence in ordered
+            )
+        )
+
+
+def methods(experiment: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Options of every method of an experiment, in the file's order.
+
+    Returns:
+        Per name: the registry's entry with the overrides; gradient features are complete (with
+        timesteps, draws, dimensions and projection), so this is all that a score depends on besides
+        its inputs.
+    """
+    return {name: _resolve(name, over, experiment) for name, over in experiment["methods"].items()}
+
+
+def _resolve(
+    name: str, overrides: Mapping[str, Any], experiment: Mapping[str, Any]
+) -> dict[str, Any]:
+    options = copy.deepcopy(METHODS[overrides.get("like", name)])
+    for key, value in overrides.items():
+        if key != "like":
+            both = isinstance(value, dict) and isinstance(options[key], dict)
+            options[key] = {**options[key], **value} if both else copy.deepcopy(value)
+    if isinstance(options.get("features"), dict):
+        options["features"] = {**experiment["features"], **options["features"]}
+    return options
+
+
+def feature_sets(experiment: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Every set of gradient features that some method needs: name -> settings, each once."""
+    found = {}
+    for options in methods(experiment).values():
+        if isinstance(options.get("features"), dict):
+            found[feature_name(options["features"], experiment)] = options["features"]
+    return found
+
+
+def feature_name(
+    features: Mapping[str, Any] | str | None, experiment: Mapping[str, Any]
+) -> str | None:
+    """Readable name of a feature set, such as ``mean-normalised-keyed`` or ``loss-keyed-T100``.
+
+    Args:
+        features: ``methods(experiment)[name].get("features")``.
+        experiment: Settings that equal the experiment's own are left out of the name.
+
+    Returns:
+        The name, or None for pixels and for methods without features.
+    """
+    if not isinstance(features, Mapping):
+        return None
+    parts = [features["readout"]]
+    parts += ["normalised"] if features["normalise"] else []
+    parts += [features["noise"]]
+    parts += ["released"] if features["timestep_rule"] == "released" else []
+    usual = experiment["features"]
+    parts += [
+        f"{letter}{features[key]}" for key, letter in _SUFFIXES if features[key] != usual[key]
+    ]
+    if features["projection"] != usual["projection"]:
+        parts.append({"none": "unprojected"}.get(features["projection"], features["projection"]))
+    return "-".join(parts)
+
+
+def canonical(settings: Any) -> str:
+    """One string per setting: sorted keys, no spaces; what a rule declares as ``params``.
+
+    Raises:
+        ValueError: If a number is not finite.
+    """
+    return json.dumps(settings, sort_keys=True, separators=(",", ":"), allow_nan=False)

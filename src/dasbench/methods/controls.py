@@ -1,0 +1,46 @@
+"""Controls: scores that any method should beat, or that explain why one does well.
+
+random        independent Gaussian noise: the LDS of knowing nothing, zero in expectation.
+class_match   1 where the labels agree, else 0. A generated query has the majority label of its
+              five pixel-nearest training images (stored with the queries). Under stratified
+              subsets every class has the same count everywhere: its LDS is undefined by design.
+train_norm    ||phi_i||, the same for every query: an example that moves the model much, wherever.
+
+Cost: none beyond the features. Direction: class_match "more influential"; train_norm likewise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dasbench import seeds
+from dasbench.methods.interface import Inputs
+
+
+def path(
+    inputs: Inputs, options: Mapping[str, Any], damping: Sequence[float]
+) -> Iterator[tuple[float | None, np.ndarray]]:
+    """Yield the scores of ``options["control"]`` once; controls have no damping."""
+    yield None, CONTROLS[options["control"]](inputs)
+
+
+def random(inputs: Inputs) -> np.ndarray:
+    """[N, Q] standard normal, from named seeds."""
+    return seeds.generator(*inputs.axes, "random").standard_normal(inputs.shape)
+
+
+def class_match(inputs: Inputs) -> np.ndarray:
+    """[N, Q], 1 where example and query have the same label."""
+    return (inputs.train_labels[:, None] == inputs.query_labels[None, :]).astype(np.float64)
+
+
+def train_norm(inputs: Inputs) -> np.ndarray:
+    """[N, Q], the norm of each example's features, equal in every column."""
+    norms = np.linalg.norm(inputs.train_features.astype(np.float64), axis=1)
+    return np.repeat(norms[:, None], inputs.shape[1], axis=1)
+
+
+CONTROLS = {"random": random, "class_match": class_match, "train_norm": train_norm}

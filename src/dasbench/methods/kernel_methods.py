@@ -1,0 +1,70 @@
+"""Methods with the inverse kernel of gradient features: TRAK, D-TRAK, relative influence, DAS.
+
+One implementation, tau_i(q) = phi_q^T K^-1 phi_i * r_i / (1 - h_i) / d_i, each factor an option:
+
+residual      r_i: how badly the model fits example i ("none" is 1).
+leverage      1 / (1 - h_i): the exact step from "down-weight" to "leave out" in the linear model.
+denominator   d_i: "preconditioned_norm" ||K^-1 phi_i|| (relative influence), "feature_norm"
+              ||phi_i|| (renormalised influence), "none".
+features      which readout, noise and normalisation the features have (see ``dasbench.features``).
+
+Names: trak is {loss}, dtrak {square readout}, relative_if {loss, preconditioned_norm}, das {mean
+readout, normalise, residual, leverage, square}; ``*_common`` adds one noise to every image.
+
+References: TRAK, Park et al. (2023), arXiv 2303.14186; D-TRAK, Zheng et al. (2024), arXiv
+2311.00500; relative influence, Barshan et al. (2020), arXiv 2003.11630; DAS, Lin et al. (2025),
+arXiv 2410.18639.
+Cost: features of N + Q images at T timesteps, one eigendecomposition of size min(N, P).
+Direction: trak and relative_if signed, helpful is positive; the square transform (das) is unsigned.
+Does not apply: without gradients (a black-box model).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dasbench.kernel import Spectrum
+from dasbench.methods.interface import Inputs
+
+
+def path(
+    inputs: Inputs, options: Mapping[str, Any], damping: Sequence[float]
+) -> Iterator[tuple[float | None, np.ndarray]]:
+    """Yield (relative damping, scores [N, Q]) for each damping, from one eigendecomposition."""
+    spectrum = Spectrum(inputs.train_features, inputs.query_features)
+    for value in damping:
+        factor = example_factor(spectrum, inputs, options, value)
+        yield value, spectrum.inner(value) * factor[:, None]
+
+
+def example_factor(
+    spectrum: Spectrum, inputs: Inputs, options: Mapping[str, Any], damping: float
+) -> np.ndarray:
+    """r_i / (1 - h_i) / d_i, [N], with the factors that the options switch on.
+
+    Raises:
+        ValueError: If the denominator is unknown.
+    """
+    factor = np.ones(len(inputs.train_features))
+    if options["residual"] != "none":
+        factor = factor * inputs.residuals
+    if options["leverage"]:
+        factor = factor / spectrum.one_minus_leverage(damping)
+    if options["denominator"] == "preconditioned_norm":
+        return factor / _nonzero(spectrum.preconditioned_norm(damping))
+    if options["denominator"] == "feature_norm":
+        return factor / _nonzero(np.linalg.norm(inputs.train_features.astype(np.float64), axis=1))
+    if options["denominator"] != "none":
+        raise ValueError(
+            "denominator must be none, preconditioned_norm or feature_norm, "
+            f"got {options['denominator']!r}"
+        )
+    return factor
+
+
+def _nonzero(norms: np.ndarray) -> np.ndarray:
+    """Norms with 1 in place of 0: an example without gradient scores 0, not NaN."""
+    return np.where(norms > 0, norms, 1.0)

@@ -1,0 +1,130 @@
+"""Self-contained HTML pages: template engine, figures as data URIs, and how numbers are written.
+
+Everything that is not ours (names, labels, licences) is escaped by the engine; nothing is fetched
+from anywhere. Missing numbers are written as an en dash.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from dasbench.errors import UserError
+
+TEMPLATES = Path(__file__).parent / "templates"
+FAMILIES = (
+    "samples",
+    "lds-loss",
+    "lds-displacement",
+    "lds-transforms",
+    "damping",
+    "removal",
+    "before-after",
+    "neighbours",
+)
+NOTHING = "–"
+_LARGE_SVG = 1_000_000  # bytes; beyond it a PNG of the same figure is the lighter choice
+
+
+def environment() -> Any:
+    """The template engine: everything escaped, an unknown name is an error."""
+    import jinja2
+
+    env = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.filters.update(
+        percent=percent, interval=interval, number=number, magnitude=magnitude, plain=plain
+    )
+    return env
+
+
+def figures(paths: Iterable[Path]) -> dict[str, list[dict[str, str]]]:
+    """Figures as data URIs, by family: the part of the stem that the page has a place for.
+
+    Of an SVG and a PNG with one stem the SVG is taken unless it is very large.
+
+    Raises:
+        UserError: If a file is missing or neither SVG nor PNG.
+    """
+    by_stem: dict[str, dict[str, bytes]] = {}
+    for path in map(Path, paths):
+        if path.suffix not in (".svg", ".png"):
+            raise UserError(
+                f"the report shows .svg and .png figures, not {path}: save it as one of them"
+            )
+        if not path.is_file():
+            raise UserError(f"the figure {path} is missing: draw it before rendering the report")
+        by_stem.setdefault(path.stem, {})[path.suffix] = path.read_bytes()
+    placed: dict[str, list[dict[str, str]]] = {name: [] for name in (*FAMILIES, "other")}
+    for stem, forms in by_stem.items():
+        large = len(forms.get(".svg", b"")) > _LARGE_SVG and ".png" in forms
+        suffix = ".png" if large or ".svg" not in forms else ".svg"
+        mime = "image/svg+xml" if suffix == ".svg" else "image/png"
+        uri = f"data:{mime};base64,{base64.b64encode(forms[suffix]).decode()}"
+        family = next(
+            (name for name in FAMILIES if stem == name or stem.startswith(f"{name}-")), "other"
+        )
+        placed[family].append({"stem": stem, "uri": uri})
+    return placed
+
+
+def missing(value: Any) -> bool:
+    """Whether a number is None or NaN."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def percent(value: float | None, digits: int = 1, sign: bool = False) -> str:
+    """A fraction times 100; a true minus sign; an en dash for nothing."""
+    if missing(value):
+        return NOTHING
+    return number(100 * value, digits, sign)
+
+
+def interval(lo: float | None, hi: float | None, digits: int = 1, scale: float = 100) -> str:
+    """``[lo, hi]``, times 100 unless told."""
+    if missing(lo) or missing(hi):
+        return NOTHING
+    return _minus(f"[{scale * lo:.{digits}f}, {scale * hi:.{digits}f}]")
+
+
+def number(value: float | None, digits: int = 3, sign: bool = False) -> str:
+    """A number with fixed digits after the point."""
+    if missing(value):
+        return NOTHING
+    # adding zero turns a negative zero into a positive one
+    return _minus(f"{round(value, digits) + 0.0:{'+' if sign else ''}.{digits}f}")
+
+
+def magnitude(value: float | None) -> str:
+    """A damping: ``2·10⁻⁵`` style, since the grid is 1, 2, 5 times powers of ten."""
+    if missing(value) or value <= 0:
+        return NOTHING
+    mantissa, exponent = f"{value:.0e}".split("e")
+    power = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{mantissa}·10{power}"
+
+
+def plain(value: Any) -> str:
+    """A setting as one reads it: lists with commas, yes and no, numbers as typed."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {plain(inner)}" for key, inner in value.items()) or "defaults"
+    if isinstance(value, list | tuple):
+        return (
+            ", ".join(f"({plain(v)})" if isinstance(v, Mapping) else plain(v) for v in value)
+            or NOTHING
+        )
+    return NOTHING if value is None else str(value)
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "−")

@@ -1,0 +1,332 @@
+"""Carry Snakemake's records with the artifacts, so that a clone knows what made them.
+
+Words: see ``dasbench.manifests``.
+
+* ``save``: records -> manifests;
+* ``restore``: manifests -> records, for every output whose bytes are the recorded ones;
+* ``verify``: hash every output and every recorded input again, whatever the time stamps say;
+* ``prune``: forget and delete what the graph no longer makes.
+
+The convention for memory: the benchmark of the job with log ``logs/X.log`` is
+``logs/benchmark/X.tsv``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dasbench.errors import UserError
+from dasbench.manifests import (
+    KEEP,
+    Partition,
+    load,
+    partition_of,
+    partitions,
+    read_record,
+    record_path,
+    records,
+    replace,
+    sha256,
+    store,
+)
+
+# Snakemake takes the end of a job from its output's time stamp; floats keep microseconds
+_SAME_TIME = 1e-3
+
+
+class Verdict(NamedTuple):
+    """What ``verify`` found.
+
+    Attributes:
+        problems: One sentence per damaged, missing or outdated output.
+        recorded: Number of recorded outputs.
+        absent: Number of these that were never made or fetched here.
+    """
+
+    problems: list[str]
+    recorded: int
+    absent: int
+
+
+def save(root: str | Path, experiments: Collection[str] | None = None) -> None:
+    """Write the manifests of what has been made.
+
+    An output keeps its recorded digest for as long as its record stays the same, so bytes that
+    changed after the job are found by ``verify`` and never blessed here. What is recorded but not
+    here (not fetched, or deleted) stays recorded until ``prune``.
+
+    Args:
+        root: Folder of the repository.
+        experiments: Only ``results/<one of these>``; None, all partitions.
+    """
+    root = Path(root)
+    old: dict[str, Partition] = {}
+    new: dict[str, Partition] = {}
+    for output, record in records(root):
+        folder = partition_of(output)
+        if folder is None or not _selected(folder, experiments) or not (root / output).is_file():
+            continue
+        if folder not in old:
+            old[folder] = load(root, folder)
+            new[folder] = Partition(dict(old[folder].entries), dict(old[folder].times))
+        entry, when = _entry(root, output, record, old[folder])
+        new[folder].entries[output], new[folder].times[output] = entry, when
+    for folder, partition in new.items():
+        store(root, folder, partition)
+
+
+def _entry(
+    root: Path, output: str, record: Mapping[str, Any], old: Partition
+) -> tuple[dict[str, Any], list[float | None]]:
+    span = [record.get("starttime"), record.get("endtime")]
+    known, before = old.entries.get(output), old.times.get(output, [None, None, None])
+    kept = {key: record.get(key) for key in KEEP}
+    if known and before[:2] == span:
+        memory = _max_rss(root, record) if before[2] is None else before[2]
+        return {**kept, "sha256": known["sha256"], "size": known["size"]}, [*span, memory]
+    path = root / output
+    made = {**kept, "sha256": sha256(path), "size": path.stat().st_size}
+    return made, [*span, _max_rss(root, record)]
+
+
+def _max_rss(root: Path, record: Mapping[str, Any]) -> float | None:
+    """Largest resident memory of the job in MB, from its benchmark."""
+    for log in record.get("log") or ():
+        name = "logs/benchmark/" + log.removeprefix("logs/").removesuffix(".log") + ".tsv"
+        try:
+            with (root / name).open(encoding="utf-8", newline="") as file:
+                rows = list(csv.DictReader(file, delimiter="\t"))
+            return float(rows[-1]["max_rss"])
+        except (OSError, ValueError, KeyError, IndexError, TypeError):
+            continue  # no benchmark, or too short a job to be measured
+    return None
+
+
+def _selected(folder: str, experiments: Collection[str] | None) -> bool:
+    kind, name = folder.split("/")
+    return experiments is None or (kind == "results" and name in experiments)
+
+
+def restore(root: str | Path) -> int:
+    """Give Snakemake the records of all outputs that are here with the recorded bytes.
+
+    Args:
+        root: Folder of the repository.
+
+    Returns:
+        Number of outputs whose record was written.
+
+    Raises:
+        UserError: If a manifest is damaged, or names a path outside of its partition.
+    """
+    root = Path(root)
+    count = 0
+    for folder in partitions(root):
+        partition = load(root, folder)
+        for output, entry in partition.entries.items():
+            count += _restore(root, output, entry, partition.times.get(output))
+    return count
+
+
+def _restore(root: Path, output: str, entry: Mapping[str, Any], when: list | None) -> bool:
+    path, record = root / output, record_path(root, output)
+    if not path.is_file():
+        return False
+    stat = path.stat()
+    recorded = read_record(record)
+    if recorded and abs((recorded.get("endtime") or 0) - stat.st_mtime) < _SAME_TIME:
+        return False  # untouched since Snakemake made it here: its own record holds
+    if stat.st_size != entry["size"] or sha256(path) != entry["sha256"]:
+        return False  # other bytes than the recorded ones: Snakemake judges
+    start, end = when[:2] if when else (stat.st_mtime, stat.st_mtime)
+    kept = {key: entry[key] for key in KEEP}
+    replace(record, json.dumps({**kept, "starttime": start, "endtime": end}))
+    record_path(root, output, "incomplete").unlink(missing_ok=True)
+    try:
+        os.utime(path, (end, end))  # the original order; DVC does not keep time stamps
+    except OSError:
+        pass  # a link into a shared cache that belongs to someone else
+    return True
+
+
+def verify(root: str | Path, experiments: Collection[str] | None = None) -> Verdict:
+    """Hash everything again and compare it with the manifests.
+
+    Args:
+        root: Folder of the repository.
+        experiments: Only these and what they were made from; None, everything.
+
+    Raises:
+        UserError: If a manifest is damaged, or names a path outside of its partition.
+    """
+    root = Path(root)
+    entries = _with_inputs(root, [f for f in partitions(root) if _selected(f, experiments)])
+    digests: dict[str, str | None] = {}
+
+    def digest(name: str) -> str | None:
+        if name not in digests:
+            digests[name] = sha256(root / name) if (root / name).is_file() else None
+        return digests[name]
+
+    problems, absent = [], 0
+    for output, entry in sorted(entries.items()):
+        again = (
+            f"`./run {_remaker(output, entries)} --forcerun {shlex.quote(output)}` makes it again"
+        )
+        if digest(output) is None:
+            if record_path(root, output).exists():
+                problems.append(f"{output} is missing; {again}")
+            absent += not record_path(root, output).exists()
+        elif digest(output) != entry["sha256"]:
+            problems.append(f"{output} is damaged: its bytes are not the recorded ones; {again}")
+        else:
+            other = _changed_input(entry, entries, digest)
+            if other:
+                problems.append(f"{output} was made from another {other}; {again}")
+    return Verdict(problems, len(entries), absent)
+
+
+def _with_inputs(root: Path, folders: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Entries of the folders and of all partitions that these were made from."""
+    entries: dict[str, dict[str, Any]] = {}
+    waiting, seen, known = list(folders), set(), partitions(root)
+    while waiting:
+        folder = waiting.pop()
+        if folder in seen:
+            continue
+        seen.add(folder)
+        found = load(root, folder).entries
+        entries |= found
+        sources = {partition_of(name) for entry in found.values() for name in _inputs(entry)}
+        waiting += [source for source in sources if source in known]
+    return entries
+
+
+def _inputs(entry: Mapping[str, Any]) -> dict[str, str]:
+    """Inputs inside the repository and their recorded digests."""
+    checksums = entry["input_checksums"] or {}
+    return {
+        name: digest
+        for name, digest in checksums.items()
+        if not os.path.isabs(name) and ".." not in name.split("/") and "\0" not in name
+    }
+
+
+def _changed_input(
+    entry: Mapping[str, Any], entries: Mapping[str, Any], digest: Callable[[str], str | None]
+) -> str | None:
+    """An input whose bytes are sound, but not those that the output was made from."""
+    for name, recorded in _inputs(entry).items():
+        damaged = name in entries and digest(name) != entries[name]["sha256"]
+        if digest(name) not in {None, recorded} and not damaged:
+            return name
+    return None
+
+
+def _remaker(output: str, entries: Mapping[str, Mapping[str, Any]]) -> str:
+    """An experiment whose run makes the output: its own, or one that reads the data."""
+    folder = partition_of(output) or ""
+    if folder.startswith("results/"):
+        return folder.removeprefix("results/")
+    users = (other for other, entry in entries.items() if output in _inputs(entry))
+    homes = sorted({partition_of(other) or "" for other in users})
+    return next((h.removeprefix("results/") for h in homes if h.startswith("results/")), "digits")
+
+
+def prune(
+    root: str | Path,
+    wanted: Collection[str],
+    experiments: Collection[str] | None = None,
+    yes: bool = False,
+) -> list[str]:
+    """List, and with ``yes`` delete and forget, recorded outputs that the graph does not make.
+
+    Args:
+        root: Folder of the repository.
+        wanted: All outputs that the graph makes now.
+        experiments: Only ``results/<one of these>``; None, all partitions.
+        yes: Delete, instead of only list.
+
+    Returns:
+        The outputs in question, sorted.
+
+    Raises:
+        UserError: If a manifest is damaged, or names a path outside of its partition.
+    """
+    root = Path(root)
+    stale = []
+    for folder in partitions(root):
+        if not _selected(folder, experiments):
+            continue
+        partition = load(root, folder)
+        gone = sorted(partition.entries.keys() - set(wanted))
+        stale += gone
+        if yes and gone:
+            for output in gone:
+                _delete(root, output)
+            kept = ({k: v for k, v in part.items() if k not in gone} for part in partition)
+            store(root, folder, Partition(*kept))
+    return stale
+
+
+def _delete(root: Path, output: str) -> None:
+    """Delete an output, its record, and the folders that it leaves empty."""
+    (root / output).unlink(missing_ok=True)
+    record_path(root, output).unlink(missing_ok=True)
+    home = root / (partition_of(output) or "")
+    for folder in (root / output).parents:
+        if folder == home or (folder.is_dir() and any(folder.iterdir())):
+            return
+        if folder.is_dir():
+            folder.rmdir()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """``python -m dasbench.provenance save|restore|verify|prune [EXPERIMENT...]``.
+
+    ``prune`` reads what is wanted from standard input, one path a line (``snakemake --summary``).
+    """
+    parser = argparse.ArgumentParser(prog="python -m dasbench.provenance")
+    parser.add_argument("command", choices=["save", "restore", "verify", "prune"])
+    parser.add_argument("experiments", nargs="*")
+    parser.add_argument("--yes", action="store_true", help="prune: delete instead of only list")
+    args = parser.parse_args(arguments)
+    chosen = args.experiments or None
+    try:
+        if args.command == "save":
+            save(".", chosen)
+        elif args.command == "restore":
+            print(f"{restore('.')} records restored")
+        elif args.command == "verify":
+            return tell(verify(".", chosen))
+        else:
+            wanted = {line.split("\t")[0].rstrip("\n") for line in sys.stdin}
+            print(*prune(".", wanted, chosen, args.yes), sep="\n")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def tell(verdict: Verdict) -> int:
+    """Print a verdict; the exit status is 1 if there are problems."""
+    for problem in verdict.problems:
+        print(problem)
+    checked = verdict.recorded - verdict.absent
+    unfetched = (
+        f" ({verdict.absent} more were never made or fetched here)" if verdict.absent else ""
+    )
+    print(f"{checked} outputs checked{unfetched}, {len(verdict.problems)} problems")
+    return 1 if verdict.problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""Names of methods and datasets; this module imports nothing of the package.
+
+A method is a name, the module of its family, and the options in which it differs from its
+siblings (METHODS). A rule that computes scores depends on the entry of its own method and on the
+code of that family alone, so that one method's edit reruns that method alone. To add a method:
+one file in ``dasbench/methods/`` and one line here; a variant needs the line only, or, in an
+experiment file, ``{like: das, ...}``.
+
+Options of the kernel family (the axes of the ablation):
+
+* ``features``: ``readout`` (what is differentiated), ``normalise`` (unit gradients before the mean
+  over timesteps), ``noise`` (keyed, common, batch), ``timestep_rule`` (midpoint, released);
+* ``residual`` (none, scalar, released), ``leverage`` (divide by 1 - h), ``denominator`` (none,
+  preconditioned_norm, feature_norm), ``transform`` (identity, square, signed_square).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+_KERNEL = "dasbench.methods.kernel_methods"
+_SIMILARITY = "dasbench.methods.similarity"
+_CONTROLS = "dasbench.methods.controls"
+
+
+def _features(
+    readout: str, normalise: bool = False, noise: str = "keyed", timestep_rule: str = "midpoint"
+) -> dict[str, Any]:
+    """The options of a set of gradient features."""
+    return {
+        "readout": readout,
+        "normalise": normalise,
+        "noise": noise,
+        "timestep_rule": timestep_rule,
+    }
+
+
+def _control(name: str) -> dict[str, Any]:
+    """A score that knows nothing of the model's gradients."""
+    return {"module": _CONTROLS, "control": name, "transform": "identity"}
+
+
+def _similarity(features: dict[str, Any] | str, measure: str) -> dict[str, Any]:
+    """Dot product or cosine of pixels or gradients."""
+    return {
+        "module": _SIMILARITY,
+        "features": features,
+        "measure": measure,
+        "transform": "identity",
+    }
+
+
+def _kernel(features: dict[str, Any], **options: Any) -> dict[str, Any]:
+    """A method of the kernel family; TRAK's form unless an option says otherwise."""
+    plain = {"residual": "none", "leverage": False, "denominator": "none", "transform": "identity"}
+    return {"module": _KERNEL, "features": features, **plain, **options}
+
+
+def _das(features: dict[str, Any], residual: str = "scalar", leverage: bool = True) -> dict:
+    """A variant of the Diffusion Attribution Score: squared, averaged kernel."""
+    return _kernel(features, residual=residual, leverage=leverage, transform="square")
+
+
+METHODS: dict[str, dict[str, Any]] = {
+    "random": _control("random"),
+    "class_match": _control("class_match"),
+    "train_norm": {**_control("train_norm"), "features": _features("loss")},
+    "pixel_cosine": _similarity("pixels", "cosine"),
+    "gradient_dot": _similarity(_features("loss"), "dot"),
+    "gradient_cosine": _similarity(_features("loss"), "cosine"),
+    "trak": _kernel(_features("loss")),
+    "trak_common": _kernel(_features("loss", noise="common")),
+    "relative_if": _kernel(_features("loss"), denominator="preconditioned_norm"),
+    "dtrak": _kernel(_features("square")),
+    "dtrak_common": _kernel(_features("square", noise="common")),
+    "das": _das(_features("mean", normalise=True)),
+    "das_common": _das(_features("mean", normalise=True, noise="common")),
+    "das_l1": _das(_features("l1", normalise=True)),
+    "das_released": _das(
+        _features("mean", normalise=True, noise="batch", timestep_rule="released"),
+        residual="released",
+        leverage=False,
+    ),
+    "external": {"module": "dasbench.methods.external", "scores": {}, "transform": "identity"},
+}
+
+DATASETS: dict[str, str] = {"digits": "dasbench.datasets.digits"}

@@ -1,0 +1,53 @@
+"""One run at a time, and no lock left behind by a run that was killed.
+
+Snakemake's own lock is a folder, so ``kill -9`` leaves it. Ours is an ``flock``, which ends with
+the process that holds it: whoever gets it knows that no run is alive and may clear Snakemake's.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from pathlib import Path
+
+from dasbench.errors import UserError
+
+FILE = ".snakemake/das-run.lock"
+# tells a child process that its parent's lock is its own
+INHERITED = "DASBENCH_RUN_LOCK"
+
+_held: dict[str, int] = {}
+
+
+def hold(root: str | Path) -> None:
+    """Take the lock for the life of this process, and of the program that it may turn into.
+
+    The file stays open across ``exec``, so ``./run`` takes the lock and becomes Snakemake, whose
+    workflow finds it held by itself. Jobs are started without open files and do not hold it.
+
+    Args:
+        root: Folder of the repository.
+
+    Raises:
+        UserError: If another run holds it.
+    """
+    path = Path(root, FILE).resolve()
+    if str(path) in _held or os.environ.get(INHERITED) == f"{os.getpid()}:{path}":
+        return
+    path.parent.mkdir(exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        pid = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
+        os.close(descriptor)
+        raise UserError(
+            f"another run is under way here (process {pid}); wait until it has ended, or stop it"
+        ) from error
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+    os.set_inheritable(descriptor, True)
+    os.environ[INHERITED] = f"{os.getpid()}:{path}"
+    _held[str(path)] = descriptor
+    shutil.rmtree(path.parent / "locks", ignore_errors=True)

@@ -1,0 +1,320 @@
+"""Rank correlation, its bootstrap, and what a perfect predictor could reach.
+
+Letters: M subset models, Q queries, R retraining seeds, B bootstrap draws. A *resample* of M
+subsets with replacement is kept as counts [M] (how often each was drawn), never as copied rows:
+everything below is linear or bilinear in counts.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import norm, rankdata
+
+MATRIX = 2  # axes
+MEMORY = 200_000_000  # bytes that one bootstrap may hold
+BLOCK = 8_000_000  # bytes of one block of resampled ranks, so that passes over it stay in cache
+POWER = 0.8  # of the test that "detectable" speaks of
+TINY = 1e-12  # keeps Spearman-Brown finite at its pole r = -1 / (R - 1)
+
+
+def _pair(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two finite float64 matrices of one shape, or a ValueError that says what is wrong."""
+    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    if x.ndim != MATRIX or x.shape != y.shape:
+        raise ValueError(
+            f"got shapes {x.shape} and {y.shape}, expected equal shapes [M, Q]; align the arrays"
+        )
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise ValueError(
+            "a rank of NaN or infinity has no meaning; remove the values that are not finite first"
+        )
+    return x, y
+
+
+def spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Spearman's rank correlation over the first axis, average ranks for ties.
+
+    Args:
+        x: [M, Q].
+        y: [M, Q].
+
+    Returns:
+        [Q] float64 in [-1, 1]; NaN where either column is constant (there is no ranking to
+        compare).
+
+    Raises:
+        ValueError: If the shapes differ or a value is not finite.
+
+    Source: Spearman (1904); the Pearson correlation of average ranks.
+    """
+    x, y = _pair(x, y)
+    # Centred average ranks are multiples of 1/2, so the sum of squares of a constant column is
+    # exactly 0.
+    dx, dy = (rankdata(a, axis=0) - (len(a) + 1) / 2 for a in (x, y))
+    squares = (dx * dx).sum(0) * (dy * dy).sum(0)  # [Q]
+    scale = np.sqrt(np.where(squares > 0, squares, np.nan))
+    return np.clip((dx * dy).sum(0) / scale, -1, 1)
+
+
+def resample_counts(rng: np.random.Generator, draws: int, size: int) -> np.ndarray:
+    """How often each of ``size`` items occurs in each of ``draws`` resamples with replacement.
+
+    Args:
+        rng: Generator keyed by the caller.
+        draws: B.
+        size: Number of items, and of items in a resample.
+
+    Returns:
+        [B, size] int64; every row sums to ``size``.
+    """
+    return rng.multinomial(size, np.full(size, 1 / size), size=draws)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """One set of B bootstrap draws, shared by all methods so that differences are paired.
+
+    Attributes:
+        subsets: [B, M] counts of evaluation subsets.
+        queries: [B, Q] counts of evaluation queries, independent of the subsets.
+        level: Coverage of the intervals.
+    """
+
+    subsets: np.ndarray
+    queries: np.ndarray
+    level: float = 0.95
+
+    @classmethod
+    def make(
+        cls, rng: np.random.Generator, shape: tuple[int, int, int], level: float = 0.95
+    ) -> "Draws":
+        """Draw counts for shape (B, M, Q); subsets first, so that equal keys give equal ones."""
+        draws, subsets, queries = shape
+        drawn_subsets = resample_counts(rng, draws, subsets)
+        return cls(drawn_subsets, resample_counts(rng, draws, queries), level)
+
+    def mean(self, per_query: np.ndarray) -> np.ndarray:
+        """Mean over the drawn queries of [B, Q] -> [B]; NaN enters as 0."""
+        return (np.nan_to_num(per_query) * self.queries).sum(1) / self.queries.sum(1)
+
+
+class ResampledRanks:
+    """Ranks of one matrix in every resample, ready to be correlated with many others.
+
+    In a resample with counts c, twice the centred average rank of row k is ``d_k = sum_j c_j
+    sign(y_k - y_j)``: the number of drawn rows below minus the number above. So all ranks of all
+    resamples are one matrix product, exact in float32 (integers below 2^24), and Spearman is
+    ``sum_k c_k d_k e_k`` over the two norms of the same form.
+
+    Args:
+        y: [M, Q], finite.
+        counts: [B, M], from ``resample_counts``.
+        memory: Bytes for the ranks kept for reuse; above it they are computed again in each call.
+
+    Raises:
+        ValueError: If shapes disagree or a value is not finite.
+    """
+
+    def __init__(self, y: np.ndarray, counts: np.ndarray, memory: int = MEMORY) -> None:
+        """Rank ``y`` in every resample (see the class)."""
+        self.y, _ = _pair(y, y)
+        if counts.ndim != MATRIX or counts.shape[1] != len(self.y):
+            raise ValueError(
+                f"counts have shape {counts.shape}, expected [B, {len(self.y)}]; draw one per row"
+            )
+        self.counts = counts.astype(np.float32)
+        bytes_per_query = 4 * self.counts.size
+        self.step = max(1, BLOCK // bytes_per_query)  # queries per block
+        self.kept = None
+        if bytes_per_query * self.y.shape[1] <= memory:
+            self.kept = [self._weighted(block) for block in self._blocks()]
+
+    def correlate(self, x: np.ndarray) -> np.ndarray:
+        """Spearman correlation of ``x`` and ``y`` in every resample.
+
+        Args:
+            x: [M, Q], finite.
+
+        Returns:
+            [B, Q] float32 in [-1, 1]; NaN where a resampled column is constant.
+        """
+        x, _ = _pair(x, self.y)
+        out = np.empty((len(self.counts), x.shape[1]), dtype=np.float32)
+        for index, block in enumerate(self._blocks()):
+            weighted = self.kept[index] if self.kept is not None else self._weighted(block)
+            ranks = self._ranks(x[:, block])
+            product = np.einsum("bqk,bqk->bq", ranks, weighted)
+            np.square(ranks, out=ranks)
+            squares = (ranks @ self.counts[:, :, None])[:, :, 0]  # [B, q]
+            out[:, block] = product / np.sqrt(np.where(squares > 0, squares, np.nan))
+        return np.clip(out, -1, 1, out=out)
+
+    def _blocks(self) -> Iterator[slice]:
+        """Slices of queries, each small enough for the cache."""
+        queries = self.y.shape[1]
+        return (
+            slice(start, min(start + self.step, queries)) for start in range(0, queries, self.step)
+        )
+
+    def _ranks(self, x: np.ndarray) -> np.ndarray:
+        """Twice the centred ranks [B, q, M] of the columns of x [M, q]."""
+        ranks = rankdata(x, axis=0).astype(
+            np.float32
+        )  # comparing ranks cannot overflow as comparing values might
+        signs = np.sign(ranks.T[None, :, :] - ranks[:, :, None])  # [j, q, k]
+        return (self.counts @ signs.reshape(len(x), -1)).reshape(len(self.counts), *ranks.T.shape)
+
+    def _weighted(self, block: slice) -> np.ndarray:
+        """Ranks of y times counts over their norm [B, q, M]; NaN where y is constant when drawn."""
+        ranks = self._ranks(self.y[:, block])
+        weighted = ranks * self.counts[:, None, :]
+        squares = np.einsum("bqk,bqk->bq", ranks, weighted)
+        weighted /= np.sqrt(np.where(squares > 0, squares, np.nan))[:, :, None]
+        return weighted
+
+
+def bootstrap_spearman(x: np.ndarray, y: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Spearman correlation in every resample of the rows, ranks computed anew in each.
+
+    Args:
+        x: [M, Q].
+        y: [M, Q].
+        counts: [B, M], from ``resample_counts``.
+
+    Returns:
+        [B, Q] float32; NaN where a resampled column is constant.
+
+    Raises:
+        ValueError: If shapes disagree or a value is not finite.
+    """
+    return ResampledRanks(y, counts, memory=0).correlate(x)
+
+
+def interval(draws: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """Percentile interval over the first axis.
+
+    Args:
+        draws: [B, ...].
+        level: Coverage wanted, such as 0.95.
+
+    Returns:
+        Lower and upper end, each of the shape of one draw.
+    """
+    tail = 50 * (1 - level)
+    lo, hi = np.percentile(np.asarray(draws, dtype=np.float64), [tail, 100 - tail], axis=0)
+    return lo, hi
+
+
+class Difference(NamedTuple):
+    """A paired difference, its interval, and the smallest true one that would be detected."""
+
+    difference: float
+    lo: float
+    hi: float
+    detectable: float
+
+
+def paired_difference(
+    estimates: tuple[float, float], draws_a: np.ndarray, draws_b: np.ndarray, level: float
+) -> Difference:
+    """Compare two estimates whose bootstrap draws used the same resamples.
+
+    ``detectable = (z_{(1 + level) / 2} + z_{POWER}) se``, se the standard deviation of the paired
+    draws: the smallest true difference that a two-sided test at 1 - level finds with probability
+    ``POWER``.
+
+    Args:
+        estimates: The two undrawn estimates a, b.
+        draws_a: [B].
+        draws_b: [B], draw by draw the same resamples.
+        level: Such as 0.95.
+
+    Returns:
+        a - b and its percentile interval, in the unit of the estimates.
+
+    Raises:
+        ValueError: If the numbers of draws differ.
+    """
+    if draws_a.shape != draws_b.shape:
+        raise ValueError(
+            f"{draws_a.shape} and {draws_b.shape} draws do not pair; use one set for both"
+        )
+    paired = draws_a.astype(np.float64) - draws_b
+    lo, hi = interval(paired, level)
+    factor = norm.ppf((1 + level) / 2) + norm.ppf(POWER)
+    return Difference(
+        estimates[0] - estimates[1], float(lo), float(hi), float(factor * paired.std(ddof=1))
+    )
+
+
+class Reliability(NamedTuple):
+    """Agreement r of two seeds, reliability rho of the mean of R, ceiling with its lo and hi."""
+
+    r: float
+    rho: float
+    rho_lo: float
+    rho_hi: float
+    ceiling: float
+    lo: float
+    hi: float
+
+
+def spearman_brown(r: float | np.ndarray, seeds: int) -> np.ndarray:
+    """Reliability of a mean of R parallel measurements: ``rho = R r / (1 + (R - 1) r)``.
+
+    Below its pole r = -1 / (R - 1), which no mean of correlations of R variables passes, the
+    denominator is held at a tiny positive number, so that rounding there cannot turn total
+    disagreement into a large positive rho.
+
+    Source: Spearman (1910), Brown (1910).
+    """
+    r = np.asarray(r, dtype=np.float64)
+    return seeds * r / np.maximum(1 + (seeds - 1) * r, TINY)
+
+
+def ceiling(rho: float | np.ndarray) -> np.ndarray:
+    """``sqrt(max(rho, 0))``: what the true expected outputs score against a mean of noisy ones."""
+    return np.sqrt(np.maximum(rho, 0))
+
+
+def seed_agreement(outputs: np.ndarray) -> float:
+    """Mean over queries and pairs of seeds of Spearman over m; an undefined one enters as 0.
+
+    Args:
+        outputs: [R, M, Q].
+
+    Returns:
+        r, or NaN with a single seed.
+    """
+    pairs = [np.nan_to_num(spearman(a, b)).mean() for a, b in combinations(outputs, 2)]
+    return float(np.mean(pairs)) if pairs else float("nan")
+
+
+def reliability(outputs: np.ndarray, draws: Draws) -> Reliability:
+    """Agreement of seeds, the reliability of their mean and the ceiling, with intervals.
+
+    The interval of the ceiling is that of rho mapped through ``ceiling``, so its lower end is 0
+    exactly where rho's is not positive: there no fraction of the ceiling may be stated.
+
+    Args:
+        outputs: [R, M, Q], R retrained models per subset.
+        draws: Resamples of the M subsets and the Q queries.
+
+    Returns:
+        Seven numbers; all NaN with a single seed, from which nothing can be said.
+
+    Source: correction for attenuation (Spearman 1904).
+    """
+    seeds = len(outputs)
+    r = seed_agreement(outputs)
+    if np.isnan(r):
+        return Reliability(*[float("nan")] * 7)
+    pairs = list(combinations(outputs, 2))
+    drawn = sum(draws.mean(bootstrap_spearman(a, b, draws.subsets)) for a, b in pairs) / len(pairs)
+    rho = spearman_brown(r, seeds)
+    rho_lo, rho_hi = interval(spearman_brown(drawn, seeds), draws.level)
+    values = (r, rho, rho_lo, rho_hi, ceiling(rho), ceiling(rho_lo), ceiling(rho_hi))
+    return Reliability(*(float(v) for v in values))

@@ -1,0 +1,91 @@
+"""Outputs of retrained models against loops over models, queries and timesteps."""
+
+import numpy as np
+import oracle
+import pytest
+import torch
+from conftest import AXES, DIFFUSION, MODEL, SHAPE
+from dasbench import models, outputs
+from diffusers import DDPMScheduler
+
+GRID = [166, 500, 833]
+
+
+@pytest.fixture(scope="module")
+def retrained():
+    made = [models.build(MODEL, DIFFUSION, SHAPE, (*AXES, "eval", m, 0))[0] for m in range(2)]
+    return [unet.double().eval() for unet in made]
+
+
+def measure(tiny, unets, kind="val", images=None, axes=AXES, scheduler=None):
+    images = tiny.images[kind] if images is None else images
+    return outputs.measure(unets, tiny.unet, scheduler or tiny.scheduler, images, kind, 3, axes)
+
+
+def by_loops(tiny, unets, kind, velocity=False):
+    loss, displacement = np.zeros((2, len(unets), len(tiny.images[kind])))
+    for m, unet in enumerate(unets):
+        for q, x in enumerate(tiny.images[kind]):
+            for t in GRID:
+                eps = tiny.noise("outputs")(kind, q, t, 0)
+                x_t = oracle.add_noise(x, t, eps, tiny.abar)
+                after = oracle.predict(oracle.Sample(unet), x_t, t).detach().numpy()
+                before = oracle.predict(tiny.model, x_t, t).detach().numpy()
+                a = tiny.abar[t]
+                wanted = a**0.5 * eps - (1 - a) ** 0.5 * x if velocity else eps
+                loss[m, q] -= np.mean((wanted.ravel() - after) ** 2) / len(GRID)
+                displacement[m, q] -= np.mean((before - after) ** 2) / len(GRID)
+    return loss, displacement
+
+
+@pytest.mark.parametrize("kind", ["val", "gen"])
+def test_both_targets_are_those_of_the_loops(kind, tiny, retrained):
+    loss, displacement = measure(tiny, [*retrained, tiny.unet], kind)
+    truth = by_loops(tiny, [*retrained, tiny.unet], kind)
+    assert loss.dtype == displacement.dtype == np.float32
+    assert loss.shape == (3, 3)
+    np.testing.assert_allclose(loss, truth[0], rtol=1e-6)
+    np.testing.assert_allclose(displacement, truth[1], rtol=1e-6)
+    assert (loss < 0).all()
+    assert (displacement[:2] < 0).all()
+
+
+def test_v_prediction(tiny, retrained):
+    scheduler = DDPMScheduler(1000, beta_schedule="linear", prediction_type="v_prediction")
+    loss, _ = measure(tiny, retrained, scheduler=scheduler)
+    np.testing.assert_allclose(loss, by_loops(tiny, retrained, "val", True)[0], rtol=1e-6)
+
+
+def test_the_base_is_not_displaced_from_itself(tiny):
+    loss, displacement = measure(tiny, [tiny.unet])
+    assert not displacement.any()
+    assert loss.all()
+
+
+def test_noise_is_the_same_for_every_model(tiny, retrained):
+    """A model's outputs do not depend on its place or its company."""
+    loss, displacement = measure(tiny, [retrained[0], retrained[1], retrained[0]])
+    np.testing.assert_array_equal(loss[0], loss[2])
+    np.testing.assert_array_equal(displacement[0], displacement[2])
+    assert np.abs(loss[0] - loss[1]).min() > 1e-6
+    alone = measure(tiny, [retrained[1]])
+    np.testing.assert_array_equal(alone[0][0], loss[1])
+    np.testing.assert_array_equal(alone[1][0], displacement[1])
+
+
+def test_noise_is_keyed_by_query_kind_and_seed(tiny, retrained):
+    same = np.repeat(tiny.images["val"][:1], 3, axis=0)
+    val, gen = (measure(tiny, retrained, kind, same)[0] for kind in ("val", "gen"))
+    other = measure(tiny, retrained, "val", same, (*AXES, 1))[0]
+    values = np.concatenate([val[0], gen[0], other[0]])
+    assert len(np.unique(values)) == 9
+    np.testing.assert_array_equal(val, measure(tiny, retrained, "val", same)[0])
+    first = measure(tiny, retrained, "val", same[:1])[0]
+    np.testing.assert_allclose(first[:, 0], val[:, 0], rtol=1e-6)
+
+
+def test_no_graph_is_kept(tiny, retrained):
+    assert torch.is_grad_enabled()
+    loss, _ = measure(tiny, retrained)
+    assert isinstance(loss, np.ndarray)
+    assert all(p.grad is None for unet in retrained for p in unet.parameters())

@@ -1,0 +1,303 @@
+"""Records travel with the artifacts, damage is found, and no manifest leads out of the clone."""
+
+import json
+import os
+import shutil
+
+import pytest
+
+from dasbench import manifests, provenance
+from dasbench.errors import UserError
+
+POOL, TRAIN, SCORES = "data/toy/pool.npz", "results/toy/train.npz", "results/toy/scores/das.npy"
+
+
+def make(root, output, content, inputs=(), span=(1000.0, 1010.0)):
+    """Do what Snakemake does for one job with one output."""
+    path = root / output
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    os.utime(path, (span[1], span[1]))
+    record = {
+        "rule": "rule",
+        "code": "cat",
+        "params": ["{}"],
+        "shellcmd": "cat",
+        "input": list(inputs),
+        "input_checksums": {name: manifests.sha256(root / name) for name in inputs},
+        "log": [f"logs/toy/{path.stem}.log"],
+        "software_stack_hash": "",
+        "record_format_version": 6,
+        "job_hash": 7,
+        "incomplete": False,
+        "starttime": span[0],
+        "endtime": span[1],
+    }
+    place = manifests.record_path(root, output)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(json.dumps(record))
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A repository in which three jobs have run and been saved."""
+    make(tmp_path, POOL, "pool")
+    make(tmp_path, TRAIN, "train", [POOL], (1010.0, 1020.0))
+    make(tmp_path, SCORES, "scores", [TRAIN], (1020.0, 1030.5))
+    benchmark = tmp_path / "logs/benchmark/toy/das.tsv"
+    benchmark.parent.mkdir(parents=True)
+    benchmark.write_text("s\th:m:s\tmax_rss\n10.5\t0:00:10\t123.5\n")
+    provenance.save(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def clone(root, tmp_path_factory):
+    """What another person has after pulling: bytes and manifests, nothing of Snakemake's."""
+    folder = tmp_path_factory.mktemp("clone")
+    for kind in ("data", "results"):
+        shutil.copytree(root / kind, folder / kind, copy_function=shutil.copyfile)
+    return folder
+
+
+def content(root, name):
+    return json.loads((root / name).read_text())
+
+
+def test_each_folder_has_its_own_manifest(root):
+    assert set(content(root, "data/toy/provenance.json")) == {POOL}
+    assert set(content(root, "results/toy/provenance.json")) == {TRAIN, SCORES}
+    assert content(root, "results/toy/runtimes.json") == {
+        TRAIN: [1010.0, 1020.0, None],
+        SCORES: [1020.0, 1030.5, 123.5],
+    }
+
+
+def test_manifest_holds_nothing_of_time_or_place(root):
+    entry = content(root, "results/toy/provenance.json")[TRAIN]
+    assert set(entry) == {*manifests.KEEP, "sha256", "size"}
+    assert str(root) not in (root / "results/toy/provenance.json").read_text()
+
+
+def test_round_trip(clone):
+    assert provenance.restore(clone) == 3
+    restored = dict(manifests.records(clone))
+    assert {name: record["endtime"] for name, record in restored.items()} == {
+        POOL: 1010.0,
+        TRAIN: 1020.0,
+        SCORES: 1030.5,
+    }
+    assert (clone / SCORES).stat().st_mtime == 1030.5
+    assert provenance.restore(clone) == 0
+    before = {path: path.read_bytes() for path in clone.rglob("*.json")}
+    provenance.save(clone)
+    assert {path: path.read_bytes() for path in clone.rglob("*.json")} == before
+
+
+def test_touched_files_get_their_time_back(root):
+    os.utime(root / TRAIN, (5000, 5000))
+    assert provenance.restore(root) == 1
+    assert (root / TRAIN).stat().st_mtime == 1020.0
+
+
+@pytest.mark.parametrize("content_", ["other!", "longer than before"])
+def test_other_bytes_get_no_record(clone, content_):
+    (clone / SCORES).write_text(content_)
+    assert provenance.restore(clone) == 2
+    assert SCORES not in dict(manifests.records(clone))
+
+
+def test_restored_outputs_are_not_incomplete(clone):
+    mark = manifests.record_path(clone, SCORES, "incomplete")
+    mark.parent.mkdir(parents=True)
+    mark.write_text("{}")
+    provenance.restore(clone)
+    assert not mark.exists()
+
+
+def test_a_long_name_is_stored_where_snakemake_looks(tmp_path):
+    pytest.importorskip("snakemake")
+    from snakemake.persistence.file import FilePersistence
+
+    output = f"results/toy/{'long' * 60}/{'name' * 20}.npy"
+    theirs = FilePersistence(path=tmp_path / ".snakemake")
+    expected = theirs._record_path(theirs._metadata_path, output)
+    assert str(manifests.record_path(tmp_path, output)) == expected
+    make(tmp_path, output, "x")
+    assert [name for name, _ in manifests.records(tmp_path)] == [output]
+
+
+def test_half_written_records_do_no_harm(root):
+    manifests.record_path(root, TRAIN).write_text('{"rule": "tr')
+    assert provenance.restore(root) == 1
+    assert provenance.verify(root).problems == []
+
+
+def test_what_was_not_fetched_stays_recorded(clone):
+    (clone / TRAIN).unlink()
+    provenance.restore(clone)
+    make(clone, SCORES, "new scores", span=(2000.0, 2001.0))
+    provenance.save(clone)
+    manifest = content(clone, "results/toy/provenance.json")
+    assert set(manifest) == {TRAIN, SCORES}
+    assert manifest[SCORES]["sha256"] == manifests.sha256(clone / SCORES)
+
+
+def test_save_can_be_limited(root):
+    make(root, SCORES, "new scores", span=(2000.0, 2001.0))
+    before = content(root, "results/toy/provenance.json")
+    provenance.save(root, ["other"])
+    assert content(root, "results/toy/provenance.json") == before
+    provenance.save(root, ["toy"])
+    assert content(root, "results/toy/provenance.json") != before
+
+
+def test_verify_of_sound_results(root):
+    assert provenance.verify(root) == provenance.Verdict([], 3, 0)
+
+
+def test_verify_tells_damage_and_remedy(root):
+    stamp = (root / SCORES).stat().st_mtime
+    (root / SCORES).write_text("SCORES")
+    os.utime(root / SCORES, (stamp, stamp))
+    provenance.save(root)  # must not bless the damage
+    assert provenance.verify(root).problems == [
+        f"{SCORES} is damaged: its bytes are not the recorded ones; "
+        f"`./run toy --forcerun {SCORES}` makes it again"
+    ]
+
+
+def test_damaged_data_name_an_experiment_that_uses_them(root):
+    (root / POOL).write_text("LOOP")
+    (problem,) = provenance.verify(root).problems
+    assert f"`./run toy --forcerun {POOL}`" in problem
+
+
+def test_verify_tells_another_input(root):
+    make(root, TRAIN, "other training images", [POOL], (3000.0, 3001.0))
+    provenance.save(root)
+    (problem,) = provenance.verify(root).problems
+    assert problem.startswith(f"{SCORES} was made from another {TRAIN}")
+
+
+def test_missing_is_told_unless_it_was_never_here(root, clone):
+    (root / TRAIN).unlink()
+    (clone / TRAIN).unlink()
+    (problem,) = provenance.verify(root).problems
+    assert problem.startswith(f"{TRAIN} is missing")
+    assert provenance.verify(clone) == provenance.Verdict([], 3, 1)
+
+
+def test_verify_of_one_experiment_follows_its_inputs(root):
+    make(root, "results/other/x.npy", "x")
+    provenance.save(root)
+    assert provenance.verify(root, ["other"]).recorded == 1
+    assert provenance.verify(root, ["toy"]).recorded == 3
+    assert provenance.verify(root).recorded == 4
+
+
+def test_prune_lists_and_deletes(root):
+    wanted = {POOL, TRAIN}
+    assert provenance.prune(root, wanted) == [SCORES]
+    assert (root / SCORES).exists()
+    assert provenance.prune(root, wanted, ["other"], yes=True) == []
+    assert provenance.prune(root, wanted, yes=True) == [SCORES]
+    assert not (root / SCORES).parent.exists()
+    assert set(content(root, "results/toy/provenance.json")) == {TRAIN}
+    assert set(content(root, "results/toy/runtimes.json")) == {TRAIN}
+    provenance.save(root)
+    assert provenance.prune(root, wanted) == []
+
+
+HOSTILE = [
+    "/etc/passwd",
+    "../outside",
+    "results/toy/../../../outside",
+    "results/other/x",
+    "results/toy",
+    "results/toy/",
+    "results/toy//x",
+    "results/toy/./x",
+    "results/toy/x\0y",
+    "",
+]
+
+
+@pytest.mark.parametrize("path", HOSTILE)
+@pytest.mark.parametrize("action", ["restore", "verify", "prune"])
+def test_a_path_that_leaves_its_folder_is_refused(root, path, action):
+    name = root / "results/toy/provenance.json"
+    manifest = content(root, name)
+    name.write_text(json.dumps({**manifest, path: manifest[TRAIN]}))
+    call = {
+        "restore": lambda: provenance.restore(root),
+        "verify": lambda: provenance.verify(root),
+        "prune": lambda: provenance.prune(root, {POOL}, yes=True),
+    }[action]
+    with pytest.raises(UserError, match=r"results/toy/provenance\.json: entry .* is refused"):
+        call()
+    assert (root / TRAIN).exists()
+
+
+@pytest.mark.parametrize("link", ["results/toy/link", "results/toy/folder"])
+def test_links_out_are_refused(root, tmp_path_factory, link):
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "file").write_text("secret")
+    target = outside / "file" if link.endswith("link") else outside
+    (root / link).symlink_to(target)
+    path = link if link.endswith("link") else f"{link}/file"
+    name = root / "results/toy/provenance.json"
+    manifest = content(root, name)
+    name.write_text(json.dumps({**manifest, path: manifest[TRAIN]}))
+    with pytest.raises(UserError, match="symbolic link leads out"):
+        provenance.prune(root, set(), yes=True)
+    assert (outside / "file").exists()
+
+
+def test_results_may_live_on_another_disk(root, tmp_path_factory):
+    disk = tmp_path_factory.mktemp("disk")
+    shutil.move(root / "results", disk / "results")
+    (root / "results").symlink_to(disk / "results")
+    assert provenance.verify(root).problems == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        "\xff",
+        '{"results/toy/x": 1}',
+        '{"results/toy/x": {"sha256": "md5"}}',
+        "[" * 10**5,
+    ],
+)
+def test_a_damaged_manifest_is_told(root, text):
+    (root / "results/toy/provenance.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(UserError, match=r"results/toy/provenance\.json"):
+        provenance.restore(root)
+
+
+@pytest.mark.parametrize("when", [None, [], ["a", "b", None], [1, 2], {"a": 1}, [True, 2, 3]])
+def test_damaged_runtimes_cost_only_the_times(clone, when):
+    (clone / "results/toy/runtimes.json").write_text(json.dumps({TRAIN: when}))
+    assert provenance.restore(clone) == 3
+
+
+def test_verify_hashes_nothing_outside(root):
+    name = root / "results/toy/provenance.json"
+    manifest = content(root, name)
+    manifest[SCORES]["input_checksums"] |= {"/dev/zero": "x", "../../dev/zero": "x"}
+    name.write_text(json.dumps(manifest))
+    assert provenance.verify(root).problems == []
+
+
+def test_command_line(root, monkeypatch, capsys):
+    monkeypatch.chdir(root)
+    assert provenance.main(["verify"]) == 0
+    assert capsys.readouterr().out == "3 outputs checked, 0 problems\n"
+    (root / SCORES).write_text("SCORES")
+    assert provenance.main(["verify", "toy"]) == 1
+    (root / "results/toy/provenance.json").write_text("{")
+    assert provenance.main(["verify"]) == 1
+    assert capsys.readouterr().err.startswith("error: results/toy/provenance.json is damaged")

@@ -1,0 +1,376 @@
+"""The report: complete, escaped, self-contained, equal bytes, and every number is the table's."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import socket
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import synthetic_results
+
+from dasbench import artifacts, pages, report
+from dasbench.errors import UserError
+
+ROOT = Path(report.__file__).parents[2]
+HOSTILE = '<script>alert("x")</script>'
+NAMES = [
+    "random",
+    "class_match",
+    "train_norm",
+    "pixel_dot",
+    "trak",
+    "dtrak",
+    "dtrak_common",
+    "das",
+    "das_common",
+    HOSTILE,
+]
+SECTIONS = (
+    "findings",
+    "model",
+    "lds",
+    "comparisons",
+    "choices",
+    "displacement",
+    "removal",
+    "neighbours",
+    "limits",
+    "full",
+    "settings",
+)
+FIGURES = (
+    "samples",
+    "lds-loss",
+    "lds-displacement",
+    "lds-transforms",
+    "damping",
+    "removal",
+    "before-after",
+    "neighbours-val",
+    "neighbours-gen",
+    "extra",
+)
+
+
+class Page(HTMLParser):
+    """Collects ids, tags, links, and the marked cells of the tables."""
+
+    def __init__(self, html: str) -> None:
+        """Parse at once."""
+        super().__init__()
+        self.ids: list[str] = []
+        self.tags: set[str] = set()
+        self.links: list[tuple[str, str]] = []
+        self.cells: dict[tuple[str, str, str], str] = {}
+        self._table = self._method = self._key = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note what the tag says."""
+        found = {key: value or "" for key, value in attrs}
+        self.tags.add(tag)
+        self.ids += [found["id"]] if "id" in found else []
+        self.links += [(key, found[key]) for key in ("src", "href") if key in found]
+        if tag == "table":
+            self._table = found.get("id", "")
+        if tag == "tr":
+            self._method = found.get("data-method", "")
+        if tag == "td":
+            self._key = found.get("data-value", "")
+
+    def handle_endtag(self, tag: str) -> None:
+        """A cell ends with its tag."""
+        if tag == "td":
+            self._key = ""
+
+    def handle_data(self, data: str) -> None:
+        """Text of a marked cell."""
+        if self._key:
+            key = (self._table, self._method, self._key)
+            self.cells[key] = self.cells.get(key, "") + data
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> report.Results:
+    """Made-up results with a hostile name in every place that a user can fill."""
+    root = synthetic_results.make(tmp_path_factory.mktemp("results"), NAMES)
+    figures = []
+    for stem in FIGURES:
+        figures.append(root / f"figures/{stem}.svg")
+        figures[-1].parent.mkdir(exist_ok=True)
+        figures[-1].write_text(f"<svg xmlns='http://www.w3.org/2000/svg' id='{stem}'/>")
+    evil = root / f"figures/{HOSTILE.replace('/', '')}.png"
+    evil.write_bytes(b"png")
+    tables = {
+        name: artifacts.load_table(root / f"lds/{name}.csv")
+        for name in ("summary", "selection", "comparisons", "ceiling")
+    }
+    settings = {**synthetic_results.settings(NAMES), "title": f"Blobs {HOSTILE}"}
+    return report.Results(
+        experiment=HOSTILE,
+        settings=settings,
+        **tables,
+        removal=artifacts.load_table(root / "removal/summary.csv"),
+        figures=[*figures, evil],
+        metrics=artifacts.load_json(root / "metrics.json"),
+        data_card={"source": HOSTILE, "licence": "CC BY 4.0", "sha256": "ab" * 32},
+        versions=report.versions(),
+        skipped={HOSTILE: HOSTILE},
+    )
+
+
+@pytest.fixture(scope="module")
+def html(results: report.Results) -> str:
+    """The page."""
+    return report.render(results)
+
+
+@pytest.fixture(scope="module")
+def page(html: str) -> Page:
+    """The page, parsed."""
+    return Page(html)
+
+
+def test_equal_results_give_an_equal_page(results: report.Results, html: str) -> None:
+    """Byte for byte."""
+    assert report.render(results) == html
+
+
+def test_hostile_names_are_escaped(html: str, page: Page) -> None:
+    """No script element comes out of a method, title, licence, reason or file name."""
+    assert "script" not in page.tags
+    assert "<script" not in html
+    assert html.count("&lt;script&gt;") > len(SECTIONS)
+
+
+def test_page_is_self_contained(html: str, page: Page) -> None:
+    """Sources are data URIs, links stay on the page or go to the timings beside it."""
+    for key, value in page.links:
+        allowed = (
+            value.startswith("data:")
+            if key == "src"
+            else value.startswith("#") or value == "timings.html"
+        )
+        assert allowed, f"{key}={value[:60]}"
+    assert not page.tags & {"link", "iframe", "object", "embed", "script"}
+    bare = re.sub(r"data:[^\"]*", "", html)
+    assert not re.search(r"https?://|url\(|@import", bare)
+
+
+def test_no_time_date_or_host(
+    results: report.Results, html: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing in the words of the page changes from day to day or from machine to machine."""
+    bare = re.sub(r"data:[^\"]*", "", html)
+    assert not re.search(r"\b20\d\d-\d\d-\d\d\b|\b\d{1,2}:\d{2}\b", bare)
+    assert str(ROOT) not in bare
+    assert str(results.figures[0].parent) not in bare
+    monkeypatch.setattr(socket, "gethostname", lambda: "another-host")
+    monkeypatch.setattr(platform, "node", lambda: "another-host")
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    assert report.render(results) == html
+
+
+def test_sections_and_figures_are_there_once(page: Page) -> None:
+    """Every section, every figure in its place, ids unique, and no link into nowhere."""
+    assert set(SECTIONS) <= set(page.ids)
+    assert {f"figure-{stem}" for stem in FIGURES if stem != "extra"} <= set(page.ids)
+    assert "other" in page.ids
+    assert len(page.ids) == len(set(page.ids))
+    inner = {value[1:] for key, value in page.links if value.startswith("#")}
+    assert inner <= set(page.ids)
+
+
+@pytest.mark.parametrize("target", ["loss", "displacement"])
+def test_headline_numbers_are_the_tables(results: report.Results, page: Page, target: str) -> None:
+    """Each printed number, computed here anew from the CSV by the slowest obvious code."""
+    table = f"headline-{target}"
+    checked = 0
+    for method in NAMES:
+        for kind in ("val", "gen"):
+            chosen = {}
+            for row in results.summary.to_dict("records"):
+                same = (row["method"], row["queries"], row["target"]) == (method, kind, target)
+                if same and row["own"]:
+                    chosen[row["selection"]] = row
+            held = chosen["held_out"]
+            shown = {
+                key: page.cells.get((table, method, f"{kind}.{key}"), "").replace("−", "-")
+                for key in ("lds", "interval", "oracle", "fraction", "undefined")
+            }
+            assert int(shown["undefined"]) == held["undefined"]
+            if held["undefined"] == held["Q"]:
+                assert shown["lds"] == "undefined for every query"
+                continue
+            assert shown["lds"].startswith("†") == held["edge"]
+            _close(shown["lds"].lstrip("†"), 100 * held["lds"])
+            lo, hi = shown["interval"].strip("[]").split(", ")
+            _close(lo, 100 * held["lo"])
+            _close(hi, 100 * held["hi"])
+            ceiling = results.ceiling[
+                (results.ceiling.queries == kind) & (results.ceiling.target == target)
+            ].ceiling.item()
+            _close(shown["fraction"].rstrip(" %"), 100 * held["lds"] / ceiling, 0.5)
+            if "oracle" in chosen:
+                _close(shown["oracle"], 100 * chosen["oracle"]["lds"])
+            else:
+                assert shown["oracle"] == "–"
+            checked += 1
+    assert checked == 2 * (len(NAMES) - 1)
+
+
+def _close(text: str, value: float, half: float = 0.05) -> None:
+    assert abs(float(text) - value) <= half + 1e-9
+
+
+def test_no_fraction_without_a_ceiling_above_zero(results: report.Results) -> None:
+    """Where the ceiling's interval reaches 0 a fraction would mean nothing."""
+    zero = results.ceiling.assign(lo=0.0)
+    for row in report.headline(results.summary, zero, "loss"):
+        assert all(cell["fraction"] is None for cell in row["cells"].values())
+
+
+def test_controls_stand_last_and_the_rest_is_sorted(results: report.Results) -> None:
+    """Best first, by the mean over both kinds of query."""
+    rows = report.headline(results.summary, results.ceiling, "loss")
+    judged = [np.mean([c["lds"] for c in r["cells"].values()]) for r in rows if not r["control"]]
+    assert judged == sorted(judged, reverse=True)
+    assert [row["control"] for row in rows] == sorted(row["control"] for row in rows)
+    assert {row["method"] for row in rows} == set(NAMES)
+
+
+def test_verdicts_follow_the_interval(results: report.Results) -> None:
+    """A winner only where the interval excludes 0; exploratory rows are kept apart."""
+    table = results.comparisons.iloc[[0, 0, 0]].reset_index(drop=True)
+    table = table.assign(
+        a="x",
+        b="y",
+        lo=[0.01, -0.02, -0.03],
+        hi=[0.03, 0.02, -0.01],
+        kind=["primary", "primary", "exploratory"],
+    )
+    rows = report.comparison_rows(table)
+    assert [row["verdict"] for row in rows["primary"]] == ["x higher", "not resolved"]
+    assert [row["verdict"] for row in rows["exploratory"]] == ["y higher"]
+
+
+def test_a_page_without_removal_or_comparisons(results: report.Results) -> None:
+    """Parts that an experiment does not have leave no empty section behind."""
+    bare = report.Results(
+        results.experiment,
+        results.settings,
+        results.summary,
+        results.selection,
+        results.comparisons.iloc[:0],
+        results.ceiling.iloc[:0],
+        timings=None,
+    )
+    page = Page(report.render(bare))
+    assert not {"removal", "neighbours", "other", "data-card"} & set(page.ids)
+    assert {value[1:] for key, value in page.links} <= set(page.ids)
+
+
+def test_every_setting_and_version_is_shown(results: report.Results, html: str) -> None:
+    """Dotted keys of the resolved settings, the seed, and the packages."""
+    groups = {group["name"]: dict(group["rows"]) for group in report.flatten(results.settings)}
+    assert groups["experiment"]["seed"] == "0"
+    assert groups["subsets"]["eval.models"] == "64"
+    assert groups["training"]["flip"] == "no"
+    assert groups["methods"]["das"] == "defaults"
+    for text in ("eval.models", "block_out_channels", "16, 32", *report.versions()):
+        assert text in html
+    assert {"python", "torch", "matplotlib"} <= set(report.versions())
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(2e-05, "2·10⁻⁵"), (1.0, "1·10⁰"), (5e-8, "5·10⁻⁸"), (float("nan"), "–"), (None, "–")],
+)
+def test_dampings_are_readable(value: float | None, text: str) -> None:
+    """Mantissa and exponent of the grid."""
+    assert pages.magnitude(value) == text
+
+
+def test_signs_and_dashes() -> None:
+    """True minus signs, no negative zero, an en dash for nothing."""
+    assert pages.percent(-0.1234) == "−12.3"
+    assert pages.percent(-0.0001) == "0.0"
+    assert pages.percent(0.02, 1, True) == "+2.0"
+    assert pages.percent(float("nan")) == pages.NOTHING
+    assert pages.interval(-0.01, 0.02) == "[−1.0, 2.0]"
+
+
+def test_missing_figures_and_empty_tables_are_said(results: report.Results, tmp_path: Path) -> None:
+    """One sentence each."""
+    with pytest.raises(UserError, match="is missing: draw it"):
+        pages.figures([tmp_path / "samples.svg"])
+    with pytest.raises(UserError, match="not .*x.pdf"):
+        pages.figures([tmp_path / "x.pdf"])
+    empty = report.Results(
+        "e",
+        {},
+        results.summary.assign(own=False),
+        results.selection,
+        results.comparisons,
+        results.ceiling,
+    )
+    with pytest.raises(UserError, match="no held-out rows"):
+        report.render(empty)
+
+
+def _run(script: str, *args: str | Path, home: Path) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(ROOT / "scripts" / script), *map(str, args)]
+    env = {"PYTHONPATH": str(ROOT / "src"), "PATH": "", "HOME": str(home)}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+
+
+def _drawings(root: Path, made: Path) -> list[list[str | Path]]:
+    """The calls of the drawing scripts, as the rules make them."""
+    gen, examples, gone = root / "queries/gen.npy", root / "examples/train.npz", root / "removal"
+    samples = ["--generated", gen, "--examples", examples, "--samples", made / "samples.png"]
+    lds = ["--summary", root / "lds/summary.csv", "--ceiling", root / "lds/ceiling.csv"]
+    lds += ["--lds-loss", made / "lds-loss.svg", made / "lds-loss.png"]
+    lds += ["--damping", made / "damping.svg"]
+    removal = ["--summary", gone / "summary.csv", "--per-query", gone / "per_query.parquet"]
+    removal += ["--images", gone / "images.npy", "--index", gone / "images.csv", "--queries", gen]
+    removal += ["--removal", made / "removal.svg", "--before-after", made / "before-after.png"]
+    removal += ["--settings", '{"tuning": 5, "queries": 2}']
+    near = ["--queries", gen, "--examples", examples, "--scores", root / "scores/das/gen.npy"]
+    near += ["--labels", root / "queries/gen_labels.npy"]
+    near += ["--neighbours", made / "neighbours-gen.svg", "--settings"]
+    near += ['{"kind": "gen", "methods": ["das"], "tuning": 5, "queries": 2, "top": 3}']
+    parts = {"samples": samples, "lds": lds, "removal": removal, "neighbours": near}
+    return [[f"plot_{name}.py", *call] for name, call in parts.items()]
+
+
+def test_scripts_from_tables_to_page(tmp_path: Path) -> None:
+    """Files in, figures and page out, an error in one sentence."""
+    root = synthetic_results.make(tmp_path / "results", ["random", "das", "dtrak"])
+    calls = _drawings(root, tmp_path / "figures")
+    for call in calls:
+        done = _run(*call, home=tmp_path)
+        assert done.returncode == 0, done.stderr
+    names = ("summary", "selection", "comparisons", "ceiling")
+    tables = [word for name in names for word in (f"--{name}", root / f"lds/{name}.csv")]
+    figures = sorted((tmp_path / "figures").iterdir())
+    settings = {"experiment": "made_up", "settings": synthetic_results.settings(["das"])}
+    rest = ["--removal", root / "removal/summary.csv", "--figures", *figures]
+    rest += ["--report", tmp_path / "report.html", "--settings", json.dumps(settings)]
+    done = _run("render_report.py", *tables, *rest, home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    ids = Page((tmp_path / "report.html").read_text()).ids
+    assert {f"figure-{path.stem}" for path in figures} <= set(ids)
+    (root / "queries/gen.npy").unlink()
+    done = _run(*calls[0], home=tmp_path)
+    assert done.returncode == 1
+    assert "is missing" in done.stderr
+    assert "Traceback" not in done.stderr

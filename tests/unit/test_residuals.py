@@ -1,0 +1,72 @@
+"""Residuals against the oracle's loops."""
+
+import numpy as np
+import oracle
+import pytest
+import torch
+from conftest import AXES
+from dasbench import residuals
+from diffusers import DDPMScheduler
+
+FORM = {"kind": "scalar", "timesteps": 4, "timestep_rule": "midpoint", "draws": 1}
+GRID = {"midpoint": [125, 375, 625, 875], "released": [0, 250, 500, 750]}
+FLOAT32 = 1e-6  # what is returned is rounded to float32; the products of betas are, too
+
+
+def compute(tiny, scheduler=None, order=slice(None), **changes):
+    images, ids = tiny.images["train"][order], np.array(tiny.ids["train"])[order]
+    args = (tiny.unet, scheduler or tiny.scheduler, images, ids)
+    return residuals.compute(*args, {**FORM, **changes}, AXES)
+
+
+@pytest.mark.parametrize("rule", ["midpoint", "released"])
+@pytest.mark.parametrize("kind", ["scalar", "released"])
+def test_both_kinds_on_both_grids(kind, rule, tiny):
+    formula = {"scalar": oracle.residual_scalar, "released": oracle.residual_released}[kind]
+    args = (tiny.images["train"], "train", tiny.noise("residuals"), GRID[rule], tiny.abar)
+    truth = formula(tiny.model, *args)
+    ours = compute(tiny, kind=kind, timestep_rule=rule)
+    assert ours.dtype == np.float32
+    np.testing.assert_allclose(ours, truth, rtol=FLOAT32)
+    assert truth.std() > 1e-4  # examples differ by far more than the tolerance
+
+
+def test_draws_are_averaged(tiny):
+    args = (tiny.images["train"], "train", tiny.noise("residuals"), GRID["midpoint"], tiny.abar)
+    truth = oracle.residual_scalar(tiny.model, *args, draws=3)
+    np.testing.assert_allclose(compute(tiny, draws=3), truth, rtol=FLOAT32)
+    assert np.abs(compute(tiny, draws=1) / truth - 1).max() > 1e-3
+
+
+def test_released_residuals_are_nearly_one_over_root_t(tiny):
+    """mean / root of the sum of squares: at most 1 / sqrt(T), equal if s is constant over t."""
+    ours = compute(tiny, kind="released")
+    assert (ours <= 0.5 + 1e-6).all()
+    assert (ours > 0.45).all()
+
+
+def test_residuals_belong_to_the_example(tiny):
+    order = [3, 0, 4, 2, 1]
+    np.testing.assert_allclose(compute(tiny, order=order), compute(tiny)[order], rtol=FLOAT32)
+
+
+def test_v_prediction_measures_the_velocity(tiny):
+    scheduler = DDPMScheduler(1000, beta_schedule="linear", prediction_type="v_prediction")
+    ours = compute(tiny, scheduler, timesteps=1)
+    for i, x in enumerate(tiny.images["train"]):
+        eps = torch.as_tensor(tiny.noise("residuals")("train", i, 500, 0)).double()
+        x = torch.as_tensor(x).double()
+        out = oracle.predict(tiny.model, oracle.add_noise(x, 500, eps, tiny.abar), 500)
+        v = tiny.abar[500] ** 0.5 * eps - (1 - tiny.abar[500]) ** 0.5 * x
+        truth = (v.flatten() - out.detach()).square().mean().sqrt()
+        np.testing.assert_allclose(ours[i], truth, rtol=FLOAT32)
+
+
+def test_noise_is_not_that_of_the_features(tiny):
+    args = (tiny.images["train"], "train", tiny.noise("features"), GRID["midpoint"], tiny.abar)
+    assert np.abs(compute(tiny) / oracle.residual_scalar(tiny.model, *args) - 1).max() > 1e-3
+
+
+def test_an_unknown_kind_is_refused(tiny):
+    with pytest.raises(ValueError, match="scalar or released, got 'vector'"):
+        compute(tiny, kind="vector")

@@ -1,0 +1,74 @@
+"""Costs: jobs are counted once, the page is escaped and self-contained, the import is cheap."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dasbench import artifacts, timings
+
+ROOT = Path(timings.__file__).parents[2]
+HOSTILE = '<script>alert("x")</script>'
+MANIFEST = {
+    "a.npy": {"rule": "train"},
+    "b.npy": {"rule": "train"},
+    "c.npy": {"rule": "train"},
+    "d.csv": {"rule": HOSTILE},
+    "gone": {"rule": "never"},
+}
+RUNTIMES = {
+    "a.npy": [0.0, 10.0, 300.0],
+    "b.npy": [0.0, 10.0, 300.0],
+    "c.npy": [5.0, 25.0, 500.0],
+    "d.csv": [100.0, 110.0, None],
+    "stale": [0.0, 1e6, 1.0],
+}
+
+
+def test_costs_count_jobs_not_outputs() -> None:
+    """Two outputs of one job count once; outputs without times and stale times do not count."""
+    table = timings.costs(MANIFEST, RUNTIMES).set_index("rule")
+    assert list(table.index) == ["train", HOSTILE]
+    train = table.loc["train"]
+    assert (train.jobs, train.seconds, train.median_seconds, train.peak_mb) == (
+        2,
+        30.0,
+        15.0,
+        500.0,
+    )
+    assert train.share == pytest.approx(0.75)
+    assert np.isnan(table.loc[HOSTILE].peak_mb)
+    assert timings.elapsed(MANIFEST, RUNTIMES) == pytest.approx(35.0)
+
+
+@pytest.mark.parametrize("runtimes", [RUNTIMES, {}])
+def test_timings_page(tmp_path: Path, runtimes: dict) -> None:
+    """Files are written, names escaped, nothing fetched; no times yet is no error."""
+    timings.write(tmp_path, "made_up", MANIFEST, runtimes)
+    html = (tmp_path / "timings.html").read_text()
+    assert "<script" not in html
+    assert all(
+        v.startswith("data:") or v == "report.html"
+        for v in re.findall(r'(?:src|href)="([^"]*)"', html)
+    )
+    assert ("&lt;script&gt;" in html) == bool(runtimes)
+    assert {p.name for p in (tmp_path / "figures").iterdir()} == {
+        "cost-by-rule.svg",
+        "cost-by-rule.png",
+    }
+    assert list(artifacts.load_table(tmp_path / "costs.csv").columns) == list(timings.COLUMNS)
+
+
+def test_importing_timings_is_cheap() -> None:
+    """The module is imported at the end of every run: no pandas, matplotlib or torch for that."""
+    code = (
+        "import sys, dasbench.timings;"
+        "heavy = {'pandas', 'matplotlib', 'torch', 'numpy', 'jinja2'} & set(sys.modules);"
+        "sys.exit(f'{heavy} imported' if heavy else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(ROOT / "src")})

@@ -1,0 +1,292 @@
+"""Training: the formula, and that a model depends on its name, subset and settings alone."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from conftest import AXES
+from dasbench import artifacts, models, seeds, subsets, training
+from diffusers import DDPMPipeline
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "train_subsets.py"
+
+
+@pytest.fixture(scope="module")
+def mask():
+    return subsets.draw_mask(np.zeros(24), 0.5, False, seeds.generator("tests", "mask"))
+
+
+@pytest.fixture
+def fit(recipe, digits):
+    """Build and train a model; keyword arguments change sections of the recipe."""
+
+    def run(mask, axes=(*AXES, "eval", 0, 0), after_epoch=None, model=None, **training_options):
+        diffusion = {**recipe["diffusion"]}
+        if "prediction_type" in training_options:
+            diffusion["prediction_type"] = training_options.pop("prediction_type")
+        form = {**recipe["model"], **(model or {})}
+        unet, scheduler = models.build(form, diffusion, digits[1].shape[1:], axes)
+        settings = {**recipe["training"], **training_options}
+        accelerator = training.make_accelerator(1)
+        trained = training.train(
+            accelerator, unet, scheduler, digits[1], mask, settings, axes, after_epoch
+        )
+        return trained, scheduler
+
+    return run
+
+
+def weights(unet):
+    return torch.cat([p.detach().flatten() for p in unet.parameters()]).clone()
+
+
+def read(folder):
+    return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
+
+
+def rate(step, settings, steps):
+    """Linear warm-up, then half a cosine."""
+    warm = settings["warmup_steps"]
+    if step < warm:
+        return settings["learning_rate"] * step / warm
+    return settings["learning_rate"] * (1 + math.cos(math.pi * (step - warm) / (steps - warm))) / 2
+
+
+def by_hand(unet, scheduler, images, mask, settings, axes):
+    """Ho et al. (2020), algorithm 1, image by image, with AdamW's formulas written out."""
+    abar = scheduler.alphas_cumprod
+    v_prediction = scheduler.config.prediction_type == "v_prediction"
+    parameters = list(unet.train().parameters())
+    average = [p.detach().clone() for p in parameters]
+    first, second = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
+    step, steps = 0, settings["epochs"] * -(-int(mask.sum()) // settings["batch_size"])
+    for epoch in range(settings["epochs"]):
+        draw = {s: seeds.generator(*axes, "training", s, epoch) for s in ("order", "timestep")}
+        draw |= {s: seeds.generator(*axes, "training", s, epoch) for s in ("noise", "flip")}
+        order = [i for i in draw["order"].permutation(len(images)) if mask[i]]
+        t = draw["timestep"].integers(0, 1000, len(images))
+        eps = torch.from_numpy(draw["noise"].standard_normal(images.shape, np.float32))
+        flips = draw["flip"].random(len(images)) < 0.5
+        while order:
+            batch, order = order[: settings["batch_size"]], order[settings["batch_size"] :]
+            loss = 0.0
+            for i in batch:
+                x, a = torch.from_numpy(images[i]), abar[t[i]]
+                if settings["flip"] and flips[i]:
+                    x = x.flip(2)
+                wanted = a.sqrt() * eps[i] - (1 - a).sqrt() * x if v_prediction else eps[i]
+                out = unet((a.sqrt() * x + (1 - a).sqrt() * eps[i])[None], int(t[i])).sample[0]
+                loss = loss + ((wanted - out) ** 2).mean() / len(batch)
+            gradients = torch.autograd.grad(loss, parameters)
+            norm = torch.sqrt(sum((g**2).sum() for g in gradients))
+            clip = settings["clip_norm"]
+            shrink = 1.0 if clip is None else min(1.0, clip / float(norm))
+            lr, (b1, b2) = rate(step, settings, steps), settings["betas"]
+            step += 1
+            s = step - 1
+            decay = min(settings["ema_decay"] or 0, (1 + s) / (10 + s)) if s else 0.0
+            with torch.no_grad():
+                for p, g, m, v, mean in zip(
+                    parameters, gradients, first, second, average, strict=True
+                ):
+                    m.mul_(b1).add_((1 - b1) * g * shrink)
+                    v.mul_(b2).add_((1 - b2) * (g * shrink) ** 2)
+                    p.mul_(1 - lr * settings["weight_decay"])
+                    root = (v / (1 - b2**step)).sqrt() + 1e-8
+                    p.sub_(lr * m / (1 - b1**step) / root)
+                    mean.mul_(decay).add_((1 - decay) * p)
+    final = parameters if settings["ema_decay"] is None else average
+    return torch.cat([p.detach().flatten() for p in final])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"ema_decay": None, "clip_norm": None},
+        {"flip": True},
+        {"prediction_type": "v_prediction"},
+        {"clip_norm": 0.05, "weight_decay": 3.0},
+    ],
+    ids=["plain", "no average no clipping", "flip", "v", "strong clipping and decay"],
+)
+def test_training_is_the_algorithm_of_the_paper(change, fit, mask, recipe, digits):
+    axes = (*AXES, "eval", 4, 1)
+    trained, scheduler = fit(mask, axes, epochs=2, **change)
+    fresh, _ = models.build(recipe["model"], recipe["diffusion"], digits[1].shape[1:], axes)
+    start, settings = weights(fresh), {**recipe["training"], "epochs": 2, **change}
+    expected = by_hand(fresh, scheduler, digits[1], mask, settings, axes)
+    moved = (weights(trained) - start).norm()
+    assert moved > 0.05
+    # float32, six steps, other orders of summation; Adam divides small gradients by small roots
+    assert (weights(trained) - expected).norm() < 2e-3 * moved
+    assert not trained.training
+
+
+def test_each_setting_matters(fit, mask):
+    plain = weights(fit(mask)[0])
+    changes = [{"ema_decay": None}, {"flip": True}, {"clip_norm": 0.05}, {"batch_size": 6}]
+    changes += [{"prediction_type": "v_prediction"}, {"schedule": "constant"}, {"epochs": 2}]
+    for change in changes:
+        assert (weights(fit(mask, **change)[0]) - plain).norm() > 1e-3
+
+
+def test_two_runs_give_the_same_bytes(fit, mask, tmp_path):
+    for name in ("first", "second"):
+        torch.manual_seed(len(name))  # the global generator does not matter
+        models.save(tmp_path / name, *fit(mask, model={"dropout": 0.2}))
+    assert read(tmp_path / "first") == read(tmp_path / "second")
+    assert len(read(tmp_path / "first")) == 4
+
+
+def test_name_and_subset_matter(fit, mask):
+    runs = [fit(mask), fit(mask, (*AXES, "eval", 0, 1)), fit(mask, (*AXES, "eval", 1, 0)), fit(~mask)]
+    flat = [weights(unet) for unet, _ in runs]
+    for i in range(4):
+        for j in range(i):
+            assert (flat[i] - flat[j]).norm() > 0.05
+
+
+def test_a_model_does_not_depend_on_its_process(fit, recipe, digits, tmp_path):
+    """Two jobs at once, each training model 0 and then 1, and this process training 1 alone."""
+    labels, images = digits
+    axes = list(AXES)
+    settings = {"axes": axes, "models_per_job": 2, "fraction": 0.5, "stratify": False, **recipe}
+    pixels = np.rint((images.transpose(0, 2, 3, 1) + 1) * 127.5)
+    artifacts.save_examples(tmp_path / "train.npz", pixels, labels, np.arange(24))
+    command = [sys.executable, SCRIPT, "--settings", json.dumps(settings), "--use", "eval"]
+    command += ["--seed", "1", "--shard", "0", "--threads", "1", "--examples", tmp_path / "train.npz"]
+    environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parents[1] / "src"), "DAS_DEVICE": "cpu"}
+    jobs = [
+        subprocess.Popen(
+            [*command, "--out", tmp_path / name],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("one", "two")
+    ]
+    mask = subsets.draw_mask(labels, 0.5, False, seeds.generator(*AXES, "eval", 1, "mask"))
+    models.save(tmp_path / "alone", *fit(mask, (*AXES, "eval", 1, 1)))
+    for job in jobs:
+        said = job.communicate(timeout=300)
+        assert job.returncode == 0, said
+    one = read(tmp_path / "one")
+    assert len(one) == 2 * 4 + 1
+    assert one == read(tmp_path / "two")
+    assert read(tmp_path / "alone") == read(tmp_path / "one" / "01")
+    masks = artifacts.load_array(tmp_path / "one" / "masks.npy", (2, 24), bool)
+    np.testing.assert_array_equal(masks[1], mask)
+    assert one["00/unet/diffusion_pytorch_model.safetensors"] != one[
+        "01/unet/diffusion_pytorch_model.safetensors"
+    ]
+
+
+@pytest.mark.parametrize("ema_decay", [0.9, None])
+def test_checkpoints_do_not_change_the_model(ema_decay, fit, mask):
+    seen = []
+
+    def keep(epoch, unet):
+        seen.append((epoch, weights(unet)))
+
+    watched = weights(fit(mask, after_epoch=keep, ema_decay=ema_decay)[0])
+    assert torch.equal(watched, weights(fit(mask, ema_decay=ema_decay)[0]))
+    assert [epoch for epoch, _ in seen] == [1, 2, 3]
+    assert torch.equal(seen[-1][1], watched)
+    assert (seen[0][1] - watched).norm() > 1e-3
+
+
+def test_a_checkpoint_is_the_model_of_fewer_epochs(fit, mask):
+    """With a constant rate; the cosine knows how long the run is."""
+    seen = []
+    fit(mask, after_epoch=lambda _, unet: seen.append(weights(unet)), schedule="constant")
+    assert torch.equal(seen[1], weights(fit(mask, schedule="constant", epochs=2)[0]))
+
+
+def test_training_lowers_the_loss(fit, digits, recipe):
+    everything = np.ones(24, dtype=bool)
+    trained, scheduler = fit(everything, epochs=40, learning_rate=0.003)
+    fresh, _ = models.build(recipe["model"], recipe["diffusion"], digits[1].shape[1:], AXES)
+    x = torch.from_numpy(digits[1])
+    eps = torch.from_numpy(seeds.generator("eps").standard_normal(digits[1].shape, np.float32))
+    t = torch.arange(24) * 40
+    x_t = scheduler.add_noise(x, eps, t)
+    with torch.no_grad():
+        before, after = ((u(x_t, t).sample - eps).square().mean() for u in (fresh.eval(), trained))
+    assert after < 0.7 * before
+
+
+def test_a_trained_folder_opens_with_diffusers_and_makes_images(fit, mask, tmp_path):
+    trained, scheduler = fit(mask)
+    models.save(tmp_path, trained, scheduler)
+    pipeline = DDPMPipeline.from_pretrained(tmp_path)
+    pipeline.set_progress_bar_config(disable=True)
+    images = pipeline(batch_size=2, num_inference_steps=3, output_type="np").images
+    assert images.shape == (2, 8, 8, 1)
+    assert 0.01 < images.std()
+    assert torch.equal(weights(pipeline.unet), weights(trained))
+
+
+def test_draws_are_named_by_run_and_epoch():
+    draws = training.Draws(AXES, (7, 1, 2, 3), 50)
+    order, timesteps, noise, flips = draws.epoch(0)
+    assert sorted(order) == list(range(7))
+    assert noise.shape == (7, 1, 2, 3)
+    assert noise.dtype == np.float32
+    assert flips.dtype == bool
+    many = training.Draws(AXES, (4000, 1, 1, 1), 50).epoch(0)
+    assert (many[1].min(), many[1].max()) == (0, 49)
+    assert np.abs(np.bincount(many[1]) / 4000 - 1 / 50).max() < 5 * (0.02 / 4000) ** 0.5
+    assert abs(many[3].mean() - 0.5) < 5 * 0.5 / 4000**0.5
+    for a, b in zip(draws.epoch(0), (order, timesteps, noise, flips), strict=True):
+        np.testing.assert_array_equal(a, b)
+    others = [draws.epoch(1), training.Draws((*AXES, 1), (7, 1, 2, 3), 50).epoch(0)]
+    for other in others:
+        assert not np.array_equal(other[2], noise)
+        assert not np.array_equal(other[1], timesteps)
+
+
+def test_leaving_an_example_out_changes_no_draw_of_the_others():
+    draws = training.Draws(AXES, (20, 1, 2, 2), 1000).epoch(3)
+    rest = np.ones(20, dtype=bool)
+    rest[[4, 11]] = False
+
+    def by_example(mask, size):
+        batches = list(training._batches(draws, mask, size))
+        assert all(len(batch[0]) == size for batch in batches[:-1])
+        joined = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
+        return joined[0].tolist(), {i: (t, e.tobytes(), f) for i, t, e, f in zip(*joined, strict=True)}
+
+    order, everything = by_example(np.ones(20, dtype=bool), 6)
+    assert order == draws[0].tolist()
+    shorter, without = by_example(rest, 6)
+    assert shorter == [i for i in order if i not in (4, 11)]
+    assert without == {i: v for i, v in everything.items() if i not in (4, 11)}
+    assert everything[7] == (draws[1][7], draws[2][7].tobytes(), draws[3][7])
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_processes_average_to_the_loss_of_the_whole_batch(world, tiny):
+    rng = np.random.default_rng(0)
+    pixels = torch.from_numpy(tiny.images["train"]).double()
+    noise = rng.standard_normal((5, *tiny.shape))
+    batch = np.arange(5)[::-1].copy(), np.array([0, 9, 300, 700, 999]), noise, np.arange(5) % 2 == 0
+
+    def loss(rank, world):
+        accelerator = SimpleNamespace(process_index=rank, num_processes=world, device="cpu")
+        args = (accelerator, tiny.unet, tiny.scheduler, pixels, batch, True)
+        value = training._loss(*args)
+        return value.item(), torch.autograd.grad(value, tiny.unet.conv_out.weight)[0]
+
+    values, gradients = zip(*(loss(rank, world) for rank in range(world)), strict=True)
+    whole, gradient = loss(0, 1)
+    assert abs(sum(values) / world - whole) < 1e-12
+    torch.testing.assert_close(sum(gradients) / world, gradient, rtol=1e-10, atol=1e-12)

@@ -1,0 +1,46 @@
+# Inputs and settings of the rules in workflow/rules/phases.smk.
+
+
+def phase_files(name):
+    """phase -> what it makes, for one experiment; a child has no phases of its parent's."""
+    e, folder = EXPERIMENTS[name], f"results/{name}"
+    phases = {
+        "features": [
+            expand(
+                "{folder}/features/{features}/train.npy", folder=folder, features=FEATURES[name]
+            ),
+            [
+                f"{folder}/residuals/{kind}.npy"
+                for kind in sorted({m.get("residual", "none") for m in METHODS[name].values()})
+                if kind != "none"
+            ],
+        ],
+        "scores": expand(
+            "{folder}/scores/{method}/{kind}.npy",
+            folder=folder,
+            method=METHODS[name],
+            kind=layout.KINDS,
+        ),
+        "lds": f"{folder}/lds/summary.csv",
+        "removal": f"{folder}/removal/summary.csv",
+        "report": [f"{folder}/report.html", f"{folder}/metrics.json"],
+    }
+    if name not in ROOTS:
+        return phases
+    return phases | {
+        "pool": f"data/{e['data']['dataset']}/pool.npz",
+        "examples": f"{folder}/examples/train.npz",
+        "base": pipeline(f"{folder}/models/base"),
+        "queries": f"{folder}/queries/uses.json",
+        "tune": shard_masks(name, "tune"),
+        "eval": shard_masks(name, "eval"),
+        "outputs": [f"{folder}/masks/{use}.npy" for use in USES],
+    }
+
+
+def shard_masks(name, use):
+    return expand(
+        f"results/{name}/models/{use}/seed-{{seed}}/shard-{{shard}}/masks.npy",
+        seed=seeds(name, use),
+        shard=shards(name, use),
+    )

@@ -1,0 +1,75 @@
+# Inputs and settings of the rules in workflow/rules/removal.smk.
+
+
+def removal_queries(experiment):
+    """The first evaluation queries, as positions in gen.npy."""
+    e = EXPERIMENTS[experiment]
+    first = e["queries"]["tuning"]
+    return list(range(first, first + e["removal"]["queries"]))
+
+
+def removal_sets(experiment, arm):
+    r = EXPERIMENTS[experiment]["removal"]
+    return r["null_models"] if arm == "null" else r["random_sets"]
+
+
+def removal_members(experiment, arm):
+    """Folder names of an arm's models."""
+    if arm in ("random", "null"):
+        return [f"set-{s}" for s in range(removal_sets(experiment, arm))]
+    return [f"query-{q}" for q in removal_queries(experiment)]
+
+
+def removal_arms(experiment):
+    """Every (arm, k) of the study."""
+    r = EXPERIMENTS[experiment]["removal"]
+    return [(arm, k) for k in r["k"] for arm in (*r["methods"], "random")] + [("null", 0)]
+
+
+def removal_scores(wildcards):
+    """A method's scores; the other arms need none."""
+    if wildcards.arm in ("random", "null"):
+        return []
+    return f"results/{wildcards.experiment}/scores/{wildcards.arm}/gen.npy"
+
+
+def choice_settings(wildcards):
+    values = {"k": int(wildcards.k)}
+    if wildcards.arm in ("random", "null"):
+        values["sets"] = removal_sets(wildcards.experiment, wildcards.arm)
+    else:
+        values["queries"] = removal_queries(wildcards.experiment)
+    return settings(wildcards.experiment, **values)
+
+
+def measure_removal_settings(wildcards):
+    e, arm = EXPERIMENTS[wildcards.experiment], wildcards.arm
+    return settings(
+        wildcards.experiment,
+        arm=arm if arm in ("random", "null") else "method",
+        method=arm,
+        k=int(wildcards.k),
+        members=removal_members(wildcards.experiment, arm),
+        queries=removal_queries(wildcards.experiment),
+        timesteps=e["outputs"]["timesteps"],
+        sampling_steps=e["queries"]["sampling_steps"],
+    )
+
+
+def removal_models(wildcards):
+    folder = f"results/{wildcards.experiment}/models/removal/{wildcards.arm}/k-{wildcards.k}"
+    members = removal_members(wildcards.experiment, wildcards.arm)
+    return [file for member in members for file in pipeline(f"{folder}/{member}")]
+
+
+def removal_parts(wildcards):
+    return [
+        f"results/{wildcards.experiment}/removal/parts/{arm}/k-{k}/{file}"
+        for arm, k in removal_arms(wildcards.experiment)
+        for file in ("per_query.parquet", "images.npy")
+    ]
+
+
+def removal_summary_settings(wildcards):
+    e = EXPERIMENTS[wildcards.experiment]
+    return settings(wildcards.experiment, arms=removal_arms(wildcards.experiment), **e["lds"])

@@ -1,0 +1,116 @@
+# What all rules share: the experiments, and the two params that say what a job depends on besides
+# its inputs, one canonical JSON string of settings and a hash of its code's import closure.
+import hashlib
+import sys
+from pathlib import Path
+
+ROOT = Path(workflow.basedir)
+sys.path.insert(0, str(ROOT / "src"))
+
+from dasbench import codehash, config as experiments, layout, provenance, registry
+from dasbench.errors import UserError
+from snakemake.exceptions import WorkflowError
+
+try:
+    EXPERIMENTS = experiments.load_all(ROOT)
+except UserError as error:
+    raise WorkflowError(str(error))
+
+# experiments with models of their own; a child (`parent:`) shares its parent's
+ROOTS = {name: e for name, e in EXPERIMENTS.items() if e["seed_name"] == name}
+METHODS = {name: experiments.methods(e) for name, e in EXPERIMENTS.items()}
+FEATURES = {name: experiments.feature_sets(e) for name, e in EXPERIMENTS.items()}
+USES = ("tune", "eval")
+
+
+wildcard_constraints:
+    experiment="|".join(EXPERIMENTS),
+    kind="|".join(layout.KINDS),
+    use="|".join(USES),
+    seed=r"\d+",
+    shard=r"\d{3}",
+    k=r"\d+",
+
+
+def settings(experiment, /, **values):
+    """The one string of settings that a rule uses, seed axes included; equal values, equal string."""
+    e = EXPERIMENTS[experiment]
+    return experiments.canonical({"axes": [e["seed_name"], e["seed"]], **values})
+
+
+def sections(*names):
+    """Params function: whole sections of the experiment file."""
+
+    def params(wildcards):
+        e = EXPERIMENTS[wildcards.experiment]
+        return settings(wildcards.experiment, **{name: e[name] for name in names})
+
+    return params
+
+
+def code(script, *modules):
+    """Hash of what a script runs; `modules` are those it imports by name, such as a method's."""
+    return codehash.code_hash(ROOT, f"scripts/{script}.py", *modules)
+
+
+def module_file(module):
+    """src/dasbench/methods/controls.py of dasbench.methods.controls."""
+    return f"{Path('src', *module.split('.'))}.py"
+
+
+def text_hash(path):
+    """Hash of a file that is read as it is, such as a template."""
+    return hashlib.sha256((ROOT / path).read_bytes()).hexdigest()[:16]
+
+
+def filled(template):
+    """Params function: a path with the wildcards filled in."""
+
+    def path(wildcards):
+        return template.format(**dict(wildcards.items()))
+
+    return path
+
+
+def shared(*paths):
+    """Input function: files of the experiment, or of the parent whose models it shares."""
+
+    def files(wildcards):
+        home = f"results/{EXPERIMENTS[wildcards.experiment]['seed_name']}"
+        found = [f"{home}/{path}" for path in paths]
+        return found if len(found) > 1 else found[0]
+
+    return files
+
+
+def pipeline(folder):
+    """The files of a diffusers pipeline folder."""
+    return [f"{folder}/{name}" for name in layout.PIPELINE_FILES]
+
+
+def shards(experiment, use):
+    """Numbers of the shards of one use, as they stand in paths."""
+    s = EXPERIMENTS[experiment]["subsets"]
+    return [f"{i:03d}" for i in range(s[use]["models"] // s["models_per_job"])]
+
+
+def seeds(experiment, use):
+    """Retraining seeds of one use."""
+    return range(EXPERIMENTS[experiment]["subsets"][use]["seeds"])
+
+
+if workflow.is_main_process:
+    try:
+        restored = provenance.restore(ROOT)
+    except UserError as error:
+        raise WorkflowError(str(error))
+    if restored:
+        print(f"restored the provenance of {restored} artifacts", file=sys.stderr)
+
+
+onsuccess:
+    provenance.save(ROOT)
+
+
+onerror:
+    provenance.save(ROOT)

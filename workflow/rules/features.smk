@@ -1,0 +1,67 @@
+# Reads the examples, the queries and the base model; writes features/<name>/ and residuals/.
+
+
+include: "../functions/features.smk"
+
+
+rule compute_features:
+    input:
+        examples=shared("examples/train.npz"),
+        val=shared("queries/val.npy"),
+        gen=shared("queries/gen.npy"),
+        model=shared("models/base/unet/diffusion_pytorch_model.safetensors"),
+    output:
+        expand(
+            "results/{{experiment}}/features/{{features}}/{split}.npy",
+            split=["train", "val", "gen"],
+        ),
+    log:
+        "logs/{experiment}/compute_features/{features}.log",
+    benchmark:
+        "logs/benchmark/{experiment}/compute_features/{features}.tsv"
+    priority: 8
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+        gpu=1,
+    params:
+        settings=feature_settings,
+        code=code("compute_features"),
+        folder=shared(""),
+        out=filled("results/{experiment}/features/{features}"),
+    shell:
+        "python scripts/compute_features.py --settings {params.settings:q} --examples {input.examples}"
+        " --queries {params.folder}queries --model {params.folder}models/base --out {params.out}"
+        " --threads {threads} > {log} 2>&1"
+
+
+rule compute_residuals:
+    input:
+        examples=shared("examples/train.npz"),
+        model=shared("models/base/unet/diffusion_pytorch_model.safetensors"),
+    output:
+        "results/{experiment}/residuals/{residuals}.npy",
+    log:
+        "logs/{experiment}/compute_residuals/{residuals}.log",
+    benchmark:
+        "logs/benchmark/{experiment}/compute_residuals/{residuals}.tsv"
+    wildcard_constraints:
+        residuals="scalar|released",
+    priority: 8
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=120,
+        gpu=1,
+    params:
+        settings=residual_settings,
+        code=code("compute_residuals"),
+        folder=shared(""),
+    shell:
+        "python scripts/compute_residuals.py --settings {params.settings:q} --examples {input.examples}"
+        " --model {params.folder}models/base --out {output} --threads {threads} > {log} 2>&1"

@@ -1,0 +1,59 @@
+# Reads features, residuals and the tuning outputs; writes lds/methods/<method>/selection.csv and
+# scores/<method>/. What a method needs follows from its options.
+
+
+include: "../functions/score.smk"
+
+
+rule select_damping:
+    input:
+        method_inputs,
+        masks=shared("masks/tune.npy"),
+        val=shared("outputs/tune/loss-val.npy"),
+        gen=shared("outputs/tune/loss-gen.npy"),
+    output:
+        "results/{experiment}/lds/methods/{method}/selection.csv",
+    log:
+        "logs/{experiment}/select_damping/{method}.log",
+    benchmark:
+        "logs/benchmark/{experiment}/select_damping/{method}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        settings=method_settings("damping"),
+        code=method_code("select_damping"),
+        files=method_flags,
+    shell:
+        "OMP_NUM_THREADS={threads} python scripts/select_damping.py --settings {params.settings:q}"
+        " {params.files} --masks {input.masks} --loss-val {input.val} --loss-gen {input.gen}"
+        " --selection {output} > {log} 2>&1"
+
+
+rule score:
+    input:
+        method_inputs,
+        selection="results/{experiment}/lds/methods/{method}/selection.csv",
+    output:
+        expand("results/{{experiment}}/scores/{{method}}/{kind}.npy", kind=layout.KINDS),
+    log:
+        "logs/{experiment}/score/{method}.log",
+    benchmark:
+        "logs/benchmark/{experiment}/score/{method}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        settings=method_settings(),
+        code=method_code("score"),
+        files=method_flags,
+        folder=filled("results/{experiment}/scores/{method}"),
+    shell:
+        "OMP_NUM_THREADS={threads} python scripts/score.py --settings {params.settings:q}"
+        " {params.files} --selection {input.selection} --out {params.folder} > {log} 2>&1"
