@@ -1,9 +1,10 @@
 """Problems that several test modules share: small enough for the oracle's loops."""
 
 import numpy as np
-import oracle
 import pytest
 import torch
+
+import oracle
 from dasbench import diffusion, features, models, seeds
 
 SHAPE = (2, 4, 6)  # C, H, W all different: a transposed axis cannot go unseen

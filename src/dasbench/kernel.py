@@ -41,18 +41,21 @@ class Spectrum:
         train, query = np.asarray(train, np.float64), np.asarray(query, np.float64)
         self.dual = train.shape[0] <= train.shape[1]
         gram = train @ train.T if self.dual else train.T @ train
-        values, vectors = scipy.linalg.eigh(gram, overwrite_a=True, check_finite=False)
-        self.eigenvalues = np.maximum(values, 0.0)
-        self.scale = float(self.eigenvalues[-1])
+        _, vectors = scipy.linalg.eigh(gram, overwrite_a=True, check_finite=False)
+        # as squared lengths, the smallest eigenvalues are right where eigh's are rounding errors of
+        # the largest: an image that is in the training set twice makes a kernel with zeros
+        rotated = (train.T if self.dual else train) @ vectors
+        self.eigenvalues = np.square(rotated).sum(0)
+        self.scale = float(self.eigenvalues.max())
         if not self.scale > 0:
             raise ValueError(
                 "all training features are zero; a kernel method needs gradients that vary"
             )
         # scores = left diag(1 / (eigenvalues + lambda)) right^T in either form
         if self.dual:
-            self.left, self.right = vectors, (query @ train.T) @ vectors
+            self.left, self.right = vectors, query @ rotated
         else:
-            self.left, self.right = train @ vectors, query @ vectors
+            self.left, self.right = rotated, query @ vectors
 
     def inner(self, damping: float) -> np.ndarray:
         """phi_i^T K^-1 phi_q for all pairs, [N, Q]; ``damping`` relative to ``scale``."""

@@ -148,8 +148,10 @@ def _restore(root: Path, output: str, entry: Mapping[str, Any], when: list | Non
         return False  # other bytes than the recorded ones: Snakemake judges
     start, end = when[:2] if when else (stat.st_mtime, stat.st_mtime)
     kept = {key: entry[key] for key in KEEP}
+    mark = record_path(root, output, "incomplete")
+    mark.parent.mkdir(parents=True, exist_ok=True)  # without it Snakemake believes in an old format
     replace(record, json.dumps({**kept, "starttime": start, "endtime": end}))
-    record_path(root, output, "incomplete").unlink(missing_ok=True)
+    mark.unlink(missing_ok=True)
     try:
         os.utime(path, (end, end))  # the original order; DVC does not keep time stamps
     except OSError:
@@ -205,12 +207,12 @@ def _with_inputs(root: Path, folders: Iterable[str]) -> dict[str, dict[str, Any]
         seen.add(folder)
         found = load(root, folder).entries
         entries |= found
-        sources = {partition_of(name) for entry in found.values() for name in _inputs(entry)}
+        sources = {partition_of(name) for entry in found.values() for name in inputs_of(entry)}
         waiting += [source for source in sources if source in known]
     return entries
 
 
-def _inputs(entry: Mapping[str, Any]) -> dict[str, str]:
+def inputs_of(entry: Mapping[str, Any]) -> dict[str, str]:
     """Inputs inside the repository and their recorded digests."""
     checksums = entry["input_checksums"] or {}
     return {
@@ -224,7 +226,7 @@ def _changed_input(
     entry: Mapping[str, Any], entries: Mapping[str, Any], digest: Callable[[str], str | None]
 ) -> str | None:
     """An input whose bytes are sound, but not those that the output was made from."""
-    for name, recorded in _inputs(entry).items():
+    for name, recorded in inputs_of(entry).items():
         damaged = name in entries and digest(name) != entries[name]["sha256"]
         if digest(name) not in {None, recorded} and not damaged:
             return name
@@ -236,7 +238,7 @@ def _remaker(output: str, entries: Mapping[str, Mapping[str, Any]]) -> str:
     folder = partition_of(output) or ""
     if folder.startswith("results/"):
         return folder.removeprefix("results/")
-    users = (other for other, entry in entries.items() if output in _inputs(entry))
+    users = (other for other, entry in entries.items() if output in inputs_of(entry))
     homes = sorted({partition_of(other) or "" for other in users})
     return next((h.removeprefix("results/") for h in homes if h.startswith("results/")), "digits")
 

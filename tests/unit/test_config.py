@@ -1,50 +1,23 @@
 """Experiment files: what is accepted, what is derived, and how a mistake is told."""
 
 import copy
-import json
 import math
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from dasbench import config
-from dasbench.config_schema import dotted
 from dasbench.errors import UserError
-from dasbench.registry import DATASETS, METHODS
-
-ROOT = Path(__file__).parents[2]
-RECORDED = ("digits", "smoke")
-
-
-def raw(name="smoke"):
-    return yaml.safe_load((ROOT / config.FOLDER / f"{name}.yaml").read_text())
+from dasbench.registry import METHODS
+from experiment_files import ROOT, load, make_repository, raw
 
 
 @pytest.fixture(scope="session")
 def blank(tmp_path_factory):
-    """A repository with the schema and the smoke experiment only."""
-    root = tmp_path_factory.mktemp("repository")
-    (root / config.FOLDER).mkdir(parents=True)
-    (root / config.SCHEMA).parent.mkdir(parents=True)
-    shutil.copy(ROOT / config.SCHEMA, root / config.SCHEMA)
-    shutil.copy(ROOT / config.FOLDER / "smoke.yaml", root / config.FOLDER)
-    return root
-
-
-def load(root, data, name="changed"):
-    """Write an experiment (a dict or YAML text), load it, remove it again."""
-    path = root / config.FOLDER / f"{name}.yaml"
-    path.write_text(data if isinstance(data, str) else yaml.safe_dump(data, sort_keys=False))
-    try:
-        return config.load(name, root)
-    finally:
-        path.unlink()
+    return make_repository(tmp_path_factory.mktemp("repository") / "root")
 
 
 def error(root, data, name="changed"):
@@ -69,17 +42,10 @@ def changed(path, value):
 
 def test_all_experiments_load():
     experiments = config.load_all(ROOT)
-    assert set(RECORDED) <= set(experiments)
+    assert {"digits", "smoke"} <= set(experiments)
     for name, experiment in experiments.items():
         assert experiment["name"] == name
         assert experiment["title"]
-
-
-def test_recorded_experiments_name_every_section():
-    """DVC compares sections of the file, so a default must not hide there."""
-    sections = set(yaml.safe_load((ROOT / config.SCHEMA).read_text())["properties"]) - {"parent"}
-    for name in RECORDED:
-        assert set(raw(name)) == sections
 
 
 def test_smoke_has_the_graph_of_digits():
@@ -342,170 +308,13 @@ def test_canonical_ignores_order_only():
         config.canonical(math.inf)
 
 
-def test_registry_is_complete():
-    for name, entry in METHODS.items():
-        assert config.NAME.fullmatch(name)
-        module = ROOT / "src" / (entry["module"].replace(".", "/") + ".py")
-        assert module.is_file(), f"{name}: {module} is missing"
-        json.dumps(entry)
-    for name, module in DATASETS.items():
-        assert (ROOT / "src" / (module.replace(".", "/") + ".py")).is_file(), name
-
-
-def walk(schema, path=()):
-    yield path, schema
-    for kind in ("properties", "patternProperties"):
-        for key, part in schema.get(kind, {}).items():
-            yield from walk(part, (*path, key))
-    if "items" in schema:
-        yield from walk(schema["items"], (*path, "items"))
-
-
-def test_schema_describes_and_closes_everything():
-    schema = yaml.safe_load((ROOT / config.SCHEMA).read_text())
-    for path, part in walk(schema):
-        if "properties" in part or "patternProperties" in part:
-            assert part["additionalProperties"] is False, path
-        if path and path[-1] != "items":
-            assert part.get("description"), path
-        if {"integer", "number"} & set(
-            [part.get("type")] if isinstance(part.get("type"), str) else part["type"]
-        ):
-            assert {"minimum", "exclusiveMinimum"} & set(part), path
-            assert {"maximum", "exclusiveMaximum"} & set(part), path
-
-
-def test_model_keys_are_arguments_of_the_model():
-    """Read from the source: importing diffusers takes seconds."""
-    import ast
-    import importlib.util
-
-    folder = Path(importlib.util.find_spec("diffusers").origin).parent
-    tree = ast.parse((folder / "models/unets/unet_2d.py").read_text())
-    model = next(
-        n for n in ast.walk(tree) if isinstance(n, ast.ClassDef) and n.name == "UNet2DModel"
-    )
-    init = next(n for n in model.body if isinstance(n, ast.FunctionDef) and n.name == "__init__")
-    arguments = {argument.arg for argument in init.args.args}
-    schema = yaml.safe_load((ROOT / config.SCHEMA).read_text())
-    assert set(schema["properties"]["model"]["properties"]) <= arguments
-
-
-def test_readme_explains_every_key():
-    text = (ROOT / "config/README.md").read_text()
-    schema = yaml.safe_load((ROOT / config.SCHEMA).read_text())
-    for path, part in walk(schema):
-        if (
-            path
-            and path[-1] != "items"
-            and "properties" not in part
-            and "patternProperties" not in part
-        ):
-            keys = [key for key in path if key != "items" and not key.startswith("^")]
-            if keys[0] == "methods":
-                keys = keys[-1:]
-            assert f"`{dotted(keys)}`" in text, path
-
-
-def test_readme_states_the_defaults():
-    text = (ROOT / "config/README.md").read_text()
-    schema = yaml.safe_load((ROOT / config.SCHEMA).read_text())
-    for path, part in walk(schema):
-        if "default" in part and part["default"] != {}:
-            row = next(line for line in text.splitlines() if line.startswith(f"| `{dotted(path)}`"))
-            stated = yaml.safe_load(row.split("|")[4].strip().strip("`"))
-            assert stated == part["default"], path
-
-
 def test_importing_config_is_cheap():
     code = (
         "import sys, dasbench.config\n"
-        "heavy = {'numpy', 'torch', 'pandas', 'scipy', 'diffusers', 'accelerate'} & set(sys.modules)\n"
+        "heavy = {'numpy', 'torch', 'pandas', 'scipy', 'diffusers'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], env={"PYTHONPATH": str(ROOT / "src")}, check=False
     )
     assert done.returncode == 0
-
-
-# Anything that YAML can say, put in the place of any value, or beside any key.
-SCALARS = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.floats(),
-    st.text(max_size=8),
-    st.dates(),
-    st.binary(max_size=4),
-    st.sampled_from(["das", "all", "pixels", "1e-4", "true", "smoke", 10**400, -1, 0, 1, 2.0]),
-)
-VALUES = st.recursive(
-    SCALARS,
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3),
-        st.dictionaries(st.one_of(st.text(max_size=8), st.integers()), inner, max_size=3),
-    ),
-    max_leaves=5,
-)
-
-
-def places(data, path=()):
-    yield path
-    if isinstance(data, dict):
-        for key, value in data.items():
-            yield from places(value, (*path, key))
-    elif isinstance(data, list):
-        for index, value in enumerate(data):
-            yield from places(value, (*path, index))
-
-
-def put(data, path, value):
-    if not path:
-        return value
-    section = data
-    for key in path[:-1]:
-        section = section[key]
-    section[path[-1]] = value
-    return data
-
-
-@settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(
-    path=st.sampled_from(sorted(places(raw()), key=str)),
-    key=st.text(max_size=8),
-    value=VALUES,
-    inside=st.booleans(),
-)
-def test_a_broken_file_never_gives_anything_but_a_sentence(blank, path, key, value, inside):
-    """Either the change is allowed and everything derived works, or a UserError names the file."""
-    data = put(raw(), (*path, key) if inside and isinstance(at(raw(), path), dict) else path, value)
-    try:
-        experiment = load(blank, data)
-    except UserError as caught:
-        for line in str(caught).splitlines():
-            assert line.startswith("config/experiments/changed.yaml: ")
-            assert len(line) < 1000
-        return
-    config.canonical(config.methods(experiment))
-    assert config.feature_sets(experiment) is not None
-
-
-def at(data, path):
-    for key in path:
-        data = data[key]
-    return data
-
-
-@settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(text=st.text(max_size=60))
-def test_any_text_is_refused_with_a_sentence(blank, text):
-    path = blank / config.FOLDER / "text.yaml"
-    path.write_text(text, encoding="utf-8", errors="surrogatepass")
-    with pytest.raises(UserError, match=r"^config/experiments/text\.yaml: "):
-        config.load("text", blank)
-    path.unlink()

@@ -1,13 +1,14 @@
 """Noising, targets, timesteps and sampling against their formulas."""
 
 import numpy as np
-import oracle
 import pytest
 import torch
-from dasbench import diffusion
 from diffusers import DDIMPipeline, DDIMScheduler, DDPMScheduler
 from hypothesis import given
 from hypothesis import strategies as st
+
+import oracle
+from dasbench import diffusion
 
 
 def test_bytes_become_numbers_from_minus_one_to_one():

@@ -1,15 +1,14 @@
 """Gradient features against the oracle's loops, in float64."""
 
-import itertools
-
 import numpy as np
-import oracle
 import pytest
 import torch
+from diffusers import DDPMScheduler
+
+import oracle
 from conftest import AXES, DIFFUSION, MODEL, SHAPE
 from dasbench import features, models
 from dasbench.projection import Projection
-from diffusers import DDPMScheduler
 
 FORM = {
     "readout": "mean",
@@ -72,9 +71,8 @@ def test_every_readout(readout, normalise, tiny, features64):
     compare(tiny, features64, readout=readout, normalise=normalise)
 
 
-@pytest.mark.parametrize(
-    ("policy", "split"), itertools.product(["keyed", "common", "batch"], ["train", "val", "gen"])
-)
+@pytest.mark.parametrize("split", ["train", "val", "gen"])
+@pytest.mark.parametrize("policy", ["keyed", "common", "batch"])
 def test_every_noise_policy_and_split(policy, split, tiny, features64):
     compare(tiny, features64, split, noise=policy, readout="loss")
 
@@ -145,14 +143,14 @@ def relative(a, b):
 
 
 @pytest.mark.parametrize("policy", ["keyed", "common", "batch"])
-@pytest.mark.parametrize(("batch", "chunk"), [(1, 512), (5, 512), (64, 4), (3, 7), (21, 1)])
-def test_features_do_not_depend_on_batch_or_chunk(policy, batch, chunk, single):
+@pytest.mark.parametrize("batch", [1, 2, 5, 20])  # 8 times as many are projected at once
+def test_features_do_not_depend_on_the_batch(policy, batch, single):
     unet, scheduler, images, ids = single
     ids = np.arange(21) if policy == "batch" else ids
     form = settings(noise=policy, normalise=True, projection="rademacher", dimensions=40)
     args = (unet, scheduler, images, ids, "train", form, AXES)
     # float32 rounding alone: products of other sizes sum in another order
-    assert relative(features.compute(*args, batch=batch, chunk=chunk), features.compute(*args)) < 1e-4
+    assert relative(features.compute(*args, batch=batch), features.compute(*args)) < 1e-4
 
 
 @pytest.mark.parametrize("policy", ["keyed", "common"])
@@ -174,7 +172,9 @@ def test_batch_noise_depends_on_the_position_and_repeats_after_sixteen(single):
     assert relative(phi[16:], phi[:5]) < 1e-5
     for i in range(1, 16):
         assert relative(phi[i], phi[0]) > 1e-3
-    common = features.compute(unet, scheduler, same, range(21), "train", settings(noise="common"), AXES)
+    common = features.compute(
+        unet, scheduler, same, range(21), "train", settings(noise="common"), AXES
+    )
     assert relative(common, common[[0] * 21]) < 1e-5
 
 

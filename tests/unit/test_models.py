@@ -7,12 +7,13 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from diffusers import DDPMPipeline
+from safetensors.torch import load_file, save_file
+
 from conftest import AXES, DIFFUSION, MODEL, SHAPE
 from dasbench import diffusion, models
 from dasbench.errors import UserError
 from dasbench.layout import PIPELINE_FILES
-from diffusers import DDPMPipeline
-from safetensors.torch import load_file, save_file
 
 WEIGHTS = PIPELINE_FILES[-1]
 
@@ -72,7 +73,13 @@ def test_what_is_loaded_is_what_was_saved(folder):
     assert torch.equal(flat(loaded), flat(unet))
     assert [n for n, _ in loaded.named_parameters()] == [n for n, _ in unet.named_parameters()]
     assert not loaded.training
-    for key in ("num_train_timesteps", "beta_schedule", "prediction_type", "beta_start", "beta_end"):
+    for key in (
+        "num_train_timesteps",
+        "beta_schedule",
+        "prediction_type",
+        "beta_start",
+        "beta_end",
+    ):
         assert its_scheduler.config[key] == scheduler.config[key]
     assert set(files(folder)) == set(PIPELINE_FILES)
 

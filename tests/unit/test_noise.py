@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+
 from conftest import AXES, SHAPE
 from dasbench import noise, seeds
 

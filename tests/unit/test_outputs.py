@@ -1,12 +1,13 @@
 """Outputs of retrained models against loops over models, queries and timesteps."""
 
 import numpy as np
-import oracle
 import pytest
 import torch
+from diffusers import DDPMScheduler
+
+import oracle
 from conftest import AXES, DIFFUSION, MODEL, SHAPE
 from dasbench import models, outputs
-from diffusers import DDPMScheduler
 
 GRID = [166, 500, 833]
 

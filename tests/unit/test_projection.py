@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from conftest import AXES
 from dasbench import projection, seeds
 from dasbench.projection import Projection
@@ -21,7 +22,9 @@ def test_projecting_is_multiplying_by_the_matrix(kind):
     matrix = made.matrix()
     assert matrix.shape == (9000, 6)
     assert matrix.dtype == np.float64
-    np.testing.assert_allclose(made(torch.from_numpy(g)).numpy(), g @ matrix, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(
+        made(torch.from_numpy(g)).numpy(), g @ matrix, rtol=1e-10, atol=1e-10
+    )
     single = made(torch.from_numpy(g).float())
     assert single.dtype == torch.float32
     np.testing.assert_allclose(single, g @ matrix, rtol=1e-4, atol=1e-3)

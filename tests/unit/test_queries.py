@@ -1,11 +1,12 @@
 """Labels of generated queries, and which queries tune."""
 
 import numpy as np
-import oracle
 import pytest
-from dasbench import queries
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import oracle
+from dasbench import queries
 
 
 def images(n, seed):
@@ -24,9 +25,7 @@ def test_labels_are_those_of_the_oracle(n, q, classes, neighbours, seed):
     labels = np.random.default_rng(seed).integers(0, classes, n)
     train, asked = images(n, seed), images(q, seed + 1)
     made = queries.nearest_labels(asked, train, labels, neighbours)
-    np.testing.assert_array_equal(
-        made, oracle.generated_labels(train, labels, asked, neighbours)
-    )
+    np.testing.assert_array_equal(made, oracle.generated_labels(train, labels, asked, neighbours))
     assert made.dtype == np.int64
 
 

@@ -1,12 +1,13 @@
 """Residuals against the oracle's loops."""
 
 import numpy as np
-import oracle
 import pytest
 import torch
+from diffusers import DDPMScheduler
+
+import oracle
 from conftest import AXES
 from dasbench import residuals
-from diffusers import DDPMScheduler
 
 FORM = {"kind": "scalar", "timesteps": 4, "timestep_rule": "midpoint", "draws": 1}
 GRID = {"midpoint": [125, 375, 625, 875], "released": [0, 250, 500, 750]}

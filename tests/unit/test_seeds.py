@@ -5,11 +5,12 @@ import hashlib
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from conftest import AXES, DIFFUSION, MODEL, SHAPE
 from dasbench import features, models, outputs, residuals, seeds, training
 from dasbench.methods import controls, interface
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 axis = st.one_of(st.text(max_size=5), st.integers(-5, 2000))
 
@@ -25,7 +26,8 @@ def test_stored_seeds_do_not_change():
     rng = seeds.generator("digits", 0, "eval", 7, 1, "training", "noise")
     assert rng.integers(0, 10**9, 3).tolist() == [912646884, 436408555, 424421951]
     np.testing.assert_array_equal(
-        seeds.generator("a").standard_normal(2, np.float32), np.array([0.16825290024280548, -0.23417653143405914], np.float32)
+        seeds.generator("a").standard_normal(2, np.float32),
+        np.array([0.16825290024280548, -0.23417653143405914], np.float32),
     )
 
 
@@ -100,7 +102,9 @@ def test_streams_are_disjoint(monkeypatch, recipe):
             mask = np.ones(3, dtype=bool)
             train = {**recipe["training"], "epochs": 2}
             fresh, _ = models.build(MODEL, DIFFUSION, SHAPE, axes)
-            training.train(training.make_accelerator(1), fresh, scheduler, images, mask, train, axes)
+            training.train(
+                training.make_accelerator(1), fresh, scheduler, images, mask, train, axes
+            )
 
     def random_scores():
         nothing = dict.fromkeys(interface.Inputs.__dataclass_fields__)

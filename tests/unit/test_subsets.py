@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from dasbench import seeds, subsets
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from dasbench import seeds, subsets
 
 LABELS = np.repeat([0, 1, 2], [5, 11, 4])
 

@@ -11,9 +11,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from diffusers import DDPMPipeline
+
 from conftest import AXES
 from dasbench import artifacts, models, seeds, subsets, training
-from diffusers import DDPMPipeline
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "train_subsets.py"
 
@@ -73,7 +74,7 @@ def by_hand(unet, scheduler, images, mask, settings, axes):
         order = [i for i in draw["order"].permutation(len(images)) if mask[i]]
         t = draw["timestep"].integers(0, 1000, len(images))
         eps = torch.from_numpy(draw["noise"].standard_normal(images.shape, np.float32))
-        flips = draw["flip"].random(len(images)) < 0.5
+        flips = draw["flip"].integers(0, 2, len(images)) == 1
         while order:
             batch, order = order[: settings["batch_size"]], order[settings["batch_size"] :]
             loss = 0.0
@@ -123,10 +124,12 @@ def test_training_is_the_algorithm_of_the_paper(change, fit, mask, recipe, digit
     fresh, _ = models.build(recipe["model"], recipe["diffusion"], digits[1].shape[1:], axes)
     start, settings = weights(fresh), {**recipe["training"], "epochs": 2, **change}
     expected = by_hand(fresh, scheduler, digits[1], mask, settings, axes)
-    moved = (weights(trained) - start).norm()
-    assert moved > 0.05
-    # float32, six steps, other orders of summation; Adam divides small gradients by small roots
-    assert (weights(trained) - expected).norm() < 2e-3 * moved
+    # softmax does not see the keys' bias: its gradient is rounding, which Adam blows up
+    blind = [torch.full_like(p, "to_k.bias" in n) for n, p in fresh.named_parameters()]
+    seen = torch.cat([b.flatten() for b in blind]) == 0
+    moved = (weights(trained) - start)[seen].norm()
+    assert moved > 0.5
+    assert (weights(trained) - expected)[seen].norm() < 1e-5 * moved
     assert not trained.training
 
 
@@ -147,7 +150,12 @@ def test_two_runs_give_the_same_bytes(fit, mask, tmp_path):
 
 
 def test_name_and_subset_matter(fit, mask):
-    runs = [fit(mask), fit(mask, (*AXES, "eval", 0, 1)), fit(mask, (*AXES, "eval", 1, 0)), fit(~mask)]
+    runs = [
+        fit(mask),
+        fit(mask, (*AXES, "eval", 0, 1)),
+        fit(mask, (*AXES, "eval", 1, 0)),
+        fit(~mask),
+    ]
     flat = [weights(unet) for unet, _ in runs]
     for i in range(4):
         for j in range(i):
@@ -162,7 +170,16 @@ def test_a_model_does_not_depend_on_its_process(fit, recipe, digits, tmp_path):
     pixels = np.rint((images.transpose(0, 2, 3, 1) + 1) * 127.5)
     artifacts.save_examples(tmp_path / "train.npz", pixels, labels, np.arange(24))
     command = [sys.executable, SCRIPT, "--settings", json.dumps(settings), "--use", "eval"]
-    command += ["--seed", "1", "--shard", "0", "--threads", "1", "--examples", tmp_path / "train.npz"]
+    command += [
+        "--seed",
+        "1",
+        "--shard",
+        "0",
+        "--threads",
+        "1",
+        "--examples",
+        tmp_path / "train.npz",
+    ]
     environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parents[1] / "src"), "DAS_DEVICE": "cpu"}
     jobs = [
         subprocess.Popen(
@@ -185,9 +202,10 @@ def test_a_model_does_not_depend_on_its_process(fit, recipe, digits, tmp_path):
     assert read(tmp_path / "alone") == read(tmp_path / "one" / "01")
     masks = artifacts.load_array(tmp_path / "one" / "masks.npy", (2, 24), bool)
     np.testing.assert_array_equal(masks[1], mask)
-    assert one["00/unet/diffusion_pytorch_model.safetensors"] != one[
-        "01/unet/diffusion_pytorch_model.safetensors"
-    ]
+    assert (
+        one["00/unet/diffusion_pytorch_model.safetensors"]
+        != one["01/unet/diffusion_pytorch_model.safetensors"]
+    )
 
 
 @pytest.mark.parametrize("ema_decay", [0.9, None])
@@ -263,7 +281,9 @@ def test_leaving_an_example_out_changes_no_draw_of_the_others():
         batches = list(training._batches(draws, mask, size))
         assert all(len(batch[0]) == size for batch in batches[:-1])
         joined = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
-        return joined[0].tolist(), {i: (t, e.tobytes(), f) for i, t, e, f in zip(*joined, strict=True)}
+        return joined[0].tolist(), {
+            i: (t, e.tobytes(), f) for i, t, e, f in zip(*joined, strict=True)
+        }
 
     order, everything = by_example(np.ones(20, dtype=bool), 6)
     assert order == draws[0].tolist()

@@ -1,13 +1,14 @@
 # What all rules share: the experiments, and the two params that say what a job depends on besides
 # its inputs, one canonical JSON string of settings and a hash of its code's import closure.
 import hashlib
+import json
 import sys
 from pathlib import Path
 
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "src"))
 
-from dasbench import codehash, config as experiments, layout, provenance, registry
+from dasbench import codehash, config as experiments, layout, provenance, registry, timings
 from dasbench.errors import UserError
 from snakemake.exceptions import WorkflowError
 
@@ -99,6 +100,18 @@ def seeds(experiment, use):
     return range(EXPERIMENTS[experiment]["subsets"][use]["seeds"])
 
 
+def record():
+    """Write down what has been made, and what it cost, for the experiments that changed."""
+    files = [ROOT / f"results/{name}/runtimes.json" for name in EXPERIMENTS]
+    before = {file: file.read_bytes() for file in files if file.is_file()}
+    provenance.save(ROOT)
+    for file in files:
+        if file.is_file() and file.read_bytes() != before.get(file):
+            manifest = json.loads((file.parent / "provenance.json").read_text())
+            runtimes = json.loads(file.read_text())
+            timings.write(file.parent, file.parent.name, manifest, runtimes)
+
+
 if workflow.is_main_process:
     try:
         restored = provenance.restore(ROOT)
@@ -109,8 +122,8 @@ if workflow.is_main_process:
 
 
 onsuccess:
-    provenance.save(ROOT)
+    record()
 
 
 onerror:
-    provenance.save(ROOT)
+    record()

@@ -54,9 +54,10 @@ def example_factor(
     if options["leverage"]:
         factor = factor / spectrum.one_minus_leverage(damping)
     if options["denominator"] == "preconditioned_norm":
-        return factor / _nonzero(spectrum.preconditioned_norm(damping))
+        return factor / _nonzero(spectrum.preconditioned_norm(damping), inputs.train_features)
     if options["denominator"] == "feature_norm":
-        return factor / _nonzero(np.linalg.norm(inputs.train_features.astype(np.float64), axis=1))
+        norms = np.linalg.norm(inputs.train_features.astype(np.float64), axis=1)
+        return factor / _nonzero(norms, inputs.train_features)
     if options["denominator"] != "none":
         raise ValueError(
             "denominator must be none, preconditioned_norm or feature_norm, "
@@ -65,6 +66,6 @@ def example_factor(
     return factor
 
 
-def _nonzero(norms: np.ndarray) -> np.ndarray:
-    """Norms with 1 in place of 0: an example without gradient scores 0, not NaN."""
-    return np.where(norms > 0, norms, 1.0)
+def _nonzero(norms: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """Norms, 1 for an example without gradient: it scores 0, not NaN or rounding over rounding."""
+    return np.where(features.any(axis=1), norms, 1.0)

@@ -1,0 +1,308 @@
+"""What ``./run`` does once the environment exists: its subcommands, and the call of Snakemake.
+
+The words before the first ``-`` are experiments; everything from there on belongs to the program
+that is called. Runs in the root of the repository.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+from dasbench import bundle, config, provenance, runlock
+from dasbench.config_schema import suggestion
+from dasbench.errors import UserError
+
+DEFAULT = "digits"
+SNAKEMAKE = [sys.executable, "-m", "snakemake"]
+DVC = [sys.executable, "-m", "dvc"]
+NOTHING = "Nothing to be done"
+
+# with these Snakemake makes nothing, so they may stand beside a run
+PLANNING = frozenset(
+    "--dry-run --dryrun --summary -S --detailed-summary -D --dag --rulegraph --filegraph --d3dag"
+    " --list -l --list-rules --list-target-rules --lint --help -h --version -v".split()
+)
+_DRY = re.compile(r"-[nprFkf]*n[nprFkf]*")
+
+ROOT = Path()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a subcommand, or Snakemake; a user's mistake is one sentence and status 1."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    # beside the default profile, a --workflow-profile overrides single keys and keeps the others
+    os.environ.setdefault("SNAKEMAKE_PROFILE", "profiles/default")
+    try:
+        if words and words[0] in COMMANDS:
+            return COMMANDS[words[0]](words[1:])
+        return run(words)
+    except UserError as error:
+        print(f"run: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Experiments, and flags from the first ``-`` on.
+
+    Raises:
+        UserError: If a word is no experiment.
+    """
+    first = next((i for i, word in enumerate(arguments) if word.startswith("-")), len(arguments))
+    words = list(dict.fromkeys(arguments[:first]))
+    known = config.names(ROOT)
+    for word in words:
+        if word not in known:
+            hint = suggestion(word, [*known, *COMMANDS])
+            raise UserError(
+                f"{word} is not an experiment; known: {', '.join(known)}{hint} (./run help lists "
+                "the subcommands)"
+            )
+    return words, list(arguments[first:])
+
+
+def run(arguments: Sequence[str]) -> NoReturn:
+    """Become Snakemake: ``snakemake <flags> -- <experiments>``."""
+    names, flags = split(arguments)
+    if "--" in flags:
+        targets = names  # the user's own targets follow the flags already
+    else:
+        targets = ["--", *(names or [DEFAULT])]
+    if not any(flag in PLANNING or _DRY.fullmatch(flag) for flag in flags):
+        runlock.hold(ROOT)
+    become([*SNAKEMAKE, *flags, *targets])
+
+
+def become(command: Sequence[str]) -> NoReturn:
+    """Replace this process, so that signals and the exit status are the program's own."""
+    sys.stdout.flush()
+    os.execv(command[0], list(command))
+
+
+def test(arguments: Sequence[str]) -> NoReturn:
+    """``test [--fast] [pytest's arguments]``."""
+    rest = [word for word in arguments if word != "--fast"]
+    fast = ["-m", "not slow"] if len(rest) < len(arguments) else []
+    become([sys.executable, "-m", "pytest", *fast, *rest])
+
+
+def attribute(arguments: Sequence[str]) -> NoReturn:
+    """``attribute IMAGE...``, with paths as seen from where the user is."""
+    os.chdir(os.environ.get("DASBENCH_CALLER_FOLDER", "."))
+    become([sys.executable, "-m", "dasbench.attribution", *arguments])
+
+
+def save(arguments: Sequence[str]) -> int:
+    """Record results in ``dvc.lock``: complete ones, with the bytes that Snakemake recorded."""
+    names, flags = split(arguments)
+    _refuse(flags)
+    names = names or [DEFAULT]
+    stages = _stages(names)
+    runlock.hold(ROOT)
+    plan = _capture([*SNAKEMAKE, "--dry-run", "--", *names])
+    if NOTHING not in plan:
+        raise UserError(
+            f"{' and '.join(names)} not complete or not up to date; `./run {' '.join(names)}` first"
+        )
+    provenance.save(ROOT)
+    if provenance.tell(provenance.verify(ROOT, names)):
+        raise UserError("nothing was recorded, because results are damaged; see above")
+    _call([*DVC, "commit", "--force", "--quiet", *stages])
+    print(f"recorded {len(stages)} stages in dvc.lock; `git commit` it, share with `./run push`")
+    return 0
+
+
+def push(arguments: Sequence[str]) -> int:
+    """Send recorded results to the remote; flags go to ``dvc push``."""
+    names, flags = split(arguments)
+    stages = _locked(_stages(names or [DEFAULT]), names or [DEFAULT])
+    _need_remote(
+        flags,
+        "name one with `dvc remote add --default NAME URL`, or share one file with ./run bundle",
+    )
+    _call([*DVC, "push", *flags, *stages])
+    return 0
+
+
+def pull(arguments: Sequence[str]) -> int:
+    """Fetch recorded results from the remote, or from a bundle; flags go to ``dvc pull``."""
+    parser = argparse.ArgumentParser(prog="./run pull", add_help=False, allow_abbrev=False)
+    parser.add_argument("--bundle", type=_from_caller)
+    args, rest = parser.parse_known_args(arguments)
+    names, flags = split(rest)
+    if args.bundle is not None:
+        force = "--force" in flags or "-f" in flags
+        _refuse([flag for flag in flags if flag not in {"--force", "-f"}])
+        runlock.hold(ROOT)
+        if not args.bundle.is_file():
+            raise UserError(f"{args.bundle} does not exist; expected a file made by ./run bundle")
+        print(f"{bundle.unpack(ROOT, args.bundle, force)} outputs unpacked")
+        return 0
+    names = names or [DEFAULT]
+    stages = _stages(names)
+    _need_remote(
+        flags,
+        f"make the results with `./run {' '.join(names)}`, or unpack them with "
+        "`./run pull --bundle FILE`",
+    )
+    runlock.hold(ROOT)
+    _call([*DVC, "pull", *flags, *_locked(stages, names)])
+    return 0
+
+
+def verify(arguments: Sequence[str]) -> int:
+    """Hash all results again."""
+    names, flags = split(arguments)
+    _refuse(flags)
+    return provenance.tell(provenance.verify(ROOT, names or None))
+
+
+def prune(arguments: Sequence[str]) -> int:
+    """List or delete outputs that the workflow no longer makes."""
+    names, flags = split(arguments)
+    yes = "--yes" in flags
+    _refuse([flag for flag in flags if flag != "--yes"])
+    if yes:
+        runlock.hold(ROOT)
+    targets = _with_children(names) if names else config.names(ROOT)
+    summary = _capture([*SNAKEMAKE, "--summary", "--", *targets], errors=False)
+    wanted = {line.split("\t")[0] for line in summary.splitlines()[1:]}
+    stale = provenance.prune(ROOT, wanted, names or None, yes)
+    for output in stale:
+        print(output)
+    if stale and not yes:
+        print(f"{len(stale)} outputs that nothing makes any more; --yes deletes them")
+    else:
+        print(f"{len(stale)} outputs deleted" if stale else "nothing to prune")
+    return 0
+
+
+def pack(arguments: Sequence[str]) -> int:
+    """``bundle E [--output F]``."""
+    parser = argparse.ArgumentParser(prog="./run bundle", allow_abbrev=False)
+    parser.add_argument("experiment", nargs="?", default=DEFAULT)
+    parser.add_argument("--output", type=_from_caller)
+    args = parser.parse_args(arguments)
+    split([args.experiment])
+    runlock.hold(ROOT)
+    provenance.save(ROOT)
+    target = args.output or _from_caller(f"{args.experiment}.tar")
+    count = bundle.create(ROOT, args.experiment, target)
+    print(
+        f"{count} outputs in {target}; `./run pull --bundle {shlex.quote(str(target))}` unpacks it"
+    )
+    return 0
+
+
+def _from_caller(path: str) -> Path:
+    """A path that the user wrote, seen from the folder that the user is in."""
+    return Path(os.environ.get("DASBENCH_CALLER_FOLDER", "."), path)
+
+
+def _refuse(flags: Iterable[str]) -> None:
+    for flag in flags:
+        raise UserError(f"{flag} is not understood here; see ./run help")
+
+
+def _call(command: Sequence[str]) -> None:
+    """Run a program whose messages the user should see."""
+    status = subprocess.run(command, check=False).returncode
+    if status:
+        raise UserError(
+            f"`{shlex.join(['dvc', *command[len(DVC) : len(DVC) + 1]])}` failed; see above"
+        )
+
+
+def _capture(command: Sequence[str], errors: bool = True) -> str:
+    """Output of Snakemake, with its messages (standard error) or without."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UserError(f"Snakemake cannot plan: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout + (done.stderr if errors else "")
+
+
+def _need_remote(flags: Sequence[str], remedy: str) -> None:
+    given = any(flag in {"-r", "--remote"} or flag.startswith("--remote=") for flag in flags)
+    asked = [*DVC, "config", "core.remote"]
+    if (
+        not given
+        and not subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+    ):
+        raise UserError(f"no DVC remote is set; {remedy}")
+
+
+def _stages(names: Iterable[str]) -> list[str]:
+    """The stages of dvc.yaml that belong to experiments, their parents and their datasets.
+
+    Raises:
+        UserError: If an experiment is not recorded there.
+    """
+    content = yaml.safe_load(Path(ROOT, "dvc.yaml").read_text(encoding="utf-8"))
+    variables: dict[str, Any] = {}
+    for group in content.get("vars", []):
+        variables |= group
+    found: dict[str, None] = {}
+    for name in names:
+        owners = _with_parents(name)
+        for stage, body in content["stages"].items():
+            items = variables.get(re.sub(r"[${}]", "", str(body.get("foreach"))), [])
+            wanted = (
+                {owners[-1]["data"]["dataset"]} if stage == "pool" else {e["name"] for e in owners}
+            )
+            found |= {f"{stage}@{item}": None for item in items if item in wanted}
+        if f"report@{name}" not in found:
+            recorded = ", ".join(variables["recorded"])
+            raise UserError(f"{name} is not recorded ({recorded} are); add it to vars in dvc.yaml")
+    return list(found)
+
+
+def _with_parents(name: str) -> list[config.Experiment]:
+    chain = [config.load(name, ROOT)]
+    while chain[-1]["parent"]:
+        chain.append(config.load(chain[-1]["parent"], ROOT))
+    return chain
+
+
+def _with_children(names: Sequence[str]) -> list[str]:
+    """Experiments that use what these make, themselves included."""
+    chains = {name: {e["name"] for e in _with_parents(name)} for name in config.names(ROOT)}
+    return [name for name, chain in chains.items() if chain & set(names)]
+
+
+def _locked(stages: Iterable[str], names: Sequence[str]) -> list[str]:
+    """The stages that dvc.lock knows."""
+    lock = Path(ROOT, "dvc.lock")
+    content = yaml.safe_load(lock.read_text(encoding="utf-8")) if lock.is_file() else {}
+    known = [stage for stage in stages if stage in content.get("stages", {})]
+    if not known:
+        raise UserError(
+            f"no results of {' and '.join(names)} are recorded in dvc.lock; make them with "
+            f"`./run {' '.join(names)}`, then `./run save {' '.join(names)}`"
+        )
+    return known
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "test": test,
+    "save": save,
+    "push": push,
+    "pull": pull,
+    "verify": verify,
+    "prune": prune,
+    "bundle": pack,
+    "attribute": attribute,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+"""Experiment files for tests: the smoke experiment, changed, in a repository of its own."""
+
+import shutil
+from pathlib import Path
+
+import yaml
+
+from dasbench import config
+
+ROOT = Path(__file__).parents[1]
+
+
+def raw(name="smoke"):
+    """An experiment file as it is written."""
+    return yaml.safe_load((ROOT / config.FOLDER / f"{name}.yaml").read_text())
+
+
+def make_repository(root):
+    """A repository with the schema and the smoke experiment only."""
+    (root / config.FOLDER).mkdir(parents=True)
+    (root / config.SCHEMA).parent.mkdir(parents=True)
+    shutil.copy(ROOT / config.SCHEMA, root / config.SCHEMA)
+    shutil.copy(ROOT / config.FOLDER / "smoke.yaml", root / config.FOLDER)
+    return root
+
+
+def load(root, data, name="changed"):
+    """Write an experiment (a dict or YAML text), load it, remove it again."""
+    path = root / config.FOLDER / f"{name}.yaml"
+    path.write_text(data if isinstance(data, str) else yaml.safe_dump(data, sort_keys=False))
+    try:
+        return config.load(name, root)
+    finally:
+        path.unlink()

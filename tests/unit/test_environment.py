@@ -1,0 +1,63 @@
+"""The lock, and the other door to the same environment."""
+
+import re
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PIN = re.compile(r"([a-z0-9][a-z0-9-]*)==([A-Za-z0-9.!]+)")
+
+
+def pins():
+    """Name -> version of every line of the lock that is no comment."""
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    found = {}
+    for line in lines:
+        if line.strip() and not line.strip().startswith("#"):
+            match = PIN.fullmatch(line.strip())
+            assert match, f"not a pin: {line}"
+            assert match[1] not in found, f"pinned twice: {line}"
+            found[match[1]] = match[2]
+    return found
+
+
+def wanted():
+    """Names of the direct dependencies."""
+    lines = (ROOT / "requirements.in").read_text().splitlines()
+    names = [re.split(r"[=<>~\[]", line.partition("#")[0].strip())[0] for line in lines]
+    return {name.strip() for name in names if name.strip()}
+
+
+def test_lock_pins_every_direct_dependency():
+    assert wanted() <= set(pins())
+
+
+def test_snakemake_is_pinned_exactly():
+    """The provenance module reads and writes this version's records."""
+    assert pins()["snakemake"] == "9.27.1"
+
+
+def test_lock_has_nothing_that_breaks_a_cpu():
+    unwanted = [name for name in pins() if name == "torchvision" or name.startswith("nvidia")]
+    assert unwanted == []
+
+
+def test_conda_takes_the_pins_from_the_lock():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    *conda, with_pip = environment["dependencies"]
+    assert conda == ["python=3.11", "pip"]
+    assert with_pip == {"pip": ["-r requirements.lock"]}
+
+
+def test_conda_and_run_use_the_same_python():
+    python = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"][0]
+    version = tuple(int(part) for part in python.partition("=")[2].split("."))
+    assert f"!= {version}" in (ROOT / "run").read_text()
+
+
+def test_packages_that_the_package_needs_are_in_the_lock():
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert set(project["dependencies"]) <= set(pins())

@@ -1,0 +1,322 @@
+"""What ``./run`` says and calls; Snakemake, DVC and pip are stand-ins that print arguments."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dasbench import cli, config, runlock
+
+ROOT = Path(__file__).parents[2]
+TOOLS = ("bash", "sh", "dirname", "cmp", "sed", "env", "cat")
+STAND_IN = """\
+import sys
+print("{name}", *sys.argv[1:])
+"""
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """A repository with ``run``, the package, two experiments, and stand-ins for the programs."""
+    root = tmp_path / "repository"
+    (root / "src").mkdir(parents=True)
+    for name in ("run", "requirements.lock", "dvc.yaml"):
+        shutil.copy(ROOT / name, root / name)
+    shutil.copytree(ROOT / "config/experiments", root / "config/experiments")
+    (root / "workflow/schemas").mkdir(parents=True)
+    shutil.copy(ROOT / config.SCHEMA, root / config.SCHEMA)
+    (root / "src/dasbench").symlink_to(ROOT / "src/dasbench")
+    for name in ("snakemake", "pytest"):
+        (root / f"src/{name}.py").write_text(STAND_IN.format(name=name))
+    return root
+
+
+@pytest.fixture
+def tools(tmp_path):
+    """A folder for PATH that has the usual tools, but no Python and no uv."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for tool in TOOLS:
+        (folder / tool).symlink_to(shutil.which(tool))
+    return folder
+
+
+def start(repository, *arguments, path=None, folder=None, **variables):
+    """Call ``./run`` with an environment of its own."""
+    if path is None:
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return subprocess.run(
+        [str(repository / "run"), *arguments],
+        env={"PATH": str(path), "HOME": str(repository), **variables},
+        cwd=folder or repository,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def active(repository, *arguments, **variables):
+    return start(repository, *arguments, DAS_ENV="active", **variables)
+
+
+def only_line(text):
+    (line,) = text.splitlines()
+    return line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "called"),
+    [
+        ([], "snakemake -- digits"),
+        (["smoke"], "snakemake -- smoke"),
+        (["-n"], "snakemake -n -- digits"),
+        (["smoke", "digits", "-j1"], "snakemake -j1 -- smoke digits"),
+        (["smoke", "--forcerun", "x"], "snakemake --forcerun x -- smoke"),
+        (["-n", "--", "lds_smoke"], "snakemake -n -- lds_smoke"),
+        (["test", "tests/unit", "-x"], "pytest tests/unit -x"),
+        (["test", "--fast", "-x"], "pytest -m not slow -x"),
+    ],
+)
+def test_what_is_called(repository, arguments, called):
+    done = active(repository, *arguments)
+    assert (done.stdout.strip(), done.stderr) == (called, "")
+
+
+def test_works_from_another_folder(repository, tmp_path):
+    done = start(repository, "smoke", folder=tmp_path, DAS_ENV="active")
+    assert done.stdout.strip() == "snakemake -- smoke"
+
+
+def test_status_is_snakemakes(repository):
+    (repository / "src/snakemake.py").write_text("raise SystemExit(7)")
+    assert active(repository).returncode == 7
+
+
+def test_default_profile_can_be_replaced(repository):
+    show = "import os; print(os.environ['SNAKEMAKE_PROFILE'])"
+    (repository / "src/snakemake.py").write_text(show)
+    assert active(repository).stdout == "profiles/default\n"
+    assert active(repository, SNAKEMAKE_PROFILE="mine").stdout == "mine\n"
+
+
+def test_unknown_experiment_lists_the_known_ones(repository):
+    done = active(repository, "smok")
+    line = only_line(done.stderr)
+    assert "smok is not an experiment; known: " in line
+    assert "digits" in line
+    assert "did you mean smoke?" in line
+    assert (done.returncode, done.stdout) == (1, "")
+
+
+def test_help_needs_no_environment(repository, tools):
+    done = start(repository, "help", path=tools)
+    assert done.returncode == 0
+    for command in cli.COMMANDS:
+        assert f"./run {command}" in done.stdout or f"|{command}" in done.stdout
+    assert "set -e" not in done.stdout
+
+
+def test_no_python_is_one_sentence(repository, tools):
+    done = start(repository, path=tools)
+    assert done.returncode == 1
+    assert "Python 3.11 was not found" in only_line(done.stderr)
+    assert not (repository / ".venv").exists()
+
+
+def test_another_python_is_not_used(repository, tools):
+    other = tools / "python3"
+    other.write_text("#!/bin/sh\nexit 1\n")  # what the check of the version gives
+    other.chmod(0o755)
+    assert "Python 3.11 was not found" in only_line(start(repository, path=tools).stderr)
+    done = start(repository, path=tools, PYTHON=str(other))
+    assert f"looked for {other}" in only_line(done.stderr)
+
+
+def test_das_env_is_checked(repository, tools):
+    done = start(repository, DAS_ENV="conda")
+    assert only_line(done.stderr) == "run: DAS_ENV is conda; expected active, or nothing"
+    done = start(repository, path=tools, DAS_ENV="active")
+    assert "no python is on PATH" in only_line(done.stderr)
+
+
+@pytest.fixture
+def fake_venv(repository, tools):
+    """A Python 3.11 whose ``-m venv`` and ``-m pip`` only note that they were called."""
+    python = tools / "python3.11"
+    python.write_text(
+        f"""#!/bin/sh
+case "$*" in
+  "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && echo venv >> {repository}/calls ;;
+  "-m pip install "*) echo pip >> {repository}/calls; sleep 0.3; test ! -e {repository}/broken ;;
+  "-m pip "*) ;;
+  *) exec {sys.executable} "$@" ;;
+esac
+"""
+    )
+    python.chmod(0o755)
+    for tool in ("mkdir", "cp", "sleep", "test", "echo"):
+        (tools / tool).symlink_to(shutil.which(tool))
+    # dasbench.environment starts sys.executable, so let it be the stand-in
+    (repository / "src/sitecustomize.py").write_text(
+        f"import sys; sys.executable = {str(python)!r}"
+    )
+    return tools
+
+
+def calls(repository):
+    return (repository / "calls").read_text().split()
+
+
+def make_environment(repository, tools):
+    return start(repository, "help-me", path=tools)
+
+
+def test_environment_is_made_once(repository, fake_venv):
+    first = make_environment(repository, fake_venv)
+    assert "making .venv from requirements.lock" in first.stderr
+    assert calls(repository) == ["venv", "pip"]
+    second = make_environment(repository, fake_venv)
+    assert "making" not in second.stderr
+    assert calls(repository) == ["venv", "pip"]
+
+
+def test_environment_follows_the_lock(repository, fake_venv):
+    make_environment(repository, fake_venv)
+    with (repository / "requirements.lock").open("a") as lock:
+        lock.write("new==1\n")
+    make_environment(repository, fake_venv)
+    assert calls(repository) == ["venv", "pip", "pip"]
+
+
+def test_broken_environment_is_repaired(repository, fake_venv):
+    (repository / "broken").touch()
+    done = make_environment(repository, fake_venv)
+    assert done.returncode == 1
+    assert "could not be installed" in done.stderr
+    (repository / "broken").unlink()
+    make_environment(repository, fake_venv)
+    assert calls(repository) == ["venv", "pip", "pip"]
+    (repository / ".venv/.done").unlink()
+    (repository / ".venv/bin/python").unlink()
+    make_environment(repository, fake_venv)
+    assert calls(repository) == ["venv", "pip", "pip", "venv", "pip"]
+
+
+def test_two_runs_make_one_environment(repository, fake_venv):
+    command = [str(repository / "run"), "help-me"]
+    environment = {"PATH": str(fake_venv), "HOME": str(repository)}
+    both = [
+        subprocess.Popen(command, env=environment, cwd=repository, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    for process in both:
+        process.communicate(timeout=60)
+    assert calls(repository) == ["venv", "pip"]
+
+
+def test_second_run_is_told(repository):
+    (repository / "src/snakemake.py").write_text(
+        "import sys; print('up', flush=True); sys.stdin.read()"
+    )
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "DAS_ENV": "active",
+    }
+    first = subprocess.Popen(
+        [str(repository / "run")],
+        env=environment,
+        cwd=repository,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert first.stdout.readline() == b"up\n"
+    (repository / ".snakemake/locks").mkdir()
+    (repository / "src/snakemake.py").write_text(STAND_IN.format(name="snakemake"))
+    second = active(repository)
+    assert only_line(second.stderr) == (
+        f"run: another run is under way here (process {first.pid}); wait until it has ended, or "
+        "stop it"
+    )
+    assert (repository / ".snakemake/locks").exists()
+    assert active(repository, "-n").returncode == 0
+    assert active(repository, "-np").returncode == 0
+    first.kill()
+    first.wait()
+    first.stdin.close()
+    first.stdout.close()
+    assert active(repository).returncode == 0
+    assert not (repository / ".snakemake/locks").exists()
+
+
+def test_lock_survives_becoming_snakemake(repository):
+    """The workflow asks for the lock again, in the process that ``./run`` turned into."""
+    (repository / "src/snakemake.py").write_text(
+        "from dasbench import runlock\nrunlock.hold('.')\nprint('held')"
+    )
+    assert active(repository).stdout == "held\n"
+
+
+def test_lock_is_taken_once_per_process(tmp_path, monkeypatch):
+    monkeypatch.setenv(runlock.INHERITED, "")  # so that what hold() sets is undone
+    runlock.hold(tmp_path)
+    runlock.hold(tmp_path)
+    code = f"from dasbench import runlock; runlock.hold({str(tmp_path)!r})"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert f"another run is under way here (process {os.getpid()})" in done.stderr
+
+
+def test_save_wants_an_empty_plan(repository):
+    done = active(repository, "save", "smoke")
+    assert only_line(done.stderr) == (
+        "run: smoke not complete or not up to date; `./run smoke` first"
+    )
+    assert not (repository / "dvc.lock").exists()
+
+
+def test_save_wants_a_recorded_experiment(repository):
+    shutil.copy(
+        repository / "config/experiments/smoke.yaml", repository / "config/experiments/mine.yaml"
+    )
+    done = active(repository, "save", "mine")
+    assert "mine is not recorded (smoke, digits are)" in only_line(done.stderr)
+
+
+def test_stages_of_an_experiment(repository, monkeypatch):
+    monkeypatch.chdir(repository)
+    stages = cli._stages(["smoke"])
+    assert "pool@digits" in stages
+    assert {stage.partition("@")[0] for stage in stages} == set(config.PHASES)
+    assert all(stage.endswith("@smoke") for stage in stages if stage != "pool@digits")
+
+
+def test_pull_of_what_was_never_saved(repository):
+    (repository / "src/dvc.py").write_text("print('store')")
+    done = active(repository, "pull", "smoke")
+    assert "no results of smoke are recorded in dvc.lock" in only_line(done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("command", "remedy"), [("pull", "./run smoke"), ("push", "dvc remote add")]
+)
+def test_no_remote_is_said(repository, command, remedy):
+    (repository / "src/dvc.py").write_text("raise SystemExit(251)")
+    (repository / "dvc.lock").write_text(json.dumps({"stages": {"report@smoke": {}}}))
+    done = active(repository, command, "smoke")
+    assert "no DVC remote is set" in only_line(done.stderr)
+    assert remedy in done.stderr
+
+
+@pytest.mark.parametrize("command", ["save", "verify", "prune"])
+def test_flags_that_mean_nothing_are_refused(repository, command):
+    done = active(repository, command, "--what")
+    assert "--what is not understood here" in only_line(done.stderr)

@@ -1,0 +1,100 @@
+"""Checkouts of the repository, and what can be asked of them."""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+COSTS = re.compile(r"runtimes\.json|costs\.csv|cost-|timings\.html")
+
+
+class Clone:
+    """A checkout of the repository with the environment that the tests run in."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+
+    def call(self, *command, check=True, **kwargs):
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("GIT_", "PYTEST"))}
+        environment |= {"DAS_ENV": "active", "PYTHONPATH": "", "DVC_NO_ANALYTICS": "1"}
+        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        done = subprocess.run(
+            [str(c) for c in command],
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            **kwargs,
+        )
+        if check and done.returncode:
+            raise AssertionError(f"{command} failed:\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
+        return done
+
+    def run(self, *words, **kwargs):
+        return self.call("./run", *words, **kwargs)
+
+    def start(self, *words):
+        """Start ./run in its own process group, so that the whole of it can be killed."""
+        environment = os.environ | {"DAS_ENV": "active", "PYTHONPATH": ""}
+        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return subprocess.Popen(
+            ["./run", *words],
+            cwd=self.folder,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def plan(self, *experiments):
+        """Planned jobs of each rule, the targets themselves left out."""
+        shown = self.run(*(experiments or ["smoke"]), "-n", "--quiet", "host", "reason")
+        text = shown.stdout + shown.stderr
+        if "Nothing to be done" in text:
+            return {}
+        table = text.rsplit("Job stats:", 1)[1].split("total", 1)[0]
+        jobs = dict(re.findall(r"^(\w+) +(\d+)$", table, flags=re.M))
+        assert jobs, text
+        return {rule: int(n) for rule, n in jobs.items() if rule not in experiments + ("smoke",)}
+
+    def edit(self, path, old, new):
+        file = self.folder / path
+        text = file.read_text()
+        assert old in text, f"{path} has no {old!r}"
+        file.write_text(text.replace(old, new, 1))
+
+    def hashes(self):
+        """SHA-256 of every artifact of smoke, the costs left out."""
+        files = sorted(p for p in (self.folder / "results/smoke").rglob("*") if p.is_file())
+        return {
+            str(p.relative_to(self.folder)): hashlib.sha256(p.read_bytes()).hexdigest()
+            for p in files
+            if not COSTS.search(p.name) and p.name != "provenance.json"
+        }
+
+
+def checkout(folder):
+    """Copy what git would have (committed or not, but not ignored) and commit it there."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    ).stdout.split(b"\0")
+    for name in filter(None, map(os.fsdecode, listed)):
+        if (ROOT / name).is_file():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target)
+    clone = Clone(folder)
+    clone.call("git", "init", "-q", "-b", "main")
+    clone.call("git", "config", "user.email", "tests@example.invalid")
+    clone.call("git", "config", "user.name", "tests")
+    clone.call("git", "add", "-A")
+    clone.call("git", "commit", "-qm", "as tested")
+    return clone

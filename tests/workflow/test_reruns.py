@@ -1,0 +1,136 @@
+"""What a change reruns, and what it leaves alone: the promises of config/README.md."""
+
+import os
+import random
+import signal
+import time
+
+import pytest
+from clones import Clone, checkout
+
+pytestmark = [pytest.mark.slow, pytest.mark.workflow]
+
+TRAINING = ("train_base", "train_subsets", "train_removal")
+
+
+def trained(plan):
+    return {rule for rule in plan if rule.startswith(TRAINING)}
+
+
+def test_nothing_to_do(made):
+    assert made.plan() == {}
+
+
+def test_touching_files_reruns_nothing(copy):
+    for path in copy.folder.rglob("*"):
+        if path.is_file() and ".git/" not in f"{path}" and ".snakemake" not in f"{path}":
+            os.utime(path)
+    assert copy.plan() == {}
+
+
+def test_checkout_away_and_back_reruns_nothing(copy):
+    copy.edit("src/dasbench/training.py", "optimizer.zero_grad()", "optimizer.zero_grad(True)")
+    assert trained(copy.plan())
+    copy.call("git", "checkout", "-q", "--", "src")
+    assert copy.plan() == {}
+
+
+def test_a_comment_or_docstring_reruns_nothing(copy):
+    copy.edit(
+        "src/dasbench/training.py", "    return unet.eval()", "    # done\n    return unet.eval()"
+    )
+    copy.edit("src/dasbench/kernel.py", '"""The regularised kernel', '"""The ridge kernel')
+    copy.edit("scripts/score.py", '"""Write a method', '"""Save a method')
+    assert copy.plan() == {}
+
+
+def test_a_clone_that_pulls_has_nothing_to_do(made, tmp_path):
+    made.call("git", "clone", "-q", made.folder, tmp_path / "clone")
+    clone = Clone(tmp_path / "clone")
+    clone.run("pull", "smoke")
+    assert clone.plan() == {}
+    assert clone.hashes() == made.hashes()
+    assert clone.call("git", "status", "--porcelain").stdout == ""
+    clone.run("verify", "smoke")
+
+
+def test_the_damping_grid_reruns_scores_and_what_follows(copy):
+    copy.edit("config/experiments/smoke.yaml", "exponents: [-8, 0]", "exponents: [-6, 0]")
+    plan = copy.plan()
+    assert plan["select_damping"] == plan["evaluate_lds"] == 15
+    assert not any(rule.startswith(("train_base", "train_subsets", "compute_")) for rule in plan)
+    assert "make_queries" not in plan
+    assert "measure_outputs" not in plan
+
+
+def test_one_methods_option_reruns_that_method(copy):
+    copy.edit("config/experiments/smoke.yaml", "  dtrak: {}", "  dtrak: {leverage: true}")
+    plan = copy.plan()
+    assert plan["select_damping"] == plan["score"] == plan["evaluate_lds"] == 1
+    assert not trained(plan)
+    assert not any(rule.startswith("compute_") for rule in plan)
+
+
+def test_one_familys_file_reruns_that_family(copy):
+    copy.edit(
+        "src/dasbench/methods/similarity.py", "return train @ query.T", "return (query @ train.T).T"
+    )
+    plan = copy.plan()
+    assert plan["select_damping"] == plan["evaluate_lds"] == 3
+    assert not any(rule.startswith(("train_base", "train_subsets", "compute_")) for rule in plan)
+
+
+def test_a_figures_style_reruns_figures_and_report(copy):
+    copy.edit("src/dasbench/figures/style.py", "\nimport", "\nNEW = 1\nimport")
+    plan = copy.plan()
+    assert {rule for rule in plan if not rule.startswith("plot_")} == {"render_report"}
+    assert plan["plot_lds"] == 1
+
+
+def test_more_subsets_train_only_the_new_shards(copy):
+    copy.edit("config/experiments/smoke.yaml", "eval: {models: 8", "eval: {models: 12")
+    plan = copy.plan()
+    assert plan["train_subsets_eval_smoke"] == plan["measure_outputs"] == 2  # one shard a seed
+    assert trained(plan) == {"train_subsets_eval_smoke"}
+    assert plan["gather_outputs"] == 1
+    assert plan["evaluate_lds"] == 15
+    assert "select_damping" not in plan
+    assert "score" not in plan
+
+
+def test_a_new_experiment_is_its_own_chain(copy):
+    text = (copy.folder / "config/experiments/smoke.yaml").read_text()
+    (copy.folder / "config/experiments/other.yaml").write_text(text.replace("seed: 0", "seed: 1"))
+    assert copy.plan("smoke") == {}
+    plan = copy.plan("other")
+    assert plan["train_base_other"] == 1
+    assert "prepare_pool" not in plan
+
+
+def test_a_child_experiment_trains_no_subsets(copy):
+    (copy.folder / "config/experiments/child.yaml").write_text(
+        "title: child\nparent: smoke\nmethods: {das: {leverage: false}, pixel_cosine: {}, dtrak: {}}\n"
+        "removal: {methods: [pixel_cosine], k: [12], queries: 2, random_sets: 2, null_models: 1}\n"
+        "comparisons: [{a: das, b: dtrak}]\n"
+    )
+    plan = copy.plan("child")
+    assert plan["evaluate_lds"] == 3
+    assert not any(
+        rule.startswith(("train_base", "train_subsets", "make_", "measure_outputs"))
+        for rule in plan
+    )
+
+
+def test_killed_at_any_time_it_finishes_with_the_same_bytes(made, tmp_path):
+    """Recompute smoke in a fresh clone, killed three times on the way: every artifact is the same."""
+    clone = checkout(tmp_path / "clone")
+    moment = random.Random(0)
+    for _ in range(3):
+        process = clone.start("smoke")
+        time.sleep(moment.uniform(6, 20))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    clone.run("smoke")
+    assert clone.plan() == {}
+    assert clone.hashes() == made.hashes()
+    assert not list((clone.folder / "results").rglob(".part-*"))
