@@ -147,7 +147,7 @@ def _training_set(
     """Images [N, H, W, C] and what to call each of them."""
     if args.data is None:
         train = artifacts.load_examples(
-            Path("results") / args.experiment / "examples" / "train.npz"
+            _results(args) / "examples" / "train.npz"
         )
         return train.images, [
             f"id {i} (label {c})" for i, c in zip(train.ids, train.labels, strict=True)
@@ -158,11 +158,16 @@ def _training_set(
     return read_images(paths, shape), [str(p) for p in paths]
 
 
+def _results(args: argparse.Namespace) -> Path:
+    """The experiment's folder, wherever the command was typed."""
+    return Path(__file__).parents[2] / "results" / args.experiment
+
+
 def _damping(args: argparse.Namespace) -> float:
     """The given damping, else the experiment's held-out choice, else the default."""
     if args.damping is not None:
         return args.damping
-    selection = Path("results") / args.experiment / "lds" / "selection.csv"
+    selection = _results(args) / "lds" / "selection.csv"
     if args.model is not None or not selection.is_file():
         return DEFAULT_DAMPING
     table = artifacts.load_table(selection)
@@ -193,7 +198,7 @@ def main() -> None:
         raise UserError("--model and --data go together: the model and what it was trained on")
     _options(args.method, {})
     models.use_threads(max(1, (os.cpu_count() or 1)))
-    folder = args.model or Path("results") / args.experiment / "models" / "base"
+    folder = args.model or _results(args) / "models" / "base"
     unet, scheduler = models.load(folder, models.pick_device())
     size = unet.config.sample_size
     shape = (unet.config.in_channels, *((size, size) if isinstance(size, int) else size))

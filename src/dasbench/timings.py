@@ -1,8 +1,8 @@
 """What an experiment cost: seconds and memory per rule, from the records of its outputs.
 
-One job may write several outputs; a *job* is one distinct (rule, start, end). The times come from
-the clock, so that this page, its figure and ``costs.csv`` are the only outputs that may differ
-between two recomputations.
+One job may write several outputs, each with the time at which it was done; a *job* is one rule and
+log file. The times come from the clock, so that this page, its figure and ``costs.csv`` are the
+only outputs that may differ between two recomputations.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def jobs(
     """One row per job: rule, start, end, peak_mb (NaN where it was not measured).
 
     Args:
-        manifest: Output path to its provenance, of which ``rule`` is read.
+        manifest: Output path to its provenance, of which ``rule`` and ``log`` are read.
         runtimes: Output path to [start, end, peak MB or None]; outputs without an entry are left
             out, as are entries whose output is no longer in the manifest.
     """
@@ -35,6 +35,7 @@ def jobs(
     rows = [
         {
             "rule": entry["rule"],
+            "log": " ".join(entry.get("log") or [path]),
             "start": runtimes[path][0],
             "end": runtimes[path][1],
             "peak_mb": runtimes[path][2],
@@ -42,9 +43,10 @@ def jobs(
         for path, entry in sorted(manifest.items())
         if path in runtimes
     ]
-    table = pd.DataFrame(rows, columns=["rule", "start", "end", "peak_mb"])
+    table = pd.DataFrame(rows, columns=["rule", "log", "start", "end", "peak_mb"])
     table["peak_mb"] = table.peak_mb.astype(float)
-    return table.groupby(["rule", "start", "end"], as_index=False).peak_mb.max()
+    made = table.groupby(["rule", "log"], as_index=False)
+    return made.agg(start=("start", "min"), end=("end", "max"), peak_mb=("peak_mb", "max"))
 
 
 def costs(

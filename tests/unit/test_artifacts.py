@@ -100,6 +100,13 @@ def test_same_content_same_bytes_whatever_the_clock(name, tmp_path, monkeypatch)
     assert (tmp_path / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_tables_have_no_index(name, tmp_path):
+    artifacts.save_table(tmp_path / name, TABLE.iloc[::-1])
+    expected = TABLE.iloc[::-1].reset_index(drop=True)
+    pd.testing.assert_frame_equal(artifacts.load_table(tmp_path / name), expected)
+
+
 def test_json_does_not_depend_on_the_order_of_keys(tmp_path):
     artifacts.save_json(tmp_path / "a.json", {"a": 1, "b": 2})
     artifacts.save_json(tmp_path / "b.json", {"b": 2, "a": 1})
@@ -130,10 +137,14 @@ def test_an_exception_leaves_the_old_content_and_no_other_file(error, tmp_path):
 def test_the_target_is_old_until_the_block_ends(tmp_path):
     target = tmp_path / "a.txt"
     target.write_text("old")
-    with artifacts.atomic(target) as temporary:
-        temporary.write_text("new")
-        assert target.read_text() == "old"
-    assert target.read_text() == "new"
+    with target.open() as reader:
+        with artifacts.atomic(target) as temporary:
+            temporary.write_text("new")
+            assert target.read_text() == "old"
+        assert target.read_text() == "new"
+        assert (
+            reader.read() == "old"
+        )  # renamed, not written over: whoever is reading is not cut off
 
 
 @pytest.mark.parametrize("name", BIG_WRITERS)

@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "src"))
 
-from dasbench import codehash, config as experiments, layout, provenance, registry, timings
+from dasbench import codehash, config as experiments, layout, provenance, registry, runlock, timings
 from dasbench.errors import UserError
 from snakemake.exceptions import WorkflowError
 
@@ -100,6 +100,14 @@ def seeds(experiment, use):
     return range(EXPERIMENTS[experiment]["subsets"][use]["seeds"])
 
 
+def take_lock():
+    """One run at a time: ours may be held by ./run, which started this one, already."""
+    try:
+        runlock.hold(ROOT)
+    except UserError as error:
+        raise WorkflowError(str(error))
+
+
 def record():
     """Write down what has been made, and what it cost, for the experiments that changed."""
     files = [ROOT / f"results/{name}/runtimes.json" for name in EXPERIMENTS]
@@ -119,6 +127,10 @@ if workflow.is_main_process:
         raise WorkflowError(str(error))
     if restored:
         print(f"restored the provenance of {restored} artifacts", file=sys.stderr)
+
+
+onstart:
+    take_lock()
 
 
 onsuccess:

@@ -1,0 +1,33 @@
+"""Scripts: one string of settings, and mistakes as one sentence."""
+
+import pytest
+
+from dasbench import artifacts, command
+
+
+def test_a_mistake_ends_the_script_with_its_sentence():
+    def run():
+        artifacts.load_json("results/smoke/none.json")
+
+    with pytest.raises(SystemExit) as caught:
+        command.main(run)
+    assert str(caught.value.code).startswith("error: results/smoke/none.json is missing: remake it")
+
+
+def test_other_errors_keep_their_traceback():
+    def run():
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        command.main(run)
+
+
+def test_settings_are_one_json_string(capsys):
+    parser = command.parser("What the script does.")
+    assert parser.parse_args(["--settings", '{"axes": ["digits", 0]}']).settings == {
+        "axes": ["digits", 0]
+    }
+    for wrong in ([], ["--settings", "{"]):
+        with pytest.raises(SystemExit):
+            parser.parse_args(wrong)
+    assert "--settings" in capsys.readouterr().err
