@@ -146,9 +146,7 @@ def _training_set(
 ) -> tuple[np.ndarray, list[str]]:
     """Images [N, H, W, C] and what to call each of them."""
     if args.data is None:
-        train = artifacts.load_examples(
-            _results(args) / "examples" / "train.npz"
-        )
+        train = artifacts.load_examples(_results(args) / "examples" / "train.npz")
         return train.images, [
             f"id {i} (label {c})" for i, c in zip(train.ids, train.labels, strict=True)
         ]

@@ -162,10 +162,16 @@ def pull(arguments: Sequence[str]) -> int:
 
 
 def verify(arguments: Sequence[str]) -> int:
-    """Hash all results again."""
+    """Hash all results again; with ``--tolerance`` compare the LDS with the reference instead."""
     names, flags = split(arguments)
-    _refuse(flags)
-    return provenance.tell(provenance.verify(ROOT, names or None))
+    _refuse([flag for flag in flags if flag != "--tolerance"])
+    if not flags:
+        return provenance.tell(provenance.verify(ROOT, names or None))
+    from dasbench import reference
+
+    problems = [p for name in names or [DEFAULT] for p in reference.verify(ROOT, name)]
+    print("\n".join([*problems, f"{len(problems)} numbers outside the reference's intervals"]))
+    return 1 if problems else 0
 
 
 def prune(arguments: Sequence[str]) -> int:

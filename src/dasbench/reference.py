@@ -17,21 +17,35 @@ from dasbench import artifacts, command
 from dasbench.errors import UserError
 
 KEYS = ("method", "queries", "target")
-VALUES = ("transform", "lds", "lo", "hi")
 
 
-def collect(folder: str | Path) -> list[dict[str, Any]]:
-    """The held-out LDS of every method under its own transform, with its interval.
+def collect(folder: str | Path) -> dict[str, list[dict[str, Any]]]:
+    """What is expected of an experiment; numbers are fractions with four decimals.
 
     Args:
         folder: results/<experiment>.
 
     Returns:
-        One row per method, kind of queries and target; numbers are fractions with four decimals.
+        lds: the held-out LDS of every method under its own transform, per kind of queries and
+        target, with its interval; ceiling: likewise; comparisons: the primary ones.
     """
-    summary = artifacts.load_table(Path(folder) / "lds" / "summary.csv")
+    folder = Path(folder) / "lds"
+    summary = artifacts.load_table(folder / "summary.csv")
     own = summary[summary["own"] & (summary["selection"] == "held_out")]
-    rows = own[[*KEYS, *VALUES]].to_dict("records")
+    ceiling = artifacts.load_table(folder / "ceiling.csv")
+    pairs = artifacts.load_table(folder / "comparisons.csv")
+    primary = pairs[(pairs["kind"] == "primary") & (pairs["selection"] == "held_out")]
+    return {
+        "lds": _rows(own, [*KEYS, "transform", "lds", "lo", "hi"]),
+        "ceiling": _rows(ceiling, ["queries", "target", "ceiling", "lo", "hi"]),
+        "comparisons": _rows(
+            primary, ["a", "b", "queries", "target", "difference", "lo", "hi", "detectable"]
+        ),
+    }
+
+
+def _rows(frame: Any, columns: list[str]) -> list[dict[str, Any]]:
+    rows = frame[columns].to_dict("records")
     return [{k: round(v, 4) if isinstance(v, float) else v for k, v in r.items()} for r in rows]
 
 
@@ -68,25 +82,37 @@ def verify(root: str | Path, experiment: str) -> list[str]:
             f"{path} does not exist, so there is nothing to compare with; "
             f"write it with python -m dasbench.reference write {experiment}"
         )
-    return outside(collect(Path(root) / "results" / experiment), artifacts.load_json(path))
+    found = collect(Path(root) / "results" / experiment)
+    return outside(found["lds"], artifacts.load_json(path)["lds"])
 
 
-def table(rows: list[dict[str, Any]], target: str = "loss") -> str:
-    """Markdown table of LDS x 100 with intervals, highest mean first."""
+def table(reference: dict[str, list[dict[str, Any]]], target: str = "loss") -> str:
+    """Markdown: LDS x 100 with intervals, highest mean first, the ceiling, primary comparisons."""
     cells: dict[str, dict[str, Any]] = {}
-    for row in rows:
+    for row in reference["lds"]:
         if row["target"] == target:
             cells.setdefault(row["method"], {"transform": row["transform"]})[row["queries"]] = row
     order = sorted(cells, key=lambda m: -(cells[m]["val"]["lds"] + cells[m]["gen"]["lds"]))
     lines = ["| method | transform | held-out images | generated images |", "|---|---|---|---|"]
     for method in order:
-        shown = [_percent(cells[method][kind]) for kind in ("val", "gen")]
+        shown = [_percent(cells[method][kind], "lds") for kind in ("val", "gen")]
         lines.append(f"| `{method}` | {cells[method]['transform']} | {shown[0]} | {shown[1]} |")
+    top = {row["queries"]: row for row in reference["ceiling"] if row["target"] == target}
+    shown = [_percent(top[kind], "ceiling") for kind in ("val", "gen")]
+    lines += [f"| *ceiling* | | {shown[0]} | {shown[1]} |", ""]
+    lines += ["| primary comparison | held-out images | generated images |", "|---|---|---|"]
+    pairs: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in reference["comparisons"]:
+        if row["target"] == target:
+            pairs.setdefault((row["a"], row["b"]), {})[row["queries"]] = row
+    for (a, b), kinds in pairs.items():
+        shown = [_percent(kinds[kind], "difference") for kind in ("val", "gen")]
+        lines.append(f"| `{a}` - `{b}` | {shown[0]} | {shown[1]} |")
     return "\n".join(lines)
 
 
-def _percent(row: dict[str, Any]) -> str:
-    return f"{100 * row['lds']:.1f} ({100 * row['lo']:.1f} to {100 * row['hi']:.1f})"
+def _percent(row: dict[str, Any], name: str) -> str:
+    return f"{100 * row[name]:.1f} ({100 * row['lo']:.1f} to {100 * row['hi']:.1f})"
 
 
 def main() -> None:

@@ -51,3 +51,10 @@ def hold(root: str | Path) -> None:
     os.environ[INHERITED] = f"{os.getpid()}:{path}"
     _held[str(path)] = descriptor
     shutil.rmtree(path.parent / "locks", ignore_errors=True)
+
+
+def sweep(root: str | Path) -> None:
+    """Delete what killed jobs were writing; call it with the lock held, before any job starts."""
+    for folder in ("results", "data"):
+        for part in Path(root, folder).rglob(".part-*"):
+            shutil.rmtree(part, ignore_errors=True) if part.is_dir() else part.unlink()

@@ -15,14 +15,14 @@ from dasbench import artifacts, timings
 ROOT = Path(timings.__file__).parents[2]
 HOSTILE = '<script>alert("x")</script>'
 MANIFEST = {
-    "a.npy": {"rule": "train"},
-    "b.npy": {"rule": "train"},
-    "c.npy": {"rule": "train"},
+    "a.npy": {"rule": "train", "log": ["logs/train/0.log"]},
+    "b.npy": {"rule": "train", "log": ["logs/train/0.log"]},
+    "c.npy": {"rule": "train", "log": ["logs/train/1.log"]},
     "d.csv": {"rule": HOSTILE},
     "gone": {"rule": "never"},
 }
 RUNTIMES = {
-    "a.npy": [0.0, 10.0, 300.0],
+    "a.npy": [0.0, 9.0, 300.0],  # each output has the time at which it was done
     "b.npy": [0.0, 10.0, 300.0],
     "c.npy": [5.0, 25.0, 500.0],
     "d.csv": [100.0, 110.0, None],

@@ -8,7 +8,7 @@ from clones import Clone, checkout
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory):
-    """A checkout in which smoke has been made, recorded, and pushed to a directory. Do not change it."""
+    """A checkout with smoke made, recorded and pushed to a directory; not to be changed."""
     base = tmp_path_factory.mktemp("made")
     clone = checkout(base / "clone")
     clone.run("smoke")

@@ -109,7 +109,8 @@ def test_a_new_experiment_is_its_own_chain(copy):
 
 def test_a_child_experiment_trains_no_subsets(copy):
     (copy.folder / "config/experiments/child.yaml").write_text(
-        "title: child\nparent: smoke\nmethods: {das: {leverage: false}, pixel_cosine: {}, dtrak: {}}\n"
+        "title: child\nparent: smoke\n"
+        "methods: {das: {leverage: false}, pixel_cosine: {}, dtrak: {}}\n"
         "removal: {methods: [pixel_cosine], k: [12], queries: 2, random_sets: 2, null_models: 1}\n"
         "comparisons: [{a: das, b: dtrak}]\n"
     )
@@ -122,7 +123,7 @@ def test_a_child_experiment_trains_no_subsets(copy):
 
 
 def test_killed_at_any_time_it_finishes_with_the_same_bytes(made, tmp_path):
-    """Recompute smoke in a fresh clone, killed three times on the way: every artifact is the same."""
+    """Recompute smoke in a fresh clone, killed three times: every artifact is the same."""
     clone = checkout(tmp_path / "clone")
     moment = random.Random(0)
     for _ in range(3):
@@ -134,3 +135,35 @@ def test_killed_at_any_time_it_finishes_with_the_same_bytes(made, tmp_path):
     assert clone.plan() == {}
     assert clone.hashes() == made.hashes()
     assert not list((clone.folder / "results").rglob(".part-*"))
+
+
+def test_a_damaged_artifact_names_itself_and_its_remedy(copy):
+    path = "results/smoke/features/loss-common/train.npy"
+    (copy.folder / path).write_bytes((copy.folder / path).read_bytes()[:1000])
+    assert path in copy.run("verify", "smoke", check=False).stdout
+    failed = copy.run("smoke", check=False)
+    told = failed.stdout + failed.stderr
+    assert failed.returncode
+    assert f"{path} is damaged" in told
+    assert f"./run smoke --forcerun {path}" in told
+    copy.run("smoke", "--forcerun", path)
+    assert copy.plan() == {}
+    assert copy.run("verify", "smoke").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("epochs: 2", "epoch: 2", "training.epoch"),
+        ("  das_l1: {}", "  das_l7: {}", "das_l7"),
+        ("fraction: 0.5", "fraction: 1.5", "subsets.fraction"),
+    ],
+)
+def test_a_broken_experiment_file_is_told_in_a_sentence(copy, old, new, told):
+    copy.edit("config/experiments/smoke.yaml", old, new)
+    failed = copy.run("smoke", "-n", check=False)
+    text = failed.stdout + failed.stderr
+    assert failed.returncode
+    assert told in text
+    assert "config/experiments/smoke.yaml" in text
+    assert "Traceback" not in text

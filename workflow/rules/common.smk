@@ -101,9 +101,10 @@ def seeds(experiment, use):
 
 
 def take_lock():
-    """One run at a time: ours may be held by ./run, which started this one, already."""
+    """One run at a time; ./run, which started this one, may hold the lock for it already."""
     try:
         runlock.hold(ROOT)
+        runlock.sweep(ROOT)
     except UserError as error:
         raise WorkflowError(str(error))
 
