@@ -47,7 +47,7 @@ def test_conda_takes_the_pins_from_the_lock():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     *conda, with_pip = environment["dependencies"]
     assert conda == ["python=3.11", "pip"]
-    assert with_pip == {"pip": ["-r requirements.lock"]}
+    assert with_pip == {"pip": [f"{name}=={version}" for name, version in pins().items()]}
 
 
 def test_conda_and_run_use_the_same_python():
