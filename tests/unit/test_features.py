@@ -6,9 +6,9 @@ import torch
 from diffusers import DDPMScheduler
 
 import oracle
-from conftest import AXES, DIFFUSION, MODEL, SHAPE
 from dasbench import features, models
 from dasbench.projection import Projection
+from tiny import AXES, DIFFUSION, MODEL, SHAPE
 
 FORM = {
     "readout": "mean",

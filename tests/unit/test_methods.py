@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 import oracle
-from conftest import AXES
 from dasbench import artifacts, diffusion, features, models, residuals, training, transforms
 from dasbench.errors import UserError
 from dasbench.kernel import Spectrum
 from dasbench.methods import controls, interface, kernel_methods, similarity
 from dasbench.projection import Projection
 from dasbench.registry import METHODS
+from tiny import AXES
 
 DAMPINGS = [1e-3, 0.1, 1.0]
 GRID = {"midpoint": [250, 750], "released": [0, 500]}
@@ -311,7 +311,8 @@ def files(tmp_path):
     made = {"train": rng.standard_normal((5, 7)), "residuals": rng.random(5)}
     for kind in ("val", "gen"):
         queries = rng.random((3, 2, 4, 6))
-        artifacts.save_array(tmp_path / "q" / f"{kind}.npy", queries.astype("f4"))
+        made[f"queries-{kind}"] = queries.astype("f4")
+        artifacts.save_array(tmp_path / "q" / f"{kind}.npy", made[f"queries-{kind}"])
         artifacts.save_array(tmp_path / "q" / f"{kind}_labels.npy", LABELS["val"])
         made[kind], made[f"scores-{kind}"] = rng.standard_normal((3, 7)), rng.random((5, 3))
     for name, array in made.items():
@@ -341,6 +342,7 @@ def test_inputs_come_from_the_named_files(files):
         np.testing.assert_array_equal(inputs.query_features, made[kind].astype("f4"))
         np.testing.assert_array_equal(inputs.residuals, made["residuals"].astype("f4"))
         np.testing.assert_array_equal(inputs.scores, made[f"scores-{kind}"].astype("f4"))
+        np.testing.assert_array_equal(inputs.query_images, made[f"queries-{kind}"])
         np.testing.assert_array_equal(inputs.query_labels, LABELS["val"])
         np.testing.assert_array_equal(inputs.train_labels, LABELS["train"])
     bare = interface.load(arguments(folder), "val", AXES)

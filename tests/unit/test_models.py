@@ -10,10 +10,10 @@ import torch
 from diffusers import DDPMPipeline
 from safetensors.torch import load_file, save_file
 
-from conftest import AXES, DIFFUSION, MODEL, SHAPE
 from dasbench import diffusion, models
 from dasbench.errors import UserError
 from dasbench.layout import PIPELINE_FILES
+from tiny import AXES, DIFFUSION, MODEL, SHAPE
 
 WEIGHTS = PIPELINE_FILES[-1]
 

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from conftest import AXES, SHAPE
 from dasbench import noise, seeds
+from tiny import AXES, SHAPE
 
 
 def draw(policy="keyed", split="train", examples=(5,), t=50, repeat=0, axes=AXES):

@@ -3,11 +3,12 @@
 from itertools import product
 
 import numpy as np
-import oracle
 import pytest
 import torch
 from diffusers import DDPMScheduler, UNet2DModel
 from scipy.stats import rankdata
+
+import oracle
 
 ABAR = oracle.linear_abar()
 KINDS = ["loss", "square", "mean", "l1", "l2", "linf", "probe"]

@@ -6,8 +6,8 @@ import torch
 from diffusers import DDPMScheduler
 
 import oracle
-from conftest import AXES, DIFFUSION, MODEL, SHAPE
 from dasbench import models, outputs
+from tiny import AXES, DIFFUSION, MODEL, SHAPE
 
 GRID = [166, 500, 833]
 

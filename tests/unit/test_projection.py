@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import AXES
 from dasbench import projection, seeds
 from dasbench.projection import Projection
+from tiny import AXES
 
 RANDOM = pytest.mark.parametrize("kind", ["rademacher", "gaussian"])
 

@@ -6,8 +6,8 @@ import torch
 from diffusers import DDPMScheduler
 
 import oracle
-from conftest import AXES
 from dasbench import residuals
+from tiny import AXES
 
 FORM = {"kind": "scalar", "timesteps": 4, "timestep_rule": "midpoint", "draws": 1}
 GRID = {"midpoint": [125, 375, 625, 875], "released": [0, 250, 500, 750]}

@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import AXES, DIFFUSION, MODEL, SHAPE
 from dasbench import features, models, outputs, residuals, seeds, training
 from dasbench.methods import controls, interface
+from tiny import AXES, DIFFUSION, MODEL, SHAPE
 
 axis = st.one_of(st.text(max_size=5), st.integers(-5, 2000))
 

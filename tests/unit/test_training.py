@@ -13,8 +13,8 @@ import pytest
 import torch
 from diffusers import DDPMPipeline
 
-from conftest import AXES
 from dasbench import artifacts, models, seeds, subsets, training
+from tiny import AXES
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "train_subsets.py"
 

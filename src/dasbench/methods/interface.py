@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from dasbench import artifacts
+from dasbench.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,14 @@ def load(args: argparse.Namespace, kind: str, axes: Sequence[str | int]) -> Inpu
     ) -> np.ndarray | None:
         return None if file is None else artifacts.load_array(file, shape, dtype)
 
+    def given(file: Path | None) -> np.ndarray | None:
+        scores = optional(file, (n, q), None)
+        if scores is not None and scores.dtype.kind != "f":
+            raise UserError(
+                f"{file} has dtype {scores.dtype}, expected a float; save it as float32"
+            )
+        return scores
+
     features = args.features
     return Inputs(
         train_images=train.images,
@@ -85,7 +94,7 @@ def load(args: argparse.Namespace, kind: str, axes: Sequence[str | int]) -> Inpu
         train_features=optional(features and features / "train.npy", (n, None)),
         query_features=optional(features and features / f"{kind}.npy", (q, None)),
         residuals=optional(args.residuals, (n,)),
-        scores=optional(getattr(args, f"scores_{kind}"), (n, q), None),
+        scores=given(getattr(args, f"scores_{kind}")),
         axes=(*axes, "methods", kind),
     )
 
