@@ -1,7 +1,7 @@
 """Expected numbers of an experiment, in git: ``reference/<experiment>.json``.
 
-On another kind of CPU the last bits of a training run differ, so the reproduced LDS of a method is
-another draw of the same thing. The question to ask is whether it lies inside the published interval.
+On another kind of CPU the last bits of a training run differ, so the reproduced LDS of a method
+is another draw of the same thing. The question to ask is whether it lies in the published interval.
 
 ``python -m dasbench.reference write digits`` makes the file from results, ``table`` prints the
 Markdown table that README shows.
