@@ -9,6 +9,18 @@ from dasbench import artifacts, command, kernel, lds, seeds, statistics
 from dasbench.layout import KINDS, TARGETS
 from dasbench.methods import interface
 
+LEVERAGE = ["experiment", "method", "queries", "damping", "q50", "q90", "q99", "max"]
+
+
+def quantiles(settings: dict, inputs: interface.Inputs, selection: pd.DataFrame, kind: str) -> list:
+    """A row of LEVERAGE at the method's own held-out damping, or none without a kernel."""
+    damping = selection.set_index("transform")["damping"][settings["transform"]]
+    h = interface.leverages(settings["options"], inputs, damping)
+    if h is None:
+        return []
+    names = [settings["experiment"], settings["method"], kind, damping]
+    return [[*names, *np.quantile(h, [0.5, 0.9, 0.99, 1])]]
+
 
 def run() -> None:
     """See the module's docstring."""
@@ -26,7 +38,7 @@ def run() -> None:
     grid = kernel.damping_grid(settings["damping"])
     uses = artifacts.load_json(args.queries / "uses.json")
     selection = artifacts.load_table(args.selection)
-    summaries, per_query, resampled = [], [], []
+    summaries, per_query, resampled, leverages = [], [], [], []
     for kind in KINDS:
         judged = uses[kind]["evaluation"]
         outputs = {
@@ -48,9 +60,12 @@ def run() -> None:
             "method": settings["method"],
             "queries": kind,
         }
+        leverages += quantiles(settings, inputs, chosen, kind)
         summaries.append(lds.label(summary, own=settings["transform"], **names))
+        queries["query"] = np.asarray(judged)[queries["query"]]  # positions in queries/<kind>.npy
         per_query.append(lds.label(queries, **names))
         resampled.append(drawn)
+    artifacts.save_table(args.out / "leverage.csv", pd.DataFrame(leverages, columns=LEVERAGE))
     artifacts.save_table(args.out / "summary.csv", pd.concat(summaries))
     artifacts.save_table(args.out / "per_query.parquet", pd.concat(per_query))
     artifacts.save_array(args.out / "draws.npy", np.concatenate(resampled))

@@ -13,7 +13,7 @@ def run() -> None:
     parser.add_argument(
         "--scores",
         required=True,
-        nargs="+",
+        nargs="*",
         help="scores/<method>/<kind>.npy, in the order of settings.methods",
     )
     parser.add_argument(
@@ -25,6 +25,10 @@ def run() -> None:
     )
     args = parser.parse_args()
     settings = args.settings
+    if not settings["methods"]:
+        raise UserError(
+            "there are no methods to draw: name at least one under methods in the experiment file"
+        )
     queries = artifacts.load_array(args.queries, (None, None, None, None), "float32")
     examples = artifacts.load_examples(args.examples)
     if len(args.scores) != len(settings["methods"]):

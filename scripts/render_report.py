@@ -11,6 +11,7 @@ def run() -> None:
     for name in ("summary", "selection", "comparisons", "ceiling"):
         parser.add_argument(f"--{name}", required=True, help=f"lds/{name}.csv")
     parser.add_argument("--removal", help="removal/summary.csv, if the experiment has one")
+    parser.add_argument("--leverage", help="lds/leverage.csv, if it was measured")
     parser.add_argument("--metrics", help="metrics.json")
     parser.add_argument("--data-card", help="JSON: source, licence, size, hash")
     parser.add_argument(
@@ -34,9 +35,10 @@ def run() -> None:
             figures=[Path(path) for path in args.figures],
             metrics=artifacts.load_json(args.metrics) if args.metrics else {},
             data_card=artifacts.load_json(args.data_card) if args.data_card else {},
-            versions=report.versions(),
+            versions=settings.get("versions", {}),
             skipped=settings.get("skipped", {}),
             timings=args.timings or None,
+            leverage=artifacts.load_table(args.leverage) if args.leverage else None,
         )
     )
     with artifacts.atomic(args.report) as temporary:

@@ -61,9 +61,9 @@ def run() -> None:
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     args = parser.parse_args()
     settings = args.settings
-    for table in ("summary.csv", "selection.csv", "per_query.parquet"):
+    for table in ("summary.csv", "selection.csv", "leverage.csv", "per_query.parquet"):
         parts = [artifacts.load_table(args.methods / name / table) for name in settings["methods"]]
-        artifacts.save_table(args.out / table, pd.concat(parts))
+        artifacts.save_table(args.out / table, pd.concat([p for p in parts if len(p)] or parts[:1]))
     uses = artifacts.load_json(args.queries / "uses.json")
     artifacts.save_table(args.out / "ceiling.csv", ceilings(args.outputs, uses, settings))
     tables = [
@@ -71,7 +71,8 @@ def run() -> None:
         for pair in settings["comparisons"]
         for kind in KINDS
     ]
-    artifacts.save_table(args.out / "comparisons.csv", pd.concat(tables))
+    comparisons = pd.concat(tables) if tables else pd.DataFrame(columns=COLUMNS)
+    artifacts.save_table(args.out / "comparisons.csv", comparisons)
 
 
 if __name__ == "__main__":

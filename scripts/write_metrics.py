@@ -8,7 +8,7 @@ def run() -> None:
     parser = command.parser(__doc__)
     parser.add_argument("--summary", required=True, help="lds/summary.csv")
     parser.add_argument("--ceiling", required=True, help="lds/ceiling.csv")
-    parser.add_argument("--removal", required=True, help="removal/summary.csv")
+    parser.add_argument("--removal", help="removal/summary.csv, where there is a study")
     parser.add_argument("--metrics", required=True, help="output, .json")
     args = parser.parse_args()
     summary = artifacts.load_table(args.summary)
@@ -16,8 +16,8 @@ def run() -> None:
     metrics = {f"lds.{r.target}.{r.queries}.{r.method}": round(r.lds, 6) for r in own.itertuples()}
     for r in artifacts.load_table(args.ceiling).itertuples():
         metrics[f"ceiling.{r.target}.{r.queries}"] = round(r.ceiling, 6)
-    removed = artifacts.load_table(args.removal).dropna(subset=["excess"])
-    for r in removed.itertuples():
+    removed = artifacts.load_table(args.removal).dropna(subset=["excess"]) if args.removal else None
+    for r in () if removed is None else removed.itertuples():
         metrics[f"removal.{r.measure}.k-{int(r.k)}.{r.method}"] = round(r.excess, 6)
     artifacts.save_json(args.metrics, metrics)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from dasbench.methods import interface
 DEFAULT_METHOD = "das_common"
 DEFAULT_DAMPING = 1e-2  # relative to the largest eigenvalue; not tuned on anything
 FEATURE_DEFAULTS = {"timesteps": 10, "draws": 1, "dimensions": 4096, "projection": "rademacher"}
+RELEASED_TIMESTEPS = 100
+ROOT = Path(__file__).parents[2]
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 
 
@@ -54,24 +56,53 @@ def attribute(
         >>> scores = attribute("results/digits/models/base", train, generated)  # doctest: +SKIP
         >>> scores[:, 0].argsort()[::-1][:8]  # doctest: +SKIP
     """
-    from dasbench import diffusion, features, models, residuals
+    from dasbench import models
 
     options = _options(method, feature_options)
-    unet, scheduler = (
-        model if isinstance(model, tuple) else models.load(model, models.pick_device())
-    )
+    pair = model if isinstance(model, tuple) else models.load(model, models.pick_device())
+    complete = {**FEATURE_DEFAULTS, **feature_options, **options["features"]}
+    return scores(pair, images, queries, {**options, "features": complete}, damping, seed)
+
+
+def scores(
+    model: tuple[Any, Any],
+    images: np.ndarray,
+    queries: np.ndarray,
+    options: Mapping[str, Any],
+    damping: float,
+    seed: int = 0,
+    released_timesteps: int = RELEASED_TIMESTEPS,
+) -> np.ndarray:
+    """As ``attribute``, with the complete options of a method, as an experiment has them.
+
+    Args:
+        model: (unet, scheduler).
+        images: [N, H, W, C] uint8.
+        queries: [Q, H, W, C] uint8.
+        options: Of the kernel family, all keys; ``features`` complete.
+        damping: Relative.
+        seed: Seed of the noise and the projection.
+        released_timesteps: Grid of the "released" residual.
+
+    Returns:
+        [N, Q] float64.
+
+    Raises:
+        UserError: If the images do not fit the model.
+    """
+    from dasbench import diffusion, features, residuals
+
+    unet, scheduler = model
     train, asked = diffusion.to_model(images), diffusion.to_model(queries)
     _fits(unet, train, "training images")
     _fits(unet, asked, "queries")
-    axes, settings = (
-        ("attribute", seed),
-        {**FEATURE_DEFAULTS, **feature_options, **options["features"]},
-    )
-    ids = np.arange(len(train))
+    axes, ids, settings = ("attribute", seed), np.arange(len(train)), options["features"]
     residual = None
     if options["residual"] != "none":
-        kind = {"kind": options["residual"], "timestep_rule": settings["timestep_rule"]}
-        residual = residuals.compute(unet, scheduler, train, ids, settings | kind, axes)
+        grid = {"kind": options["residual"]}
+        if options["residual"] == "released":
+            grid |= {"timestep_rule": "released", "timesteps": released_timesteps}
+        residual = residuals.compute(unet, scheduler, train, ids, {**settings, **grid}, axes)
     inputs = interface.Inputs(
         train_images=images,
         train_labels=np.zeros(len(train), np.int64),
@@ -86,8 +117,8 @@ def attribute(
         scores=None,
         axes=axes,
     )
-    _, scores = next(interface.path(options, inputs, [damping]))
-    return transforms.apply(scores, options["transform"])
+    _, found = next(interface.path(options, inputs, [damping]))
+    return transforms.apply(found, options["transform"])
 
 
 def _options(method: str, feature_options: dict[str, Any]) -> dict[str, Any]:
@@ -158,10 +189,32 @@ def _training_set(
 
 def _results(args: argparse.Namespace) -> Path:
     """The experiment's folder, wherever the command was typed."""
-    return Path(__file__).parents[2] / "results" / args.experiment
+    return ROOT / "results" / args.experiment
 
 
-def _damping(args: argparse.Namespace) -> float:
+def _method(args: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    """The method's complete options, and the grid of the released residual.
+
+    Those of the experiment, if its model is asked; else the registry's with the defaults.
+    """
+    if args.model is not None:
+        options = _options(args.method, {})
+        complete = {**options, "features": {**FEATURE_DEFAULTS, **options["features"]}}
+        return complete, RELEASED_TIMESTEPS
+    from dasbench import config
+
+    experiment = config.load(args.experiment, ROOT)
+    methods = config.methods(experiment)
+    usable = [m for m, o in methods.items() if o["module"].endswith("kernel_methods")]
+    if args.method not in usable:
+        raise UserError(
+            f"{args.experiment} has no gradient method {args.method!r}; choose one of "
+            f"{', '.join(usable)}"
+        )
+    return methods[args.method], experiment["residuals"]["released_timesteps"]
+
+
+def _damping(args: argparse.Namespace, transform: str) -> float:
     """The given damping, else the experiment's held-out choice, else the default."""
     if args.damping is not None:
         return args.damping
@@ -169,9 +222,10 @@ def _damping(args: argparse.Namespace) -> float:
     if args.model is not None or not selection.is_file():
         return DEFAULT_DAMPING
     table = artifacts.load_table(selection)
-    own = registry.METHODS[args.method]["transform"]
     rows = table[
-        (table["method"] == args.method) & (table["transform"] == own) & (table["queries"] == "gen")
+        (table["method"] == args.method)
+        & (table["transform"] == transform)
+        & (table["queries"] == "gen")
     ]
     return float(rows["damping"].iloc[0]) if len(rows) else DEFAULT_DAMPING
 
@@ -194,7 +248,7 @@ def main() -> None:
     args = parser.parse_args()
     if (args.model is None) != (args.data is None):
         raise UserError("--model and --data go together: the model and what it was trained on")
-    _options(args.method, {})
+    options, released_timesteps = _method(args)
     models.use_threads(max(1, (os.cpu_count() or 1)))
     folder = args.model or _results(args) / "models" / "base"
     unet, scheduler = models.load(folder, models.pick_device())
@@ -202,13 +256,15 @@ def main() -> None:
     shape = (unet.config.in_channels, *((size, size) if isinstance(size, int) else size))
     train, names = _training_set(args, shape)
     queries = read_images(args.images, shape)
-    scores = attribute((unet, scheduler), train, queries, args.method, _damping(args))
-    for path, column in zip(args.images, scores.T, strict=True):
+    damping = _damping(args, options["transform"])
+    found = scores((unet, scheduler), train, queries, options, damping, 0, released_timesteps)
+    print(f"{args.method}, damping {damping:g} of the largest eigenvalue")
+    for path, column in zip(args.images, found.T, strict=True):
         print(path)
         for rank, i in enumerate(np.argsort(-column, kind="stable")[: args.top], start=1):
             print(f"  {rank:2d}  {column[i]:.4g}  {names[i]}")
     if args.scores:
-        artifacts.save_array(args.scores, scores)
+        artifacts.save_array(args.scores, found)
 
 
 if __name__ == "__main__":

@@ -18,11 +18,12 @@ from typing import Any, NoReturn
 
 import yaml
 
-from dasbench import bundle, config, provenance, runlock
+from dasbench import bundle, config, manifests, provenance, runlock, timings
 from dasbench.config_schema import suggestion
 from dasbench.errors import UserError
 
 DEFAULT = "digits"
+PLANNED = ("bench", "estimate")
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 DVC = [sys.executable, "-m", "dvc"]
 NOTHING = "Nothing to be done"
@@ -45,6 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if words and words[0] in COMMANDS:
             return COMMANDS[words[0]](words[1:])
+        if words and words[0] in PLANNED:
+            raise UserError(
+                f"./run {words[0]} is planned, not part of this version; see CHANGELOG.md"
+            )
         return run(words)
     except UserError as error:
         print(f"run: {error}", file=sys.stderr)
@@ -115,7 +120,7 @@ def save(arguments: Sequence[str]) -> int:
         raise UserError(
             f"{' and '.join(names)} not complete or not up to date; `./run {' '.join(names)}` first"
         )
-    provenance.save(ROOT)
+    _record()
     if provenance.tell(provenance.verify(ROOT, names)):
         raise UserError("nothing was recorded, because results are damaged; see above")
     _call([*DVC, "commit", "--force", "--quiet", *stages])
@@ -147,7 +152,9 @@ def pull(arguments: Sequence[str]) -> int:
         runlock.hold(ROOT)
         if not args.bundle.is_file():
             raise UserError(f"{args.bundle} does not exist; expected a file made by ./run bundle")
+        before = _runtimes()
         print(f"{bundle.unpack(ROOT, args.bundle, force)} outputs unpacked")
+        _draw_costs(before)
         return 0
     names = names or [DEFAULT]
     stages = _stages(names)
@@ -166,6 +173,16 @@ def verify(arguments: Sequence[str]) -> int:
     names, flags = split(arguments)
     _refuse([flag for flag in flags if flag != "--tolerance"])
     if not flags:
+        # a run that was killed has not written down what it made
+        runlock.hold(ROOT)
+        _record(complete=False)
+        known = manifests.partitions(ROOT)
+        for name in names or ([] if known else [DEFAULT]):
+            if f"results/{name}" not in known:
+                raise UserError(
+                    f"nothing is recorded for {name}; make it with ./run {name} or fetch it with "
+                    "./run pull"
+                )
         return provenance.tell(provenance.verify(ROOT, names or None))
     from dasbench import reference
 
@@ -202,13 +219,42 @@ def pack(arguments: Sequence[str]) -> int:
     args = parser.parse_args(arguments)
     split([args.experiment])
     runlock.hold(ROOT)
-    provenance.save(ROOT)
+    _record()
     target = args.output or _from_caller(f"{args.experiment}.tar")
     count = bundle.create(ROOT, args.experiment, target)
     print(
         f"{count} outputs in {target}; `./run pull --bundle {shlex.quote(str(target))}` unpacks it"
     )
     return 0
+
+
+def _record(complete: bool = True) -> None:
+    """Write down what has been made, and what it cost; call it with the lock held."""
+    before = _runtimes()
+    provenance.save(ROOT)
+    _draw_costs(before, complete)
+
+
+def _runtimes() -> dict[Path, bytes]:
+    """The runtimes.json of every experiment."""
+    files = sorted(Path(ROOT, "results").glob(f"*/{manifests.RUNTIMES}"))
+    return {file: file.read_bytes() for file in files}
+
+
+def _draw_costs(before: dict[Path, bytes], complete: bool = True) -> None:
+    """Write costs.csv, its figure and timings.html where outdated and, if asked, where missing."""
+    for file, content in _runtimes().items():
+        folder = file.parent
+        if content == before.get(file) and not (complete and timings.missing(folder)):
+            continue
+        entries, times = manifests.load(ROOT, folder.relative_to(ROOT).as_posix())
+        timings.write(folder, folder.name, {o: _names(e) for o, e in entries.items()}, times)
+
+
+def _names(entry: dict[str, Any]) -> dict[str, Any]:
+    """Rule and log of an entry that may be somebody else's, so that they may be anything."""
+    log = entry["log"] if isinstance(entry["log"], list) else []
+    return {"rule": str(entry["rule"]), "log": [str(name) for name in log]}
 
 
 def _from_caller(path: str) -> Path:

@@ -44,9 +44,9 @@ SCHEMA = "workflow/schemas/experiment.schema.yaml"
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 # an experiment with a parent takes these over as they are
-SHARED = ("seed", "data", "model", "diffusion", "training", "subsets", "queries")
+SHARED = ("seed", "data", "model", "diffusion", "training", "subsets", "queries", "outputs")
 # and from these the keys that it does not give itself
-INHERITED = ("outputs", "features", "residuals", "damping", "lds")
+INHERITED = ("features", "residuals", "damping", "lds")
 
 PHASES = (
     "pool",
@@ -196,14 +196,19 @@ def _with_parent(data: Mapping[str, Any], parent: Experiment, shown: str) -> dic
 
 
 def _spell_out_methods(data: dict[str, Any]) -> dict[str, Any]:
-    """``das:`` with nothing behind it means ``das: {}``."""
+    """``das:`` with nothing behind it means ``das: {}``; a new name with scores is external."""
     methods_ = data.get("methods")
     if not isinstance(methods_, dict):
         return data
-    return {
-        **data,
-        "methods": {name: {} if over is None else over for name, over in methods_.items()},
-    }
+    return {**data, "methods": {name: _spell_out(name, over) for name, over in methods_.items()}}
+
+
+def _spell_out(name: str, overrides: Any) -> Any:
+    if overrides is None:
+        return {}
+    if name not in METHODS and isinstance(overrides, dict) and "scores" in overrides:
+        return {"like": "external", **overrides}
+    return overrides
 
 
 def _report(found: Iterable[Problem], shown: str) -> None:

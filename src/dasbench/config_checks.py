@@ -6,6 +6,7 @@ The checks run on a whole experiment that already satisfies the schema.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,6 +15,10 @@ from dasbench.registry import DATASETS, METHODS
 
 # rows of the removal tables that are no methods
 TABLE_WORDS = frozenset({"null"})
+# rows that every removal study has
+CONTROLS = frozenset({"random", "null"})
+# what a rule can name in a shell command and in a path
+_PATH = re.compile(r"[A-Za-z0-9_./-]+")
 
 
 def problems(experiment: Mapping[str, Any]) -> Iterator[Problem]:
@@ -62,8 +67,8 @@ def _training(experiment: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def subset_size(experiment: Mapping[str, Any]) -> int:
-    """Number of training images in one subset, alpha * N rounded down."""
-    return int(experiment["subsets"]["fraction"] * experiment["data"]["train"])
+    """Number of training images in one subset, as ``subsets.draw_mask`` rounds it."""
+    return round(experiment["subsets"]["fraction"] * experiment["data"]["train"])
 
 
 def _subsets(experiment: Mapping[str, Any]) -> Iterator[Problem]:
@@ -133,8 +138,8 @@ def _methods(experiment: Mapping[str, Any]) -> Iterator[Problem]:
         elif like is None and name not in METHODS:
             yield (
                 path,
-                f"is not a registered method; {known}; a new name needs like: and one of these"
-                f"{suggestion(name, METHODS)}",
+                f"is not a registered method; {known}; a new name needs scores:, or like: and one "
+                f"of these{suggestion(name, METHODS)}",
             )
         elif like is not None and like not in METHODS:
             hint = suggestion(like, METHODS)
@@ -166,13 +171,22 @@ def _options(
         )
     if "scores" in entry and not overrides.get("scores"):
         yield (*path, "scores"), "is missing; expected {val: FILE.npy, gen: FILE.npy}"
+    for kind, file in overrides.get("scores", {}).items():
+        if not _PATH.fullmatch(file) or file.startswith("/") or ".." in file.split("/"):
+            yield (
+                (*path, "scores", kind),
+                f"is {file}, expected a path inside the repository, relative to its root and "
+                "without .., of letters, digits, _ . / and - only",
+            )
 
 
 def _removal(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     removal, queries = experiment["removal"], experiment["queries"]
-    yield from _references(
-        experiment, [(("removal", "methods", i), m) for i, m in enumerate(removal["methods"])]
-    )
+    uses = [(("removal", "methods", i), m) for i, m in enumerate(removal["methods"])]
+    yield from _references(experiment, [use for use in uses if use[1] not in CONTROLS])
+    for path, name in uses:
+        if name in CONTROLS:
+            yield path, f"is {name}, which is in every removal study; leave it out of the list"
     if not removal["methods"]:
         return
     if not removal["k"]:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from diffusers import DDPMScheduler
 from torch.func import functional_call, grad, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dasbench import diffusion
 from dasbench import noise as noise_policies
@@ -60,7 +61,8 @@ def per_example_gradients(
     batched = vmap(grad(value), in_dims=(None, 0, 0, 0))
 
     def gradients(x_t: torch.Tensor, t: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-        by_name = batched(parameters, x_t, t, wanted)
+        with sdpa_kernel(SDPBackend.MATH):  # the fused attentions have no rule for vmap
+            by_name = batched(parameters, x_t, t, wanted)
         return torch.cat([g.flatten(1) for g in by_name.values()], dim=1)
 
     return gradients

@@ -183,7 +183,11 @@ def verify(root: str | Path, experiments: Collection[str] | None = None) -> Verd
         again = (
             f"`./run {_remaker(output, entries)} --forcerun {shlex.quote(output)}` makes it again"
         )
-        if digest(output) is None:
+        stopped = record_path(root, output, "incomplete").exists()
+        if stopped and digest(output) != entry["sha256"]:
+            again = f"`./run {_remaker(output, entries)}` makes it"
+            problems.append(f"{output} is incomplete, because its run was stopped; {again}")
+        elif digest(output) is None:
             if record_path(root, output).exists():
                 problems.append(f"{output} is missing; {again}")
             absent += not record_path(root, output).exists()

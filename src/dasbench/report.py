@@ -10,10 +10,8 @@ printed times 100, missing numbers as an en dash.
 from __future__ import annotations
 
 import math
-import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +27,7 @@ MEASURES = {
     "image_l2": "image L2",
     "embedding_cosine": "embedding cosine",
 }
-PACKAGES = (
-    "torch", "diffusers", "accelerate", "safetensors", "numpy", "scipy", "pandas", "pyarrow",
-    "scikit-learn", "matplotlib", "jinja2", "snakemake", "dvc",
-)  # fmt: skip
+QUANTILES = ("q50", "q90", "q99", "max")  # columns of lds/leverage.csv
 
 
 @dataclass(frozen=True)
@@ -50,9 +45,10 @@ class Results:
         figures: ``.svg`` and ``.png`` files; the stem decides where a figure stands.
         metrics: Flat numbers from ``metrics.json``.
         data_card: Source, licence, size, hash of the data.
-        versions: Package to version.
+        versions: Package to version, as pinned.
         skipped: Method to the reason why it is not in the tables.
         timings: Relative link to the page with the costs, None without one.
+        leverage: ``lds/leverage.csv``, may be empty; None if it was not measured.
     """
 
     experiment: str
@@ -68,6 +64,7 @@ class Results:
     versions: Mapping[str, str] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict)
     timings: str | None = "timings.html"
+    leverage: Any = None
 
 
 def render(results: Results) -> str:
@@ -84,6 +81,7 @@ def render(results: Results) -> str:
         )
     comparisons = comparison_rows(results.comparisons)
     removal = removal_table(results.removal)
+    order = [row["method"] for row in tables["loss"]]
     context = {
         "experiment": results.experiment,
         "title": results.settings.get("title") or results.experiment,
@@ -95,10 +93,12 @@ def render(results: Results) -> str:
         "ceilings": {target: _ceilings(results.ceiling, target) for target in TARGETS},
         "findings": _findings(tables["loss"], comparisons, removal),
         "comparisons": comparisons,
-        "full": full_table(
-            results.summary, results.selection, [row["method"] for row in tables["loss"]]
-        ),
+        "full": full_table(results.summary, results.selection, order),
+        "leverage": leverage_table(results.leverage, order),
+        "quantiles": QUANTILES,
+        "designed": _undefined_by_design(results.settings),
         "removal": removal,
+        "random_sets": _random_sets(removal),
         "measures": _measures(removal),
         "level": f"{100 * results.settings.get('lds', {}).get('level', 0.95):g} %",
         "figures": pages.figures(results.figures),
@@ -182,7 +182,10 @@ def _sizes(summary: Any) -> dict[str, Any]:
 
 
 def comparison_rows(table: Any) -> dict[str, list[dict[str, Any]]]:
-    """Rows by kind (primary, exploratory), each with a verdict that the interval supports."""
+    """Rows by kind (primary, exploratory), each with a verdict that the interval supports.
+
+    Only rows at the held-out damping are primary: the oracle's damping is no test fixed beforehand.
+    """
     rows: dict[str, list[dict[str, Any]]] = {"primary": [], "exploratory": []}
     if not len(table):
         return rows
@@ -195,7 +198,8 @@ def comparison_rows(table: Any) -> dict[str, list[dict[str, Any]]]:
         else:
             row["verdict"] = "not resolved"
         row["resolved"] = row["verdict"] != "not resolved"
-        rows["primary" if row["kind"] == "primary" else "exploratory"].append(row)
+        fixed = row["kind"] == "primary" and row["selection"] == "held_out"
+        rows["primary" if fixed else "exploratory"].append(row)
     return rows
 
 
@@ -228,6 +232,23 @@ def full_table(summary: Any, selection: Any, methods: Sequence[str]) -> list[dic
         rows.append({**row, **extra})
     place = {name: i for i, name in enumerate(methods)}
     return sorted(rows, key=lambda row: place.get(row["method"], len(place)))
+
+
+def leverage_table(table: Any, methods: Sequence[str]) -> list[dict[str, Any]]:
+    """Quantiles of the leverage at the held-out damping, one row per method and kind of query.
+
+    Args:
+        table: ``lds/leverage.csv``, None or empty where there is none.
+        methods: Their order; others follow.
+    """
+    if table is None or not len(table):
+        return []
+    place = {name: i for i, name in enumerate(methods)}
+    kinds = list(KINDS)
+    return sorted(
+        table.to_dict("records"),
+        key=lambda row: (place.get(row["method"], len(place)), kinds.index(row["queries"])),
+    )
 
 
 def removal_table(summary: Any) -> list[dict[str, Any]]:
@@ -268,6 +289,17 @@ def removal_table(summary: Any) -> list[dict[str, Any]]:
         )
 
     return sorted(rows.values(), key=rank)
+
+
+def _random_sets(rows: list[dict[str, Any]]) -> list[int]:
+    """The numbers of random sets per k that occur, ascending."""
+    return sorted({row["sets"] for row in rows if row["method"] == "random"})
+
+
+def _undefined_by_design(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Methods that cannot rank the subsets: of each class every stratified subset has as many."""
+    stratified = settings.get("subsets", {}).get("stratify", False)
+    return ("class_match",) if stratified else ()
 
 
 def _measures(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -327,14 +359,3 @@ def _leaves(value: Any, prefix: str) -> Iterable[tuple[str, str]]:
         return
     for key, inner in value.items():
         yield from _leaves(inner, f"{prefix}.{key}" if prefix else str(key))
-
-
-def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
-    """Versions of Python and of the packages that are installed, without importing them."""
-    found = {"python": platform.python_version()}
-    for name in packages:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import time
 from pathlib import Path
 
 from dasbench.errors import UserError
@@ -33,14 +34,14 @@ def hold(root: str | Path) -> None:
         UserError: If another run holds it.
     """
     path = Path(root, FILE).resolve()
-    if str(path) in _held or os.environ.get(INHERITED) == f"{os.getpid()}:{path}":
+    if _ours(path):
         return
     path.parent.mkdir(exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(descriptor)
     except BlockingIOError as error:
-        pid = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
+        pid = _holder(descriptor) or "unknown"
         os.close(descriptor)
         raise UserError(
             f"another run is under way here (process {pid}); wait until it has ended, or stop it"
@@ -51,6 +52,50 @@ def hold(root: str | Path) -> None:
     os.environ[INHERITED] = f"{os.getpid()}:{path}"
     _held[str(path)] = descriptor
     shutil.rmtree(path.parent / "locks", ignore_errors=True)
+
+
+def _ours(path: Path) -> bool:
+    """Whether this process holds the lock, or became this program while it did."""
+    return str(path) in _held or os.environ.get(INHERITED) == f"{os.getpid()}:{path}"
+
+
+def _holder(descriptor: int) -> str:
+    """The process that took the lock last."""
+    return os.pread(descriptor, 20, 0).decode(errors="replace").strip()
+
+
+def _lock(descriptor: int) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        time.sleep(0.05)  # whoever asks whether it is busy has it for an instant
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def busy(root: str | Path) -> bool:
+    """Whether a run other than this one is under way.
+
+    Args:
+        root: Folder of the repository.
+
+    Returns:
+        False if the lock is free, or held by this process or by one that started it (``./run save``
+        asks Snakemake for a plan).
+    """
+    path = Path(root, FILE).resolve()
+    if _ours(path):
+        return False
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.environ.get(INHERITED) != f"{_holder(descriptor)}:{path}"
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def sweep(root: str | Path) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ("rule", "jobs", "seconds", "share", "median_seconds", "longest_seconds", "peak_mb")
+FILES = ("costs.csv", "figures/cost-by-rule.svg", "figures/cost-by-rule.png", "timings.html")
 Runtime = Sequence[
     float | None
 ]  # start and end in seconds since the epoch, peak memory in MB or None
@@ -122,6 +123,11 @@ def render(
         parallel=total / seconds_elapsed if seconds_elapsed > 0 else None,
         figure=shown,
     )
+
+
+def missing(folder: str | Path) -> bool:
+    """Whether ``folder`` lacks something that ``write`` writes."""
+    return not all(Path(folder, name).is_file() for name in FILES)
 
 
 def write(

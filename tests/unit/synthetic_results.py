@@ -95,6 +95,7 @@ def lds_tables(names: list[str], rng: np.random.Generator) -> dict[str, pd.DataF
         "selection": pd.DataFrame(selection),
         "comparisons": _comparisons(names, rng),
         "ceiling": _ceiling(),
+        "leverage": _leverage(names),
     }
 
 
@@ -152,24 +153,25 @@ def _comparisons(names: list[str], rng: np.random.Generator) -> pd.DataFrame:
             continue
         for queries in ("val", "gen"):
             for target in ("loss", "displacement"):
-                difference = QUALITY[a] - QUALITY[b] + float(rng.normal(0, 0.01))
-                rows.append(
-                    {
-                        "experiment": "made_up",
-                        "kind": kind,
-                        "a": a,
-                        "b": b,
-                        "transform_a": own_transform(a),
-                        "transform_b": own_transform(b),
-                        "queries": queries,
-                        "target": target,
-                        "selection": "held_out",
-                        "difference": difference,
-                        "lo": difference - 0.021,
-                        "hi": difference + 0.02,
-                        "detectable": 0.029,
-                    }
-                )
+                for selection in ("held_out", "oracle"):
+                    difference = QUALITY[a] - QUALITY[b] + float(rng.normal(0, 0.01))
+                    rows.append(
+                        {
+                            "experiment": "made_up",
+                            "kind": kind if selection == "held_out" else "exploratory",
+                            "a": a,
+                            "b": b,
+                            "transform_a": own_transform(a),
+                            "transform_b": own_transform(b),
+                            "queries": queries,
+                            "target": target,
+                            "selection": selection,
+                            "difference": difference,
+                            "lo": difference - 0.021,
+                            "hi": difference + 0.02,
+                            "detectable": 0.029,
+                        }
+                    )
     return pd.DataFrame(rows)
 
 
@@ -193,6 +195,18 @@ def _ceiling() -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows)
+
+
+def _leverage(names: list[str]) -> pd.DataFrame:
+    rows = []
+    for i, method in enumerate(name for name in names if name not in UNDAMPED):
+        for queries, damping in (("val", 2e-4), ("gen", 5e-3)):
+            low = 1 / (2 + i + 400 * damping)
+            levels = {"q50": low, "q90": low**0.5, "q99": low**0.1, "max": low**0.01}
+            key = {"experiment": "made_up", "method": method, "queries": queries}
+            rows.append({**key, "damping": damping, **levels})
+    columns = ["experiment", "method", "queries", "damping", "q50", "q90", "q99", "max"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def removal_tables(

@@ -22,13 +22,19 @@ def repository(tmp_path, monkeypatch):
     return root
 
 
+COSTS = ("costs.csv", "timings.html", "figures/cost-by-rule.svg", "figures/cost-by-rule.png")
+
+
 def record(root, output, content):
     """One output, with Snakemake's record."""
     path = root / output
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content)
     entry = dict.fromkeys(manifests.KEEP) | {"starttime": 1.0, "endtime": path.stat().st_mtime}
-    entry["input_checksums"] = {"data/digits/pool.npz": "x"} if output.startswith("results") else {}
+    inputs = ["data/digits/pool.npz"] if output.startswith("results") else []
+    entry["input_checksums"] = {
+        name: manifests.sha256(root / name) for name in inputs if (root / name).is_file()
+    }
     place = manifests.record_path(root, output)
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(json.dumps(entry))
@@ -123,3 +129,43 @@ def test_damaged_outputs_are_not_packed(packed, repository, capsys):
     expected = "run: results/smoke/lds/summary.csv is missing or damaged"
     assert capsys.readouterr().err.startswith(expected)
     assert not (repository / "smoke.tar").exists()
+
+
+def test_unpacking_draws_the_costs(packed, monkeypatch):
+    """The report links to them, and ``./run save`` records them."""
+    file, clone = packed
+    monkeypatch.chdir(clone)
+    for experiment in ("smoke", "digits"):
+        (clone / f"config/experiments/{experiment}.yaml").parent.mkdir(parents=True, exist_ok=True)
+        (clone / f"config/experiments/{experiment}.yaml").touch()
+    assert cli.main(["pull", "--bundle", str(file)]) == 0
+    for name in COSTS:
+        assert (clone / "results/smoke" / name).is_file()
+    (clone / "results/smoke/costs.csv").unlink()
+    cli._record()
+    assert (clone / "results/smoke/costs.csv").is_file()
+    before = (clone / "results/smoke/timings.html").stat().st_mtime_ns
+    cli._record()
+    assert (clone / "results/smoke/timings.html").stat().st_mtime_ns == before
+
+
+def test_verify_of_nothing_is_told(repository, capsys):
+    assert cli.main(["verify"]) == 1
+    assert capsys.readouterr().err == (
+        "run: nothing is recorded for digits; make it with ./run digits or fetch it with "
+        "./run pull\n"
+    )
+    record(repository, "results/smoke/lds/summary.csv", "lds")
+    (repository / "config/experiments/digits.yaml").touch()
+    assert cli.main(["verify", "smoke", "digits"]) == 1
+    assert "nothing is recorded for digits" in capsys.readouterr().err
+
+
+def test_verify_knows_what_a_killed_run_made(packed, repository, capsys):
+    """The run made an output again and was killed before it could write that down."""
+    record(repository, "results/smoke/lds/summary.csv", "more lds")
+    assert cli.main(["verify", "smoke"]) == 0
+    assert "2 outputs checked, 0 problems" in capsys.readouterr().out
+    (repository / "results/smoke/lds/summary.csv").write_text("damaged")
+    assert cli.main(["verify", "smoke"]) == 1
+    assert "summary.csv is damaged" in capsys.readouterr().out

@@ -9,7 +9,7 @@ import sys
 import pytest
 import yaml
 
-from dasbench import config
+from dasbench import config, config_checks
 from dasbench.errors import UserError
 from dasbench.registry import METHODS
 from experiment_files import ROOT, load, make_repository, raw
@@ -112,6 +112,8 @@ MISTAKES = [
     ("methods.das", {"leverag": True}, "methods.das.leverag is not a known key"),
     ("methods.das", {"features": "pixels"}, "must stay what it is in the registry"),
     ("methods.mine", {"like": "external"}, "methods.mine.scores is missing"),
+    ("methods.mine", {"scores": {"val": "v.npy"}}, "methods.mine.scores.gen is missing"),
+    ("methods.das", {"scores": {"val": "v.npy", "gen": "g.npy"}}, "is not an option of this"),
     ("methods.Mine", {"like": "das"}, "methods.Mine is not a usable name"),
     ("methods.null", {"like": "das"}, "methods.null is a word of the removal tables"),
     ("methods.das", {"features": {"timesteps": 1001}}, "methods.das.features.timesteps is 1001"),
@@ -119,6 +121,8 @@ MISTAKES = [
     ("removal.k", [], "removal.k is empty"),
     ("removal.queries", 9, "removal.queries is 9, expected at most queries.gen - queries.tuning"),
     ("removal.methods", ["dax"], "removal.methods[0] is dax, expected one of this experiment's"),
+    ("removal.methods", ["random"], "removal.methods[0] is random, which is in every removal"),
+    ("removal.methods", ["das", "null"], "removal.methods[1] is null, which is in every removal"),
     ("comparisons", [{"a": "das", "b": "x"}], "comparisons[0].b is x, expected one of"),
     ("comparisons", [{"a": "das", "b": "das"}], "comparisons[0] compares das with itself"),
     ("lds.level", math.nan, "lds.level is nan, expected a finite number"),
@@ -198,7 +202,7 @@ def test_a_child_uses_what_its_parent_has(blank):
     parent, child = config.load("smoke", blank), load(blank, CHILD)
     for section in config.SHARED:
         assert child[section] == parent[section]
-    assert child["outputs"] == parent["outputs"]
+    assert "outputs" in config.SHARED  # they are measured once, with the parent's settings
     assert (child["parent"], child["seed_name"], child["name"]) == ("smoke", "smoke", "changed")
     assert child["removal"]["methods"] == []
 
@@ -260,6 +264,38 @@ def test_methods_are_resolved(blank):
     }
     assert resolved["pixel_cosine"] == METHODS["pixel_cosine"]
     assert resolved["mine"]["scores"] == {"val": "v.npy", "gen": "g.npy"}
+
+
+def test_scores_from_elsewhere_need_no_like(blank):
+    scores = {"val": "mine/val-1.npy", "gen": "./mine/gen_1..npy"}
+    short, long = raw(), raw()
+    short["methods"]["mine"] = {"scores": scores}
+    long["methods"]["mine"] = {"like": "external", "scores": scores}
+    resolved = config.methods(load(blank, short))["mine"]
+    assert resolved == config.methods(load(blank, long))["mine"]
+    assert resolved == {**METHODS["external"], "scores": scores}
+
+
+@pytest.mark.parametrize(
+    "path", ["/tmp/v.npy", "../v.npy", "a/../v.npy", "a b.npy", "a;b.npy", "{x}.npy", "ä.npy"]
+)
+def test_paths_of_scores_are_plain(blank, path):
+    data = raw()
+    data["methods"]["mine"] = {"scores": {"val": path, "gen": "g.npy"}}
+    message = error(blank, data)
+    assert message.startswith("config/experiments/changed.yaml: methods.mine.scores.val is ")
+    assert "expected a path inside the repository" in message
+    assert len(message.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("train", "fraction"), [(5, 0.5), (7, 0.5), (10, 0.29), (10, 0.35)])
+def test_subset_size_is_that_of_the_masks(train, fraction):
+    numpy = pytest.importorskip("numpy")
+    from dasbench.subsets import draw_mask
+
+    experiment = {"data": {"train": train}, "subsets": {"fraction": fraction}}
+    mask = draw_mask(numpy.zeros(train, int), fraction, False, numpy.random.default_rng(0))
+    assert config_checks.subset_size(experiment) == mask.sum()
 
 
 def test_resolving_does_not_touch_registry_or_experiment(blank):

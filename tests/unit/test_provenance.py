@@ -301,3 +301,13 @@ def test_command_line(root, monkeypatch, capsys):
     (root / "results/toy/provenance.json").write_text("{")
     assert provenance.main(["verify"]) == 1
     assert capsys.readouterr().err.startswith("error: results/toy/provenance.json is damaged")
+
+
+def test_an_output_of_a_stopped_job_is_incomplete_and_not_damaged(root):
+    mark = manifests.record_path(root, SCORES, "incomplete")
+    mark.parent.mkdir(parents=True)
+    mark.touch()
+    assert provenance.verify(root).problems == []
+    (root / SCORES).write_text("other")
+    (problem,) = provenance.verify(root).problems
+    assert problem == (f"{SCORES} is incomplete, because its run was stopped; `./run toy` makes it")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib.metadata
 import json
 import platform
 import re
@@ -60,6 +62,9 @@ FIGURES = (
 )
 
 
+VERSIONS = {"python": "3.11", "torch": "2.99.0", "made-up": "0.1.2"}
+
+
 class Page(HTMLParser):
     """Collects ids, tags, links, and the marked cells of the tables."""
 
@@ -111,7 +116,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> report.Results:
     evil.write_bytes(b"png")
     tables = {
         name: artifacts.load_table(root / f"lds/{name}.csv")
-        for name in ("summary", "selection", "comparisons", "ceiling")
+        for name in ("summary", "selection", "comparisons", "ceiling", "leverage")
     }
     settings = {**synthetic_results.settings(NAMES), "title": f"Blobs {HOSTILE}"}
     return report.Results(
@@ -122,7 +127,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> report.Results:
         figures=[*figures, evil],
         metrics=artifacts.load_json(root / "metrics.json"),
         data_card={"source": HOSTILE, "licence": "CC BY 4.0", "sha256": "ab" * 32},
-        versions=report.versions(),
+        versions=VERSIONS,
         skipped={HOSTILE: HOSTILE},
     )
 
@@ -176,6 +181,8 @@ def test_no_time_date_or_host(
     monkeypatch.setattr(socket, "gethostname", lambda: "another-host")
     monkeypatch.setattr(platform, "node", lambda: "another-host")
     monkeypatch.setattr(time, "time", lambda: 0.0)
+    monkeypatch.setattr(platform, "python_version", lambda: "9.9.9")
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "9.9.9")
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     assert report.render(results) == html
 
@@ -274,8 +281,12 @@ def test_a_page_without_removal_or_comparisons(results: report.Results) -> None:
         results.ceiling.iloc[:0],
         timings=None,
     )
-    page = Page(report.render(bare))
-    assert not {"removal", "neighbours", "other", "data-card"} & set(page.ids)
+    html = report.render(bare)
+    page = Page(html)
+    absent = {"removal", "removal-table", "sets-note", "leverage", "neighbours", "other"}
+    assert not {*absent, "data-card", "versions", "primary", "exploratory"} & set(page.ids)
+    assert "removal" not in html.lower().split("</style>", 1)[1]
+    assert "primary comparisons were fixed" not in html
     assert {value[1:] for key, value in page.links} <= set(page.ids)
 
 
@@ -286,9 +297,96 @@ def test_every_setting_and_version_is_shown(results: report.Results, html: str) 
     assert groups["subsets"]["eval.models"] == "64"
     assert groups["training"]["flip"] == "no"
     assert groups["methods"]["das"] == "defaults"
-    for text in ("eval.models", "block_out_channels", "16, 32", *report.versions()):
+    for text in ("eval.models", "block_out_channels", "16, 32"):
         assert text in html
-    assert {"python", "torch", "matplotlib"} <= set(report.versions())
+    shown = _part(html, '<table class="narrow" id="versions-table">', "</table>")
+    found = dict(re.findall(r'<th class="l">(.*?)</th><td class="l wrap">(.*?)</td>', shown))
+    assert found == VERSIONS
+
+
+def _part(html: str, start: str, end: str) -> str:
+    """From the first start to the next end."""
+    assert start in html
+    return html.split(start, 1)[1].split(end, 1)[0]
+
+
+def test_leverage_is_the_tables(results: report.Results, page: Page) -> None:
+    """Every quantile; in the order of the headline, methods without kernel left out."""
+    assert len(results.leverage) == 2 * len({m for m, _ in _levels(results)})
+    for row in results.leverage.to_dict("records"):
+        for name in ("q50", "q90", "q99", "max"):
+            cell = page.cells["leverage-table", row["method"], f"{row['queries']}.{name}"]
+            assert abs(float(cell) - row[name]) <= 0.0005 + 1e-9
+    assert ("leverage-table", "random", "val.q50") not in page.cells
+    extreme = results.leverage.assign(max=0.99999)
+    cells = Page(report.render(dataclasses.replace(results, leverage=extreme))).cells
+    assert cells["leverage-table", "das", "val.max"] == "> 0.999"  # h is below 1, never 1.000
+    rows = report.leverage_table(results.leverage, ["trak", "das"])
+    assert [(row["method"], row["queries"]) for row in rows[:4]] == [
+        ("trak", "val"),
+        ("trak", "gen"),
+        ("das", "val"),
+        ("das", "gen"),
+    ]
+
+
+def _levels(results: report.Results) -> set[tuple[str, str]]:
+    return set(zip(results.leverage.method, results.leverage.queries, strict=True))
+
+
+@pytest.mark.parametrize("rows", [None, 0])
+def test_no_leverage_no_table(results: report.Results, rows: int | None) -> None:
+    """Neither a missing file nor one with a header alone leaves an empty table."""
+    table = None if rows is None else results.leverage.iloc[:rows]
+    text = report.render(dataclasses.replace(results, leverage=table))
+    assert not {"leverage", "leverage-table"} & set(Page(text).ids)
+
+
+def test_what_the_intervals_cover_stands_beside_the_tables(
+    results: report.Results, html: str
+) -> None:
+    """In the sections themselves, not only under the limits; the number of sets is the table's."""
+    note = _part(html, 'id="interval-note">', "</p>")
+    assert html.index('id="headline-loss"') < html.index(note) < html.index('id="comparisons"')
+    for words in ("subsets", "queries", "choice of the damping", "one base model", "features"):
+        assert words in note
+    assert f"S = {synthetic_results.RANDOM_SETS} for" in _part(html, 'id="sets-note">', "</p>")
+    table = results.removal.assign(sets=1)
+    text = report.render(dataclasses.replace(results, removal=table))
+    assert "with S = 1 it is left out altogether" in _part(text, 'id="sets-note">', "</p>")
+
+
+def test_class_match_of_stratified_subsets(results: report.Results, html: str) -> None:
+    """Undefined by design there, and said so; elsewhere merely undefined."""
+    assert "by design" not in html.split("headline-loss", 1)[1]
+    subsets = {**results.settings["subsets"], "stratify": True}
+    settings = {**results.settings, "subsets": subsets}
+    text = report.render(dataclasses.replace(results, settings=settings))
+    cells = Page(text).cells
+    for target in ("loss", "displacement"):
+        assert cells[f"headline-{target}", "class_match", "val.lds"] == "undefined by design"
+        after = text.split(f'id="headline-{target}"', 1)[1]
+        note = _part(after, '<p class="note">', "</p>")
+        assert '<span class="name">class_match</span> is undefined by design' in note
+
+
+def test_primary_comparisons_are_at_the_held_out_damping(
+    results: report.Results, html: str
+) -> None:
+    """An oracle row is exploratory whatever its kind says; the findings count the primary ones."""
+    table = results.comparisons.assign(kind="primary")
+    rows = report.comparison_rows(table)
+    assert {row["selection"] for row in rows["primary"]} == {"held_out"}
+    assert {row["selection"] for row in rows["exploratory"]} == {"oracle"}
+    made = results.comparisons
+    primary = made[(made.kind == "primary") & (made.selection == "held_out")]
+    assert 0 < len(primary) == _part(html, 'id="primary">', "</table>").count('<td class="main">')
+    loss = primary[primary.target == "loss"]
+    resolved = int(((loss.lo > 0) | (loss.hi < 0)).sum())
+    have = "has" if resolved == 1 else "have"
+    assert f"Of {len(loss)} primary comparisons on the loss target" in html
+    assert f"{resolved} {have} an interval that excludes 0" in html
+    assert f"Exploratory comparisons ({len(made) - len(primary)})" in html
 
 
 @pytest.mark.parametrize(
@@ -337,9 +435,10 @@ def _drawings(root: Path, made: Path) -> list[list[str | Path]]:
     """The calls of the drawing scripts, as the rules make them."""
     gen, examples, gone = root / "queries/gen.npy", root / "examples/train.npz", root / "removal"
     samples = ["--generated", gen, "--examples", examples, "--samples", made / "samples.png"]
+    samples += ["--settings", "{}"]
     lds = ["--summary", root / "lds/summary.csv", "--ceiling", root / "lds/ceiling.csv"]
     lds += ["--lds-loss", made / "lds-loss.svg", made / "lds-loss.png"]
-    lds += ["--damping", made / "damping.svg"]
+    lds += ["--damping", made / "damping.svg", "--settings", "{}"]
     removal = ["--summary", gone / "summary.csv", "--per-query", gone / "per_query.parquet"]
     removal += ["--images", gone / "images.npy", "--index", gone / "images.csv", "--queries", gen]
     removal += ["--removal", made / "removal.svg", "--before-after", made / "before-after.png"]
@@ -359,18 +458,38 @@ def test_scripts_from_tables_to_page(tmp_path: Path) -> None:
     for call in calls:
         done = _run(*call, home=tmp_path)
         assert done.returncode == 0, done.stderr
-    names = ("summary", "selection", "comparisons", "ceiling")
+    names = ("summary", "selection", "comparisons", "ceiling", "leverage")
     tables = [word for name in names for word in (f"--{name}", root / f"lds/{name}.csv")]
     figures = sorted((tmp_path / "figures").iterdir())
     settings = {"experiment": "made_up", "settings": synthetic_results.settings(["das"])}
+    settings["versions"] = VERSIONS
     rest = ["--removal", root / "removal/summary.csv", "--figures", *figures]
     rest += ["--report", tmp_path / "report.html", "--settings", json.dumps(settings)]
     done = _run("render_report.py", *tables, *rest, home=tmp_path)
     assert done.returncode == 0, done.stderr
-    ids = Page((tmp_path / "report.html").read_text()).ids
-    assert {f"figure-{path.stem}" for path in figures} <= set(ids)
+    page = (tmp_path / "report.html").read_text()
+    assert {f"figure-{path.stem}" for path in figures} <= set(Page(page).ids)
+    assert "leverage-table" in page
+    assert "2.99.0" in page
+    bare = [*tables[:8], *rest[-4:]]
+    header = root / "lds/header.csv"
+    artifacts.save_table(header, artifacts.load_table(root / "lds/leverage.csv").iloc[:0])
+    for call in (bare, [*bare, "--leverage", header]):
+        done = _run("render_report.py", *call, home=tmp_path)
+        assert done.returncode == 0, done.stderr
+        ids = set(Page((tmp_path / "report.html").read_text()).ids)
+        assert not {"removal", "leverage"} & ids
     (root / "queries/gen.npy").unlink()
     done = _run(*calls[0], home=tmp_path)
     assert done.returncode == 1
     assert "is missing" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_neighbours_of_no_method_are_refused(tmp_path: Path) -> None:
+    """Before any file is read."""
+    words = ["--queries", "q.npy", "--examples", "e.npz", "--scores", "--neighbours", "n.svg"]
+    settings = ["--settings", '{"kind": "gen", "methods": []}']
+    done = _run("plot_neighbours.py", *words, *settings, home=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: there are no methods to draw")

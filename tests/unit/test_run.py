@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from dasbench import cli, config, runlock
 
@@ -141,6 +142,22 @@ def test_das_env_is_checked(repository, tools):
     assert only_line(done.stderr) == "run: DAS_ENV is conda; expected active, or nothing"
     done = start(repository, path=tools, DAS_ENV="active")
     assert "no python is on PATH" in only_line(done.stderr)
+    other = tools / "python"
+    other.write_text("#!/bin/sh\nexit 1\n")  # what the check of the version gives
+    other.chmod(0o755)
+    done = start(repository, path=tools, DAS_ENV="active")
+    assert f"{other} is not Python 3.11" in only_line(done.stderr)
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize("command", ["bench", "estimate"])
+def test_what_is_planned_is_said(repository, command):
+    done = active(repository, command, "digits")
+    assert only_line(done.stderr) == (
+        f"run: ./run {command} is planned, not part of this version; see CHANGELOG.md"
+    )
+    assert done.returncode == 1
+    assert f"./run {command}" in (ROOT / "CHANGELOG.md").read_text()
 
 
 @pytest.fixture
@@ -260,6 +277,31 @@ def test_lock_survives_becoming_snakemake(repository):
     assert active(repository).stdout == "held\n"
 
 
+def test_busy_is_another_run(tmp_path, monkeypatch):
+    """Free, ours, and that of the process that started this one are not busy; another's is."""
+    monkeypatch.setenv(runlock.INHERITED, "")
+    assert not runlock.busy(tmp_path)
+    assert not (tmp_path / ".snakemake").exists()
+    runlock.hold(tmp_path)
+    assert not runlock.busy(tmp_path)
+    code = f"from dasbench import runlock; print(runlock.busy({str(tmp_path)!r}))"
+
+    def ask(**variables):
+        return subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONPATH": str(ROOT / "src"), **variables},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+
+    assert ask() == "False\n"
+    assert ask(DASBENCH_RUN_LOCK="") == "True\n"
+    assert ask(DASBENCH_RUN_LOCK=f"1:{tmp_path / runlock.FILE}") == "True\n"
+    os.close(runlock._held.pop(str((tmp_path / runlock.FILE).resolve())))
+    assert ask(DASBENCH_RUN_LOCK="") == "False\n"
+
+
 def test_lock_is_taken_once_per_process(tmp_path, monkeypatch):
     monkeypatch.setenv(runlock.INHERITED, "")  # so that what hold() sets is undone
     runlock.hold(tmp_path)
@@ -297,6 +339,43 @@ def test_stages_of_an_experiment(repository, monkeypatch):
     assert "pool@digits" in stages
     assert {stage.partition("@")[0] for stage in stages} == set(config.PHASES)
     assert all(stage.endswith("@smoke") for stage in stages if stage != "pool@digits")
+
+
+def stages():
+    """Bodies of the stages in dvc.yaml: name -> (deps, params, outs)."""
+    content = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+    for name, group in content["stages"].items():
+        body = group["do"]
+        params = [p for file in body.get("params", []) for p in next(iter(file.values())) or ["*"]]
+        outs = [next(iter(out)) for out in [*body["outs"], *body.get("metrics", [])]]
+        yield name, (body["deps"], params, outs)
+
+
+def test_dvc_knows_what_each_stage_depends_on():
+    """So that ``dvc repro`` never skips a stage that Snakemake would run."""
+    known = dict(stages())
+    outs = {out.replace("${item}", "X") for _, _, made in known.values() for out in made}
+    for name, (deps, _, _) in known.items():
+        assert {"src/dasbench", "scripts", "workflow"} <= set(deps), name
+        for dep in deps[3:]:
+            assert dep.replace("data/${item}", "data/X") in outs, f"{name}: nothing makes {dep}"
+    inputs = {
+        name: {dep.split("}/")[-1] for dep in deps[3:]} for name, (deps, _, _) in known.items()
+    }
+    assert inputs["examples"] == {"pool.npz"}
+    assert {"examples", "queries", "masks", "outputs"} <= inputs["scores"] & inputs["lds"]
+    assert "card.json" in inputs["report"]
+    params = {name: set(params) for name, (_, params, _) in known.items()}
+    assert {"seed", "methods", "features", "damping"} <= params["scores"] & params["lds"]
+    assert {"outputs", "queries", "lds"} <= params["removal"]
+    assert params["report"] == {"*"}
+
+
+def test_dvc_knows_the_dataset_of_each_experiment():
+    recorded, pools = yaml.safe_load((ROOT / "dvc.yaml").read_text())["vars"][0].values()
+    for name, dataset in recorded.items():
+        assert config.load(name, ROOT)["data"]["dataset"] == dataset
+        assert dataset in pools
 
 
 def test_pull_of_what_was_never_saved(repository):

@@ -69,5 +69,5 @@ def method_tables(wildcards):
         "results/{experiment}/lds/methods/{method}/{file}",
         experiment=wildcards.experiment,
         method=METHODS[wildcards.experiment],
-        file=["selection.csv", "summary.csv", "per_query.parquet", "draws.npy"],
+        file=["selection.csv", "summary.csv", "leverage.csv", "per_query.parquet", "draws.npy"],
     )

@@ -6,14 +6,41 @@ def feature_settings(wildcards):
     return settings(wildcards.experiment, features=chosen)
 
 
+def residual_name(experiment, options):
+    """Name of the residuals that a method needs, such as scalar or scalar-T100, or None.
+
+    The scalar form is taken at the method's own feature timesteps, the
+    released form at a grid of its own.
+    """
+    kind = options.get("residual", "none")
+    if kind == "none":
+        return None
+    usual, own = EXPERIMENTS[experiment]["features"], options["features"]
+    parts = [kind]
+    if kind == "scalar":
+        parts += [f"T{own['timesteps']}"] * (own["timesteps"] != usual["timesteps"])
+        parts += [f"E{own['draws']}"] * (own["draws"] != usual["draws"])
+        parts += ["released"] * (own["timestep_rule"] == "released")
+    return "-".join(parts)
+
+
+def residual_sets(experiment):
+    """name -> settings of every set of residuals that some method needs."""
+    found = {}
+    for options in METHODS[experiment].values():
+        name = residual_name(experiment, options)
+        if name:
+            own, released = options["features"], options["residual"] == "released"
+            count = EXPERIMENTS[experiment]["residuals"]["released_timesteps"]
+            found[name] = {
+                "kind": options["residual"],
+                "timesteps": count if released else own["timesteps"],
+                "timestep_rule": "released" if released else own["timestep_rule"],
+                "draws": EXPERIMENTS[experiment]["features"]["draws"] if released else own["draws"],
+            }
+    return found
+
+
 def residual_settings(wildcards):
-    e = EXPERIMENTS[wildcards.experiment]
-    released = wildcards.residuals == "released"
-    count = e["residuals"]["released_timesteps"] if released else e["features"]["timesteps"]
-    chosen = {
-        "kind": wildcards.residuals,
-        "timesteps": count,
-        "timestep_rule": "released" if released else "midpoint",
-        "draws": e["features"]["draws"],
-    }
+    chosen = residual_sets(wildcards.experiment)[wildcards.residuals]
     return settings(wildcards.experiment, residuals=chosen)

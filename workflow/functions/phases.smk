@@ -9,11 +9,7 @@ def phase_files(name):
             expand(
                 "{folder}/features/{features}/train.npy", folder=folder, features=FEATURES[name]
             ),
-            [
-                f"{folder}/residuals/{kind}.npy"
-                for kind in sorted({m.get("residual", "none") for m in METHODS[name].values()})
-                if kind != "none"
-            ],
+            expand("{folder}/residuals/{name}.npy", folder=folder, name=residual_sets(name)),
         ],
         "scores": expand(
             "{folder}/scores/{method}/{kind}.npy",
@@ -22,9 +18,10 @@ def phase_files(name):
             kind=layout.KINDS,
         ),
         "lds": f"{folder}/lds/summary.csv",
-        "removal": f"{folder}/removal/summary.csv",
         "report": [f"{folder}/report.html", f"{folder}/metrics.json"],
     }
+    if name in REMOVAL:
+        phases["removal"] = f"{folder}/removal/summary.csv"
     if name not in ROOTS:
         return phases
     return phases | {

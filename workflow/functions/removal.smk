@@ -1,5 +1,8 @@
 # Inputs and settings of the rules in workflow/rules/removal.smk.
 
+# experiments with a removal study; `removal: {methods: []}`, the default, is none
+REMOVAL = {name: e for name, e in EXPERIMENTS.items() if e["removal"]["methods"]}
+
 
 def removal_queries(experiment):
     """The first evaluation queries, as positions in gen.npy."""
@@ -73,3 +76,16 @@ def removal_parts(wildcards):
 def removal_summary_settings(wildcards):
     e = EXPERIMENTS[wildcards.experiment]
     return settings(wildcards.experiment, arms=removal_arms(wildcards.experiment), **e["lds"])
+
+
+def removal_summary(wildcards):
+    """The removal table, where there is a study."""
+    if wildcards.experiment not in REMOVAL:
+        return []
+    return f"results/{wildcards.experiment}/removal/summary.csv"
+
+
+def removal_flag(wildcards):
+    """The removal table as a command line option, or nothing."""
+    path = removal_summary(wildcards)
+    return f"--removal {path}" if path else ""

@@ -6,7 +6,16 @@ FORMATS = ["svg", "png"]
 LDS_FIGURES = ["lds-loss", "lds-displacement", "lds-transforms", "damping"]
 
 
-FIGURES = ["samples", *LDS_FIGURES, "removal", "before-after", "neighbours-val", "neighbours-gen"]
+FIGURES = ["samples", *LDS_FIGURES, "neighbours-val", "neighbours-gen"]
+
+
+REMOVAL_FIGURES = ["removal", "before-after"]
+
+
+def all_figures(wildcards):
+    names = FIGURES + REMOVAL_FIGURES * (wildcards.experiment in REMOVAL)
+    folder = f"results/{wildcards.experiment}/figures"
+    return expand("{folder}/{name}.{format}", folder=folder, name=names, format=FORMATS)
 
 
 def figure(name):
@@ -20,8 +29,9 @@ def figure(name):
 
 
 def neighbour_methods(wildcards):
-    """Methods whose nearest training images are shown: those of the removal study."""
-    return EXPERIMENTS[wildcards.experiment]["removal"]["methods"]
+    """Methods whose nearest training images are shown: those removed by, else the first five."""
+    chosen = EXPERIMENTS[wildcards.experiment]["removal"]["methods"]
+    return chosen or list(METHODS[wildcards.experiment])[:5]
 
 
 def neighbour_scores(wildcards):
@@ -49,18 +59,30 @@ def removal_figure_settings(wildcards):
     return settings(wildcards.experiment, queries=min(6, e["removal"]["queries"]))
 
 
+SHOWN = ("snakemake", "torch", "diffusers", "accelerate", "dvc", "numpy", "scipy", "pandas")
+
+
+def locked_versions():
+    """Versions of the packages that matter, from the lock: what is shown is what is declared."""
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    pins = dict(line.split("==") for line in lines if "==" in line and not line.startswith(" "))
+    return {"python": "3.11"} | {name: pins[name] for name in SHOWN}
+
+
 def report_settings(wildcards):
     e = EXPERIMENTS[wildcards.experiment]
     return settings(
         wildcards.experiment,
         experiment=wildcards.experiment,
         settings={**e, "methods": METHODS[wildcards.experiment]},
+        versions=locked_versions(),
     )
 
 
 def report_code(wildcards):
-    """The script, its package code, and the template it fills."""
-    return code("render_report") + text_hash("src/dasbench/templates/report.html.j2")
+    """The script, its package code, and the templates it fills."""
+    templates = sorted((ROOT / "src/dasbench/templates").glob("*.j2"))
+    return code("render_report") + "".join(text_hash(template) for template in templates)
 
 
 def card_of(wildcards):

@@ -18,8 +18,9 @@ def method_files(wildcards):
     if chosen:
         chosen = f"{folder}/features/{chosen}"
         files["features"] = [f"{chosen}/{split}.npy" for split in ("train", *layout.KINDS)]
-    if options.get("residual", "none") != "none":
-        files["residuals"] = f"{folder}/residuals/{options['residual']}.npy"
+    residuals = residual_name(wildcards.experiment, options)
+    if residuals:
+        files["residuals"] = f"{folder}/residuals/{residuals}.npy"
     for kind, path in options.get("scores", {}).items():
         files[f"scores-{kind}"] = path
     return files
@@ -37,7 +38,7 @@ def method_flags(wildcards):
     for name, entry in method_files(wildcards).items():
         path = entry if isinstance(entry, str) else str(Path(entry[0]).parent)
         parts += [f"--{name}", path]
-    return " ".join(parts)
+    return shlex.join(parts)
 
 
 def method_settings(*more):

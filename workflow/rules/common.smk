@@ -2,11 +2,17 @@
 # its inputs, one canonical JSON string of settings and a hash of its code's import closure.
 import hashlib
 import json
+import os
+import shlex
 import sys
 from pathlib import Path
 
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "src"))
+# jobs import the package too, whoever started Snakemake: ./run, dvc repro, or a person
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
 
 from dasbench import codehash, config as experiments, layout, provenance, registry, runlock, timings
 from dasbench.errors import UserError
@@ -121,7 +127,7 @@ def record():
             timings.write(file.parent, file.parent.name, manifest, runtimes)
 
 
-if workflow.is_main_process:
+if workflow.is_main_process and not runlock.busy(ROOT):
     try:
         restored = provenance.restore(ROOT)
     except UserError as error:

@@ -72,7 +72,7 @@ rule evaluate_lds:
     output:
         expand(
             "results/{{experiment}}/lds/methods/{{method}}/{file}",
-            file=["summary.csv", "per_query.parquet", "draws.npy"],
+            file=["summary.csv", "leverage.csv", "per_query.parquet", "draws.npy"],
         ),
     log:
         "logs/{experiment}/evaluate_lds/{method}.log",
@@ -107,6 +107,7 @@ rule summarise_lds:
             file=[
                 "summary.csv",
                 "selection.csv",
+                "leverage.csv",
                 "per_query.parquet",
                 "ceiling.csv",
                 "comparisons.csv",

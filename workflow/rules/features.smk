@@ -9,7 +9,7 @@ rule compute_features:
         examples=shared("examples/train.npz"),
         val=shared("queries/val.npy"),
         gen=shared("queries/gen.npy"),
-        model=shared("models/base/unet/diffusion_pytorch_model.safetensors"),
+        model=shared(*pipeline("models/base")),
     output:
         expand(
             "results/{{experiment}}/features/{{features}}/{split}.npy",
@@ -41,7 +41,7 @@ rule compute_features:
 rule compute_residuals:
     input:
         examples=shared("examples/train.npz"),
-        model=shared("models/base/unet/diffusion_pytorch_model.safetensors"),
+        model=shared(*pipeline("models/base")),
     output:
         "results/{experiment}/residuals/{residuals}.npy",
     log:
@@ -49,7 +49,7 @@ rule compute_residuals:
     benchmark:
         "logs/benchmark/{experiment}/compute_residuals/{residuals}.tsv"
     wildcard_constraints:
-        residuals="scalar|released",
+        residuals=r"(scalar|released)[\w-]*",
     priority: 8
     conda:
         "../../environment.yml"

@@ -28,7 +28,7 @@ rule choose_removals:
         " {params.scores} --masks {output} > {log} 2>&1"
 
 
-for name, e in EXPERIMENTS.items():
+for name, e in REMOVAL.items():
     for family, arms in (
         ("methods", e["removal"]["methods"]),
         ("random", ["random"]),

@@ -99,6 +99,12 @@ def load(args: argparse.Namespace, kind: str, axes: Sequence[str | int]) -> Inpu
     )
 
 
+def leverages(options: Mapping[str, Any], inputs: Inputs, damping: float) -> np.ndarray | None:
+    """h_i, [N], if the family has a kernel, else None."""
+    family = importlib.import_module(options["module"])
+    return family.leverages(inputs, damping) if hasattr(family, "leverages") else None
+
+
 def path(
     options: Mapping[str, Any], inputs: Inputs, damping: Sequence[float]
 ) -> Iterator[tuple[float | None, np.ndarray]]:

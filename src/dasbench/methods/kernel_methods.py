@@ -40,6 +40,12 @@ def path(
         yield value, spectrum.inner(value) * factor[:, None]
 
 
+def leverages(inputs: Inputs, damping: float) -> np.ndarray:
+    """h_i, [N] in [0, 1), at one relative damping: how much each example determines its own fit."""
+    spectrum = Spectrum(inputs.train_features, inputs.query_features)
+    return 1 - spectrum.one_minus_leverage(damping)
+
+
 def example_factor(
     spectrum: Spectrum, inputs: Inputs, options: Mapping[str, Any], damping: float
 ) -> np.ndarray:
