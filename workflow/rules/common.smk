@@ -10,9 +10,8 @@ from pathlib import Path
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "src"))
 # jobs import the package too, whoever started Snakemake: ./run, dvc repro, or a person
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    [str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
-)
+paths = [str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
+os.environ.update(PYTHONPATH=os.pathsep.join(paths))
 
 from dasbench import codehash, config as experiments, layout, provenance, registry, runlock, timings
 from dasbench.errors import UserError
@@ -39,92 +38,7 @@ wildcard_constraints:
     k=r"\d+",
 
 
-def settings(experiment, /, **values):
-    """The one string of settings that a rule uses, seed axes included; equal values, equal string."""
-    e = EXPERIMENTS[experiment]
-    return experiments.canonical({"axes": [e["seed_name"], e["seed"]], **values})
-
-
-def sections(*names):
-    """Params function: whole sections of the experiment file."""
-
-    def params(wildcards):
-        e = EXPERIMENTS[wildcards.experiment]
-        return settings(wildcards.experiment, **{name: e[name] for name in names})
-
-    return params
-
-
-def code(script, *modules):
-    """Hash of what a script runs; `modules` are those it imports by name, such as a method's."""
-    return codehash.code_hash(ROOT, f"scripts/{script}.py", *modules)
-
-
-def module_file(module):
-    """src/dasbench/methods/controls.py of dasbench.methods.controls."""
-    return f"{Path('src', *module.split('.'))}.py"
-
-
-def text_hash(path):
-    """Hash of a file that is read as it is, such as a template."""
-    return hashlib.sha256((ROOT / path).read_bytes()).hexdigest()[:16]
-
-
-def filled(template):
-    """Params function: a path with the wildcards filled in."""
-
-    def path(wildcards):
-        return template.format(**dict(wildcards.items()))
-
-    return path
-
-
-def shared(*paths):
-    """Input function: files of the experiment, or of the parent whose models it shares."""
-
-    def files(wildcards):
-        home = f"results/{EXPERIMENTS[wildcards.experiment]['seed_name']}"
-        found = [f"{home}/{path}" for path in paths]
-        return found if len(found) > 1 else found[0]
-
-    return files
-
-
-def pipeline(folder):
-    """The files of a diffusers pipeline folder."""
-    return [f"{folder}/{name}" for name in layout.PIPELINE_FILES]
-
-
-def shards(experiment, use):
-    """Numbers of the shards of one use, as they stand in paths."""
-    s = EXPERIMENTS[experiment]["subsets"]
-    return [f"{i:03d}" for i in range(s[use]["models"] // s["models_per_job"])]
-
-
-def seeds(experiment, use):
-    """Retraining seeds of one use."""
-    return range(EXPERIMENTS[experiment]["subsets"][use]["seeds"])
-
-
-def take_lock():
-    """One run at a time; ./run, which started this one, may hold the lock for it already."""
-    try:
-        runlock.hold(ROOT)
-        runlock.sweep(ROOT)
-    except UserError as error:
-        raise WorkflowError(str(error))
-
-
-def record():
-    """Write down what has been made, and what it cost, for the experiments that changed."""
-    files = [ROOT / f"results/{name}/runtimes.json" for name in EXPERIMENTS]
-    before = {file: file.read_bytes() for file in files if file.is_file()}
-    provenance.save(ROOT)
-    for file in files:
-        if file.is_file() and file.read_bytes() != before.get(file):
-            manifest = json.loads((file.parent / "provenance.json").read_text())
-            runtimes = json.loads(file.read_text())
-            timings.write(file.parent, file.parent.name, manifest, runtimes)
+include: "../functions/common.smk"
 
 
 if workflow.is_main_process and not runlock.busy(ROOT):

@@ -1,0 +1,62 @@
+# Reads the subset models and the queries; writes outputs/ and masks/.
+
+
+include: "../functions/evaluate.smk"
+
+
+rule measure_outputs:
+    input:
+        shard_models,
+        base=pipeline("results/{experiment}/models/base"),
+        queries=expand("results/{{experiment}}/queries/{kind}.npy", kind=layout.KINDS),
+    output:
+        expand(
+            "results/{{experiment}}/outputs/{{use}}/seed-{{seed}}/shard-{{shard}}/{file}",
+            file=OUTPUT_FILES,
+        ),
+    log:
+        "logs/{experiment}/measure_outputs/{use}-{seed}-{shard}.log",
+    benchmark:
+        "logs/benchmark/{experiment}/measure_outputs/{use}-{seed}-{shard}.tsv"
+    priority: 4
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=120,
+        gpu=1,
+    params:
+        settings=measure_settings,
+        code=code("measure_outputs"),
+        folder=filled("results/{experiment}"),
+        part=filled("{use}/seed-{seed}/shard-{shard}"),
+    shell:
+        "python scripts/measure_outputs.py --settings {params.settings:q}"
+        " --base {params.folder}/models/base --shard {params.folder}/models/{params.part}"
+        " --queries {params.folder}/queries --out {params.folder}/outputs/{params.part}"
+        " --threads {threads} > {log} 2>&1"
+
+
+rule gather_outputs:
+    input:
+        all_shards("results/{experiment}/models/{use}/seed-{seed}/shard-{shard}/masks.npy"),
+        all_shards("results/{experiment}/outputs/{use}/seed-{seed}/shard-{shard}/{file}"),
+    output:
+        expand("results/{{experiment}}/outputs/{{use}}/{file}", file=OUTPUT_FILES),
+        masks="results/{experiment}/masks/{use}.npy",
+    log:
+        "logs/{experiment}/gather_outputs/{use}.log",
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        settings=gather_settings,
+        code=code("gather_outputs"),
+        folder=filled("results/{experiment}"),
+    shell:
+        "python scripts/gather_outputs.py --settings {params.settings:q}"
+        " --models {params.folder}/models/{wildcards.use}"
+        " --outputs {params.folder}/outputs/{wildcards.use} --masks {output.masks} > {log} 2>&1"

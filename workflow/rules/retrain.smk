@@ -1,0 +1,73 @@
+# Reads scores and examples; writes removal/plan/ and models/removal/<arm>/k-<k>/. An arm is a method,
+# `random` (sets shared by all queries) or `null` (k = 0: everything is kept, the seeds are others).
+
+
+include: "../functions/removal.smk"
+
+
+rule choose_removals:
+    input:
+        removal_scores,
+        examples=shared("examples/train.npz"),
+    output:
+        "results/{experiment}/removal/plan/{arm}/k-{k}/masks.npy",
+    log:
+        "logs/{experiment}/choose_removals/{arm}-{k}.log",
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=choice_settings,
+        code=code("choose_removals"),
+        scores=lambda wildcards, input: f"--scores {input[0]}" if len(input) > 1 else "",
+    shell:
+        "python scripts/choose_removals.py --settings {params.settings:q} --examples {input.examples}"
+        " {params.scores} --masks {output} > {log} 2>&1"
+
+
+for name, e in REMOVAL.items():
+    for family, arms in (
+        ("methods", e["removal"]["methods"]),
+        ("random", ["random"]),
+        ("null", ["null"]),
+    ):
+
+        rule:
+            name:
+                f"train_removal_{family}_{name}"
+            input:
+                masks=f"results/{name}/removal/plan/{{arm}}/k-{{k}}/masks.npy",
+                examples=f"results/{e['seed_name']}/examples/train.npz",
+            output:
+                [
+                    file
+                    for member in removal_members(name, arms[0])
+                    for file in pipeline(f"results/{name}/models/removal/{{arm}}/k-{{k}}/{member}")
+                ],
+            log:
+                f"logs/{name}/train_removal/{{arm}}-{{k}}.log",
+            benchmark:
+                f"logs/benchmark/{name}/train_removal/{{arm}}-{{k}}.tsv"
+            wildcard_constraints:
+                arm="|".join(arms),
+            conda:
+                "../../environment.yml"
+            threads: 1
+            resources:
+                mem_mb=1000,
+                runtime=240,
+                gpu=1,
+            params:
+                settings=train_settings(
+                    name,
+                    members=removal_members(name, arms[0]),
+                    other_seeds=family == "null",
+                ),
+                code=code("train_removal"),
+                folder=filled(f"results/{name}/models/removal/{{arm}}/k-{{k}}"),
+            shell:
+                "python scripts/train_removal.py --settings {params.settings:q}"
+                " --examples {input.examples} --masks {input.masks} --out {params.folder}"
+                " --threads {threads} > {log} 2>&1"
