@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).parents[2]
 COSTS = re.compile(r"runtimes\.json|costs\.csv|cost-|timings\.html")
 
@@ -76,6 +78,19 @@ class Clone:
             for p in files
             if not COSTS.search(p.name) and p.name != "provenance.json"
         }
+
+    def recorded(self):
+        """Digest of every out in dvc.lock that belongs to smoke, the costs left out."""
+        stages = yaml.safe_load((self.folder / "dvc.lock").read_text())["stages"]
+        outs = [
+            out for name, stage in stages.items() if "digits" not in name for out in stage["outs"]
+        ]
+        return {out["path"]: out["md5"] for out in outs if not COSTS.search(out["path"])}
+
+    def smoke_status(self):
+        """What ``dvc status`` says of the stages of smoke."""
+        stages = self.call("dvc", "stage", "list", "--name-only").stdout.split()
+        return self.call("dvc", "status", *(s for s in stages if s.endswith("@smoke"))).stdout
 
 
 def checkout(folder):

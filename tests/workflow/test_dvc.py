@@ -5,18 +5,28 @@ import pytest
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 
 
-def status(clone):
-    stages = clone.call("dvc", "stage", "list", "--name-only").stdout.split()
-    return clone.call("dvc", "status", *(s for s in stages if s.endswith("@smoke"))).stdout
-
-
 def test_a_comment_is_news_to_dvc_until_it_is_saved(copy):
-    assert "changed" not in status(copy)
+    assert "changed" not in copy.smoke_status()
     copy.edit("src/dasbench/subsets.py", "    n = len(labels)", "    # N\n    n = len(labels)")
-    shown = status(copy)
+    shown = copy.smoke_status()
     assert shown.count("changed deps") == shown.count("@smoke:")
     assert "modified" in shown
     assert "changed outs" not in shown
     assert copy.plan() == {}
     copy.run("save", "smoke")
-    assert "changed" not in status(copy)
+    assert "changed" not in copy.smoke_status()
+
+
+def test_dvc_repro_is_the_same_door(copy):
+    """A stage's command works without ./run around it, and finds nothing to do."""
+    copy.edit("src/dasbench/subsets.py", "    n = len(labels)", "    # N\n    n = len(labels)")
+    before = copy.hashes()
+    copy.call("dvc", "repro", "--single-item", "lds@smoke")
+    assert copy.hashes() == before
+
+
+def test_bare_snakemake_makes_what_is_missing(copy):
+    (copy.folder / "results/smoke/metrics.json").unlink()
+    copy.call("snakemake", "--", "report_smoke")
+    assert (copy.folder / "results/smoke/metrics.json").is_file()
+    assert copy.plan() == {}

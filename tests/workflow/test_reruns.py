@@ -49,16 +49,19 @@ def test_a_clone_that_pulls_has_nothing_to_do(made, tmp_path):
     clone = Clone(tmp_path / "clone")
     clone.run("pull", "smoke")
     assert clone.plan() == {}
+    assert "changed" not in clone.smoke_status()
     assert clone.hashes() == made.hashes()
     assert clone.call("git", "status", "--porcelain").stdout == ""
     clone.run("verify", "smoke")
 
 
 def test_the_damping_grid_reruns_scores_and_what_follows(copy):
+    """No subset models, no features; removal follows the scores that it removes by."""
     copy.edit("config/experiments/smoke.yaml", "exponents: [-8, 0]", "exponents: [-6, 0]")
     plan = copy.plan()
     assert plan["select_damping"] == plan["evaluate_lds"] == 15
-    assert not any(rule.startswith(("train_base", "train_subsets", "compute_")) for rule in plan)
+    assert trained(plan) == {"train_removal_methods_smoke"}
+    assert not any(rule.startswith("compute_") for rule in plan)
     assert "make_queries" not in plan
     assert "measure_outputs" not in plan
 
@@ -77,7 +80,9 @@ def test_one_familys_file_reruns_that_family(copy):
     )
     plan = copy.plan()
     assert plan["select_damping"] == plan["evaluate_lds"] == 3
-    assert not any(rule.startswith(("train_base", "train_subsets", "compute_")) for rule in plan)
+    assert plan["train_removal_methods_smoke"] == 1  # pixel_cosine, which smoke removes by
+    assert trained(plan) == {"train_removal_methods_smoke"}
+    assert not any(rule.startswith("compute_") for rule in plan)
 
 
 def test_a_figures_style_reruns_figures_and_report(copy):
@@ -107,6 +112,15 @@ def test_a_new_experiment_is_its_own_chain(copy):
     assert "prepare_pool" not in plan
 
 
+def test_an_experiment_without_removal_is_planned(copy):
+    (copy.folder / "config/experiments/plain.yaml").write_text(
+        "title: no removal\nparent: smoke\nmethods: {das: {}, dtrak: {features: {timesteps: 1}}}\n"
+    )
+    plan = copy.plan("plain")
+    assert plan["evaluate_lds"] == 2
+    assert not any("remov" in rule for rule in plan)
+
+
 def test_a_child_experiment_trains_no_subsets(copy):
     (copy.folder / "config/experiments/child.yaml").write_text(
         "title: child\nparent: smoke\n"
@@ -134,6 +148,8 @@ def test_killed_at_any_time_it_finishes_with_the_same_bytes(made, tmp_path):
     clone.run("smoke")
     assert clone.plan() == {}
     assert clone.hashes() == made.hashes()
+    clone.run("save", "smoke")
+    assert clone.recorded() == made.recorded()
     assert not list((clone.folder / "results").rglob(".part-*"))
 
 
