@@ -82,9 +82,8 @@ class Clone:
     def recorded(self):
         """Digest of every out in dvc.lock that belongs to smoke, the costs left out."""
         stages = yaml.safe_load((self.folder / "dvc.lock").read_text())["stages"]
-        outs = [
-            out for name, stage in stages.items() if "digits" not in name for out in stage["outs"]
-        ]
+        mine = [stage for name, stage in stages.items() if name.endswith(("@smoke", "pool@digits"))]
+        outs = [out for stage in mine for out in stage["outs"]]
         return {out["path"]: out["md5"] for out in outs if not COSTS.search(out["path"])}
 
     def smoke_status(self):
