@@ -87,3 +87,6 @@ def record():
             manifest = json.loads((file.parent / "provenance.json").read_text())
             runtimes = json.loads(file.read_text())
             timings.write(file.parent, file.parent.name, manifest, runtimes)
+            page = file.parent / "report.html"
+            if page.is_file():
+                print(f"the report is {page.relative_to(ROOT)}", file=sys.stderr)
