@@ -1,0 +1,76 @@
+"""The front door: the package and the command without the workflow."""
+
+import numpy as np
+import pytest
+
+import dasbench
+from dasbench import attribution, models
+from dasbench.errors import UserError
+
+SIZES = {"timesteps": 3, "dimensions": 512}
+
+
+@pytest.fixture(scope="module")
+def pair():
+    model = {
+        "block_out_channels": [4, 8],
+        "down_block_types": ["DownBlock2D", "DownBlock2D"],
+        "up_block_types": ["UpBlock2D", "UpBlock2D"],
+        "layers_per_block": 1,
+        "norm_num_groups": 2,
+    }
+    diffusion = {"timesteps": 1000, "beta_schedule": "linear", "prediction_type": "epsilon"}
+    unet, scheduler = models.build(model, diffusion, (1, 8, 8), ("attribution", 0))
+    return unet.eval(), scheduler
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).integers(0, 256, (6, 8, 8, 1)).astype(np.uint8)
+
+
+def test_a_training_image_stands_behind_itself(pair, images):
+    found = dasbench.attribute(pair, images, images[:3], damping=1e-6, **SIZES)
+    assert found.shape == (6, 3)
+    assert found.argmax(axis=0).tolist() == [0, 1, 2]
+
+
+def test_it_works_from_a_folder_and_repeats(pair, images, tmp_path):
+    models.save(tmp_path / "pipeline", *pair)
+    once = dasbench.attribute(tmp_path / "pipeline", images, images[:2], "dtrak", **SIZES)
+    again = dasbench.attribute(pair, images, images[:2], "dtrak", **SIZES)
+    np.testing.assert_array_equal(once, again)
+
+
+def test_released_residual_has_its_own_grid(pair, images):
+    options = attribution._options("das_released", {})
+    features = {**attribution.FEATURE_DEFAULTS, **SIZES, **options["features"]}
+    few, many = (
+        attribution.scores(pair, images, images[:1], {**options, "features": features}, 1e-2, 0, n)
+        for n in (2, 20)
+    )
+    assert not np.allclose(few / few.sum(), many / many.sum())
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "told"),
+    [("nope", {}, "das_common"), ("random", {}, "das_common"), ("das", {"steps": 1}, "timesteps")],
+)
+def test_mistakes_are_told(pair, images, method, options, told):
+    with pytest.raises(UserError, match=told):
+        dasbench.attribute(pair, images, images[:1], method, **options)
+
+
+def test_images_of_another_size_are_refused(pair, images):
+    with pytest.raises(UserError, match="resize"):
+        dasbench.attribute(pair, images[:, :4], images[:1], **SIZES)
+
+
+def test_image_files_are_read_at_the_models_size(tmp_path):
+    from PIL import Image
+
+    Image.fromarray(np.full((16, 16, 3), 255, np.uint8)).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_text("no image")
+    assert attribution.read_images([tmp_path / "a.png"], (1, 8, 8)).shape == (1, 8, 8, 1)
+    with pytest.raises(UserError, match=r"b\.png"):
+        attribution.read_images([tmp_path / "b.png"], (1, 8, 8))
