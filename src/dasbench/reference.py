@@ -20,7 +20,7 @@ KEYS = ("method", "queries", "target")
 
 
 def collect(folder: str | Path) -> dict[str, list[dict[str, Any]]]:
-    """What is expected of an experiment; numbers are fractions with four decimals.
+    """What is expected of an experiment; numbers are fractions with six decimals.
 
     Args:
         folder: results/<experiment>.
@@ -46,7 +46,7 @@ def collect(folder: str | Path) -> dict[str, list[dict[str, Any]]]:
 
 def _rows(frame: Any, columns: list[str]) -> list[dict[str, Any]]:
     rows = frame[columns].to_dict("records")
-    return [{k: round(v, 4) if isinstance(v, float) else v for k, v in r.items()} for r in rows]
+    return [{k: round(v, 6) if isinstance(v, float) else v for k, v in r.items()} for r in rows]
 
 
 def outside(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> list[str]:
