@@ -6,21 +6,14 @@ import pytest
 import dasbench
 from dasbench import attribution, models
 from dasbench.errors import UserError
+from tiny import DIFFUSION, MODEL
 
 SIZES = {"timesteps": 3, "dimensions": 512}
 
 
 @pytest.fixture(scope="module")
 def pair():
-    model = {
-        "block_out_channels": [4, 8],
-        "down_block_types": ["DownBlock2D", "DownBlock2D"],
-        "up_block_types": ["UpBlock2D", "UpBlock2D"],
-        "layers_per_block": 1,
-        "norm_num_groups": 2,
-    }
-    diffusion = {"timesteps": 1000, "beta_schedule": "linear", "prediction_type": "epsilon"}
-    unet, scheduler = models.build(model, diffusion, (1, 8, 8), ("attribution", 0))
+    unet, scheduler = models.build(MODEL, DIFFUSION, (1, 8, 8), ("attribution", 0))
     return unet.eval(), scheduler
 
 
