@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-import json
 import platform
 import re
 import socket
-import subprocess
-import sys
 import time
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 import synthetic_results
+from report_page import VERSIONS, Page
 
 from dasbench import artifacts, pages, report
 from dasbench.errors import UserError
@@ -60,47 +57,6 @@ FIGURES = (
     "neighbours-gen",
     "extra",
 )
-
-
-VERSIONS = {"python": "3.11", "torch": "2.99.0", "made-up": "0.1.2"}
-
-
-class Page(HTMLParser):
-    """Collects ids, tags, links, and the marked cells of the tables."""
-
-    def __init__(self, html: str) -> None:
-        """Parse at once."""
-        super().__init__()
-        self.ids: list[str] = []
-        self.tags: set[str] = set()
-        self.links: list[tuple[str, str]] = []
-        self.cells: dict[tuple[str, str, str], str] = {}
-        self._table = self._method = self._key = ""
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note what the tag says."""
-        found = {key: value or "" for key, value in attrs}
-        self.tags.add(tag)
-        self.ids += [found["id"]] if "id" in found else []
-        self.links += [(key, found[key]) for key in ("src", "href") if key in found]
-        if tag == "table":
-            self._table = found.get("id", "")
-        if tag == "tr":
-            self._method = found.get("data-method", "")
-        if tag == "td":
-            self._key = found.get("data-value", "")
-
-    def handle_endtag(self, tag: str) -> None:
-        """A cell ends with its tag."""
-        if tag == "td":
-            self._key = ""
-
-    def handle_data(self, data: str) -> None:
-        """Text of a marked cell."""
-        if self._key:
-            key = (self._table, self._method, self._key)
-            self.cells[key] = self.cells.get(key, "") + data
 
 
 @pytest.fixture(scope="module")
@@ -423,73 +379,3 @@ def test_missing_figures_and_empty_tables_are_said(results: report.Results, tmp_
     )
     with pytest.raises(UserError, match="no held-out rows"):
         report.render(empty)
-
-
-def _run(script: str, *args: str | Path, home: Path) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(ROOT / "scripts" / script), *map(str, args)]
-    env = {"PYTHONPATH": str(ROOT / "src"), "PATH": "", "HOME": str(home)}
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=env)
-
-
-def _drawings(root: Path, made: Path) -> list[list[str | Path]]:
-    """The calls of the drawing scripts, as the rules make them."""
-    gen, examples, gone = root / "queries/gen.npy", root / "examples/train.npz", root / "removal"
-    samples = ["--generated", gen, "--examples", examples, "--samples", made / "samples.png"]
-    samples += ["--settings", "{}"]
-    lds = ["--summary", root / "lds/summary.csv", "--ceiling", root / "lds/ceiling.csv"]
-    lds += ["--lds-loss", made / "lds-loss.svg", made / "lds-loss.png"]
-    lds += ["--damping", made / "damping.svg", "--settings", "{}"]
-    removal = ["--summary", gone / "summary.csv", "--per-query", gone / "per_query.parquet"]
-    removal += ["--images", gone / "images.npy", "--index", gone / "images.csv", "--queries", gen]
-    removal += ["--removal", made / "removal.svg", "--before-after", made / "before-after.png"]
-    removal += ["--settings", '{"tuning": 5, "queries": 2}']
-    near = ["--queries", gen, "--examples", examples, "--scores", root / "scores/das/gen.npy"]
-    near += ["--labels", root / "queries/gen_labels.npy"]
-    near += ["--neighbours", made / "neighbours-gen.svg", "--settings"]
-    near += ['{"kind": "gen", "methods": ["das"], "tuning": 5, "queries": 2, "top": 3}']
-    parts = {"samples": samples, "lds": lds, "removal": removal, "neighbours": near}
-    return [[f"plot_{name}.py", *call] for name, call in parts.items()]
-
-
-def test_scripts_from_tables_to_page(tmp_path: Path) -> None:
-    """Files in, figures and page out, an error in one sentence."""
-    root = synthetic_results.make(tmp_path / "results", ["random", "das", "dtrak"])
-    calls = _drawings(root, tmp_path / "figures")
-    for call in calls:
-        done = _run(*call, home=tmp_path)
-        assert done.returncode == 0, done.stderr
-    names = ("summary", "selection", "comparisons", "ceiling", "leverage")
-    tables = [word for name in names for word in (f"--{name}", root / f"lds/{name}.csv")]
-    figures = sorted((tmp_path / "figures").iterdir())
-    settings = {"experiment": "made_up", "settings": synthetic_results.settings(["das"])}
-    settings["versions"] = VERSIONS
-    rest = ["--removal", root / "removal/summary.csv", "--figures", *figures]
-    rest += ["--report", tmp_path / "report.html", "--settings", json.dumps(settings)]
-    done = _run("render_report.py", *tables, *rest, home=tmp_path)
-    assert done.returncode == 0, done.stderr
-    page = (tmp_path / "report.html").read_text()
-    assert {f"figure-{path.stem}" for path in figures} <= set(Page(page).ids)
-    assert "leverage-table" in page
-    assert "2.99.0" in page
-    bare = [*tables[:8], *rest[-4:]]
-    header = root / "lds/header.csv"
-    artifacts.save_table(header, artifacts.load_table(root / "lds/leverage.csv").iloc[:0])
-    for call in (bare, [*bare, "--leverage", header]):
-        done = _run("render_report.py", *call, home=tmp_path)
-        assert done.returncode == 0, done.stderr
-        ids = set(Page((tmp_path / "report.html").read_text()).ids)
-        assert not {"removal", "leverage"} & ids
-    (root / "queries/gen.npy").unlink()
-    done = _run(*calls[0], home=tmp_path)
-    assert done.returncode == 1
-    assert "is missing" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_neighbours_of_no_method_are_refused(tmp_path: Path) -> None:
-    """Before any file is read."""
-    words = ["--queries", "q.npy", "--examples", "e.npz", "--scores", "--neighbours", "n.svg"]
-    settings = ["--settings", '{"kind": "gen", "methods": []}']
-    done = _run("plot_neighbours.py", *words, *settings, home=tmp_path)
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: there are no methods to draw")
