@@ -6,7 +6,7 @@ import torch
 from diffusers import DDPMScheduler
 
 import oracle
-from dasbench import models, outputs
+from dasbench import diffusion, models, outputs
 from tiny import AXES, DIFFUSION, MODEL, SHAPE
 
 GRID = [166, 500, 833]
@@ -83,6 +83,51 @@ def test_noise_is_keyed_by_query_kind_and_seed(tiny, retrained):
     np.testing.assert_array_equal(val, measure(tiny, retrained, "val", same)[0])
     first = measure(tiny, retrained, "val", same[:1])[0]
     np.testing.assert_allclose(first[:, 0], val[:, 0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 7, 100])
+def test_batches_hold_every_pair_once_and_change_nothing(size, tiny, retrained, monkeypatch):
+    """Batches that end within a timestep, span several, or hold everything."""
+    whole = measure(tiny, retrained)
+    monkeypatch.setattr(outputs, "batch_size", lambda shape, device: size)
+    x = torch.from_numpy(tiny.images["val"]).double()
+    made = list(outputs.batches(tiny.scheduler, x, "val", np.array(GRID), AXES, size))
+    assert [row for b in made for row in range(b.rows.start, b.rows.stop)] == list(range(9))
+    assert all(len(b.x_t) == len(b.steps) == len(b.wanted) <= size for b in made)
+    np.testing.assert_array_equal(torch.cat([b.steps for b in made]), np.repeat(GRID, 3))
+    for got, wanted in zip(measure(tiny, retrained), whole, strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-6)
+
+
+def test_the_mean_over_timesteps_comes_last(tiny, retrained):
+    args = retrained, tiny.unet, tiny.scheduler, tiny.images["val"], "val", 3, AXES
+    for whole, parts in zip(
+        outputs.measure(*args), outputs.measure_by_timestep(*args), strict=True
+    ):
+        assert parts.shape == (2, 3, 3)
+        np.testing.assert_allclose(whole, parts.mean(1), rtol=1e-6)
+
+
+def test_a_grid_within_another_has_its_numbers(tiny, retrained):
+    """Midpoints of 4 timesteps are among those of 20: noise is keyed by the timestep itself."""
+    few, many = diffusion.timestep_grid(4, 1000), diffusion.timestep_grid(20, 1000)
+    assert set(few) <= set(many)
+    coarse, fine = (
+        outputs.measure_by_timestep(
+            retrained, None, tiny.scheduler, tiny.images["gen"], "gen", count, AXES
+        )
+        for count in (4, 20)
+    )
+    assert coarse[1] is None
+    np.testing.assert_allclose(coarse[0], fine[0][:, np.isin(many, few)], rtol=1e-12)
+
+
+def test_batch_size_suits_the_device():
+    """Small images come by hundreds; a GPU is given more than a core's cache would hold."""
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    assert outputs.batch_size((1, 8, 8), cpu) == 256
+    assert outputs.batch_size((3, 256, 256), cpu) == outputs.CPU_FEWEST
+    assert outputs.batch_size((3, 256, 256), cuda) > outputs.batch_size((3, 32, 32), cpu)
 
 
 def test_no_graph_is_kept(tiny, retrained):
