@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dasbench import lds, transforms
-from dasbench.predictions import predict, sum_scores
+from dasbench.predictions import predict
 from dasbench.statistics import Draws
 
 N, Q, M, R = 30, 6, 24, 2
@@ -99,26 +99,6 @@ def test_lds_ignores_the_unit_of_scores_and_outputs(unit, seed):
     monotone = np.exp(unit * outputs["loss"].mean(axis=0) / 30)[None]
     scaled = lds.lds_per_query(masks, path[0][1] * unit, monotone)
     np.testing.assert_allclose(scaled, base, atol=1e-12)
-
-
-def test_equal_scores_tie_even_where_floating_sums_would_not():
-    masks = make_masks(np.random.default_rng(4), 40, 3001)  # long enough for blocked summation
-    scores = np.full((3001, 2), 0.1)
-    scores[0, 1] = 0.2
-    sums = sum_scores(masks, scores)
-    assert len(np.unique(sums[:, 0])) == 1
-    assert len(np.unique(sums[:, 1])) > 1
-    np.testing.assert_allclose(sums, masks.astype(float) @ scores)
-    unequal = np.array([[True, False, False], [True, True, False]])
-    np.testing.assert_allclose(sum_scores(unequal, np.full((3, 1), 0.1)), [[0.1], [0.2]])
-
-
-@pytest.mark.parametrize(
-    ("shape", "value", "message"), [((N - 1, Q), 0.0, "every example"), ((N, Q), np.nan, "NaN")]
-)
-def test_scores_that_do_not_fit_are_refused(shape, value, message):
-    with pytest.raises(ValueError, match=message):
-        sum_scores(make_masks(np.random.default_rng(0), 3), np.full(shape, value))
 
 
 def test_selection_takes_the_best_damping_of_each_transform():
@@ -300,13 +280,6 @@ def test_the_choice_may_pass_through_a_text_file(judged, tmp_path):
     selection.to_csv(tmp_path / "selection.csv", index=False)
     read = pd.read_csv(tmp_path / "selection.csv")
     pd.testing.assert_frame_equal(evaluate(path, read, masks, outputs, draws)[0], summary)
-
-
-@pytest.mark.parametrize("dampings", [(), (0.1, 0.1), (None, 0.1), (None, None)])
-def test_paths_that_are_no_grid_are_refused(dampings):
-    masks, outputs, _ = make_problem(14)
-    with pytest.raises(ValueError, match="distinct numbers or a single None"):
-        select([(g, np.ones((N, Q))) for g in dampings], masks, outputs["loss"])
 
 
 def test_evaluation_refuses_what_does_not_fit(judged):
