@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dasbench import artifacts, command, kernel, lds, seeds, statistics
+from dasbench import artifacts, command, kernel, lds, predictions, seeds, statistics
 from dasbench.layout import KINDS, TARGETS
 from dasbench.methods import interface
 
@@ -37,7 +37,7 @@ def run() -> None:
     masks = artifacts.load_array(args.masks, (None, None), bool)
     grid = kernel.damping_grid(settings["damping"])
     uses = artifacts.load_json(args.queries / "uses.json")
-    selection = artifacts.load_table(args.selection)
+    selection, spectrum = artifacts.load_table(args.selection), interface.load_spectrum(args)
     summaries, per_query, resampled, leverages = [], [], [], []
     for kind in KINDS:
         judged = uses[kind]["evaluation"]
@@ -51,10 +51,12 @@ def run() -> None:
         draws = statistics.Draws.make(
             rng, (settings["draws"], len(masks), len(judged)), settings["level"]
         )
-        inputs = interface.load(args, kind, settings["axes"])
-        path = ((d, s[:, judged]) for d, s in interface.path(settings["options"], inputs, grid))
+        inputs = interface.load(args, kind, settings["axes"], spectrum)
+        predicted = predictions.predict(
+            interface.paths(settings["options"], inputs, grid, judged), masks
+        )
         chosen = selection[selection["queries"] == kind]
-        summary, queries, drawn = lds.evaluate(path, chosen, masks, outputs, draws)
+        summary, queries, drawn = lds.evaluate(predicted, chosen, outputs, draws)
         names = {
             "experiment": settings["experiment"],
             "method": settings["method"],

@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-import numpy as np
-
-from dasbench import artifacts, command, transforms
+from dasbench import artifacts, command
 from dasbench.layout import KINDS
 from dasbench.methods import interface
 
@@ -18,12 +16,11 @@ def run() -> None:
     args = parser.parse_args()
     settings = args.settings
     selection = artifacts.load_table(args.selection).set_index(["queries", "transform"])["damping"]
+    spectrum = interface.load_spectrum(args)
     for kind in KINDS:
-        inputs = interface.load(args, kind, settings["axes"])
-        damping = selection[kind, settings["transform"]]
-        _, scores = next(interface.path(settings["options"], inputs, [damping]))
-        own = transforms.apply(scores, settings["transform"]).astype(np.float32)
-        artifacts.save_array(args.out / f"{kind}.npy", own)
+        inputs = interface.load(args, kind, settings["axes"], spectrum)
+        damping, own = selection[kind, settings["transform"]], settings["transform"]
+        interface.write_scores(args.out / f"{kind}.npy", settings["options"], inputs, damping, own)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from dasbench import artifacts, command, kernel, lds
+from dasbench import artifacts, command, kernel, lds, predictions
 from dasbench.layout import KINDS
 from dasbench.methods import interface
 
@@ -21,20 +21,22 @@ def run() -> None:
     masks = artifacts.load_array(args.masks, (None, None), bool)
     grid = kernel.damping_grid(settings["damping"])
     uses = artifacts.load_json(args.queries / "uses.json")
-    tables = []
+    tables, spectrum = [], interface.load_spectrum(args)
     for kind in KINDS:
         chosen = uses[kind]["tuning"]
         outputs = artifacts.load_array(
             getattr(args, f"loss_{kind}"), (None, len(masks), None), np.float32
         )
-        inputs = interface.load(args, kind, settings["axes"])
-        path = ((d, s[:, chosen]) for d, s in interface.path(settings["options"], inputs, grid))
+        inputs = interface.load(args, kind, settings["axes"], spectrum)
+        predicted = predictions.predict(
+            interface.paths(settings["options"], inputs, grid, chosen), masks
+        )
         names = {
             "experiment": settings["experiment"],
             "method": settings["method"],
             "queries": kind,
         }
-        tables.append(lds.label(lds.select(path, masks, outputs[:, :, chosen]), **names))
+        tables.append(lds.label(lds.select(predicted, outputs[:, :, chosen]), **names))
     artifacts.save_table(args.selection, pd.concat(tables))
 
 

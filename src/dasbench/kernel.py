@@ -3,27 +3,34 @@
 Vocabulary: *kernel* K = Phi^T Phi + lambda I with Phi the training features; *damping* lambda,
 given relative to the largest eigenvalue of Phi^T Phi; *leverage* h_i = phi_i^T K^-1 phi_i; *dual*
 the N x N form (N <= P), *primal* the P x P form. Both give the same numbers; the smaller is used.
-Shapes: Phi [N, P], query features [Q, P], scores [N, Q]. Everything is float64: float32 inverses of
-a rank-deficient kernel are wrong at small damping.
+Shapes: Phi [N, P], query features [Q, P], scores [N, Q], G dampings, r = min(N, P). Everything is
+float64: float32 inverses of a rank-deficient kernel are wrong at small damping.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import scipy.linalg
+
+from dasbench import mapped
+from dasbench.decomposition import Decomposition, decompose, is_dual
 
 
 class Spectrum:
-    """Eigendecomposition of a training kernel, and products with its regularised inverse.
+    """A decomposed training kernel, and products with its regularised inverse.
 
     Args:
-        train: [N, P] training features.
-        query: [Q, P] query features.
+        train: [N, P] training features; may be a mapped file.
+        query: [Q, P] query features; None if no product with queries will be asked for.
+        decomposed: Of ``train``; None decomposes here.
 
     Attributes:
         scale: Largest eigenvalue of Phi^T Phi: the unit of the damping.
+        eigenvalues: [r].
+        left: [N, r] training side; row i belongs to example i in either form.
+        right: [Q, r] query side.
 
     Raises:
         ValueError: If the features are all zero, or P differs.
@@ -32,54 +39,84 @@ class Spectrum:
     1 - h = lambda diag((Phi Phi^T + lambda I)^-1) does not cancel when h is near 1.
     """
 
-    def __init__(self, train: np.ndarray, query: np.ndarray):
-        """Decompose the smaller of the two Gram matrices."""
-        if train.shape[1] != query.shape[1]:
-            raise ValueError(
-                f"training features have {train.shape[1]} dimensions, queries {query.shape[1]}"
-            )
-        train, query = np.asarray(train, np.float64), np.asarray(query, np.float64)
-        self.dual = train.shape[0] <= train.shape[1]
-        gram = train @ train.T if self.dual else train.T @ train
-        _, vectors = scipy.linalg.eigh(gram, overwrite_a=True, check_finite=False)
-        # as squared lengths, the smallest eigenvalues are right where eigh's are rounding errors of
-        # the largest: an image that is in the training set twice makes a kernel with zeros
-        rotated = (train.T if self.dual else train) @ vectors
-        self.eigenvalues = np.square(rotated).sum(0)
+    def __init__(
+        self,
+        train: np.ndarray,
+        query: np.ndarray | None = None,
+        decomposed: Decomposition | None = None,
+    ):
+        """Take or make the decomposition, and rotate the training features if primal."""
+        self.train, self.right = train, None
+        if query is not None:
+            self._fits(query)  # before the work
+        self.eigenvalues, self._vectors = decomposed or decompose(train)
+        self.dual = is_dual(train.shape)
         self.scale = float(self.eigenvalues.max())
-        if not self.scale > 0:
-            raise ValueError(
-                "all training features are zero; a kernel method needs gradients that vary"
-            )
         # scores = left diag(1 / (eigenvalues + lambda)) right^T in either form
-        if self.dual:
-            self.left, self.right = vectors, query @ rotated
-        else:
-            self.left, self.right = rotated, query @ vectors
+        self.left = self._vectors if self.dual else _times(train, self._vectors)
+        if query is not None:
+            self.right = self._rotated(query)
+
+    def of(self, query: np.ndarray) -> Spectrum:
+        """The same kernel, asked about other queries [Q, P]; nothing is decomposed again."""
+        self._fits(query)
+        other = copy.copy(self)
+        other.right = self._rotated(query)
+        return other
 
     def inner(self, damping: float) -> np.ndarray:
         """phi_i^T K^-1 phi_q for all pairs, [N, Q]; ``damping`` relative to ``scale``."""
-        return (self.left / (self.eigenvalues + self._lambda(damping))) @ self.right.T
+        return self.left @ (self.right / self._shifted(damping)).T
 
-    def one_minus_leverage(self, damping: float) -> np.ndarray:
-        """1 - h_i, [N], in (0, 1]."""
-        shifted = self.eigenvalues + self._lambda(damping)
+    def one_minus_leverage(self, damping: float | Sequence[float]) -> np.ndarray:
+        """1 - h_i in (0, 1]: [N], or [G, N] for a whole grid in one pass over the examples."""
+        squares = self._squares(1 / self._shifted(damping))
         if self.dual:
-            return self._lambda(damping) * (self.left**2 @ (1 / shifted))
-        return np.maximum(1 - self.left**2 @ (1 / shifted), np.finfo(float).eps)
+            return self._lambda(damping)[..., None] * squares
+        return np.maximum(1 - squares, np.finfo(float).eps)
 
-    def preconditioned_norm(self, damping: float) -> np.ndarray:
-        """||K^-1 phi_i||, [N]."""
-        shifted = self.eigenvalues + self._lambda(damping)
-        weights = (self.eigenvalues if self.dual else 1.0) / shifted**2
-        return np.sqrt(self.left**2 @ np.broadcast_to(weights, shifted.shape))
+    def preconditioned_norm(self, damping: float | Sequence[float]) -> np.ndarray:
+        """||K^-1 phi_i||: [N], or [G, N] for a whole grid in one pass over the examples."""
+        shifted = self._shifted(damping)
+        return np.sqrt(self._squares((self.eigenvalues if self.dual else 1.0) / shifted**2))
 
-    def _lambda(self, damping: float) -> float:
-        if not damping > 0:
+    def _squares(self, weights: np.ndarray) -> np.ndarray:
+        """Weighted squared lengths of the rows of ``left``: weights [r] or [G, r], same result."""
+        found = np.empty((*weights.shape[:-1], len(self.left)))
+        for rows in mapped.blocks(len(self.left), self.left[:1].nbytes):
+            found[..., rows] = weights @ np.square(self.left[rows]).T
+        return found
+
+    def _rotated(self, query: np.ndarray) -> np.ndarray:
+        """Query side [Q, r]: phi_q^T V in the primal form, phi_q^T Phi^T V in the dual one."""
+        query = np.asarray(query, np.float64)
+        return (_times(self.train, query.T).T if self.dual else query) @ self._vectors
+
+    def _fits(self, query: np.ndarray) -> None:
+        if self.train.shape[1] != query.shape[1]:
+            raise ValueError(
+                f"training features have {self.train.shape[1]} dimensions, queries {query.shape[1]}"
+            )
+
+    def _shifted(self, damping: float | Sequence[float]) -> np.ndarray:
+        """Eigenvalues of K, [r] or [G, r]."""
+        return self.eigenvalues + self._lambda(damping)[..., None]
+
+    def _lambda(self, damping: float | Sequence[float]) -> np.ndarray:
+        relative = np.asarray(damping, np.float64)
+        if not (relative > 0).all():
             raise ValueError(
                 f"damping must be positive, got {damping}; choose it from the damping grid"
             )
-        return damping * self.scale
+        return relative * self.scale
+
+
+def _times(train: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Phi @ right in float64, [N, k], a block of examples at a time."""
+    found = np.empty((len(train), right.shape[1]))
+    for rows in mapped.blocks(len(train), 8 * train.shape[1]):
+        np.matmul(np.asarray(train[rows], np.float64), right, out=found[rows])
+    return found
 
 
 def damping_grid(settings: Mapping[str, Sequence[int]]) -> np.ndarray:

@@ -1,27 +1,25 @@
 """The linear datamodelling score: choose a damping, judge it, compare methods.
 
 Letters: N training examples, Q queries, M subset models, R retraining seeds, B bootstrap draws, G
-dampings of a grid. A *path* is an iterable of (damping relative to the largest eigenvalue, or None;
-scores [N, Q] before any transform), one item per damping; it is read once and only its predictions
-[M, Q] are kept. The choice of a damping (``select``) is given tuning subsets and tuning queries;
-the judgement (``evaluate``) takes the choice as it is. Undefined correlations enter every mean as 0
-and are counted, so a method cannot gain by being undefined where it is bad.
+dampings of a grid. Scores enter as predictions (``dasbench.predictions``). The choice of a damping
+(``select``) is given tuning subsets and tuning queries; the judgement (``evaluate``) takes the
+choice as it is. Undefined correlations enter every mean as 0 and are counted, so a method cannot
+gain by being undefined where it is bad.
 
 Source: Park et al. (2023), TRAK, arXiv 2303.14186; held-out damping and two-way intervals are this
 benchmark's.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from dasbench import statistics
+from dasbench.predictions import Predicted, sum_scores
 from dasbench.statistics import Draws
-from dasbench.transforms import TRANSFORMS, apply
-
-Path = Iterable[tuple[float | None, np.ndarray]]
+from dasbench.transforms import TRANSFORMS
 
 # The contract of the tables, in order; callers add what they know (``label``).
 SELECTION_COLUMNS = "experiment method transform queries damping lds edge".split()
@@ -32,36 +30,6 @@ SUMMARY_COLUMNS = (
 PER_QUERY_COLUMNS = "experiment method transform queries target selection query lds".split()
 CEILING_COLUMNS = "experiment queries target reliability rho ceiling lo hi M R Q".split()
 DRAWN = ("held_out", "oracle")  # selections with an interval, in the order of the rows of the draws
-
-
-def predictions(masks: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Predicted output of each subset model: the sum of the scores of its training examples.
-
-    Args:
-        masks: [M, N] bool, True where the subset has the example.
-        scores: [N, Q], transformed.
-
-    Returns:
-        [M, Q] float64.
-
-    Raises:
-        ValueError: If the shapes disagree or a score is not finite.
-    """
-    scores = np.asarray(scores, dtype=np.float64)
-    if masks.shape[1] != len(scores):
-        raise ValueError(
-            f"masks have {masks.shape[1]} examples, scores {len(scores)}; score every example"
-        )
-    if not np.isfinite(scores).all():
-        raise ValueError(
-            "scores contain NaN or infinity; give examples without influence the score 0"
-        )
-    sums = masks.astype(np.float64) @ scores
-    # Equal scores on subsets of equal size must tie; summed in floating point they would differ by
-    # rounding and be ranked.
-    constant = (scores == scores[0]).all(axis=0)
-    sums[:, constant] = masks.sum(axis=1)[:, None] * scores[0, constant]
-    return sums
 
 
 def lds_per_query(masks: np.ndarray, scores: np.ndarray, outputs: np.ndarray) -> np.ndarray:
@@ -77,53 +45,7 @@ def lds_per_query(masks: np.ndarray, scores: np.ndarray, outputs: np.ndarray) ->
     Returns:
         [Q] float64 in [-1, 1]; NaN where predictions or outputs are constant.
     """
-    return statistics.spearman(predictions(masks, scores), outputs.mean(axis=0, dtype=np.float64))
-
-
-class _Grid(NamedTuple):
-    """Predictions along a path, dampings ascending."""
-
-    dampings: np.ndarray  # [G], or [NaN] for a method without damping
-    sums: dict[str, np.ndarray]  # transform -> [G, M, Q]
-
-    @property
-    def damped(self) -> bool:
-        return not np.isnan(self.dampings[0])
-
-    def edge(self, index: int) -> bool:
-        """Whether a damping is an end of the grid, so that a better one may lie outside."""
-        return self.damped and index in (0, len(self.dampings) - 1)
-
-    def find(self, damping: float) -> int:
-        """Index of a damping that may have passed through a text file."""
-        if not self.damped and np.isnan(damping):
-            return 0
-        match = np.flatnonzero(np.isclose(self.dampings, damping, rtol=1e-9, atol=0))
-        if not len(match):
-            raise ValueError(
-                f"the chosen damping {damping} is not on the path; score the grid of its choice"
-            )
-        return int(match[0])
-
-
-def _read(path: Path, masks: np.ndarray) -> _Grid:
-    """Predictions of every damping and transform; a ValueError unless one grid or one None."""
-    sums, dampings = {name: [] for name in TRANSFORMS}, []
-    for damping, scores in path:
-        dampings.append(np.nan if damping is None else float(damping))
-        for name in TRANSFORMS:
-            sums[name].append(predictions(masks, apply(scores, name)))
-    values = np.array(dampings)
-    if (
-        not dampings
-        or len(np.unique(values)) != len(values)
-        or (len(values) > 1 and np.isnan(values).any())
-    ):
-        raise ValueError(
-            f"the path has dampings {dampings}, expected distinct numbers or a single None"
-        )
-    order = np.argsort(values)
-    return _Grid(values[order], {name: np.stack(stack)[order] for name, stack in sums.items()})
+    return statistics.spearman(sum_scores(masks, scores), outputs.mean(axis=0, dtype=np.float64))
 
 
 def _along(sums: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -136,32 +58,29 @@ def _best(mean_lds: np.ndarray) -> int:
     return int(np.flatnonzero(mean_lds == mean_lds.max())[-1])
 
 
-def select(path: Path, masks: np.ndarray, loss_outputs: np.ndarray) -> pd.DataFrame:
+def select(predicted: Predicted, loss_outputs: np.ndarray) -> pd.DataFrame:
     """Choose the damping of each transform on tuning subsets and tuning queries, all it is given.
 
     Args:
-        path: (damping or None, scores [N, Q_tune]) pairs.
-        masks: [M_tune, N] bool.
+        predicted: For the tuning subsets and tuning queries.
         loss_outputs: [R, M_tune, Q_tune] for the target ``loss``; the choice serves every target.
 
     Returns:
         One row per transform: transform, damping (NaN if the method has none), lds (mean on tuning,
         a fraction), edge.
     """
-    grid = _read(path, masks)
     truth = loss_outputs.mean(axis=0, dtype=np.float64)
     rows = []
     for name in TRANSFORMS:
-        mean_lds = np.nan_to_num(_along(grid.sums[name], truth)).mean(axis=1)
+        mean_lds = np.nan_to_num(_along(predicted.sums[name], truth)).mean(axis=1)
         best = _best(mean_lds)
-        rows.append([name, grid.dampings[best], mean_lds[best], grid.edge(best)])
+        rows.append([name, predicted.dampings[best], mean_lds[best], predicted.edge(best)])
     return pd.DataFrame(rows, columns=["transform", "damping", "lds", "edge"])
 
 
 def evaluate(
-    path: Path,
+    predicted: Predicted,
     selection: pd.DataFrame,
-    masks: np.ndarray,
     outputs: Mapping[str, np.ndarray],
     draws: Draws,
 ) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray]:
@@ -172,9 +91,8 @@ def evaluate(
     without intervals. A method without damping has ``held_out`` rows only.
 
     Args:
-        path: (damping or None, scores [N, Q]) pairs.
+        predicted: For the evaluation subsets and queries.
         selection: From ``select``; transform and damping are read.
-        masks: [M, N] bool.
         outputs: target -> [R, M, Q].
         draws: The shared bootstrap draws.
 
@@ -190,8 +108,7 @@ def evaluate(
         ValueError: If shapes disagree, values are not finite, or the chosen damping is not on the
             path.
     """
-    grid = _read(path, masks)
-    chosen = {row.transform: grid.find(row.damping) for row in selection.itertuples()}
+    chosen = {row.transform: predicted.find(row.damping) for row in selection.itertuples()}
     if missing := set(TRANSFORMS) - set(chosen):
         raise ValueError(
             f"the selection has no damping for {sorted(missing)}; select every transform first"
@@ -200,11 +117,13 @@ def evaluate(
     summary, per_query, resampled = [], [], []
     for name in TRANSFORMS:
         for target, truth in truths.items():
-            judged = _judge(grid, name, chosen[name], truth, draws)
+            judged = _judge(predicted, name, chosen[name], truth, draws)
             key = {"transform": name, "target": target}
             for row in judged.rows:
                 g = row.pop("index")
-                summary.append(key | row | {"damping": grid.dampings[g], "edge": grid.edge(g)})
+                summary.append(
+                    key | row | {"damping": predicted.dampings[g], "edge": predicted.edge(g)}
+                )
             per_query.append(judged.per_query.assign(**key))
             resampled.extend(judged.draws)
     return (
@@ -238,17 +157,19 @@ class _Judged(NamedTuple):
     draws: list[np.ndarray]
 
 
-def _judge(grid: _Grid, transform: str, held_out: int, truth: _Truth, draws: Draws) -> _Judged:
+def _judge(
+    predicted: Predicted, transform: str, held_out: int, truth: _Truth, draws: Draws
+) -> _Judged:
     """Judge the chosen damping, and where there is a grid its best one and all of it."""
-    sums = grid.sums[transform]
+    sums = predicted.sums[transform]
     lds = _along(sums, truth.mean)  # [G, Q]
     mean_lds = np.nan_to_num(lds).mean(axis=1)
     picks = {"held_out": held_out}
-    if grid.damped:
+    if predicted.damped:
         picks["oracle"] = _best(mean_lds)
     drawn = {g: draws.mean(truth.ranks.correlate(sums[g])) for g in set(picks.values())}
     rows = []
-    for kind, g in [*picks.items(), *(("path", g) for g in range(len(lds)) if grid.damped)]:
+    for kind, g in [*picks.items(), *(("path", g) for g in range(len(lds)) if predicted.damped)]:
         lo, hi = statistics.interval(drawn[g], draws.level) if kind in DRAWN else (np.nan, np.nan)
         value = {"lds": mean_lds[g], "lo": lo, "hi": hi, "undefined": int(np.isnan(lds[g]).sum())}
         rows.append(

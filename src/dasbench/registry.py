@@ -10,6 +10,8 @@ Options of the kernel family (the axes of the ablation):
 
 * ``features``: ``readout`` (what is differentiated), ``normalise`` (unit gradients before the mean
   over timesteps), ``noise`` (keyed, common, batch), ``timestep_rule`` (midpoint, released);
+* ``kernel`` (averaged: one kernel of the features averaged over timesteps, decomposed once for all
+  methods that share them);
 * ``residual`` (none, scalar, released), ``leverage`` (divide by 1 - h), ``denominator`` (none,
   preconditioned_norm, feature_norm), ``transform`` (identity, square, signed_square).
 """
@@ -53,7 +55,7 @@ def _similarity(features: dict[str, Any] | str, measure: str) -> dict[str, Any]:
 def _kernel(features: dict[str, Any], **options: Any) -> dict[str, Any]:
     """A method of the kernel family; TRAK's form unless an option says otherwise."""
     plain = {"residual": "none", "leverage": False, "denominator": "none", "transform": "identity"}
-    return {"module": _KERNEL, "features": features, **plain, **options}
+    return {"module": _KERNEL, "features": features, "kernel": "averaged", **plain, **options}
 
 
 def _das(features: dict[str, Any], residual: str = "scalar", leverage: bool = True) -> dict:

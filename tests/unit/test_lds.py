@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dasbench import lds, transforms
+from dasbench.predictions import predict
 from dasbench.statistics import Draws
 
 N, Q, M, R = 30, 6, 24, 2
@@ -35,14 +36,24 @@ def make_problem(seed, queries=Q, subsets=M):
     return masks, outputs, list(zip(GRID, truth + noise, strict=True))
 
 
+def select(path, masks, loss_outputs):
+    """The choice from scores, all queries in one block."""
+    return lds.select(predict([path], masks), loss_outputs)
+
+
+def evaluate(path, selection, masks, outputs, draws):
+    """The judgement from scores, all queries in one block."""
+    return lds.evaluate(predict([path], masks), selection, outputs, draws)
+
+
 @pytest.fixture(scope="module")
 def judged():
     """Selection and evaluation of one method on separate subsets and queries of one problem."""
     tuning, tuning_outputs, tuning_path = make_problem(0)
-    selection = lds.select(tuning_path, tuning, tuning_outputs["loss"])
+    selection = select(tuning_path, tuning, tuning_outputs["loss"])
     masks, outputs, path = make_problem(1)
     draws = Draws.make(np.random.default_rng(2), (100, M, Q))
-    result = lds.evaluate(path, selection, masks, outputs, draws)
+    result = evaluate(path, selection, masks, outputs, draws)
     return selection, result, (masks, outputs, path, draws)
 
 
@@ -90,29 +101,9 @@ def test_lds_ignores_the_unit_of_scores_and_outputs(unit, seed):
     np.testing.assert_allclose(scaled, base, atol=1e-12)
 
 
-def test_equal_scores_tie_even_where_floating_sums_would_not():
-    masks = make_masks(np.random.default_rng(4), 40, 3001)  # long enough for blocked summation
-    scores = np.full((3001, 2), 0.1)
-    scores[0, 1] = 0.2
-    sums = lds.predictions(masks, scores)
-    assert len(np.unique(sums[:, 0])) == 1
-    assert len(np.unique(sums[:, 1])) > 1
-    np.testing.assert_allclose(sums, masks.astype(float) @ scores)
-    unequal = np.array([[True, False, False], [True, True, False]])
-    np.testing.assert_allclose(lds.predictions(unequal, np.full((3, 1), 0.1)), [[0.1], [0.2]])
-
-
-@pytest.mark.parametrize(
-    ("shape", "value", "message"), [((N - 1, Q), 0.0, "every example"), ((N, Q), np.nan, "NaN")]
-)
-def test_scores_that_do_not_fit_are_refused(shape, value, message):
-    with pytest.raises(ValueError, match=message):
-        lds.predictions(make_masks(np.random.default_rng(0), 3), np.full(shape, value))
-
-
 def test_selection_takes_the_best_damping_of_each_transform():
     masks, outputs, path = make_problem(5)
-    got = lds.select(iter(path), masks, outputs["loss"]).set_index("transform")
+    got = select(iter(path), masks, outputs["loss"]).set_index("transform")
     assert list(got.index) == list(transforms.TRANSFORMS)
     for name in transforms.TRANSFORMS:
         means = [mean_lds(masks, transforms.apply(s, name), outputs) for _, s in path]
@@ -127,7 +118,7 @@ def test_ties_go_to_the_larger_damping(order):
     best = max((s for _, s in path), key=lambda s: mean_lds(masks, s, outputs))
     worse = np.random.default_rng(0).normal(size=best.shape)
     tied = [(1e-3, best), (1e-2, best * 3), (1e-1, best * 2), (1.0, worse)]
-    got = lds.select([tied[i] for i in order], masks, outputs["loss"]).set_index("transform")
+    got = select([tied[i] for i in order], masks, outputs["loss"]).set_index("transform")
     assert got.loc["identity", "damping"] == 1e-1
     assert not got.loc["identity", "edge"]
 
@@ -138,10 +129,10 @@ def test_a_choice_at_either_end_of_the_grid_is_flagged(best_at, edge):
     good = max((s for _, s in path), key=lambda s: mean_lds(masks, s, outputs))
     noise = np.random.default_rng(1).normal(size=(4, *good.shape))
     path = [(g, good if i == best_at else noise[i]) for i, g in enumerate(GRID)]
-    selection = lds.select(path, masks, outputs["loss"]).set_index("transform")
+    selection = select(path, masks, outputs["loss"]).set_index("transform")
     assert selection.loc["identity", "edge"] == edge
     draws = Draws.make(np.random.default_rng(2), (5, M, Q))
-    summary = lds.evaluate(path, selection.reset_index(), masks, outputs, draws)[0]
+    summary = evaluate(path, selection.reset_index(), masks, outputs, draws)[0]
     for kind in lds.DRAWN:
         assert row_of(summary, transform="identity", target="loss", selection=kind)["edge"] == edge
 
@@ -155,7 +146,7 @@ def test_an_undefined_lds_enters_the_selection_as_0():
     path = [(0.1, noisy), (1.0, mostly_undefined)]
     alone = lds.lds_per_query(masks, mostly_undefined, outputs["loss"])
     assert np.nanmean(alone) > mean_lds(masks, noisy, outputs) > alone[0] / Q
-    assert lds.select(path, masks, outputs["loss"])["damping"][0] == 0.1
+    assert select(path, masks, outputs["loss"])["damping"][0] == 0.1
 
 
 def test_the_choice_never_reads_evaluation_subsets_or_queries():
@@ -164,7 +155,7 @@ def test_the_choice_never_reads_evaluation_subsets_or_queries():
 
     def choose(masks, loss, path):
         """What a script does: the first queries and the tuning subsets go in, nothing else."""
-        return lds.select(((g, scores[:, :Q]) for g, scores in path), masks[:M], loss[:, :M, :Q])
+        return select(((g, scores[:, :Q]) for g, scores in path), masks[:M], loss[:, :M, :Q])
 
     hidden_loss = outputs["loss"].copy()
     hidden_loss[:, M:], hidden_loss[:, :, Q:] = np.nan, np.nan
@@ -173,7 +164,7 @@ def test_the_choice_never_reads_evaluation_subsets_or_queries():
     chosen = choose(masks, outputs["loss"], path)
     pd.testing.assert_frame_equal(choose(hidden_masks, hidden_loss, hidden_path), chosen)
     with pytest.raises(ValueError, match="finite"):
-        lds.select([(g, s[:, :Q]) for g, s in path], masks, hidden_loss[:, :, :Q])
+        select([(g, s[:, :Q]) for g, s in path], masks, hidden_loss[:, :, :Q])
 
 
 @given(st.integers(0, 10_000))
@@ -181,12 +172,12 @@ def test_the_choice_never_reads_evaluation_subsets_or_queries():
 def test_the_judgement_keeps_the_choice_whatever_the_reported_outputs_are(seed):
     """Outputs built to favour another damping move the oracle and not the held-out rows."""
     masks, outputs, path = make_problem(10)
-    selection = lds.select(path, masks, outputs["loss"])
+    selection = select(path, masks, outputs["loss"])
     rng = np.random.default_rng(seed)
     favoured = rng.integers(len(path))
     adverse = (masks @ path[favoured][1])[None] + 0.01 * rng.normal(size=(R, M, Q))
     outputs, draws = {"loss": adverse, "displacement": adverse}, Draws.make(rng, (5, M, Q))
-    summary = lds.evaluate(path, selection, masks, outputs, draws)[0]
+    summary = evaluate(path, selection, masks, outputs, draws)[0]
     for target in ("loss", "displacement"):
         key = {"transform": "identity", "target": target}
         assert row_of(summary, **key, selection="oracle")["damping"] == GRID[favoured]
@@ -198,9 +189,9 @@ def test_the_judgement_keeps_the_choice_whatever_the_reported_outputs_are(seed):
 def test_oracle_is_never_below_held_out_and_is_the_top_of_the_path(seed):
     tuning, tuning_outputs, tuning_path = make_problem(seed)
     masks, outputs, path = make_problem(seed + 1)
-    selection = lds.select(tuning_path, tuning, tuning_outputs["loss"])
+    selection = select(tuning_path, tuning, tuning_outputs["loss"])
     draws = Draws.make(np.random.default_rng(0), (5, M, Q))
-    summary = lds.evaluate(path, selection, masks, outputs, draws)[0]
+    summary = evaluate(path, selection, masks, outputs, draws)[0]
     for _, rows in summary.groupby(["transform", "target"]):
         oracle = row_of(rows, selection="oracle")["lds"]
         assert oracle >= row_of(rows, selection="held_out")["lds"]
@@ -246,9 +237,9 @@ def test_undefined_queries_count_as_0_and_are_counted():
     masks, outputs, _ = make_problem(11)
     influence = least_squares(masks, outputs)
     influence[:, [1, 4]] = 0.7
-    selection = lds.select([(None, influence)], masks, outputs["loss"])
+    selection = select([(None, influence)], masks, outputs["loss"])
     draws = Draws.make(np.random.default_rng(0), (50, M, Q))
-    summary, per_query, _ = lds.evaluate([(None, influence)], selection, masks, outputs, draws)
+    summary, per_query, _ = evaluate([(None, influence)], selection, masks, outputs, draws)
     row = row_of(summary, transform="identity", target="loss")
     values = lds.lds_per_query(masks, influence, outputs["loss"])
     assert row["undefined"] == 2
@@ -263,9 +254,9 @@ def test_a_control_that_stratified_masks_make_constant_scores_0_by_count():
     labels = np.repeat([0, 1], per_class)
     scores = (labels[:, None] == np.arange(Q) % 2).astype(np.float32)
     outputs = {"loss": rng.normal(size=(R, M, Q))}
-    selection = lds.select([(None, scores)], masks, outputs["loss"])
+    selection = select([(None, scores)], masks, outputs["loss"])
     draws = Draws.make(rng, (20, M, Q))
-    summary = lds.evaluate([(None, scores)], selection, masks, outputs, draws)[0]
+    summary = evaluate([(None, scores)], selection, masks, outputs, draws)[0]
     assert (summary["undefined"] == Q).all()
     assert (summary[["lds", "lo", "hi"]] == 0).all(axis=None)
 
@@ -273,11 +264,11 @@ def test_a_control_that_stratified_masks_make_constant_scores_0_by_count():
 def test_a_method_without_damping_has_held_out_rows_only():
     masks, outputs, path = make_problem(13)
     single = [(None, path[0][1])]
-    selection = lds.select(single, masks, outputs["loss"])
+    selection = select(single, masks, outputs["loss"])
     assert selection["damping"].isna().all()
     assert not selection["edge"].any()
     draws = Draws.make(np.random.default_rng(0), (20, M, Q))
-    summary, per_query, resampled = lds.evaluate(single, selection, masks, outputs, draws)
+    summary, per_query, resampled = evaluate(single, selection, masks, outputs, draws)
     assert set(summary["selection"]) == {"held_out"} == set(per_query["selection"])
     assert summary["damping"].isna().all()
     assert len(summary) == len(resampled) == 6
@@ -288,27 +279,20 @@ def test_the_choice_may_pass_through_a_text_file(judged, tmp_path):
     selection, (summary, *_), (masks, outputs, path, draws) = judged
     selection.to_csv(tmp_path / "selection.csv", index=False)
     read = pd.read_csv(tmp_path / "selection.csv")
-    pd.testing.assert_frame_equal(lds.evaluate(path, read, masks, outputs, draws)[0], summary)
-
-
-@pytest.mark.parametrize("dampings", [(), (0.1, 0.1), (None, 0.1), (None, None)])
-def test_paths_that_are_no_grid_are_refused(dampings):
-    masks, outputs, _ = make_problem(14)
-    with pytest.raises(ValueError, match="distinct numbers or a single None"):
-        lds.select([(g, np.ones((N, Q))) for g in dampings], masks, outputs["loss"])
+    pd.testing.assert_frame_equal(evaluate(path, read, masks, outputs, draws)[0], summary)
 
 
 def test_evaluation_refuses_what_does_not_fit(judged):
     selection, _, (masks, outputs, path, draws) = judged
     with pytest.raises(ValueError, match="not on the path"):
-        lds.evaluate(path[:1], selection.assign(damping=0.5), masks, outputs, draws)
+        evaluate(path[:1], selection.assign(damping=0.5), masks, outputs, draws)
     with pytest.raises(ValueError, match="signed_square"):
-        lds.evaluate(path, selection[:2], masks, outputs, draws)
+        evaluate(path, selection[:2], masks, outputs, draws)
     with pytest.raises(ValueError, match="draws"):
-        lds.evaluate(path, selection, masks, outputs, Draws(draws.subsets, draws.subsets))
+        evaluate(path, selection, masks, outputs, Draws(draws.subsets, draws.subsets))
     broken = outputs | {"loss": np.where(np.arange(Q) == 0, np.nan, outputs["loss"])}
     with pytest.raises(ValueError, match="finite"):
-        lds.evaluate(path, selection, masks, broken, draws)
+        evaluate(path, selection, masks, broken, draws)
 
 
 def test_ceilings_are_those_in_the_summary(judged):
@@ -336,8 +320,8 @@ def label_both(judged):
     """(summary, draws) of the judged method and of a worse one without damping, both labelled."""
     _, (summary, _, resampled), (masks, outputs, _, draws) = judged
     noise = np.random.default_rng(16).normal(size=(N, Q))
-    selection = lds.select([(None, noise)], masks, outputs["loss"])
-    other, _, other_draws = lds.evaluate([(None, noise)], selection, masks, outputs, draws)
+    selection = select([(None, noise)], masks, outputs["loss"])
+    other, _, other_draws = evaluate([(None, noise)], selection, masks, outputs, draws)
     better = (lds.label(summary, own="identity"), resampled)
     return better, (lds.label(other, own="square"), other_draws)
 

@@ -38,6 +38,7 @@ def kernel(features, residual="none", leverage=False, denominator="none", transf
     return {
         "module": KERNEL,
         "features": features,
+        "kernel": "averaged",
         "residual": residual,
         "leverage": leverage,
         "denominator": denominator,

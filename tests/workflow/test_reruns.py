@@ -61,7 +61,7 @@ def test_the_damping_grid_reruns_scores_and_what_follows(copy):
     plan = copy.plan()
     assert plan["select_damping"] == plan["evaluate_lds"] == 15
     assert trained(plan) == {"train_removal_methods_smoke"}
-    assert not any(rule.startswith("compute_") for rule in plan)
+    assert not any(rule.startswith(("compute_", "decompose")) for rule in plan)
     assert "make_queries" not in plan
     assert "measure_outputs" not in plan
 
@@ -71,18 +71,23 @@ def test_one_methods_option_reruns_that_method(copy):
     plan = copy.plan()
     assert plan["select_damping"] == plan["score"] == plan["evaluate_lds"] == 1
     assert not trained(plan)
-    assert not any(rule.startswith("compute_") for rule in plan)
+    assert not any(rule.startswith(("compute_", "decompose")) for rule in plan)
 
 
 def test_one_familys_file_reruns_that_family(copy):
-    copy.edit(
-        "src/dasbench/methods/similarity.py", "return train @ query.T", "return (query @ train.T).T"
-    )
+    copy.edit("src/dasbench/methods/similarity.py", "return scores\n", "return scores + 0\n")
     plan = copy.plan()
     assert plan["select_damping"] == plan["evaluate_lds"] == 3
     assert plan["train_removal_methods_smoke"] == 1  # pixel_cosine, which smoke removes by
     assert trained(plan) == {"train_removal_methods_smoke"}
-    assert not any(rule.startswith("compute_") for rule in plan)
+    assert not any(rule.startswith(("compute_", "decompose")) for rule in plan)
+
+
+def test_one_methods_features_decompose_that_kernel_alone(copy):
+    copy.edit("config/experiments/smoke.yaml", "  dtrak: {}", "  dtrak: {features: {timesteps: 1}}")
+    plan = copy.plan()
+    assert plan["compute_features"] == plan["decompose"] == plan["evaluate_lds"] == 1
+    assert not trained(plan)
 
 
 def test_a_figures_style_reruns_figures_and_report(copy):

@@ -1,9 +1,28 @@
 # Inputs and settings of the rules in workflow/rules/features.smk.
 
+SPECTRUM = ["eigenvalues", "eigenvectors"]
+
 
 def feature_settings(wildcards):
     chosen = FEATURES[wildcards.experiment][wildcards.features]
     return settings(wildcards.experiment, features=chosen)
+
+
+def spectra(experiment):
+    """Names of the feature sets whose kernel some method needs."""
+    chosen = [o["features"] for o in METHODS[experiment].values() if "kernel" in o]
+    return sorted({experiments.feature_name(f, EXPERIMENTS[experiment]) for f in chosen})
+
+
+def decompose_memory(wildcards):
+    """MB: Python, the kernel, its eigenvectors, LAPACK's copy, and the features if held in cache."""
+    n, p = feature_shape(wildcards.experiment, FEATURES[wildcards.experiment][wildcards.features])
+    return 500 + (6 * 8 * min(n, p) ** 2 + 4 * n * p) // 10**6
+
+
+def feature_shape(experiment, features):
+    """(N, P) of training features; P is a guess where they are not projected."""
+    return EXPERIMENTS[experiment]["data"]["train"], features["dimensions"]
 
 
 def residual_name(experiment, options):

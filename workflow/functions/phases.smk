@@ -9,6 +9,12 @@ def phase_files(name):
             expand(
                 "{folder}/features/{features}/train.npy", folder=folder, features=FEATURES[name]
             ),
+            expand(
+                "{folder}/features/{features}/spectrum/{file}.npy",
+                folder=folder,
+                features=spectra(name),
+                file=SPECTRUM,
+            ),
             expand("{folder}/residuals/{name}.npy", folder=folder, name=residual_sets(name)),
         ],
         "scores": expand(

@@ -18,6 +18,8 @@ def method_files(wildcards):
     if chosen:
         chosen = f"{folder}/features/{chosen}"
         files["features"] = [f"{chosen}/{split}.npy" for split in ("train", *layout.KINDS)]
+        if "kernel" in options:
+            files["spectrum"] = [f"{chosen}/spectrum/{name}.npy" for name in SPECTRUM]
     residuals = residual_name(wildcards.experiment, options)
     if residuals:
         files["residuals"] = f"{folder}/residuals/{residuals}.npy"
@@ -39,6 +41,16 @@ def method_flags(wildcards):
         path = entry if isinstance(entry, str) else str(Path(entry[0]).parent)
         parts += [f"--{name}", path]
     return shlex.join(parts)
+
+
+def method_memory(wildcards):
+    """MB: Python, features and rotated features, eigenvectors, scores, and a few blocks of them."""
+    options, e = method_options(wildcards), EXPERIMENTS[wildcards.experiment]
+    held = 4 * e["data"]["train"] * max(e["queries"][kind] for kind in layout.KINDS)
+    if isinstance(options.get("features"), dict):
+        n, p = feature_shape(wildcards.experiment, options["features"])
+        held += 12 * n * p + 8 * min(n, p) ** 2
+    return 1500 + held // 10**6
 
 
 def method_settings(*more):

@@ -21,7 +21,7 @@ rule evaluate_lds:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=method_memory,
         runtime=60,
     params:
         settings=method_settings("damping", "lds"),

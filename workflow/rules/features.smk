@@ -1,4 +1,5 @@
-# Reads the examples, the queries and the base model; writes features/<name>/ and residuals/.
+# Reads the examples, the queries and the base model; writes features/<name>/ with its spectrum, and
+# residuals/.
 
 
 include: "../functions/features.smk"
@@ -36,6 +37,34 @@ rule compute_features:
         "python scripts/compute_features.py --settings {params.settings:q} --examples {input.examples}"
         " --queries {params.folder}queries --model {params.folder}models/base --out {params.out}"
         " --threads {threads} > {log} 2>&1"
+
+
+rule decompose:
+    input:
+        "results/{experiment}/features/{features}/train.npy",
+    output:
+        expand(
+            "results/{{experiment}}/features/{{features}}/spectrum/{name}.npy",
+            name=SPECTRUM,
+        ),
+    log:
+        "logs/{experiment}/decompose/{features}.log",
+    benchmark:
+        "logs/benchmark/{experiment}/decompose/{features}.tsv"
+    priority: 7
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=decompose_memory,
+        runtime=120,
+    params:
+        settings=sections(),
+        code=code("decompose"),
+        out=filled("results/{experiment}/features/{features}/spectrum"),
+    shell:
+        "OMP_NUM_THREADS={threads} python scripts/decompose.py --settings {params.settings:q}"
+        " --train {input} --out {params.out} > {log} 2>&1"
 
 
 rule compute_residuals:

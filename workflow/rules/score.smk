@@ -21,7 +21,7 @@ rule select_damping:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=method_memory,
         runtime=60,
     params:
         settings=method_settings("damping"),
@@ -47,7 +47,7 @@ rule score:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=method_memory,
         runtime=60,
     params:
         settings=method_settings(),

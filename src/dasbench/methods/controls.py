@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from dasbench import seeds
+from dasbench import mapped, seeds
 from dasbench.methods.interface import Inputs
 
 
@@ -28,8 +28,14 @@ def path(
 
 
 def random(inputs: Inputs) -> np.ndarray:
-    """[N, Q] standard normal, from named seeds."""
-    return seeds.generator(*inputs.axes, "random").standard_normal(inputs.shape)
+    """[N, Q] standard normal, from named seeds; a query's are the same whoever else is asked."""
+    if inputs.positions is None:
+        return seeds.generator(*inputs.axes, "random").standard_normal(inputs.shape)
+    rng, scores = seeds.generator(*inputs.axes, "random"), np.empty(inputs.shape)
+    for rows in mapped.blocks(len(scores), 8 * inputs.asked):
+        drawn = rng.standard_normal((rows.stop - rows.start, inputs.asked))
+        scores[rows] = drawn[:, inputs.positions]
+    return scores
 
 
 def class_match(inputs: Inputs) -> np.ndarray:
@@ -39,8 +45,8 @@ def class_match(inputs: Inputs) -> np.ndarray:
 
 def train_norm(inputs: Inputs) -> np.ndarray:
     """[N, Q], the norm of each example's features, equal in every column."""
-    norms = np.linalg.norm(inputs.train_features.astype(np.float64), axis=1)
-    return np.repeat(norms[:, None], inputs.shape[1], axis=1)
+    lengths = mapped.norms(inputs.train_features)
+    return np.repeat(lengths[:, None], inputs.shape[1], axis=1)
 
 
 CONTROLS = {"random": random, "class_match": class_match, "train_norm": train_norm}

@@ -5,19 +5,24 @@ from __future__ import annotations
 import argparse
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dasbench import artifacts
+from dasbench import artifacts, decomposition, mapped, transforms
 from dasbench.errors import UserError
+from dasbench.kernel import Spectrum
+
+BLOCK = 2**27  # bytes of one block of scores; a method and its transforms hold a few of them
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Everything a method may use for one kind of query; what it does not need is None.
+    """Everything a method may use for some queries of one kind; what it does not need is None.
+
+    Features and scores may be mapped files: ``dasbench.mapped`` walks them in blocks.
 
     Attributes:
         train_images: [N, H, W, C] uint8.
@@ -30,6 +35,10 @@ class Inputs:
         residuals: [N] float32.
         scores: [N, Q] float, somebody else's.
         axes: Leading seed axes (experiment, seed, "methods", kind) for methods that draw.
+        spectrum: Of ``train_features``, decomposed once for all who share them; None: a family that
+            needs one makes it.
+        positions: [Q] where these queries stand among all of their kind; None: they are all.
+        asked: Number of queries of this kind in all; None: Q.
     """
 
     train_images: np.ndarray
@@ -42,11 +51,31 @@ class Inputs:
     residuals: np.ndarray | None
     scores: np.ndarray | None
     axes: tuple[str | int, ...]
+    spectrum: Spectrum | None = None
+    positions: np.ndarray | None = None
+    asked: int | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
         """(N, Q)."""
         return len(self.train_images), len(self.query_images)
+
+    def about(self, queries: slice | Sequence[int]) -> Inputs:
+        """The same for some of these queries alone, in the order given."""
+        positions = np.arange(self.shape[1]) if self.positions is None else self.positions
+
+        def rows(array: np.ndarray | None) -> np.ndarray | None:
+            return None if array is None else array[queries]
+
+        return replace(
+            self,
+            query_images=self.query_images[queries],
+            query_labels=rows(self.query_labels),
+            query_features=rows(self.query_features),
+            scores=None if self.scores is None else self.scores[:, queries],
+            positions=positions[queries],
+            asked=self.shape[1] if self.asked is None else self.asked,
+        )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,13 +83,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--examples", type=Path, required=True, help="training split, .npz")
     parser.add_argument("--queries", type=Path, required=True, help="folder of the queries")
     parser.add_argument("--features", type=Path, help="folder with train.npy, val.npy, gen.npy")
+    parser.add_argument("--spectrum", type=Path, help="folder of the features' decomposition")
     parser.add_argument("--residuals", type=Path, help="[N] .npy")
     parser.add_argument("--scores-val", type=Path, help="[N, Q] .npy, somebody else's scores")
     parser.add_argument("--scores-gen", type=Path, help="[N, Q] .npy, somebody else's scores")
 
 
-def load(args: argparse.Namespace, kind: str, axes: Sequence[str | int]) -> Inputs:
+def load_spectrum(args: argparse.Namespace) -> Spectrum | None:
+    """The decomposed kernel that ``--spectrum`` names, or None; it serves every kind of query.
+
+    Raises:
+        UserError: If a file is missing, damaged, or does not fit the features.
+    """
+    if args.spectrum is None:
+        return None
+    train = mapped.load(args.features / "train.npy", (None, None), np.float32)
+    return Spectrum(train, decomposed=decomposition.load(args.spectrum, train.shape))
+
+
+def load(
+    args: argparse.Namespace,
+    kind: str,
+    axes: Sequence[str | int],
+    spectrum: Spectrum | None = None,
+) -> Inputs:
     """Read and check the files that ``add_arguments`` named, for one kind of query.
+
+    Args:
+        args: Parsed arguments.
+        kind: "val" or "gen".
+        axes: Leading seed axes (experiment, seed).
+        spectrum: From ``load_spectrum``.
 
     Raises:
         UserError: If a file is missing, damaged, or does not fit the others.
@@ -71,18 +124,8 @@ def load(args: argparse.Namespace, kind: str, axes: Sequence[str | int]) -> Inpu
     )
     n, q = len(train.ids), len(queries)
 
-    def optional(
-        file: Path | None, shape: tuple[int | None, ...], dtype: Any = np.float32
-    ) -> np.ndarray | None:
-        return None if file is None else artifacts.load_array(file, shape, dtype)
-
-    def given(file: Path | None) -> np.ndarray | None:
-        scores = optional(file, (n, q), None)
-        if scores is not None and scores.dtype.kind != "f":
-            raise UserError(
-                f"{file} has dtype {scores.dtype}, expected a float; save it as float32"
-            )
-        return scores
+    def optional(file: Path | None, shape: tuple[int | None, ...]) -> np.ndarray | None:
+        return None if file is None else mapped.load(file, shape, np.float32)
 
     features = args.features
     return Inputs(
@@ -94,9 +137,18 @@ def load(args: argparse.Namespace, kind: str, axes: Sequence[str | int]) -> Inpu
         train_features=optional(features and features / "train.npy", (n, None)),
         query_features=optional(features and features / f"{kind}.npy", (q, None)),
         residuals=optional(args.residuals, (n,)),
-        scores=given(getattr(args, f"scores_{kind}")),
+        scores=_given(getattr(args, f"scores_{kind}"), (n, q)),
         axes=(*axes, "methods", kind),
+        spectrum=spectrum,
     )
+
+
+def _given(file: Path | None, shape: tuple[int, int]) -> np.ndarray | None:
+    """Somebody else's scores."""
+    scores = None if file is None else mapped.load(file, shape)
+    if scores is not None and scores.dtype.kind != "f":
+        raise UserError(f"{file} has dtype {scores.dtype}, expected a float; save it as float32")
+    return scores
 
 
 def leverages(options: Mapping[str, Any], inputs: Inputs, damping: float) -> np.ndarray | None:
@@ -110,3 +162,43 @@ def path(
 ) -> Iterator[tuple[float | None, np.ndarray]]:
     """Run the family that ``options["module"]`` names; see ``dasbench.methods``."""
     return importlib.import_module(options["module"]).path(inputs, options, damping)
+
+
+def paths(
+    options: Mapping[str, Any],
+    inputs: Inputs,
+    damping: Sequence[float],
+    queries: Sequence[int] | None = None,
+    memory: int = BLOCK,
+) -> Iterator[Iterator[tuple[float | None, np.ndarray]]]:
+    """``path`` for one block of queries after the other.
+
+    Scores of a query do not depend on other queries, so blocks bound the memory and change the
+    numbers by rounding at most.
+
+    Args:
+        options: Of the method.
+        inputs: For all queries of a kind.
+        damping: Relative dampings.
+        queries: Which of them are asked about, in this order; None: all.
+        memory: Bytes of one block of scores [N, q] in float64.
+
+    Yields:
+        A path per block; its scores are [N, q].
+    """
+    chosen = np.arange(inputs.shape[1]) if queries is None else np.asarray(queries)
+    for block in mapped.blocks(len(chosen), 8 * inputs.shape[0], memory):
+        yield path(options, inputs.about(chosen[block]), damping)
+
+
+def write_scores(
+    file: Path, options: Mapping[str, Any], inputs: Inputs, damping: float, transform: str
+) -> None:
+    """Write transformed scores, float32 [N, Q], at one damping, a block of queries at a time."""
+    with mapped.create(file, inputs.shape, np.float32) as stored:
+        start = 0
+        for made in paths(options, inputs, [damping]):
+            ((_, scores),) = made
+            stop = start + scores.shape[1]
+            stored[:, start:stop] = transforms.apply(scores, transform)
+            start = stop

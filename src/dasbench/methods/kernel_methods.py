@@ -14,7 +14,8 @@ readout, normalise, residual, leverage, square}; ``*_common`` adds one noise to 
 References: TRAK, Park et al. (2023), arXiv 2303.14186; D-TRAK, Zheng et al. (2024), arXiv
 2311.00500; relative influence, Barshan et al. (2020), arXiv 2003.11630; DAS, Lin et al. (2025),
 arXiv 2410.18639.
-Cost: features of N + Q images at T timesteps, one eigendecomposition of size min(N, P).
+Cost: features of N + Q images at T timesteps, one eigendecomposition of size min(N, P) that all
+methods with these features share, then 2 N Q min(N, P) per damping.
 Direction: trak and relative_if signed, helpful is positive; the square transform (das) is unsigned.
 Does not apply: without gradients (a black-box model).
 """
@@ -27,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from dasbench.kernel import Spectrum
+from dasbench.mapped import norms
 from dasbench.methods.interface import Inputs
 
 
@@ -34,27 +36,32 @@ def path(
     inputs: Inputs, options: Mapping[str, Any], damping: Sequence[float]
 ) -> Iterator[tuple[float | None, np.ndarray]]:
     """Yield (relative damping, scores [N, Q]) for each damping, from one eigendecomposition."""
-    spectrum = Spectrum(inputs.train_features, inputs.query_features)
-    for value in damping:
-        factor = example_factor(spectrum, inputs, options, value)
-        yield value, spectrum.inner(value) * factor[:, None]
+    spectrum = _spectrum(inputs).of(inputs.query_features)
+    factors = example_factors(spectrum, inputs, options, damping)
+    for value, factor in zip(damping, factors, strict=True):
+        scores = spectrum.inner(value)
+        scores *= factor[:, None]
+        yield value, scores
 
 
 def leverages(inputs: Inputs, damping: float) -> np.ndarray:
     """h_i, [N] in [0, 1), at one relative damping: how much each example determines its own fit."""
-    spectrum = Spectrum(inputs.train_features, inputs.query_features)
-    return 1 - spectrum.one_minus_leverage(damping)
+    return 1 - _spectrum(inputs).one_minus_leverage(damping)
 
 
-def example_factor(
-    spectrum: Spectrum, inputs: Inputs, options: Mapping[str, Any], damping: float
+def _spectrum(inputs: Inputs) -> Spectrum:
+    return Spectrum(inputs.train_features) if inputs.spectrum is None else inputs.spectrum
+
+
+def example_factors(
+    spectrum: Spectrum, inputs: Inputs, options: Mapping[str, Any], damping: Sequence[float]
 ) -> np.ndarray:
-    """r_i / (1 - h_i) / d_i, [N], with the factors that the options switch on.
+    """r_i / (1 - h_i) / d_i, [G, N], with the factors that the options switch on.
 
     Raises:
         ValueError: If the denominator is unknown.
     """
-    factor = np.ones(len(inputs.train_features))
+    factor = np.ones((len(damping), len(inputs.train_features)))
     if options["residual"] != "none":
         factor = factor * inputs.residuals
     if options["leverage"]:
@@ -62,8 +69,7 @@ def example_factor(
     if options["denominator"] == "preconditioned_norm":
         return factor / _nonzero(spectrum.preconditioned_norm(damping), inputs.train_features)
     if options["denominator"] == "feature_norm":
-        norms = np.linalg.norm(inputs.train_features.astype(np.float64), axis=1)
-        return factor / _nonzero(norms, inputs.train_features)
+        return factor / _nonzero(norms(inputs.train_features), inputs.train_features)
     if options["denominator"] != "none":
         raise ValueError(
             "denominator must be none, preconditioned_norm or feature_norm, "
@@ -72,6 +78,6 @@ def example_factor(
     return factor
 
 
-def _nonzero(norms: np.ndarray, features: np.ndarray) -> np.ndarray:
-    """Norms, 1 for an example without gradient: it scores 0, not NaN or rounding over rounding."""
-    return np.where(features.any(axis=1), norms, 1.0)
+def _nonzero(lengths: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """Lengths, 1 for an example without gradient: it scores 0, not rounding over rounding."""
+    return np.where(features.any(axis=1), lengths, 1.0)

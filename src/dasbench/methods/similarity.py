@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from dasbench import mapped
 from dasbench.methods.interface import Inputs
 
 
@@ -24,18 +25,13 @@ def path(
     """Yield the similarities once; there is no damping."""
     if options["features"] == "pixels":
         train = inputs.train_images.transpose(0, 3, 1, 2).astype(np.float64) / 127.5 - 1
-        query = inputs.query_images.astype(np.float64)
-    else:
         train, query = (
-            inputs.train_features.astype(np.float64),
-            inputs.query_features.astype(np.float64),
+            train.reshape(len(train), -1),
+            inputs.query_images.reshape(inputs.shape[1], -1),
         )
-    yield (
-        None,
-        similarity(
-            train.reshape(len(train), -1), query.reshape(len(query), -1), options["measure"]
-        ),
-    )
+    else:
+        train, query = inputs.train_features, inputs.query_features
+    yield None, similarity(train, query, options["measure"])
 
 
 def similarity(train: np.ndarray, query: np.ndarray, measure: str) -> np.ndarray:
@@ -49,11 +45,13 @@ def similarity(train: np.ndarray, query: np.ndarray, measure: str) -> np.ndarray
     Raises:
         ValueError: If the measure is unknown.
     """
-    if measure == "cosine":
-        train, query = _unit(train), _unit(query)
-    elif measure != "dot":
+    if measure not in ("dot", "cosine"):
         raise ValueError(f"measure must be dot or cosine, got {measure!r}")
-    return train @ query.T
+    scaled = _unit if measure == "cosine" else np.asarray
+    query, scores = scaled(query.astype(np.float64)), np.empty((len(train), len(query)))
+    for rows in mapped.blocks(len(train), 8 * train.shape[1]):
+        scores[rows] = scaled(train[rows].astype(np.float64)) @ query.T
+    return scores
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -1,0 +1,135 @@
+"""Every registered method in blocks of queries, with and without a decomposition made before."""
+
+import argparse
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dasbench import artifacts, decomposition, transforms
+from dasbench.kernel import Spectrum
+from dasbench.methods import interface
+from dasbench.registry import METHODS
+from tiny import AXES
+
+N, Q, DAMPINGS = 9, 7, [1e-3, 0.1, 1.0]
+ONE_QUERY = 8 * N  # bytes of its scores
+# beyond rounding of a float64 product, nothing depends on the block
+TOLERANCE = 1e-12
+
+
+def make(options, p):
+    """Random inputs of a method, features [9, p]."""
+    rng = np.random.default_rng(p)
+    phi, phi_q = (rng.standard_normal((n, p)).astype("f4") for n in (N, Q))
+    own = isinstance(options.get("features"), dict)
+    return interface.Inputs(
+        train_images=rng.integers(0, 256, (N, 4, 6, 2)).astype(np.uint8),
+        train_labels=rng.integers(0, 3, N),
+        train_ids=np.arange(N),
+        query_images=rng.uniform(-1, 1, (Q, 2, 4, 6)).astype("f4"),
+        query_labels=rng.integers(0, 3, Q),
+        train_features=phi if own else None,
+        query_features=phi_q if own else None,
+        residuals=rng.random(N).astype("f4"),
+        scores=rng.standard_normal((N, Q)).astype("f4"),
+        axes=(*AXES, "methods", "val"),
+    )
+
+
+def joined(paths):
+    """damping -> scores of all blocks side by side."""
+    found = {}
+    for path in paths:
+        for damping, scores in path:
+            found.setdefault(damping, []).append(scores)
+    return {damping: np.concatenate(parts, axis=1) for damping, parts in found.items()}
+
+
+def close(a, b):
+    assert list(a) == list(b)
+    for damping, scores in b.items():
+        assert a[damping].dtype == np.float64
+        np.testing.assert_allclose(a[damping], scores, atol=TOLERANCE * np.abs(scores).max())
+
+
+@pytest.mark.parametrize("p", [4, 12], ids=["primal", "dual"])
+@pytest.mark.parametrize("name", METHODS)
+def test_scores_of_a_query_do_not_depend_on_the_block(name, p):
+    options = METHODS[name]
+    inputs = make(options, p)
+    whole = dict(interface.path(options, inputs, DAMPINGS))
+    for size in (1, 3, Q):
+        close(joined(interface.paths(options, inputs, DAMPINGS, memory=size * ONE_QUERY)), whole)
+    for queries in ([2, 3, 5], [6, 0]):
+        some = interface.paths(options, inputs, DAMPINGS, queries, memory=2 * ONE_QUERY)
+        close(joined(some), {d: scores[:, queries] for d, scores in whole.items()})
+    # a part of a part
+    part = inputs.about([6, 2, 4]).about(slice(1, 3))
+    assert (part.positions.tolist(), part.asked, part.shape) == ([2, 4], Q, (N, 2))
+    close(
+        dict(interface.path(options, part, DAMPINGS)),
+        {d: scores[:, [2, 4]] for d, scores in whole.items()},
+    )
+
+
+@pytest.mark.parametrize("p", [4, 12], ids=["primal", "dual"])
+@pytest.mark.parametrize("name", [n for n in METHODS if "kernel" in METHODS[n]])
+def test_a_shared_decomposition_gives_the_same_numbers(name, p, monkeypatch):
+    options = METHODS[name]
+    alone = make(options, p)
+    shared = replace(alone, spectrum=Spectrum(alone.train_features))
+    expected = dict(interface.path(options, alone, DAMPINGS))
+    h = interface.leverages(options, alone, 0.01)
+    monkeypatch.setattr("dasbench.kernel.decompose", None)  # calling it would fail
+    found = dict(interface.path(options, shared, DAMPINGS))
+    for damping in DAMPINGS:
+        np.testing.assert_array_equal(found[damping], expected[damping])
+    np.testing.assert_array_equal(interface.leverages(options, shared, 0.01), h)
+
+
+def test_a_kernel_is_named_by_the_methods_that_need_one():
+    for options in METHODS.values():
+        module = options["module"].rpartition(".")[2]
+        assert options.get("kernel") == ("averaged" if module == "kernel_methods" else None)
+
+
+def test_the_spectrum_comes_from_the_named_folder(tmp_path, monkeypatch):
+    phi = make(METHODS["das"], 12).train_features
+    artifacts.save_array(tmp_path / "train.npy", phi)
+    made = decomposition.decompose(phi)
+    decomposition.save(tmp_path / "spectrum", made)
+    parser = argparse.ArgumentParser()
+    interface.add_arguments(parser)
+    needed = ["--examples", "e", "--queries", "q", "--features", str(tmp_path)]
+    assert interface.load_spectrum(parser.parse_args(needed)) is None
+    monkeypatch.setattr("dasbench.kernel.decompose", None)
+    args = parser.parse_args([*needed, "--spectrum", str(tmp_path / "spectrum")])
+    spectrum = interface.load_spectrum(args)
+    np.testing.assert_array_equal(spectrum.eigenvalues, made.eigenvalues)
+    np.testing.assert_array_equal(spectrum.left, made.eigenvectors)
+    assert isinstance(spectrum.train, np.memmap)
+
+
+@pytest.mark.parametrize("name", ["das", "dtrak", "pixel_cosine", "random", "external"])
+@pytest.mark.parametrize("transform", transforms.TRANSFORMS)
+def test_scores_are_written_as_they_would_be_whole(name, transform, tmp_path, monkeypatch):
+    options, inputs = METHODS[name], make(METHODS[name], 12)
+    _, whole = next(interface.path(options, inputs, [0.01]))
+    expected = transforms.apply(whole, transform).astype(np.float32)
+    for size in (1, 3, Q):
+        monkeypatch.setattr(interface.paths, "__defaults__", (None, size * ONE_QUERY))
+        interface.write_scores(tmp_path / "s.npy", options, inputs, 0.01, transform)
+        found = artifacts.load_array(tmp_path / "s.npy", (N, Q), np.float32)
+        # the last bit of float32 may fall either way
+        np.testing.assert_allclose(found, expected, atol=2e-7 * np.abs(expected).max())
+    artifacts.save_array(tmp_path / "whole.npy", expected)
+    assert (tmp_path / "whole.npy").read_bytes() == (tmp_path / "s.npy").read_bytes()
+
+
+def test_random_scores_are_drawn_in_blocks_of_examples_too(monkeypatch):
+    options, inputs = METHODS["random"], make(METHODS["random"], 4)
+    _, whole = next(interface.path(options, inputs, DAMPINGS))
+    monkeypatch.setattr("dasbench.mapped.blocks.__defaults__", (2 * 8 * Q,))
+    _, part = next(interface.path(options, inputs.about([4, 1]), DAMPINGS))
+    np.testing.assert_array_equal(part, whole[:, [4, 1]])
