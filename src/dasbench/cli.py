@@ -23,7 +23,7 @@ from dasbench.config_schema import suggestion
 from dasbench.errors import UserError
 
 DEFAULT = "digits"
-PLANNED = ("bench", "estimate")
+PLANNED = ("estimate",)
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 DVC = [sys.executable, "-m", "dvc"]
 NOTHING = "Nothing to be done"
@@ -106,6 +106,11 @@ def attribute(arguments: Sequence[str]) -> NoReturn:
     """``attribute IMAGE...``, with paths as seen from where the user is."""
     os.chdir(os.environ.get("DASBENCH_CALLER_FOLDER", "."))
     become([sys.executable, "-m", "dasbench.attribution", *arguments])
+
+
+def bench(arguments: Sequence[str]) -> NoReturn:
+    """``bench [NAME...] [--repeats R] [--quick]``."""
+    become([sys.executable, "-m", "benchmarks", *arguments])
 
 
 def save(arguments: Sequence[str]) -> int:
@@ -354,6 +359,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "prune": prune,
     "bundle": pack,
     "attribute": attribute,
+    "bench": bench,
 }
 
 if __name__ == "__main__":

@@ -54,16 +54,18 @@ def batch_size(shape: Sequence[int], device: torch.device) -> int:
 def batches(
     scheduler: DDPMScheduler,
     x: torch.Tensor,
+    positions: np.ndarray,
     kind: str,
     grid: np.ndarray,
     axes: Sequence[str | int],
     size: int,
 ) -> Iterator[Batch]:
-    """All queries at all timesteps of the grid, ``size`` images at a time.
+    """Some queries at all timesteps of the grid, ``size`` images at a time.
 
     Args:
         scheduler: The DDPM scheduler of the models.
-        x: [Q, C, H, W] queries.
+        x: [n, C, H, W] queries.
+        positions: [Q] which of them; key the noise.
         kind: "val" or "gen"; keys the noise.
         grid: [T] timesteps.
         axes: Leading seed axes: experiment, seed.
@@ -72,10 +74,11 @@ def batches(
     Yields:
         Batches that together hold each pair once.
     """
-    stream, pairs = (*axes, "outputs"), len(grid) * len(x)
+    stream, pairs = (*axes, "outputs"), len(grid) * len(positions)
     for start in range(0, pairs, size):
         rows = slice(start, min(start + size, pairs))
-        k, q = np.divmod(np.arange(rows.start, rows.stop), len(x))
+        k, place = np.divmod(np.arange(rows.start, rows.stop), len(positions))
+        q = positions[place]
         eps = np.concatenate(
             [
                 noise_policies.draw("keyed", stream, kind, q[k == i], int(grid[i]), 0, x.shape[1:])
@@ -126,6 +129,7 @@ def measure_by_timestep(
     kind: str,
     timesteps: int,
     axes: Sequence[str | int],
+    chosen: Sequence[int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """As ``measure``, before the mean over timesteps.
 
@@ -138,23 +142,25 @@ def measure_by_timestep(
         timesteps: As for ``measure``; noise is keyed by the timestep itself, so a grid that is part
             of another one has part of its numbers.
         axes: As for ``measure``.
+        chosen: Positions of the Q queries that are measured; None: all. Noise is keyed by position.
 
     Returns:
         loss [K, T, Q] and displacement [K, T, Q] (None without base), in the models' dtype.
     """
     x = torch.from_numpy(queries).to(next(models[0].parameters()))
+    positions = np.arange(len(x)) if chosen is None else np.asarray(chosen)
     grid = diffusion.timestep_grid(timesteps, scheduler.config.num_train_timesteps)
     size = batch_size(x.shape[1:], x.device)
-    loss = x.new_zeros(len(models), len(grid) * len(x))
+    loss = x.new_zeros(len(models), len(grid) * len(positions))
     displacement = None if base is None else torch.zeros_like(loss)
-    for batch in batches(scheduler, x, kind, grid, axes, size):
+    for batch in batches(scheduler, x, positions, kind, grid, axes, size):
         before = None if base is None else base(batch.x_t, batch.steps).sample
         for k, model in enumerate(models):
             after = model(batch.x_t, batch.steps).sample
             loss[k, batch.rows] = -_mean_square(batch.wanted - after)
             if before is not None:
                 displacement[k, batch.rows] = -_mean_square(before - after)
-    shape = len(models), len(grid), len(x)
+    shape = len(models), len(grid), len(positions)
     return tuple(
         None if a is None else a.cpu().numpy().reshape(shape) for a in (loss, displacement)
     )

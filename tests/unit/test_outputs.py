@@ -91,7 +91,7 @@ def test_batches_hold_every_pair_once_and_change_nothing(size, tiny, retrained, 
     whole = measure(tiny, retrained)
     monkeypatch.setattr(outputs, "batch_size", lambda shape, device: size)
     x = torch.from_numpy(tiny.images["val"]).double()
-    made = list(outputs.batches(tiny.scheduler, x, "val", np.array(GRID), AXES, size))
+    made = list(outputs.batches(tiny.scheduler, x, np.arange(3), "val", np.array(GRID), AXES, size))
     assert [row for b in made for row in range(b.rows.start, b.rows.stop)] == list(range(9))
     assert all(len(b.x_t) == len(b.steps) == len(b.wanted) <= size for b in made)
     np.testing.assert_array_equal(torch.cat([b.steps for b in made]), np.repeat(GRID, 3))
@@ -120,6 +120,14 @@ def test_a_grid_within_another_has_its_numbers(tiny, retrained):
     )
     assert coarse[1] is None
     np.testing.assert_allclose(coarse[0], fine[0][:, np.isin(many, few)], rtol=1e-12)
+
+
+def test_chosen_queries_have_the_numbers_they_have_among_all(tiny, retrained):
+    args = retrained, tiny.unet, tiny.scheduler, tiny.images["val"], "val", 3, AXES
+    for some, every in zip(
+        outputs.measure_by_timestep(*args, [2, 0]), outputs.measure_by_timestep(*args), strict=True
+    ):
+        np.testing.assert_allclose(some, every[:, :, [2, 0]], rtol=1e-12)
 
 
 def test_batch_size_suits_the_device():

@@ -80,6 +80,7 @@ def only_line(text):
         (["-n", "--", "lds_smoke"], "snakemake -n -- lds_smoke"),
         (["test", "tests/unit", "-x"], "pytest tests/unit -x"),
         (["test", "--fast", "-x"], "pytest -m not slow -x"),
+        (["bench", "features", "--quick"], "benchmarks features --quick"),
     ],
 )
 def test_what_is_called(repository, arguments, called):
@@ -150,7 +151,7 @@ def test_das_env_is_checked(repository, tools):
     assert done.returncode == 1
 
 
-@pytest.mark.parametrize("command", ["bench", "estimate"])
+@pytest.mark.parametrize("command", ["estimate"])
 def test_what_is_planned_is_said(repository, command):
     done = active(repository, command, "digits")
     assert only_line(done.stderr) == (

@@ -1,0 +1,50 @@
+"""``./run bench [NAME...] [--repeats 5] [--quick]``: measure, print, and renew the page."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import harness, page
+from benchmarks.machine import ROOT
+from dasbench.errors import UserError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run parts (none named: all); status 1 if one failed."""
+    parser = argparse.ArgumentParser(prog="./run bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(harness.PARTS))
+    parser.add_argument("--repeats", type=int, default=5, help="turns that count (5)")
+    parser.add_argument(
+        "--quick", action="store_true", help="tiny sizes, written to a temporary folder"
+    )
+    given = parser.parse_args(arguments)
+    if unknown := [name for name in given.names if name not in harness.PARTS]:
+        raise UserError(f"{unknown[0]} is not a part; choose from {', '.join(harness.PARTS)}")
+    home = ROOT
+    if given.quick:
+        home = Path(tempfile.mkdtemp(prefix="dasbench-"))
+        (home / "docs").mkdir()
+        shutil.copy2(ROOT / "docs/performance.md", home / "docs")
+    folder = home / "benchmarks"
+    repeats = 1 if given.quick else given.repeats
+    failed = harness.run(given.names or list(harness.PARTS), folder, repeats, given.quick)
+    results = harness.load(folder, "results")
+    if results:
+        page.write(home / "docs", results, harness.load(folder, "details"))
+        print(page.table(results))
+    print(f"details are in {folder / 'details.json'}, the page is {home / 'docs/performance.md'}")
+    for name, why in failed.items():
+        print(f"{name} failed: {why}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except UserError as error:
+        sys.exit(f"run: {error}")

@@ -1,0 +1,111 @@
+"""Measuring the subset models against training them.
+
+Both scripts run as the workflow runs them, start-up included, one after the other on the same core:
+one shard is measured in full; of the same shard one model is trained in full, and a shard of K
+takes K times its loop and one start-up. Nothing is written into the results.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks import timing
+from benchmarks.machine import ROOT
+from benchmarks.orchestration import EXPERIMENT, _environment, starting
+from dasbench import config
+from dasbench.errors import UserError
+
+
+def measure(threads: int, repeats: int, quick: bool = False) -> dict[str, Any]:
+    """Seconds of a shard, trained and measured.
+
+    Args:
+        threads: Of both scripts.
+        repeats: At most 2 turns.
+        quick: One epoch of one model, two timesteps.
+    """
+    experiment = config.load(EXPERIMENT, ROOT)
+    home = ROOT / "results" / EXPERIMENT
+    if not (home / "models/eval/seed-0/shard-000/masks.npy").is_file():
+        raise UserError(f"{home} has no subset models; make them with `./run {EXPERIMENT}`")
+    count = experiment["subsets"]["models_per_job"]
+    with tempfile.TemporaryDirectory() as folder:
+        commands = _commands(experiment, home, Path(folder), threads, quick)
+        turns = timing.interleaved(
+            {name: lambda words=words: _call(words) for name, words in commands.items()},
+            1 if quick else min(repeats, 2),
+        )
+    begin = starting("train_subsets", 1)
+    trained = [begin + count * (seconds - begin) for seconds in turns["train_one"]]
+    return {
+        "models": count,
+        "start_up": begin,
+        "train_one": timing.summary(turns["train_one"]),
+        "measure_shard": timing.summary(turns["measure_shard"]),
+        "share": timing.ratio(turns["measure_shard"], trained),
+    }
+
+
+def _commands(
+    experiment: config.Experiment, home: Path, out: Path, threads: int, quick: bool
+) -> dict[str, list[str]]:
+    axes = [experiment["seed_name"], experiment["seed"]]
+    subsets = experiment["subsets"]
+    training = {name: v for name, v in experiment["training"].items() if name != "checkpoints"}
+    timesteps = experiment["outputs"]["timesteps"]
+    if quick:
+        training["epochs"], timesteps = 1, 2
+    train = {
+        "axes": axes,
+        "model": experiment["model"],
+        "diffusion": experiment["diffusion"],
+        "training": training,
+        "fraction": subsets["fraction"],
+        "stratify": subsets["stratify"],
+        "models_per_job": 1,
+    }
+    evaluate = {"axes": axes, "models_per_job": subsets["models_per_job"], "timesteps": timesteps}
+    python = [sys.executable]
+    common = ["--threads", str(threads)]
+    shard = home / "models/eval/seed-0/shard-000"
+    return {
+        "train_one": [
+            *python,
+            "scripts/train_subsets.py",
+            *("--settings", config.canonical(train)),
+            *("--examples", str(home / "examples/train.npz")),
+            *("--use", "eval", "--seed", "0", "--shard", "0"),
+            *("--out", str(out / "models")),
+            *common,
+        ],
+        "measure_shard": [
+            *python,
+            "scripts/measure_outputs.py",
+            *("--settings", config.canonical(evaluate)),
+            *("--base", str(home / "models/base")),
+            *("--shard", str(shard)),
+            *("--queries", str(home / "queries")),
+            *("--out", str(out / "outputs")),
+            *common,
+        ],
+    }
+
+
+def _call(words: list[str]) -> float:
+    start = time.perf_counter()
+    done = subprocess.run(
+        words, cwd=ROOT, env=_environment(), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise UserError(f"{words[1]} failed: {done.stderr.strip()[-500:]}")
+    return time.perf_counter() - start
+
+
+def flat(details: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """Flat results: one thread, as in the workflow."""
+    return {"lds_evaluation_share_of_training": details["1"]["share"]["median"]}

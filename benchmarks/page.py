@@ -1,0 +1,316 @@
+"""The measured part of docs/performance.md: a table, a chart, and what stands behind them.
+
+Only what lies between the two markers is written; the prose around them is by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from matplotlib.figure import Figure
+
+from benchmarks import machine, paper_scale
+from benchmarks.harness import KEYS, PARTS
+from dasbench.artifacts import atomic
+from dasbench.errors import UserError
+from dasbench.figures import layout, style
+
+BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+
+
+class Goal(NamedTuple):
+    """What a flat number is, and what it should be.
+
+    Attributes:
+        label: In the table and the chart.
+        limit: The number wanted.
+        at_most: Whether the limit is an upper one.
+        form: Format of the number.
+    """
+
+    label: str
+    limit: float
+    at_most: bool
+    form: str = "{:.2f}"
+
+    def met(self, value: float) -> bool:
+        """Whether a value is on the right side of the limit."""
+        return value <= self.limit if self.at_most else value >= self.limit
+
+    def wanted(self) -> str:
+        """The limit in words."""
+        return f"{'at most' if self.at_most else 'at least'} {self.form.format(self.limit)}"
+
+
+STEP, RELEASED = "features: ours / training step", "features: released / ours"
+GOALS = {
+    "features_vs_training_step_digits": Goal(f"{STEP}, digits, T = 10", 1.0, True),
+    "features_vs_training_step_fashion": Goal(f"{STEP}, fashion size, T = 10", 0.85, True),
+    "features_vs_released_digits": Goal(f"{RELEASED}, digits, T = 10", 5.0, False),
+    "features_vs_released_fashion": Goal(f"{RELEASED}, fashion size, T = 10", 4.0, False),
+    "features_vs_released_t1": Goal(f"{RELEASED}, T = 1, the smaller of both sizes", 10.0, False),
+    "damping_path_vs_released": Goal(
+        "damping path: one released run per transform / ours", 5, False
+    ),
+    "lds_projected_minus_unprojected": Goal(
+        "LDS, projected - unprojected (points, size of the difference)", 1.0, True
+    ),
+    "training_share_of_run": Goal("share of a run's wall time x cores in loops", 0.85, False),
+    "noop_seconds": Goal("`./run` with nothing to do, seconds", 5.0, True),
+    "plan_1000_jobs_seconds": Goal("`./run -n` with 1000 jobs, seconds", 10.0, True),
+    "lds_evaluation_share_of_training": Goal("measuring subset models / training them", 0.15, True),
+}
+
+
+def goals_met(results: Mapping[str, float]) -> dict[str, bool]:
+    """Per flat number that was measured; a difference counts by its size."""
+    return {key: GOALS[key].met(_size(key, results[key])) for key in KEYS if key in results}
+
+
+def _size(key: str, value: float) -> float:
+    return abs(value) if key == "lds_projected_minus_unprojected" else value
+
+
+def table(results: Mapping[str, float]) -> str:
+    """The flat numbers with their limits, in Markdown."""
+    met = goals_met(results)
+    lines = ["| what | measured | wanted | |", "|---|---|---|---|"]
+    for key in met:
+        goal = GOALS[key]
+        value = goal.form.format(results[key])
+        verdict = "met" if met[key] else "**not met**"
+        lines.append(f"| {goal.label} | {value} | {goal.wanted()} | {verdict} |")
+    return "\n".join(lines)
+
+
+@style.styled
+def chart(results: Mapping[str, float]) -> Figure:
+    """Bars of every number as a part of its limit; left of the line is better."""
+    shown = [key for key in KEYS if key in results]
+    if not shown:
+        raise UserError("nothing is measured yet; `./run bench` first")
+    figure = style.new(height=1.1 + 0.28 * len(shown))
+    (panel,) = layout.panels(figure, 1, left=4.3, right=0.9, gap=0, bottom=0.55)
+    colours = {True: style.FAMILIES["trak"], False: style.FAMILIES["das"]}
+    for y, key in enumerate(shown):
+        goal, value = GOALS[key], _size(key, results[key])
+        part = value / goal.limit if goal.at_most else goal.limit / max(value, 1e-12)
+        panel.barh(y, part, height=0.6, color=style.tint(colours[goal.met(value)], 0.25))
+        text = goal.form.format(results[key])
+        panel.text(part + 0.02, y, text, va="center", fontsize=7, color=style.MUTED)
+    panel.axvline(1, color=style.INK, linewidth=0.9)
+    panel.set_yticks(range(len(shown)), labels=[_plain(GOALS[key].label) for key in shown])
+    panel.set_ylim(len(shown) - 0.4, -0.6)
+    panel.set_xlim(left=0)
+    panel.grid(axis="x")
+    panel.set_xlabel("part of the limit that is used (shorter is better)")
+    panel.set_title("Measured against what is wanted")
+    return figure
+
+
+def _plain(label: str) -> str:
+    return label.replace("`", "")
+
+
+def _value(found: Mapping[str, float], form: str = "{:.2f}") -> str:
+    """Median with least and greatest."""
+    ends = f"{form.format(found['min'])} to {form.format(found['max'])}"
+    return f"{form.format(found['median'])} ({ends})"
+
+
+def _rows(head: str, rows: Iterator[str] | list[str]) -> str:
+    count = head.count("|") - 1
+    return "\n".join([head, "|" + "---|" * count, *rows])
+
+
+def _features(by_threads: Mapping[str, Any]) -> str:
+    rows, projectors = [], []
+    for threads, sizes in by_threads.items():
+        for name, size in sizes.items():
+            for timesteps, found in size["engines"].items():
+                other = size["released"][timesteps]
+                ms = found["ms"]
+                rows.append(
+                    f"| {name}, {size['parameters']:,} weights | {timesteps} | {threads} "
+                    f"| {_value(ms['ours'])} | {_value(ms['training_step'])} "
+                    f"| {_value(found['ratio'])} | {_value(other['ms']['gradients'])} "
+                    f"| {_value(other['ms']['product'])} | {_value(other['speedup'], '{:.1f}')} |"
+                )
+            projectors += [
+                f"{package} {seconds:.0f} s ({threads} threads)"
+                for package, seconds in size.get("projectors", {}).items()
+            ]
+    head = (
+        "| model | timesteps | threads | ours, ms per image and timestep | training step | ratio "
+        "| released: gradients, ms per image | released: dense product | released / ours |"
+    )
+    return (
+        f"{_rows(head, rows)}\n\nOne call of a package's own projector for the digits images, its "
+        f"matrix drawn within: {'; '.join(projectors)}."
+    )
+
+
+def _readouts(by_threads: Mapping[str, Any]) -> str:
+    rows = [
+        f"| {name} | {threads} | {m} | {_value(found['ms'])} "
+        f"| {_value(found['multiple_of_one'])} | {found['limit']:.1f} |"
+        for threads, sizes in by_threads.items()
+        for name, counts in sizes.items()
+        for m, found in counts.items()
+    ]
+    head = "| model | threads | readouts | ms per image and timestep | multiple of one | limit |"
+    return _rows(head, rows)
+
+
+def _damping_path(by_threads: Mapping[str, Any]) -> str:
+    rows = [
+        f"| {threads} | {one['ours_seconds']:.1f} | {one['released_seconds']:.1f} "
+        f"| {one['speedup_one_run']:.1f} | {one['speedup_per_transform']:.1f} |"
+        for threads, one in by_threads.items()
+    ]
+    head = (
+        "| threads | ours, s | one released run, s | against one run | against one per transform |"
+    )
+    one = by_threads["1"]
+    marks = [key.removeprefix("float32_error_") for key in one if key.startswith("float32_error_")]
+    errors = [
+        f"| {mark} | {one[f'float32_error_{mark}']:.1e} | {one[f'float64_error_{mark}']:.1e} "
+        f"| {one[f'float32_rank_correlation_{mark}']:.3f} |"
+        for mark in marks
+    ]
+    below = "| damping | relative error, float32 | float64 | rank correlation of float32 |"
+    return f"{_rows(head, rows)}\n\n{_rows(below, errors)}"
+
+
+def _quality(by_threads: Mapping[str, Any]) -> str:
+    rows = [
+        f"| `{r['method']}` | {r['queries']} | {r['target']} | {r['projected']:.1f} "
+        f"| {r['unprojected']:.1f} | {r['difference']:+.2f} ({r['lo']:+.2f} to {r['hi']:+.2f}) |"
+        for r in by_threads["1"]["rows"]
+    ]
+    head = "| method | queries | target | projected | unprojected | difference, paired interval |"
+    return _rows(head, rows)
+
+
+def _scaling(by_threads: Mapping[str, Any]) -> str:
+    rows = []
+    for axis, found in by_threads["1"]["axes"].items():
+        points = found["points"]
+        values = ", ".join(str(point[axis]) for point in points)
+        seconds = ", ".join(f"{point['seconds']:.2f}" for point in points)
+        peaks = ", ".join(f"{point['peak_mb']:.0f}" for point in points)
+        rows.append(
+            f"| {axis} = {values} | {seconds} | {found['slope_of_seconds']:.2f} | {peaks} "
+            f"| {found['slope_of_peak_memory']:.2f} |"
+        )
+    usual = ", ".join(f"{axis} = {value}" for axis, value in by_threads["1"]["usual"].items())
+    head = "| | seconds | slope | peak MB | slope |"
+    return f"{_rows(head, rows)}\n\nThe other two are {usual}; slopes are of the logarithms."
+
+
+def _evaluation(by_threads: Mapping[str, Any]) -> str:
+    one = by_threads["1"]
+    return (
+        f"A shard of {one['models']} models is measured in {_value(one['measure_shard'])} s; one "
+        f"of its models is trained in {_value(one['train_one'])} s, {one['start_up']:.1f} s of "
+        f"that start-up. Share: {_value(one['share'], '{:.3f}')}."
+    )
+
+
+def _orchestration(by_threads: Mapping[str, Any]) -> str:
+    one = by_threads["1"]
+    plan = f"A plan of {one['plan']['jobs']} jobs: {_value(one['plan']['seconds'])} s."
+    if "run" not in one:
+        return plan
+    run = one["run"]
+    total = run["wall_seconds"] * run["cores"]
+    parts = ", ".join(
+        f"{name.replace('_', ' ')} {100 * seconds / total:.1f} %"
+        for name, seconds in run["core_seconds"].items()
+    )
+    start = run["start_up"].values()
+    return (
+        f"The recorded run: {run['jobs']} jobs, {run['wall_seconds'] / 60:.1f} minutes on "
+        f"{run['cores']} cores. Of wall time x cores: {parts}. A job with a loop takes "
+        f"{min(start):.1f} to {max(start):.1f} s to start. `./run` with nothing to do: "
+        f"{_value(one['noop']['seconds'])} s. {plan}"
+    )
+
+
+def _paper_scale(by_threads: Mapping[str, Any]) -> str:
+    rows = [
+        f"| {name} | {one['parameters']:,} | {one['forward'] / 1e6:,.1f} "
+        f"| {one['training_step'] / 1e6:,.1f} |"
+        for name, one in by_threads["1"]["operations"].items()
+    ]
+    head = "| model | weights | forward, million operations per image | training step |"
+    return _rows(head, rows)
+
+
+def _cifar10(details: Mapping[str, Any]) -> str:
+    """What the paper's cifar10 would cost at the measured speed."""
+    operations = details["paper_scale"]["threads"]["1"]["operations"]
+    found = paper_scale.predicted(operations, details["features"]["threads"]["1"]["fashion"])
+    p = paper_scale
+    return (
+        f"cifar10 at the speed of one core here ({found['operations_per_second'] / 1e9:.0f} "
+        "billion operations a second in a training step at fashion size), "
+        f"N = {p.EXAMPLES:,}, Q = {p.QUERIES:,}, T = {p.TIMESTEPS}, P = {p.DIMENSIONS}: ours "
+        f"{found['ours_days']:,.0f} core days; released "
+        f"{found['released_gradients_days']:,.0f} for the gradients and "
+        f"{found['released_product_days']:,.1f} for the dense product, whose matrix has "
+        f"{found['dense_matrix_gb']:,.0f} GB."
+    )
+
+
+SECTIONS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "features": _features,
+    "readouts": _readouts,
+    "damping_path": _damping_path,
+    "quality": _quality,
+    "scaling": _scaling,
+    "evaluation": _evaluation,
+    "orchestration": _orchestration,
+    "paper_scale": _paper_scale,
+}
+
+
+def block(results: Mapping[str, float], details: Mapping[str, Any]) -> str:
+    """Everything between the markers."""
+    parts = [table(results), "![Measured against what is wanted](performance.svg)"]
+    machines: dict[str, list[str]] = {}
+    for name in filter(details.__contains__, PARTS):
+        machines.setdefault(machine.sentence(details[name]["machine"]), []).append(name)
+    for where, names in machines.items():
+        parts.append(f"Measured on {where} ({', '.join(names)}.)")
+    for name in filter(details.__contains__, PARTS):
+        title = PARTS[name].title
+        heading = f"### {title[0].upper()}{title[1:]}"
+        parts += [heading, SECTIONS[name](details[name]["threads"])]
+    if {"features", "paper_scale"} <= set(details):
+        parts.append(_cifar10(details))
+    return "\n\n".join(parts)
+
+
+def write(docs: Path, results: Mapping[str, float], details: Mapping[str, Any]) -> None:
+    """Renew performance.md between its markers, and the chart.
+
+    Args:
+        docs: Folder with performance.md.
+        results: Flat numbers.
+        details: Of all parts.
+
+    Raises:
+        UserError: If the page lacks its markers.
+    """
+    page = docs / "performance.md"
+    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise UserError(f"{page} lacks the lines {BEGIN} and {END}; put them where numbers belong")
+    style.save(chart(results), [docs / "performance.svg", docs / "performance.png"])
+    with atomic(page) as temporary:
+        text = f"{before}{begin}\n{block(results, details)}\n{end}{after}"
+        temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,232 @@
+"""What the projection costs in quality: LDS of projected features minus LDS of unprojected ones.
+
+On the models, subsets and outputs of the experiment digits. Both are judged as the workflow judges:
+damping chosen on tuning subsets and tuning queries, each form for itself; evaluation on the others;
+the same bootstrap draws for both, so that the difference is paired. The unprojected features
+[N + Q, p] are rotated into their own span before the kernel is decomposed: inner products, all that
+a method sees, stay as they are.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import scipy.linalg
+
+from benchmarks.machine import ROOT
+from benchmarks.orchestration import EXPERIMENT
+from dasbench import (
+    artifacts,
+    config,
+    diffusion,
+    features,
+    kernel,
+    lds,
+    models,
+    predictions,
+    statistics,
+)
+from dasbench import seeds as named
+from dasbench.kernel import Spectrum
+from dasbench.layout import KINDS, TARGETS
+from dasbench.methods import interface
+
+METHODS = ("das_common", "das", "trak_common", "dtrak_common")
+PRIMARY = ("das_common", "val", "loss")
+KIND = "rademacher"
+DIMENSIONS = 4096
+COLUMNS = 8192  # of the features in one float64 product
+
+
+class Study(NamedTuple):
+    """What the methods are judged with.
+
+    Attributes:
+        experiment: The loaded file.
+        home: Its results.
+        train: Its training examples.
+        images: kind -> [Q, C, H, W].
+        uses: kind -> {"tuning": positions, "evaluation": positions}.
+        grid: Dampings.
+    """
+
+    experiment: config.Experiment
+    home: Path
+    train: artifacts.Examples
+    images: dict[str, np.ndarray]
+    uses: dict[str, Any]
+    grid: np.ndarray
+
+    @property
+    def axes(self) -> tuple[str, int]:
+        """Leading seed axes."""
+        return self.experiment["seed_name"], self.experiment["seed"]
+
+
+def measure(threads: int, repeats: int, quick: bool = False) -> dict[str, Any]:
+    """Paired differences in LDS points (x 100), projected minus unprojected.
+
+    Args:
+        threads: Of torch.
+        repeats: Unused; nothing is timed.
+        quick: One method, one timestep, 8 dimensions, 20 draws.
+    """
+    del repeats
+    models.use_threads(threads)
+    study = load()
+    rows = []
+    for method in METHODS[:1] if quick else METHODS:
+        options = config.methods(study.experiment)[method]
+        own = {**options["features"], "norms": "projected", "projection": KIND}
+        own["dimensions"] = 8 if quick else DIMENSIONS
+        if quick:
+            own["timesteps"] = 1
+        projected = _judged(study, options, _features(study, own), quick)
+        whole = {**own, "norms": "exact", "projection": "none"}
+        unprojected = _judged(study, options, _span(_features(study, whole)), quick)
+        for kind in KINDS:
+            rows += _differences(method, kind, projected[kind], unprojected[kind], study)
+    return {"dimensions": DIMENSIONS, "projection": KIND, "rows": rows}
+
+
+def load(root: Path = ROOT) -> Study:
+    """The experiment and its files."""
+    experiment, home = config.load(EXPERIMENT, root), root / "results" / EXPERIMENT
+    images = {
+        kind: artifacts.load_array(home / f"queries/{kind}.npy", (None,) * 4, np.float32)
+        for kind in KINDS
+    }
+    return Study(
+        experiment,
+        home,
+        artifacts.load_examples(home / "examples/train.npz"),
+        images,
+        artifacts.load_json(home / "queries/uses.json"),
+        kernel.damping_grid(experiment["damping"]),
+    )
+
+
+def _features(study: Study, settings: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Split -> features of all its images."""
+    unet, scheduler = models.load(study.home / "models/base")
+    splits = {"train": (diffusion.to_model(study.train.images), study.train.ids)}
+    splits |= {kind: (images, np.arange(len(images))) for kind, images in study.images.items()}
+    return {
+        split: features.compute(unet, scheduler, images, ids, split, settings, study.axes)
+        for split, (images, ids) in splits.items()
+    }
+
+
+def _span(parts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The same vectors in an orthonormal basis of their span: [n, N + Q] with equal products."""
+    stacked = np.concatenate(list(parts.values()))
+    gram = np.zeros((len(stacked), len(stacked)))
+    for start in range(0, stacked.shape[1], COLUMNS):
+        some = stacked[:, start : start + COLUMNS].astype(np.float64)
+        gram += some @ some.T
+    values, vectors = scipy.linalg.eigh(gram, overwrite_a=True, check_finite=False)
+    rotated = vectors * np.sqrt(np.maximum(values, 0))
+    ends = np.cumsum([len(part) for part in parts.values()])[:-1]
+    return dict(zip(parts, np.split(rotated, ends), strict=True))
+
+
+def _judged(
+    study: Study, options: dict[str, Any], parts: dict[str, np.ndarray], quick: bool
+) -> dict[str, tuple[pd.DataFrame, np.ndarray]]:
+    """Kind -> (summary, draws) on the evaluation subsets, as the rule evaluate_lds has them."""
+    spectrum, found = Spectrum(parts["train"]), {}
+    for kind in KINDS:
+        inputs = _inputs(study, options, parts, kind, spectrum)
+
+        def predict(use, kind=kind, inputs=inputs):
+            masks = np.load(study.home / f"masks/{use}.npy")
+            asked = study.uses[kind]["tuning" if use == "tune" else "evaluation"]
+            paths = interface.paths(options, inputs, study.grid, asked)
+            return predictions.predict(paths, masks), asked
+
+        tuned, asked = predict("tune")
+        chosen = lds.select(tuned, _outputs(study, "tune", "loss", kind)[:, :, asked])
+        judged, asked = predict("eval")
+        outputs = {t: _outputs(study, "eval", t, kind)[:, :, asked] for t in TARGETS}
+        found[kind] = lds.evaluate(judged, chosen, outputs, draws(study, kind, quick))[::2]
+    return {kind: (lds.label(s, own=options["transform"]), d) for kind, (s, d) in found.items()}
+
+
+def draws(study: Study, kind: str, quick: bool = False) -> statistics.Draws:
+    """The bootstrap draws of the experiment itself."""
+    judged = study.uses[kind]["evaluation"]
+    subsets = study.experiment["subsets"]["eval"]["models"]
+    wanted = study.experiment["lds"]
+    rng = named.generator(*study.axes, "bootstrap", kind)
+    shape = (20 if quick else wanted["draws"], subsets, len(judged))
+    return statistics.Draws.make(rng, shape, wanted["level"])
+
+
+def _outputs(study: Study, use: str, target: str, kind: str) -> np.ndarray:
+    return np.load(study.home / f"outputs/{use}/{target}-{kind}.npy")
+
+
+def _inputs(
+    study: Study,
+    options: dict[str, Any],
+    parts: dict[str, np.ndarray],
+    kind: str,
+    spectrum: Spectrum,
+) -> interface.Inputs:
+    residuals = None
+    if options["residual"] != "none":
+        residuals = np.load(study.home / f"residuals/{options['residual']}.npy")
+    return interface.Inputs(
+        train_images=study.train.images,
+        train_labels=study.train.labels,
+        train_ids=study.train.ids,
+        query_images=study.images[kind],
+        query_labels=np.load(study.home / f"queries/{kind}_labels.npy"),
+        train_features=parts["train"],
+        query_features=parts[kind],
+        residuals=residuals,
+        scores=None,
+        axes=(*study.axes, "methods", kind),
+        spectrum=spectrum,
+    )
+
+
+def _differences(
+    method: str,
+    kind: str,
+    projected: tuple[pd.DataFrame, np.ndarray],
+    unprojected: tuple[pd.DataFrame, np.ndarray],
+    study: Study,
+) -> list[dict[str, Any]]:
+    """A row per target, held-out damping, in points."""
+    table = lds.compare(projected, unprojected, level=study.experiment["lds"]["level"])
+    rows = []
+    for row in table[table.selection == "held_out"].itertuples():
+        values = {name: 100 * getattr(row, name) for name in ("difference", "lo", "hi")}
+        head = {"method": method, "queries": kind, "target": row.target}
+        rows.append(
+            {
+                **head,
+                **values,
+                "projected": _lds(projected[0], row.target),
+                "unprojected": _lds(unprojected[0], row.target),
+            }
+        )
+    return rows
+
+
+def _lds(summary: pd.DataFrame, target: str) -> float:
+    """Held-out LDS of the method's own transform, in points."""
+    rows = summary[summary.own & (summary.target == target) & (summary.selection == "held_out")]
+    return 100 * float(rows.lds.iloc[0])
+
+
+def flat(details: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """``das_common`` on held-out images, target loss; the other rows stand in the details."""
+    rows = details["1"]["rows"]
+    key = dict(zip(("method", "queries", "target"), PRIMARY, strict=True))
+    chosen = next(row for row in rows if key.items() <= row.items())
+    return {"lds_projected_minus_unprojected": chosen["difference"]}
