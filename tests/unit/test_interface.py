@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from dasbench import artifacts, decomposition, transforms
+from dasbench.errors import UserError
 from dasbench.kernel import Spectrum
 from dasbench.methods import interface
 from dasbench.registry import METHODS
@@ -109,6 +110,33 @@ def test_the_spectrum_comes_from_the_named_folder(tmp_path, monkeypatch):
     np.testing.assert_array_equal(spectrum.eigenvalues, made.eigenvalues)
     np.testing.assert_array_equal(spectrum.left, made.eigenvectors)
     assert isinstance(spectrum.train, np.memmap)
+
+
+def test_features_are_mapped_once_and_must_fit_the_examples(tmp_path):
+    made = make(METHODS["das"], 12)
+    artifacts.save_examples(
+        tmp_path / "e.npz", made.train_images, made.train_labels, made.train_ids
+    )
+    for kind in ("val", "gen"):
+        artifacts.save_array(tmp_path / f"q/{kind}.npy", made.query_images)
+        artifacts.save_array(tmp_path / f"q/{kind}_labels.npy", made.query_labels)
+        artifacts.save_array(tmp_path / f"f/{kind}.npy", made.query_features)
+    artifacts.save_array(tmp_path / "f/train.npy", made.train_features)
+    decomposition.save(tmp_path / "f/spectrum", decomposition.decompose(made.train_features))
+    parser = argparse.ArgumentParser()
+    interface.add_arguments(parser)
+    names = {"examples": "e.npz", "queries": "q", "features": "f", "spectrum": "f/spectrum"}
+    flags = [word for name, path in names.items() for word in (f"--{name}", str(tmp_path / path))]
+    args = parser.parse_args(flags)
+    spectrum = interface.load_spectrum(args)
+    for kind in ("val", "gen"):
+        inputs = interface.load(args, kind, AXES, spectrum)
+        assert inputs.train_features is inputs.spectrum.train
+        np.testing.assert_array_equal(inputs.train_features, made.train_features)
+    artifacts.save_array(tmp_path / "f/train.npy", made.train_features[1:])
+    decomposition.save(tmp_path / "f/spectrum", decomposition.decompose(made.train_features[1:]))
+    with pytest.raises(UserError, match=r"shape \(8, 12\), expected \(9, any\)"):
+        interface.load(args, "val", AXES, interface.load_spectrum(args))
 
 
 @pytest.mark.parametrize("name", ["das", "dtrak", "pixel_cosine", "random", "external"])

@@ -128,13 +128,17 @@ def load(
         return None if file is None else mapped.load(file, shape, np.float32)
 
     features = args.features
+    if spectrum is not None and len(spectrum.train) == n:
+        train_features = spectrum.train  # mapped once
+    else:
+        train_features = optional(features and features / "train.npy", (n, None))
     return Inputs(
         train_images=train.images,
         train_labels=train.labels,
         train_ids=train.ids,
         query_images=queries,
         query_labels=artifacts.load_array(args.queries / f"{kind}_labels.npy", (q,), np.int64),
-        train_features=optional(features and features / "train.npy", (n, None)),
+        train_features=train_features,
         query_features=optional(features and features / f"{kind}.npy", (q, None)),
         residuals=optional(args.residuals, (n,)),
         scores=_given(getattr(args, f"scores_{kind}"), (n, q)),
