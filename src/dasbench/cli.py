@@ -23,7 +23,7 @@ from dasbench.config_schema import suggestion
 from dasbench.errors import UserError
 
 DEFAULT = "digits"
-PLANNED = ("bench", "estimate")
+PLANNED = ("bench",)
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 DVC = [sys.executable, "-m", "dvc"]
 NOTHING = "Nothing to be done"
@@ -106,6 +106,13 @@ def attribute(arguments: Sequence[str]) -> NoReturn:
     """``attribute IMAGE...``, with paths as seen from where the user is."""
     os.chdir(os.environ.get("DASBENCH_CALLER_FOLDER", "."))
     become([sys.executable, "-m", "dasbench.attribution", *arguments])
+
+
+def estimate(arguments: Sequence[str]) -> int:
+    """``estimate [E | FILE...] [--gpu] [--tflops X]``: predicted jobs, hours and storage."""
+    from dasbench import estimate as page
+
+    return page.main(arguments, ROOT)
 
 
 def save(arguments: Sequence[str]) -> int:
@@ -354,6 +361,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "prune": prune,
     "bundle": pack,
     "attribute": attribute,
+    "estimate": estimate,
 }
 
 if __name__ == "__main__":
