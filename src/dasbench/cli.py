@@ -33,6 +33,8 @@ PLANNING = frozenset(
     "--dry-run --dryrun --summary -S --detailed-summary -D --dag --rulegraph --filegraph --d3dag"
     " --list -l --list-rules --list-target-rules --lint --help -h --version -v".split()
 )
+# with these a person wants Snakemake's own messages
+SPOKEN = frozenset("--logger --verbose --printshellcmds -p --debug-dag --quiet -q".split())
 _DRY = re.compile(r"-[nprFkf]*n[nprFkf]*")
 
 ROOT = Path()
@@ -84,9 +86,13 @@ def run(arguments: Sequence[str]) -> NoReturn:
         targets = names  # the user's own targets follow the flags already
     else:
         targets = ["--", *(names or [DEFAULT])]
+    display = []
     if not any(flag in PLANNING or _DRY.fullmatch(flag) for flag in flags):
         runlock.hold(ROOT)
-    become([*SNAKEMAKE, *flags, *targets])
+        if not any(flag.partition("=")[0] in SPOKEN for flag in flags):
+            display = ["--logger", "dasbench"]
+            os.environ["DASBENCH_COMMAND"] = shlex.join(["./run", *arguments])
+    become([*SNAKEMAKE, *display, *flags, *targets])
 
 
 def become(command: Sequence[str]) -> NoReturn:

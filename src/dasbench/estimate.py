@@ -144,10 +144,10 @@ def page(p: dict[str, Any], known: rates.Rates, gpu: rates.Gpu | None) -> str:
     if gpu:
         hours.append(f"**{p['gpu_seconds'] / HOUR:,.1f} GPU hours**")
     lines = [
-        f"`{p['experiment']}`: **{p['jobs']:,} jobs**, {' and '.join(hours)}, **{total / GB:,.2f} GB** "
-        f"of results, of these {p['storage']['features'] / GB:,.2f} GB features; {p['models']:,} "
-        f"models of {p['parameters']:,} parameters, {p['flops'] / 1e9:,.3g} GFLOP per image and "
-        "forward pass.",
+        f"`{p['experiment']}`: **{p['jobs']:,} jobs**, {' and '.join(hours)}, "
+        f"**{total / GB:,.2f} GB** of results, of these {p['storage']['features'] / GB:,.2f} GB "
+        f"features; {p['models']:,} models of {p['parameters']:,} parameters, "
+        f"{p['flops'] / 1e9:,.3g} GFLOP per image and forward pass.",
         "",
         "| rule | jobs | hours | requested MB | requested minutes |",
         "|---|---:|---:|---:|---:|",
