@@ -160,7 +160,7 @@ def page(p: dict[str, Any], known: rates.Rates, gpu: rates.Gpu | None) -> str:
         )
     lines += ["", "| folder | GB |", "|---|---:|"]
     lines += [f"| `{name}` | {size / GB:,.3f} |" for name, size in p["storage"].items()]
-    return "\n".join([*lines, "", *_basis(p, known, gpu)])
+    return "\n".join([*lines, "", "\n\n".join(_basis(p, known, gpu))])
 
 
 def _basis(p: dict[str, Any], known: rates.Rates, gpu: rates.Gpu | None) -> list[str]:
