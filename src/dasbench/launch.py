@@ -95,9 +95,11 @@ def work(processes: int, script: str, arguments: Sequence[str]) -> None:
         UserError: If Accelerate sees another number of processes: each would then train the whole
             model alone and overwrite the others'.
     """
+    import torch
     from accelerate import PartialState
 
-    state = PartialState(cpu=os.environ.get("DAS_DEVICE") == "cpu")
+    # unless it is told that there is only the CPU, Accelerate takes a process there to be alone
+    state = PartialState(cpu=os.environ.get("DAS_DEVICE") == "cpu" or not torch.cuda.is_available())
     if state.num_processes != processes:
         raise UserError(
             f"{processes} processes were asked for, but Accelerate sees {state.num_processes}; "

@@ -121,7 +121,7 @@ class State:
         self.done: dict[str, int] = {}
         self.running: dict[int, tuple[str, float, list[str]]] = {}  # id -> rule, start, logs
         self.spent = self.predicted = 0.0
-        self.failed: list[str] = []
+        self.failed: dict[int, str] = {}  # id -> rule
         self.most_at_once = 1
 
     def plan(self, stats: Mapping[str, int]) -> None:
@@ -143,6 +143,7 @@ class State:
         if job not in self.running:
             return False
         rule, began, _ = self.running.pop(job)
+        self.failed.pop(job, None)
         self.done[rule] = self.done.get(rule, 0) + 1
         kind = kind_of(rule, self.known)
         if kind.seconds:
@@ -152,9 +153,9 @@ class State:
         return phase is not None and self.count(phase)[0] == self.count(phase)[1]
 
     def fail(self, job: int, rule: str) -> None:
-        """Note a failure."""
+        """Note a failure; the job may be tried again."""
         self.running.pop(job, None)
-        self.failed.append(rule)
+        self.failed[job] = rule
 
     def _phase(self, rule: str) -> str | None:
         return kind_of(rule, self.known).phase
@@ -223,7 +224,11 @@ def logged(logs: Iterable[str]) -> int:
 
 
 def tail(log: str) -> list[str]:
-    """The last lines of a log, without control characters, that it may have from anywhere."""
+    """The last lines of a log, without control characters, that it may have from anywhere.
+
+    The sentence that says what is wrong comes first where more was written after it, as by the
+    launcher of several processes.
+    """
     try:
         with open(log, "rb") as file:
             file.seek(0, 2)
@@ -232,7 +237,9 @@ def tail(log: str) -> list[str]:
     except OSError:
         return ["(no such file)"]
     lines = [re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "", line) for line in text.splitlines()]
-    return [line[:SHOWN_WIDTH] for line in lines if line.strip()][-SHOWN_LINES:] or ["(empty)"]
+    lines = [line[:SHOWN_WIDTH] for line in lines if line.strip()]
+    said = [line for line in lines[:-SHOWN_LINES] if line.startswith("error: ")][-1:]
+    return [*said, *lines[-SHOWN_LINES:]] or ["(empty)"]
 
 
 def failure(rule: str, logs: Iterable[str], again: str) -> str:

@@ -287,7 +287,7 @@ class Workload:
             # a safetensors header and three JSON files beside the weights
             "models": models * (4 * self.model.parameters + 15_000),
             "features": 4 * (self.n + self.q) * sum(map(self.dimensions, self.features.values())),
-            "residuals": 8 * self.n * len(self.residuals),
+            "residuals": (4 * self.n + 128) * len(self.residuals),
             "scores": 4 * len(self.methods) * self.n * self.q,
             "lds": len(self.methods) * (4 * 24 * e["lds"]["draws"] + 70_000),
         }

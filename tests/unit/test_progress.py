@@ -102,6 +102,8 @@ def test_the_end_of_a_log_is_shown_without_control_characters(tmp_path):
     assert lines[-2] == "[2Jred \ufffd"
     assert lines[-1] == "y" * progress.SHOWN_WIDTH
     assert progress.tail(str(tmp_path / "none")) == ["(no such file)"]
+    log.write_text("error: no room\n" + "noise\n" * 50)
+    assert progress.tail(str(log)) == ["error: no room", *["noise"] * progress.SHOWN_LINES]
     log.write_text("")
     assert progress.tail(str(log)) == ["(empty)"]
 
