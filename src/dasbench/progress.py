@@ -21,7 +21,7 @@ PHASES = {
     "base model": ("train_base",),
     "subset models": ("train_subsets_tune", "train_subsets_eval"),
     "queries": ("make_queries",),
-    "features": ("compute_features", "compute_residuals"),
+    "features": ("compute_features", "decompose", "compute_residuals"),
     "outputs": ("measure_outputs", "gather_outputs"),
     "scores": ("select_damping", "score"),
     "LDS": ("evaluate_lds", "summarise_lds"),

@@ -102,6 +102,12 @@ class Workload:
         self.methods = config.methods(experiment)
         self.features = config.feature_sets(experiment)
         self.residuals = config.residual_sets(experiment)
+        used = [o["features"] for o in self.methods.values() if "kernel" in o]
+        self.spectra = [self.dimensions(f) for f in self._distinct(used)]  # P of each kernel
+
+    def _distinct(self, chosen: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Feature settings, each once."""
+        return list({config.feature_name(f, self.experiment): f for f in chosen}.values())
 
     def groups(self) -> list[Group]:
         """Every job of a run from nothing, in the order of the workflow."""
@@ -172,6 +178,12 @@ class Workload:
             calls = draws * -(-(self.n + self.q) // _BATCH["features"])
             memory = max(self._feature_memory(c) for c in self.features.values())
             yield Group("compute_features", "compute_features", jobs, work, calls, memory)
+        if self.spectra:
+            flops = [self._decomposition(wide) for wide in self.spectra]
+            wide = max(self.spectra)
+            memory = 48 * min(self.n, wide) ** 2 + 4 * self.n * wide
+            work = {"kernel": sum(flops) / len(flops)}
+            yield Group("decompose", "decompose", len(flops), work, memory=memory)
         if self.residuals:
             times = max(r["timesteps"] * r["draws"] for r in self.residuals.values())
             mean = sum(r["timesteps"] * r["draws"] for r in self.residuals.values())
@@ -192,14 +204,18 @@ class Workload:
             return self.d if features else 0
         return self.model.parameters if features["projection"] == "none" else features["dimensions"]
 
+    def _decomposition(self, wide: int) -> float:
+        """Operations of the kernel, its eigenvectors, and the eigenvalues as squared lengths."""
+        small = min(self.n, wide)
+        return 3.0 * self.n * wide * small + 10.0 * small**3
+
     def _linear_algebra(self, options: Mapping[str, Any], paths: int, models: int) -> float:
         """Operations of a method's scores for ``paths`` dampings, and of sums over M subsets."""
         wide, n, q = self.dimensions(options.get("features")), self.n, self.q
         inner = 2.0 * n * q * wide
-        if "denominator" in options:  # the kernel family, once for each kind of query
+        if "kernel" in options:  # rotated features and queries, then every damping
             small = min(n, wide)
-            once = 2.0 * n * wide * small * 2 + 20.0 * small**3
-            inner = len(KINDS) * once + 2.0 * small * q * wide + 2.0 * paths * n * small * q
+            inner = 2.0 * (n + q) * wide * small + 2.0 * paths * n * small * q
         else:
             paths = 1
         return inner + 2.0 * paths * _TRANSFORMS * models * n * q
@@ -210,7 +226,8 @@ class Workload:
         grid = len(e["damping"]["mantissas"]) * (last - first + 1)
         wide = max((self.dimensions(o.get("features")) for o in self.methods.values()), default=0)
         small = min(self.n, wide)
-        memory = 8 * (2 * self.n * wide + 3 * small**2) + 24 * self.n * self.q
+        most = max(self.queries.values())
+        memory = 12 * self.n * wide + 8 * small**2 + 24 * self.n * most
         uses = {
             "select_damping": ("tune", grid),
             "score": (None, 1),
@@ -286,7 +303,8 @@ class Workload:
         folders = {
             # a safetensors header and three JSON files beside the weights
             "models": models * (4 * self.model.parameters + 15_000),
-            "features": 4 * (self.n + self.q) * sum(map(self.dimensions, self.features.values())),
+            "features": 4 * (self.n + self.q) * sum(map(self.dimensions, self.features.values()))
+            + sum(8 * min(self.n, wide) * (min(self.n, wide) + 1) for wide in self.spectra),
             "residuals": (4 * self.n + 128) * len(self.residuals),
             "scores": 4 * len(self.methods) * self.n * self.q,
             "lds": len(self.methods) * (4 * 24 * e["lds"]["draws"] + 70_000),

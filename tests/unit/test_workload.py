@@ -40,7 +40,9 @@ def test_measuring_is_counted_image_by_image(smoke):
 
 def test_storage_counts_numbers(smoke):
     stored = smoke.storage()
-    assert stored["features"] == 4 * 8 * (120 + 24) * 64
+    # eight sets; of those that have a kernel, eigenvalues and vectors
+    kernels = by_family(smoke)["decompose"].jobs
+    assert stored["features"] == 4 * 8 * (120 + 24) * 64 + kernels * 8 * 64 * 65
     assert stored["scores"] == 4 * 15 * 120 * 24
     models = 1 + 2 + 16 + 4 + 2 * 2 + 2 + 1  # base, checkpoints, eval, tune, removal
     assert stored["models"] == models * (4 * smoke.model.parameters + 15_000)
