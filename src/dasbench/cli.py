@@ -23,7 +23,6 @@ from dasbench.config_schema import suggestion
 from dasbench.errors import UserError
 
 DEFAULT = "digits"
-PLANNED = ("estimate",)
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 DVC = [sys.executable, "-m", "dvc"]
 NOTHING = "Nothing to be done"
@@ -33,6 +32,8 @@ PLANNING = frozenset(
     "--dry-run --dryrun --summary -S --detailed-summary -D --dag --rulegraph --filegraph --d3dag"
     " --list -l --list-rules --list-target-rules --lint --help -h --version -v".split()
 )
+# with these a person wants Snakemake's own messages
+SPOKEN = frozenset("--logger --verbose --printshellcmds -p --debug-dag --quiet -q".split())
 _DRY = re.compile(r"-[nprFkf]*n[nprFkf]*")
 
 ROOT = Path()
@@ -46,10 +47,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if words and words[0] in COMMANDS:
             return COMMANDS[words[0]](words[1:])
-        if words and words[0] in PLANNED:
-            raise UserError(
-                f"./run {words[0]} is planned, not part of this version; see CHANGELOG.md"
-            )
         return run(words)
     except UserError as error:
         print(f"run: {error}", file=sys.stderr)
@@ -84,9 +81,13 @@ def run(arguments: Sequence[str]) -> NoReturn:
         targets = names  # the user's own targets follow the flags already
     else:
         targets = ["--", *(names or [DEFAULT])]
+    display = []
     if not any(flag in PLANNING or _DRY.fullmatch(flag) for flag in flags):
         runlock.hold(ROOT)
-    become([*SNAKEMAKE, *flags, *targets])
+        if not any(flag.partition("=")[0] in SPOKEN for flag in flags):
+            display = ["--logger", "dasbench"]
+            os.environ["DASBENCH_COMMAND"] = shlex.join(["./run", *arguments])
+    become([*SNAKEMAKE, *display, *flags, *targets])
 
 
 def become(command: Sequence[str]) -> NoReturn:
@@ -111,6 +112,13 @@ def attribute(arguments: Sequence[str]) -> NoReturn:
 def bench(arguments: Sequence[str]) -> NoReturn:
     """``bench [NAME...] [--repeats R] [--quick]``."""
     become([sys.executable, "-m", "benchmarks", *arguments])
+
+
+def estimate(arguments: Sequence[str]) -> int:
+    """``estimate [E | FILE...] [--gpu] [--tflops X]``: predicted jobs, hours and storage."""
+    from dasbench import estimate as page
+
+    return page.main(arguments, ROOT)
 
 
 def save(arguments: Sequence[str]) -> int:
@@ -360,6 +368,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "bundle": pack,
     "attribute": attribute,
     "bench": bench,
+    "estimate": estimate,
 }
 
 if __name__ == "__main__":

@@ -89,22 +89,27 @@ def _entry(
     span = [record.get("starttime"), record.get("endtime")]
     known, before = old.entries.get(output), old.times.get(output, [None, None, None])
     kept = {key: record.get(key) for key in KEEP}
-    if known and before[:2] == span:
-        memory = _max_rss(root, record) if before[2] is None else before[2]
-        return {**kept, "sha256": known["sha256"], "size": known["size"]}, [*span, memory]
+    remote = None not in span and span[0] > span[1]
+    if known and before[remote:2] == span[remote:]:
+        memory = _benchmark(root, record, "max_rss") if before[2] is None else before[2]
+        same = {**kept, "sha256": known["sha256"], "size": known["size"]}
+        return same, [*before[:2], memory]
     path = root / output
     made = {**kept, "sha256": sha256(path), "size": path.stat().st_size}
-    return made, [*span, _max_rss(root, record)]
+    if remote:
+        # a cluster's job: what Snakemake calls its start is when it heard of the end
+        span[0] = span[1] - (_benchmark(root, record, "s") or 0.0)
+    return made, [*span, _benchmark(root, record, "max_rss")]
 
 
-def _max_rss(root: Path, record: Mapping[str, Any]) -> float | None:
-    """Largest resident memory of the job in MB, from its benchmark."""
+def _benchmark(root: Path, record: Mapping[str, Any], column: str) -> float | None:
+    """What the job's benchmark says: ``max_rss``, its largest memory in MB, or ``s``, seconds."""
     for log in record.get("log") or ():
         name = "logs/benchmark/" + log.removeprefix("logs/").removesuffix(".log") + ".tsv"
         try:
             with (root / name).open(encoding="utf-8", newline="") as file:
                 rows = list(csv.DictReader(file, delimiter="\t"))
-            return float(rows[-1]["max_rss"])
+            return float(rows[-1][column])
         except (OSError, ValueError, KeyError, IndexError, TypeError):
             continue  # no benchmark, or too short a job to be measured
     return None

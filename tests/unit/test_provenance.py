@@ -311,3 +311,17 @@ def test_an_output_of_a_stopped_job_is_incomplete_and_not_damaged(root):
     (root / SCORES).write_text("other")
     (problem,) = provenance.verify(root).problems
     assert problem == (f"{SCORES} is incomplete, because its run was stopped; `./run toy` makes it")
+
+
+def test_a_clusters_job_takes_its_seconds_from_its_benchmark(root):
+    """There Snakemake writes down a start that lies after the end."""
+    make(root, SCORES, "again", [TRAIN], (2000.002, 2000.0))
+    provenance.save(root)
+    times = content(root, "results/toy/runtimes.json")
+    assert times[SCORES] == [1989.5, 2000.0, 123.5]
+    shutil.rmtree(root / "logs")  # once written down, it needs no benchmark
+    provenance.save(root)
+    assert content(root, "results/toy/runtimes.json") == times
+    make(root, TRAIN, "again", [POOL], (2000.002, 2000.0))  # a job without one
+    provenance.save(root)
+    assert content(root, "results/toy/runtimes.json")[TRAIN] == [2000.0, 2000.0, None]
