@@ -211,6 +211,8 @@ def sweep(root: Path, outs: Iterable[str]) -> list[Path]:
     """
     half = set()
     for out in outs:
+        if manifests.partition_of(out) is None or ".." in out.split("/"):
+            continue  # dvc.lock is a file like any other: nothing outside is touched
         place = root / out
         inside = place.rglob("*") if place.is_dir() else [place, *place.parent.glob(".*.tmp")]
         half |= {p for p in inside if p.is_file() and not p.is_symlink() and _is_half(p)}
