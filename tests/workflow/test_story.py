@@ -29,11 +29,17 @@ def people(made, tmp_path):
     a.call("git", "remote", "add", "origin", hub)
     a.call("git", "push", "-q", "-u", "origin", "main")
     b = cloned(hub, tmp_path / "b")
-    a.log, b.log = list(made.log), [(("git", "clone", "-q", hub, "."), "")]
+    a.log, b.log = making(made.log), [(("git", "clone", "-q", hub, "."), "")]
     a.log.append((("git", "push", "-q"), ""))
     store = {made.folder.parent / "store": "/lab/store", hub: "/lab/das-bench.git"}
     places = {made.folder: "~/das-bench", a.folder: "~/das-bench", b.folder: "~/das-bench"}
     return a, b, Transcript(store | places)
+
+
+def making(log):
+    """From the first run to the first push; later tests may have asked the same clone more."""
+    commands = [command for command, _ in log]
+    return log[commands.index(("./run", "smoke")) : commands.index(("./run", "push", "smoke")) + 1]
 
 
 def look(person):
