@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dasbench import cli, config
+from dasbench import cli, config, sharing
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ("bash", "sh", "dirname", "cmp", "sed", "env", "cat")
@@ -306,7 +306,7 @@ def test_save_wants_a_recorded_experiment(repository):
 
 def test_stages_of_an_experiment(repository, monkeypatch):
     monkeypatch.chdir(repository)
-    stages = cli._stages(["smoke"])
+    stages = sharing.stages(ROOT, ["smoke"])
     assert "pool@digits" in stages
     assert {stage.partition("@")[0] for stage in stages} == set(config.PHASES)
     assert all(stage.endswith("@smoke") for stage in stages if stage != "pool@digits")
