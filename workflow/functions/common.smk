@@ -68,6 +68,24 @@ def seeds(experiment, use):
     return range(EXPERIMENTS[experiment]["subsets"][use]["seeds"])
 
 
+def restore_records():
+    """Tell Snakemake what made the artifacts that are here, and the user which are not as made."""
+    altered = []
+    try:
+        restored = provenance.restore(ROOT, altered)
+    except UserError as error:
+        raise WorkflowError(str(error))
+    if restored:
+        print(f"restored the provenance of {restored} artifacts", file=sys.stderr)
+    if altered:
+        more = f" and {len(altered) - 1} more" if len(altered) > 1 else ""
+        print(
+            f"warning: {altered[0]}{more} changed after being made; do not trust what is made from"
+            " it before ./run verify has told the remedy",
+            file=sys.stderr,
+        )
+
+
 def take_lock():
     """One run at a time; ./run, which started this one, may hold the lock for it already."""
     try:

@@ -42,12 +42,7 @@ include: "../functions/common.smk"
 
 
 if workflow.is_main_process and not runlock.busy(ROOT):
-    try:
-        restored = provenance.restore(ROOT)
-    except UserError as error:
-        raise WorkflowError(str(error))
-    if restored:
-        print(f"restored the provenance of {restored} artifacts", file=sys.stderr)
+    restore_records()
 
 
 onstart:
