@@ -11,6 +11,10 @@ from dasbench import diffusion, features
 from tiny import DIFFUSION, MODEL, TinyProblem
 
 
+def pytest_addoption(parser):
+    parser.addoption("--faults", action="store_true", help="the whole campaign of tests/faults")
+
+
 @pytest.fixture(autouse=True)
 def one_thread():
     """Two threads sum in another order, and are slower on models of this size."""
