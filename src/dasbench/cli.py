@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from dasbench import bundle, config, manifests, provenance, runlock, timings
+from dasbench import bundle, config, manifests, provenance, room, runlock, timings
 from dasbench.config_schema import suggestion
 from dasbench.errors import UserError
 
@@ -82,7 +82,7 @@ def run(arguments: Sequence[str]) -> NoReturn:
     """Become Snakemake: ``snakemake <flags> -- <experiments>``.
 
     Raises:
-        UserError: If an experiment file is broken, or another run is under way.
+        UserError: If an experiment file is broken, the disk is full, or another run is under way.
     """
     names, flags = split(arguments)
     config.load_all(ROOT)  # Snakemake would tell the same, but among lines of its own
@@ -91,6 +91,8 @@ def run(arguments: Sequence[str]) -> NoReturn:
     else:
         targets = ["--", *(names or [DEFAULT])]
     if not any(flag in PLANNING or _DRY.fullmatch(flag) for flag in flags):
+        if shortage := room.shortage(ROOT):
+            raise UserError(shortage)
         runlock.hold(ROOT)
     become([*SNAKEMAKE, *flags, *targets])
 

@@ -34,13 +34,19 @@ def hold(root: str | Path) -> None:
         root: Folder of the repository.
 
     Raises:
-        UserError: If another run holds it.
+        UserError: If another run holds it, or the folder is read-only.
     """
     path = Path(root, FILE).resolve()
     if _ours(path):
         return
-    path.parent.mkdir(exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        path.parent.mkdir(exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise UserError(
+            f"{path} could not be written ({error.strerror}); a run needs a folder that it may "
+            "write to: mend its permissions, or clone the repository elsewhere"
+        ) from error
     try:
         _lock(descriptor)
     except BlockingIOError as error:

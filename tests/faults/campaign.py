@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 import yaml
 
+from clones import checkout
 from experiment_files import raw
 
 PAGE = Path(__file__).parents[2] / "docs/reliability.md"
@@ -54,6 +55,14 @@ def small(seed=0):
     data["comparisons"] = [{"a": "das", "b": "trak"}]
     data["report"] = {"queries": 1, "top": 2}
     return yaml.safe_dump(data, sort_keys=False)
+
+
+def blank_clone(folder):
+    """A clone with the experiments small and other, which differ in their seeds."""
+    clone = checkout(folder)
+    for seed, name in enumerate(("small", "other")):
+        (clone.folder / f"config/experiments/{name}.yaml").write_text(small(seed))
+    return clone
 
 
 def jobs(folder):

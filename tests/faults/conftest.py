@@ -3,9 +3,9 @@
 import shutil
 
 import pytest
-from campaign import Ledger, small
 
-from clones import Clone, checkout
+from campaign import Ledger, blank_clone
+from clones import Clone
 
 LEDGER = Ledger()
 
@@ -32,14 +32,6 @@ def fault():
         LEDGER.end(name, *result) if result else LEDGER.begin(name)
 
     return note
-
-
-def blank_clone(folder):
-    """A clone with the experiments small and other, which differ in their seeds."""
-    clone = checkout(folder)
-    for seed, name in enumerate(("small", "other")):
-        (clone.folder / f"config/experiments/{name}.yaml").write_text(small(seed))
-    return clone
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import time
 from collections import Counter
 
 import pytest
-from campaign import jobs, kill_all, kill_scheduler
 
+from campaign import jobs, kill_all, kill_scheduler
 from clones import checkout
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
@@ -61,7 +61,7 @@ class Story:
     def strike(self, manner):
         """Kill in one of three manners, and note which jobs were at work."""
         at_work = jobs(self.clone.folder)
-        self.hit.update(at_work or ["between jobs"])
+        self.hit.update(list(at_work) or ["between jobs"])
         self.kills[manner] += 1
         if manner == "job" and at_work:
             at_work[self.rng.choice(sorted(at_work))].kill()

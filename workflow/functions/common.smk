@@ -97,6 +97,13 @@ def take_lock():
 
 def record():
     """Write down what has been made, and what it cost, for the experiments that changed."""
+    try:
+        record_costs()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+
+
+def record_costs():
     files = [ROOT / f"results/{name}/runtimes.json" for name in EXPERIMENTS]
     before = {file: file.read_bytes() for file in files if file.is_file()}
     provenance.save(ROOT)
@@ -108,3 +115,16 @@ def record():
             page = file.parent / "report.html"
             if page.is_file():
                 print(f"the report is {page.relative_to(ROOT)}", file=sys.stderr)
+
+
+def diagnose():
+    """Say what no job may have been able to say: the disk is full, or an artifact is damaged."""
+    if shortage := room.shortage(ROOT):
+        print(f"error: {shortage}", file=sys.stderr)
+    try:
+        problems = provenance.verify(ROOT).problems
+    except UserError as error:
+        problems = [str(error)]
+    for problem in problems:
+        if "is damaged" in problem:
+            print(f"error: {problem}", file=sys.stderr)

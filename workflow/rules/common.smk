@@ -13,7 +13,16 @@ sys.path.insert(0, str(ROOT / "src"))
 paths = [str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
 os.environ.update(PYTHONPATH=os.pathsep.join(paths))
 
-from dasbench import codehash, config as experiments, layout, provenance, registry, runlock, timings
+from dasbench import (
+    codehash,
+    config as experiments,
+    layout,
+    provenance,
+    registry,
+    room,
+    runlock,
+    timings,
+)
 from dasbench.errors import UserError
 from snakemake.exceptions import WorkflowError
 
@@ -55,3 +64,4 @@ onsuccess:
 
 onerror:
     record()
+    diagnose()
