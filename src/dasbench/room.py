@@ -26,7 +26,7 @@ def shortage(root: str | Path) -> str | None:
         free = shutil.disk_usage(folder).free / 2**20
         if free < MEGABYTES:
             return (
-                f"the disk of {folder} is full ({free:.1f} MB free, expected at least {MEGABYTES}); "
-                "make room, then run the same command again"
+                f"the disk of {folder} is full ({free:.1f} MB free, expected at least "
+                f"{MEGABYTES}); make room, then run the same command again"
             )
     return None

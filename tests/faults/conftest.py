@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from campaign import Ledger, blank_clone
-from clones import Clone
+from clones import Clone, checkout
 
 LEDGER = Ledger()
 
@@ -38,6 +38,12 @@ def fault():
 def new_clone(tmp_path):
     """Makes clones in which nothing has been made."""
     return lambda name: blank_clone(tmp_path / name)
+
+
+@pytest.fixture
+def blank_repository(tmp_path):
+    """A clone in which nothing has been made."""
+    return checkout(tmp_path / "clone")
 
 
 @pytest.fixture(scope="session")
