@@ -45,15 +45,16 @@ LEAVES = sorted(leaves(SCHEMA), key=lambda leaf: str(leaf[0]))
 
 @st.composite
 def breakages(draw):
-    """A path and what to do there: another type, another value, an unknown or a missing key."""
+    """A path and what to put there: another type, a value out of range; or an unknown key."""
     path, part = draw(st.sampled_from(LEAVES))
     kinds = part.get("type", [])
     kinds = [kinds] if isinstance(kinds, str) else kinds
-    ways = ["type", *(["range"] if _out_of_range(part) else []), "unknown"]
+    ways = ["type", *(["range"] if _out_of_range(part) else [])]
+    ways += ["unknown"] if isinstance(path[-1], str) else []
     way = draw(st.sampled_from(ways))
     if way == "unknown":
         name = draw(st.text("abcdefgh", min_size=9, max_size=12))
-        return (*path[:-1], name) if isinstance(path[-1], str) else (*path, name), 1
+        return (*path[:-1], name), 1
     if way == "range":
         return path, draw(st.sampled_from(_out_of_range(part)))
     others = [kind for kind in OF_TYPE if kind not in kinds]
@@ -119,9 +120,23 @@ def blank(tmp_path_factory):
     return make_repository(tmp_path_factory.mktemp("repository") / "root")
 
 
-@settings(max_examples=IN_PROCESS, deadline=None)
-@given(breakage=breakages())
-def test_every_broken_file_is_answered_with_the_key(blank, breakage):
+def test_every_broken_file_is_answered_with_the_key(blank, fault):
+    name = "broken experiment file, to the validator"
+    fault(name)
+    tried = []
+
+    @settings(max_examples=IN_PROCESS, deadline=None, derandomize=True)
+    @given(breakage=breakages())
+    def try_one(breakage):
+        check(blank, breakage)
+        tried.append(breakage)
+
+    try_one()
+    assert len(tried) >= IN_PROCESS
+    fault(name, len(tried), "each refused in one sentence per mistake, naming the key")
+
+
+def check(blank, breakage):
     sentences = refusal(blank, *breakage)
     assert named(sentences, breakage[0]), sentences
     for sentence in sentences:
@@ -130,8 +145,10 @@ def test_every_broken_file_is_answered_with_the_key(blank, breakage):
 
 
 @pytest.mark.workflow
-def test_broken_files_through_the_front_door(blank_repository):
+def test_broken_files_through_the_front_door(blank_repository, fault):
     """``./run`` itself: status 1, the key, no traceback, and Snakemake is not even started."""
+    name = "broken experiment file, to `./run`"
+    fault(name)
     rng = random.Random(0)
     broken = {}
     while len(broken) < THROUGH_RUN:
@@ -147,3 +164,4 @@ def test_broken_files_through_the_front_door(blank_repository):
         assert named(sentences, path), (path, value, sentences)
         assert all(s.startswith("run: config/experiments/smoke.yaml: ") for s in sentences)
         assert "Traceback" not in done.stderr + done.stdout
+    fault(name, len(broken), "each refused before Snakemake starts, naming the key; no traceback")
