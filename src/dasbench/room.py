@@ -5,6 +5,7 @@ Standard library only.
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -19,7 +20,8 @@ def shortage(root: str | Path) -> str | None:
         root: Folder of the repository; the folder for temporary files is looked at too.
     """
     try:
-        temporary = tempfile.gettempdir()  # tries to write there
+        # Python leaves a TMPDIR that is full silently for /tmp; other programs do not
+        temporary = _named() or tempfile.gettempdir()
     except OSError:
         return "no folder for temporary files can be written; make room in /tmp or set TMPDIR"
     for folder in (Path(root).resolve(), Path(temporary)):
@@ -30,3 +32,9 @@ def shortage(root: str | Path) -> str | None:
                 f"{MEGABYTES}); make room, then run the same command again"
             )
     return None
+
+
+def _named() -> str | None:
+    """The folder that TMPDIR names, if there is one."""
+    named = os.environ.get("TMPDIR")
+    return named if named and Path(named).is_dir() else None

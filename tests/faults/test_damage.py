@@ -195,10 +195,8 @@ def test_what_a_reader_cannot_word_is_told_at_the_end_of_the_run(copy, made, fau
     assert sentence in refusals(failed.stderr)
     refused = copy.run("save", "smoke", check=False)
     assert refused.returncode == 1
-    bundled = copy.run("bundle", "smoke", check=False)
-    assert refusals(bundled.stderr) == [
-        f"run: {path} is missing or damaged; `./run verify smoke` tells more"
-    ]
+    (bundled,) = refusals(copy.run("bundle", "smoke", check=False).stderr)
+    assert bundled.endswith(" is missing or damaged; `./run verify smoke` tells more")
     copy.run("smoke", "--forcerun", path)
     assert copy.plan() == {}
     assert copy.hashes() == made.hashes()

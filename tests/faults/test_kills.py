@@ -184,11 +184,11 @@ def test_the_next_run_waits_for_jobs_that_outlived_theirs(made, tmp_path, fault)
     kill_scheduler(run)
     words = ["./run", "-c1", "--", "examples_smoke"]
     second = clone.start(*words[1:], output=subprocess.PIPE)
-    line = second.stdout.readline().decode()
+    line = second.stderr.readline().decode()
     assert line.startswith("run: waiting for what a run that was killed left at work (processes ")
     assert str(orphan.pid) in line
     orphan.resume()
-    rest = second.communicate()[0].decode()
+    rest = second.communicate(timeout=300)[1].decode()
     assert second.returncode == 0, rest
     for part in ("train", "val"):
         path = f"results/smoke/examples/{part}.npz"

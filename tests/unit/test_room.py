@@ -39,6 +39,7 @@ def test_no_folder_for_temporary_files(tmp_path, monkeypatch):
     def fail():
         raise FileNotFoundError("No usable temporary directory found")
 
+    monkeypatch.delenv("TMPDIR", raising=False)
     monkeypatch.setattr(tempfile, "gettempdir", fail)
     assert "set TMPDIR" in room.shortage(tmp_path)
 
