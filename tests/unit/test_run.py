@@ -31,7 +31,7 @@ def repository(tmp_path):
     (root / "workflow/schemas").mkdir(parents=True)
     shutil.copy(ROOT / config.SCHEMA, root / config.SCHEMA)
     (root / "src/dasbench").symlink_to(ROOT / "src/dasbench")
-    for name in ("snakemake", "pytest"):
+    for name in ("snakemake", "pytest", "benchmarks"):
         (root / f"src/{name}.py").write_text(STAND_IN.format(name=name))
     return root
 
