@@ -16,16 +16,12 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
-
-from dasbench import bundle, config, manifests, provenance, runlock, timings
+from dasbench import bundle, config, manifests, provenance, runlock, sharing, timings
 from dasbench.config_schema import suggestion
 from dasbench.errors import UserError
 
 DEFAULT = "digits"
-PLANNED = ("estimate",)
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
-DVC = [sys.executable, "-m", "dvc"]
 NOTHING = "Nothing to be done"
 
 # with these Snakemake makes nothing, so they may stand beside a run
@@ -33,6 +29,8 @@ PLANNING = frozenset(
     "--dry-run --dryrun --summary -S --detailed-summary -D --dag --rulegraph --filegraph --d3dag"
     " --list -l --list-rules --list-target-rules --lint --help -h --version -v".split()
 )
+# with these a person wants Snakemake's own messages
+SPOKEN = frozenset("--logger --verbose --printshellcmds -p --debug-dag --quiet -q".split())
 _DRY = re.compile(r"-[nprFkf]*n[nprFkf]*")
 
 ROOT = Path()
@@ -46,10 +44,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if words and words[0] in COMMANDS:
             return COMMANDS[words[0]](words[1:])
-        if words and words[0] in PLANNED:
-            raise UserError(
-                f"./run {words[0]} is planned, not part of this version; see CHANGELOG.md"
-            )
         return run(words)
     except UserError as error:
         print(f"run: {error}", file=sys.stderr)
@@ -84,9 +78,13 @@ def run(arguments: Sequence[str]) -> NoReturn:
         targets = names  # the user's own targets follow the flags already
     else:
         targets = ["--", *(names or [DEFAULT])]
+    display = []
     if not any(flag in PLANNING or _DRY.fullmatch(flag) for flag in flags):
         runlock.hold(ROOT)
-    become([*SNAKEMAKE, *flags, *targets])
+        if not any(flag.partition("=")[0] in SPOKEN for flag in flags):
+            display = ["--logger", "dasbench"]
+            os.environ["DASBENCH_COMMAND"] = shlex.join(["./run", *arguments])
+    become([*SNAKEMAKE, *display, *flags, *targets])
 
 
 def become(command: Sequence[str]) -> NoReturn:
@@ -113,22 +111,33 @@ def bench(arguments: Sequence[str]) -> NoReturn:
     become([sys.executable, "-m", "benchmarks", *arguments])
 
 
+def estimate(arguments: Sequence[str]) -> int:
+    """``estimate [E | FILE...] [--gpu] [--tflops X]``: predicted jobs, hours and storage."""
+    from dasbench import estimate as page
+
+    return page.main(arguments, ROOT)
+
+
 def save(arguments: Sequence[str]) -> int:
     """Record results in ``dvc.lock``: complete ones, with the bytes that Snakemake recorded."""
     names, flags = split(arguments)
     _refuse(flags)
     names = names or [DEFAULT]
-    stages = _stages(names)
+    stages = sharing.stages(ROOT, names)
     runlock.hold(ROOT)
-    plan = _capture([*SNAKEMAKE, "--dry-run", "--", *names])
-    if NOTHING not in plan:
+    _need_empty_plan(names)
+    absent = sharing.missing(ROOT, names)
+    if absent:
         raise UserError(
-            f"{' and '.join(names)} not complete or not up to date; `./run {' '.join(names)}` first"
+            f"{absent[0]} is recorded, but not here; `./run pull {' '.join(names)}` fetches what a "
+            "partial pull left out"
         )
     _record()
     if provenance.tell(provenance.verify(ROOT, names)):
         raise UserError("nothing was recorded, because results are damaged; see above")
-    _call([*DVC, "commit", "--force", "--quiet", *stages])
+    committed = [*sharing.DVC, "commit", "--force", "--quiet", *stages]
+    if subprocess.run(committed, check=False).returncode:
+        raise UserError("`dvc commit` failed; see above")
     print(f"recorded {len(stages)} stages in dvc.lock; `git commit` it, share with `./run push`")
     return 0
 
@@ -136,12 +145,7 @@ def save(arguments: Sequence[str]) -> int:
 def push(arguments: Sequence[str]) -> int:
     """Send recorded results to the remote; flags go to ``dvc push``."""
     names, flags = split(arguments)
-    stages = _locked(_stages(names or [DEFAULT]), names or [DEFAULT])
-    _need_remote(
-        flags,
-        "name one with `dvc remote add --default NAME URL`, or share one file with ./run bundle",
-    )
-    _call([*DVC, "push", *flags, *stages])
+    sharing.push(ROOT, names or [DEFAULT], flags)
     return 0
 
 
@@ -149,27 +153,21 @@ def pull(arguments: Sequence[str]) -> int:
     """Fetch recorded results from the remote, or from a bundle; flags go to ``dvc pull``."""
     parser = argparse.ArgumentParser(prog="./run pull", add_help=False, allow_abbrev=False)
     parser.add_argument("--bundle", type=_from_caller)
+    parser.add_argument("--only", action="append", default=[])
     args, rest = parser.parse_known_args(arguments)
     names, flags = split(rest)
-    if args.bundle is not None:
-        force = "--force" in flags or "-f" in flags
-        _refuse([flag for flag in flags if flag not in {"--force", "-f"}])
-        runlock.hold(ROOT)
-        if not args.bundle.is_file():
-            raise UserError(f"{args.bundle} does not exist; expected a file made by ./run bundle")
-        before = _runtimes()
-        print(f"{bundle.unpack(ROOT, args.bundle, force)} outputs unpacked")
-        _draw_costs(before)
-        return 0
-    names = names or [DEFAULT]
-    stages = _stages(names)
-    _need_remote(
-        flags,
-        f"make the results with `./run {' '.join(names)}`, or unpack them with "
-        "`./run pull --bundle FILE`",
-    )
     runlock.hold(ROOT)
-    _call([*DVC, "pull", *flags, *_locked(stages, names)])
+    if args.bundle is None:
+        sharing.pull(ROOT, names or [DEFAULT], args.only, flags)
+        return 0
+    force = "--force" in flags or "-f" in flags
+    _refuse([flag for flag in flags if flag not in {"--force", "-f"}])
+    _refuse(["--only beside --bundle"] if args.only else [])
+    if not args.bundle.is_file():
+        raise UserError(f"{args.bundle} does not exist; expected a file made by ./run bundle")
+    before = _runtimes()
+    print(f"{bundle.unpack(ROOT, args.bundle, force)} outputs unpacked")
+    _draw_costs(before)
     return 0
 
 
@@ -233,6 +231,30 @@ def pack(arguments: Sequence[str]) -> int:
     return 0
 
 
+def export(arguments: Sequence[str]) -> int:
+    """``export E [--out DIR]``: the base model and the scores as a folder to publish."""
+    parser = argparse.ArgumentParser(prog="./run export", allow_abbrev=False)
+    parser.add_argument("experiment", nargs="?", default=DEFAULT)
+    parser.add_argument("--out", type=_from_caller)
+    args = parser.parse_args(arguments)
+    split([args.experiment])
+    runlock.hold(ROOT)
+    _need_empty_plan([args.experiment])
+    from dasbench import export as exporting
+
+    target = args.out or _from_caller(f"{args.experiment}-export")
+    count = exporting.create(ROOT, args.experiment, target)
+    print(f"{count} files in {target}; its README.md is the model card")
+    return 0
+
+
+def _need_empty_plan(names: Sequence[str]) -> None:
+    if NOTHING not in _capture([*SNAKEMAKE, "--dry-run", "--", *names]):
+        raise UserError(
+            f"{' and '.join(names)} not complete or not up to date; `./run {' '.join(names)}` first"
+        )
+
+
 def _record(complete: bool = True) -> None:
     """Write down what has been made, and what it cost; call it with the lock held."""
     before = _runtimes()
@@ -272,15 +294,6 @@ def _refuse(flags: Iterable[str]) -> None:
         raise UserError(f"{flag} is not understood here; see ./run help")
 
 
-def _call(command: Sequence[str]) -> None:
-    """Run a program whose messages the user should see."""
-    status = subprocess.run(command, check=False).returncode
-    if status:
-        raise UserError(
-            f"`{shlex.join(['dvc', *command[len(DVC) : len(DVC) + 1]])}` failed; see above"
-        )
-
-
 def _capture(command: Sequence[str], errors: bool = True) -> str:
     """Output of Snakemake, with its messages (standard error) or without."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -289,65 +302,11 @@ def _capture(command: Sequence[str], errors: bool = True) -> str:
     return done.stdout + (done.stderr if errors else "")
 
 
-def _need_remote(flags: Sequence[str], remedy: str) -> None:
-    given = any(flag in {"-r", "--remote"} or flag.startswith("--remote=") for flag in flags)
-    asked = [*DVC, "config", "core.remote"]
-    if (
-        not given
-        and not subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
-    ):
-        raise UserError(f"no DVC remote is set; {remedy}")
-
-
-def _stages(names: Iterable[str]) -> list[str]:
-    """The stages of dvc.yaml that belong to experiments, their parents and their datasets.
-
-    Raises:
-        UserError: If an experiment is not recorded there.
-    """
-    content = yaml.safe_load(Path(ROOT, "dvc.yaml").read_text(encoding="utf-8"))
-    variables: dict[str, Any] = {}
-    for group in content.get("vars", []):
-        variables |= group
-    found: dict[str, None] = {}
-    for name in names:
-        owners = _with_parents(name)
-        for stage, body in content["stages"].items():
-            items = variables.get(re.sub(r"[${}]", "", str(body.get("foreach"))), [])
-            wanted = (
-                {owners[-1]["data"]["dataset"]} if stage == "pool" else {e["name"] for e in owners}
-            )
-            found |= {f"{stage}@{item}": None for item in items if item in wanted}
-        if f"report@{name}" not in found:
-            recorded = ", ".join(variables["recorded"])
-            raise UserError(f"{name} is not recorded ({recorded} are); add it to vars in dvc.yaml")
-    return list(found)
-
-
-def _with_parents(name: str) -> list[config.Experiment]:
-    chain = [config.load(name, ROOT)]
-    while chain[-1]["parent"]:
-        chain.append(config.load(chain[-1]["parent"], ROOT))
-    return chain
-
-
 def _with_children(names: Sequence[str]) -> list[str]:
     """Experiments that use what these make, themselves included."""
-    chains = {name: {e["name"] for e in _with_parents(name)} for name in config.names(ROOT)}
+    known = config.names(ROOT)
+    chains = {name: {e["name"] for e in sharing.with_parents(ROOT, name)} for name in known}
     return [name for name, chain in chains.items() if chain & set(names)]
-
-
-def _locked(stages: Iterable[str], names: Sequence[str]) -> list[str]:
-    """The stages that dvc.lock knows."""
-    lock = Path(ROOT, "dvc.lock")
-    content = yaml.safe_load(lock.read_text(encoding="utf-8")) if lock.is_file() else {}
-    known = [stage for stage in stages if stage in content.get("stages", {})]
-    if not known:
-        raise UserError(
-            f"no results of {' and '.join(names)} are recorded in dvc.lock; make them with "
-            f"`./run {' '.join(names)}`, then `./run save {' '.join(names)}`"
-        )
-    return known
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
@@ -358,8 +317,10 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "verify": verify,
     "prune": prune,
     "bundle": pack,
+    "export": export,
     "attribute": attribute,
     "bench": bench,
+    "estimate": estimate,
 }
 
 if __name__ == "__main__":

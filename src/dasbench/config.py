@@ -116,20 +116,48 @@ def _load(name: str, root: Path, reserved: frozenset[str], children: tuple[str, 
         )
     shown = f"{FOLDER}/{name}.yaml"
     _check_name(name, known, reserved | _rule_names(root))
-    data = read_yaml(root / shown, shown)
+    return _complete(root / shown, shown, root, reserved, (*children, name))
+
+
+def load_file(path: str | Path, root: str | Path) -> Experiment:
+    """Load an experiment that lies elsewhere, to plan with it; its data set may be unknown here.
+
+    Args:
+        path: The file; its stem is the experiment's name.
+        root: Folder of the repository, for the schema and a parent.
+
+    Raises:
+        UserError: As ``load`` does.
+    """
+    path = Path(path)
+    return _complete(path, str(path), Path(root), frozenset(), (path.stem,), planned=True)
+
+
+def _complete(
+    path: Path,
+    shown: str,
+    root: Path,
+    reserved: frozenset[str],
+    chain: tuple[str, ...],
+    planned: bool = False,
+) -> Experiment:
+    """Read, fill in and check one file; ``chain`` ends with its name, after those of children."""
+    name, data = chain[-1], read_yaml(path, shown)
     if not isinstance(data, dict):
         raise UserError(f"{shown}: expected a mapping of sections such as data, model and methods")
     schema = _schema(root / SCHEMA)
     parent, seed_name = data.get("parent"), name
     if isinstance(parent, str):
-        origin = _parent(parent, root, reserved, (*children, name))
+        origin = _parent(parent, root, reserved, chain)
         seed_name = origin["seed_name"]
         data = _with_parent(data, origin, shown)
     data = _spell_out_methods(data)
     filled = fill_defaults(data, schema)
     _report(schema_problems(filled, schema), shown)
     experiment = settle_numbers(filled, schema)
-    _report(config_checks.problems(experiment), shown)
+    found = config_checks.problems(experiment)
+    unknown_data = ("data", "dataset")
+    _report((p for p in found if not planned or p[0] != unknown_data), shown)
     return {**experiment, "name": name, "parent": parent, "seed_name": seed_name}
 
 
@@ -282,6 +310,41 @@ def feature_name(
     if features["projection"] != usual["projection"]:
         parts.append({"none": "unprojected"}.get(features["projection"], features["projection"]))
     return "-".join(parts)
+
+
+def residual_name(options: Mapping[str, Any], experiment: Mapping[str, Any]) -> str | None:
+    """Name of the residuals that a method needs, such as ``scalar`` or ``scalar-T100``, or None.
+
+    The scalar form is taken at the method's own feature timesteps, the released form at a grid of
+    its own.
+    """
+    kind = options.get("residual", "none")
+    if kind == "none":
+        return None
+    usual, own = experiment["features"], options["features"]
+    parts = [kind]
+    if kind == "scalar":
+        parts += [f"T{own['timesteps']}"] * (own["timesteps"] != usual["timesteps"])
+        parts += [f"E{own['draws']}"] * (own["draws"] != usual["draws"])
+        parts += ["released"] * (own["timestep_rule"] == "released")
+    return "-".join(parts)
+
+
+def residual_sets(experiment: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Every set of residuals that some method needs: name -> settings, each once."""
+    found = {}
+    for options in methods(experiment).values():
+        name = residual_name(options, experiment)
+        if name:
+            own, released = options["features"], options["residual"] == "released"
+            count = experiment["residuals"]["released_timesteps"]
+            found[name] = {
+                "kind": options["residual"],
+                "timesteps": count if released else own["timesteps"],
+                "timestep_rule": "released" if released else own["timestep_rule"],
+                "draws": experiment["features"]["draws"] if released else own["draws"],
+            }
+    return found
 
 
 def canonical(settings: Any) -> str:

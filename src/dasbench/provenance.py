@@ -3,7 +3,9 @@
 Words: see ``dasbench.manifests``.
 
 * ``save``: records -> manifests;
-* ``restore``: manifests -> records, for every output whose bytes are the recorded ones;
+* ``restore``: manifests -> records, for every output whose bytes are the recorded ones. Where both
+  know an output and its bytes fit both, a manifest that came from elsewhere wins: its settings are
+  those of the experiment file that came with it;
 * ``verify``: hash every output and every recorded input again, whatever the time stamps say;
 * ``prune``: forget and delete what the graph no longer makes.
 
@@ -26,6 +28,7 @@ from typing import Any, NamedTuple
 from dasbench.errors import UserError
 from dasbench.manifests import (
     KEEP,
+    MANIFEST,
     Partition,
     load,
     partition_of,
@@ -40,6 +43,8 @@ from dasbench.manifests import (
 
 # Snakemake takes the end of a job from its output's time stamp; floats keep microseconds
 _SAME_TIME = 1e-3
+# folder -> digest of its manifest when that and Snakemake's records last agreed
+_AGREED = ".snakemake/das-manifests.json"
 
 
 class Verdict(NamedTuple):
@@ -68,6 +73,7 @@ def save(root: str | Path, experiments: Collection[str] | None = None) -> None:
         experiments: Only ``results/<one of these>``; None, all partitions.
     """
     root = Path(root)
+    restore(root, [folder for folder in partitions(root) if _is_foreign(root, folder)])
     old: dict[str, Partition] = {}
     new: dict[str, Partition] = {}
     for output, record in records(root):
@@ -81,6 +87,7 @@ def save(root: str | Path, experiments: Collection[str] | None = None) -> None:
         new[folder].entries[output], new[folder].times[output] = entry, when
     for folder, partition in new.items():
         store(root, folder, partition)
+    _agree(root, new)
 
 
 def _entry(
@@ -89,22 +96,27 @@ def _entry(
     span = [record.get("starttime"), record.get("endtime")]
     known, before = old.entries.get(output), old.times.get(output, [None, None, None])
     kept = {key: record.get(key) for key in KEEP}
-    if known and before[:2] == span:
-        memory = _max_rss(root, record) if before[2] is None else before[2]
-        return {**kept, "sha256": known["sha256"], "size": known["size"]}, [*span, memory]
+    remote = None not in span and span[0] > span[1]
+    if known and before[remote:2] == span[remote:]:
+        memory = _benchmark(root, record, "max_rss") if before[2] is None else before[2]
+        same = {**kept, "sha256": known["sha256"], "size": known["size"]}
+        return same, [*before[:2], memory]
     path = root / output
     made = {**kept, "sha256": sha256(path), "size": path.stat().st_size}
-    return made, [*span, _max_rss(root, record)]
+    if remote:
+        # a cluster's job: what Snakemake calls its start is when it heard of the end
+        span[0] = span[1] - (_benchmark(root, record, "s") or 0.0)
+    return made, [*span, _benchmark(root, record, "max_rss")]
 
 
-def _max_rss(root: Path, record: Mapping[str, Any]) -> float | None:
-    """Largest resident memory of the job in MB, from its benchmark."""
+def _benchmark(root: Path, record: Mapping[str, Any], column: str) -> float | None:
+    """What the job's benchmark says: ``max_rss``, its largest memory in MB, or ``s``, seconds."""
     for log in record.get("log") or ():
         name = "logs/benchmark/" + log.removeprefix("logs/").removesuffix(".log") + ".tsv"
         try:
             with (root / name).open(encoding="utf-8", newline="") as file:
                 rows = list(csv.DictReader(file, delimiter="\t"))
-            return float(rows[-1]["max_rss"])
+            return float(rows[-1][column])
         except (OSError, ValueError, KeyError, IndexError, TypeError):
             continue  # no benchmark, or too short a job to be measured
     return None
@@ -115,11 +127,12 @@ def _selected(folder: str, experiments: Collection[str] | None) -> bool:
     return experiments is None or (kind == "results" and name in experiments)
 
 
-def restore(root: str | Path) -> int:
+def restore(root: str | Path, folders: Collection[str] | None = None) -> int:
     """Give Snakemake the records of all outputs that are here with the recorded bytes.
 
     Args:
         root: Folder of the repository.
+        folders: Only these partitions; None, all.
 
     Returns:
         Number of outputs whose record was written.
@@ -128,22 +141,39 @@ def restore(root: str | Path) -> int:
         UserError: If a manifest is damaged, or names a path outside of its partition.
     """
     root = Path(root)
+    folders = partitions(root) if folders is None else folders
     count = 0
-    for folder in partitions(root):
-        partition = load(root, folder)
+    for folder in folders:
+        partition, foreign = load(root, folder), _is_foreign(root, folder)
         for output, entry in partition.entries.items():
-            count += _restore(root, output, entry, partition.times.get(output))
+            count += _restore(root, output, entry, partition.times.get(output), foreign)
+    _agree(root, folders)
     return count
 
 
-def _restore(root: Path, output: str, entry: Mapping[str, Any], when: list | None) -> bool:
+def _is_foreign(root: Path, folder: str) -> bool:
+    """Whether a manifest is another one than was last written or restored here: it was fetched."""
+    return read_record(root / _AGREED).get(folder) != sha256(root / folder / MANIFEST)
+
+
+def _agree(root: Path, folders: Iterable[str]) -> None:
+    agreed = read_record(root / _AGREED)
+    now = agreed | {folder: sha256(root / folder / MANIFEST) for folder in folders}
+    if now != agreed:
+        replace(root / _AGREED, json.dumps(now, indent=1, sort_keys=True) + "\n")
+
+
+def _restore(
+    root: Path, output: str, entry: Mapping[str, Any], when: list | None, foreign: bool
+) -> bool:
     path, record = root / output, record_path(root, output)
     if not path.is_file():
         return False
     stat = path.stat()
     recorded = read_record(record)
-    if recorded and abs((recorded.get("endtime") or 0) - stat.st_mtime) < _SAME_TIME:
-        return False  # untouched since Snakemake made it here: its own record holds
+    untouched = recorded and abs((recorded.get("endtime") or 0) - stat.st_mtime) < _SAME_TIME
+    if untouched and not (foreign and any(recorded.get(key) != entry[key] for key in KEEP)):
+        return False  # since Snakemake made it here: its own record holds
     if stat.st_size != entry["size"] or sha256(path) != entry["sha256"]:
         return False  # other bytes than the recorded ones: Snakemake judges
     start, end = when[:2] if when else (stat.st_mtime, stat.st_mtime)

@@ -127,6 +127,54 @@ def test_a_long_name_is_stored_where_snakemake_looks(tmp_path):
     assert [name for name, _ in manifests.records(tmp_path)] == [output]
 
 
+def redo(folder, params):
+    """Another setting that led to the same bytes."""
+    place = manifests.record_path(folder, SCORES)
+    place.write_text(json.dumps(json.loads(place.read_text()) | {"params": params}))
+    os.utime(folder / SCORES, (1030.5, 1030.5))
+
+
+def params_of(folder):
+    return json.loads(manifests.record_path(folder, SCORES).read_text())["params"]
+
+
+def fetch(source, target):
+    """What a pull brings: the manifest, and no bytes, because they are there."""
+    name = f"results/toy/{manifests.MANIFEST}"
+    shutil.copyfile(source / name, target / name)
+
+
+@pytest.mark.parametrize("action", [provenance.restore, provenance.save])
+def test_a_fetched_manifest_says_by_which_settings(root, clone, action):
+    """The other person's setting gave the same bytes: neither a rerun nor a mixed manifest."""
+    provenance.restore(clone)
+    redo(clone, ["{'leverage': false}"])
+    provenance.save(clone)
+    fetch(clone, root)
+    action(root)
+    assert params_of(root) == ["{'leverage': false}"]
+    assert manifests.load(root, "results/toy").entries == (
+        manifests.load(clone, "results/toy").entries
+    )
+
+
+def test_a_record_made_here_outlives_its_old_manifest(root):
+    """A run that was killed has written records, but no manifest: it is not undone."""
+    redo(root, ["{'leverage': false}"])
+    provenance.restore(root)
+    assert params_of(root) == ["{'leverage': false}"]
+
+
+def test_a_fetched_manifest_blesses_no_other_bytes(root, clone):
+    provenance.restore(clone)
+    make(clone, SCORES, "other", [TRAIN], (1020.0, 1030.5))
+    provenance.save(clone)
+    fetch(clone, root)
+    provenance.restore(root)
+    assert params_of(root) == ["{}"]
+    assert (root / SCORES).read_text() == "scores"
+
+
 def test_half_written_records_do_no_harm(root):
     manifests.record_path(root, TRAIN).write_text('{"rule": "tr')
     assert provenance.restore(root) == 1
@@ -311,3 +359,17 @@ def test_an_output_of_a_stopped_job_is_incomplete_and_not_damaged(root):
     (root / SCORES).write_text("other")
     (problem,) = provenance.verify(root).problems
     assert problem == (f"{SCORES} is incomplete, because its run was stopped; `./run toy` makes it")
+
+
+def test_a_clusters_job_takes_its_seconds_from_its_benchmark(root):
+    """There Snakemake writes down a start that lies after the end."""
+    make(root, SCORES, "again", [TRAIN], (2000.002, 2000.0))
+    provenance.save(root)
+    times = content(root, "results/toy/runtimes.json")
+    assert times[SCORES] == [1989.5, 2000.0, 123.5]
+    shutil.rmtree(root / "logs")  # once written down, it needs no benchmark
+    provenance.save(root)
+    assert content(root, "results/toy/runtimes.json") == times
+    make(root, TRAIN, "again", [POOL], (2000.002, 2000.0))  # a job without one
+    provenance.save(root)
+    assert content(root, "results/toy/runtimes.json")[TRAIN] == [2000.0, 2000.0, None]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dasbench import cli, config
+from dasbench import cli, config, sharing
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ("bash", "sh", "dirname", "cmp", "sed", "env", "cat")
@@ -72,11 +72,14 @@ def only_line(text):
 @pytest.mark.parametrize(
     ("arguments", "called"),
     [
-        ([], "snakemake -- digits"),
-        (["smoke"], "snakemake -- smoke"),
+        ([], "snakemake --logger dasbench -- digits"),
+        (["smoke"], "snakemake --logger dasbench -- smoke"),
         (["-n"], "snakemake -n -- digits"),
-        (["smoke", "digits", "-j1"], "snakemake -j1 -- smoke digits"),
-        (["smoke", "--forcerun", "x"], "snakemake --forcerun x -- smoke"),
+        (["smoke", "digits", "-j1"], "snakemake --logger dasbench -j1 -- smoke digits"),
+        (["smoke", "--forcerun", "x"], "snakemake --logger dasbench --forcerun x -- smoke"),
+        (["smoke", "--verbose"], "snakemake --verbose -- smoke"),
+        (["--logger", "other"], "snakemake --logger other -- digits"),
+        (["--quiet=rules"], "snakemake --quiet=rules -- digits"),
         (["-n", "--", "lds_smoke"], "snakemake -n -- lds_smoke"),
         (["test", "tests/unit", "-x"], "pytest tests/unit -x"),
         (["test", "--fast", "-x"], "pytest -m not slow -x"),
@@ -90,7 +93,7 @@ def test_what_is_called(repository, arguments, called):
 
 def test_works_from_another_folder(repository, tmp_path):
     done = start(repository, "smoke", folder=tmp_path, DAS_ENV="active")
-    assert done.stdout.strip() == "snakemake -- smoke"
+    assert done.stdout.strip() == "snakemake --logger dasbench -- smoke"
 
 
 def test_status_is_snakemakes(repository):
@@ -151,14 +154,21 @@ def test_das_env_is_checked(repository, tools):
     assert done.returncode == 1
 
 
-@pytest.mark.parametrize("command", ["estimate"])
-def test_what_is_planned_is_said(repository, command):
-    done = active(repository, command, "digits")
-    assert only_line(done.stderr) == (
-        f"run: ./run {command} is planned, not part of this version; see CHANGELOG.md"
+def test_the_display_knows_what_was_typed(repository):
+    show = "import os; print(os.environ.get('DASBENCH_COMMAND'))"
+    (repository / "src/snakemake.py").write_text(show)
+    assert active(repository, "smoke", "--forcerun", "a b").stdout == (
+        "./run smoke --forcerun 'a b'\n"
     )
-    assert done.returncode == 1
-    assert f"./run {command}" in (ROOT / "CHANGELOG.md").read_text()
+    assert active(repository, "smoke", "-n").stdout == "None\n"
+
+
+def test_estimate_is_answered_here(repository):
+    (repository / "reference").mkdir()
+    shutil.copy(ROOT / "reference/rates.json", repository / "reference")
+    done = active(repository, "estimate", "smoke")
+    assert done.stdout.startswith("`smoke`: **")
+    assert only_line(active(repository, "estimate", "smok").stderr).startswith("run: smok is not")
 
 
 @pytest.fixture
@@ -296,7 +306,7 @@ def test_save_wants_a_recorded_experiment(repository):
 
 def test_stages_of_an_experiment(repository, monkeypatch):
     monkeypatch.chdir(repository)
-    stages = cli._stages(["smoke"])
+    stages = sharing.stages(ROOT, ["smoke"])
     assert "pool@digits" in stages
     assert {stage.partition("@")[0] for stage in stages} == set(config.PHASES)
     assert all(stage.endswith("@smoke") for stage in stages if stage != "pool@digits")

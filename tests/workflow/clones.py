@@ -19,6 +19,7 @@ class Clone:
 
     def __init__(self, folder):
         self.folder = Path(folder)
+        self.log = []  # (command, what it printed), for transcripts
 
     def call(self, *command, check=True, **kwargs):
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("GIT_", "PYTEST"))}
@@ -35,6 +36,7 @@ class Clone:
         )
         if check and done.returncode:
             raise AssertionError(f"{command} failed:\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
+        self.log.append((command, done.stdout + done.stderr))
         return done
 
     def run(self, *words, **kwargs):
@@ -86,10 +88,25 @@ class Clone:
         outs = [out for stage in mine for out in stage["outs"]]
         return {out["path"]: out["md5"] for out in outs if not COSTS.search(out["path"])}
 
+    def clean(self):
+        """Whether git and DVC see no change: files, outs, params and code of smoke."""
+        changed = self.call("git", "status", "--short").stdout
+        status = self.call("dvc", "status", "--with-deps", "report@smoke").stdout
+        return not changed and status == "Data and pipelines are up to date.\n"
+
     def smoke_status(self):
         """What ``dvc status`` says of the stages of smoke."""
         stages = self.call("dvc", "stage", "list", "--name-only").stdout.split()
         return self.call("dvc", "status", *(s for s in stages if s.endswith("@smoke"))).stdout
+
+
+def cloned(origin, folder):
+    """A ``git clone``, with no results yet."""
+    Clone(ROOT).call("git", "clone", "-q", origin, folder)
+    clone = Clone(folder)
+    clone.call("git", "config", "user.email", "tests@example.invalid")
+    clone.call("git", "config", "user.name", "tests")
+    return clone
 
 
 def checkout(folder):

@@ -89,4 +89,5 @@ def record():
             timings.write(file.parent, file.parent.name, manifest, runtimes)
             page = file.parent / "report.html"
             if page.is_file():
-                print(f"the report is {page.relative_to(ROOT)}", file=sys.stderr)
+                # in order with what the display of a run says
+                logger.info(f"the report is {page.relative_to(ROOT)}", extra={"news": True})

@@ -43,16 +43,6 @@ def method_flags(wildcards):
     return shlex.join(parts)
 
 
-def method_memory(wildcards):
-    """MB: Python, features and rotated features, eigenvectors, scores, and a few blocks of them."""
-    options, e = method_options(wildcards), EXPERIMENTS[wildcards.experiment]
-    held = 4 * e["data"]["train"] * max(e["queries"][kind] for kind in layout.KINDS)
-    if isinstance(options.get("features"), dict):
-        n, p = feature_shape(wildcards.experiment, options["features"])
-        held += 12 * n * p + 8 * min(n, p) ** 2
-    return 1500 + held // 10**6
-
-
 def method_settings(*more):
     """Params function: a method's options and whole sections of the experiment file."""
 

@@ -39,6 +39,7 @@ wildcard_constraints:
 
 
 include: "../functions/common.smk"
+include: "../functions/resources.smk"
 
 
 if workflow.is_main_process and not runlock.busy(ROOT):

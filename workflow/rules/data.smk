@@ -13,7 +13,7 @@ rule prepare_pool:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=1000,
+        mem_mb=pool_mem_mb,
         runtime=10,
     params:
         settings=pool_settings,
@@ -34,8 +34,8 @@ rule choose_examples:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=mem_mb("choose_examples"),
+        runtime=minutes("choose_examples"),
     params:
         settings=examples_settings,
         code=code("choose_examples"),

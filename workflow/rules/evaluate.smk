@@ -21,8 +21,8 @@ rule evaluate_lds:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=method_memory,
-        runtime=60,
+        mem_mb=mem_mb("evaluate_lds"),
+        runtime=minutes("evaluate_lds"),
     params:
         settings=method_settings("damping", "lds"),
         code=method_code("evaluate_lds"),
@@ -57,8 +57,8 @@ rule summarise_lds:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=mem_mb("summarise_lds"),
+        runtime=minutes("summarise_lds"),
     params:
         settings=summary_settings,
         code=code("summarise_lds"),

@@ -25,9 +25,9 @@ rule compute_features:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
-        gpu=1,
+        mem_mb=mem_mb("compute_features"),
+        runtime=minutes("compute_features"),
+        gpu=GPUS,
     params:
         settings=feature_settings,
         code=code("compute_features"),
@@ -56,8 +56,8 @@ rule decompose:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=decompose_memory,
-        runtime=120,
+        mem_mb=mem_mb("decompose"),
+        runtime=minutes("decompose"),
     params:
         settings=sections(),
         code=code("decompose"),
@@ -84,9 +84,9 @@ rule compute_residuals:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=120,
-        gpu=1,
+        mem_mb=mem_mb("compute_residuals"),
+        runtime=minutes("compute_residuals"),
+        gpu=GPUS,
     params:
         settings=residual_settings,
         code=code("compute_residuals"),

@@ -15,8 +15,8 @@ rule plot_samples:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=mem_mb("plot_samples"),
+        runtime=minutes("plot_samples"),
     params:
         code=code("plot_samples"),
     shell:
@@ -38,8 +38,8 @@ rule plot_lds:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=mem_mb("plot_lds"),
+        runtime=minutes("plot_lds"),
     params:
         code=code("plot_lds"),
     shell:
@@ -63,8 +63,8 @@ rule plot_removal:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=mem_mb("plot_removal"),
+        runtime=minutes("plot_removal"),
     params:
         settings=removal_figure_settings,
         code=code("plot_removal"),
@@ -88,8 +88,8 @@ rule plot_neighbours:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=mem_mb("plot_neighbours"),
+        runtime=minutes("plot_neighbours"),
     params:
         settings=neighbour_settings,
         code=code("plot_neighbours"),

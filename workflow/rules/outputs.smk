@@ -23,9 +23,9 @@ rule measure_outputs:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=120,
-        gpu=1,
+        mem_mb=mem_mb("measure_outputs"),
+        runtime=minutes("measure_outputs"),
+        gpu=GPUS,
     params:
         settings=measure_settings,
         code=code("measure_outputs"),
@@ -50,8 +50,8 @@ rule gather_outputs:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=mem_mb("gather_outputs"),
+        runtime=minutes("gather_outputs"),
     params:
         settings=gather_settings,
         code=code("gather_outputs"),

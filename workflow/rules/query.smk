@@ -20,9 +20,9 @@ rule make_queries:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=60,
-        gpu=1,
+        mem_mb=mem_mb("make_queries"),
+        runtime=minutes("make_queries"),
+        gpu=GPUS,
     params:
         settings=query_settings,
         code=code("make_queries"),

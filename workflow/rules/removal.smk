@@ -20,9 +20,9 @@ rule measure_removal:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=120,
-        gpu=1,
+        mem_mb=mem_mb("measure_removal"),
+        runtime=minutes("measure_removal"),
+        gpu=GPUS,
     params:
         settings=measure_removal_settings,
         code=code("measure_removal"),
@@ -49,8 +49,8 @@ rule summarise_removal:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=mem_mb("summarise_removal"),
+        runtime=minutes("summarise_removal"),
     params:
         settings=removal_summary_settings,
         code=code("summarise_removal"),

@@ -13,8 +13,8 @@ rule write_metrics:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=mem_mb("write_metrics"),
+        runtime=minutes("write_metrics"),
     params:
         code=code("write_metrics"),
         removal=removal_flag,
@@ -40,8 +40,8 @@ rule render_report:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=mem_mb("render_report"),
+        runtime=minutes("render_report"),
     params:
         settings=report_settings,
         code=report_code,

@@ -16,8 +16,8 @@ rule choose_removals:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=mem_mb("choose_removals"),
+        runtime=minutes("choose_removals"),
     params:
         settings=choice_settings,
         code=code("choose_removals"),
@@ -56,9 +56,9 @@ for name, e in REMOVAL.items():
                 "../../environment.yml"
             threads: 1
             resources:
-                mem_mb=1000,
-                runtime=240,
-                gpu=1,
+                mem_mb=mem_mb(f"train_removal_{family}", name),
+                runtime=minutes(f"train_removal_{family}", name),
+                gpu=GPUS,
             params:
                 settings=train_settings(
                     name,

@@ -21,8 +21,8 @@ rule select_damping:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=method_memory,
-        runtime=60,
+        mem_mb=mem_mb("select_damping"),
+        runtime=minutes("select_damping"),
     params:
         settings=method_settings("damping"),
         code=method_code("select_damping"),
@@ -47,8 +47,8 @@ rule score:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=method_memory,
-        runtime=60,
+        mem_mb=mem_mb("score"),
+        runtime=minutes("score"),
     params:
         settings=method_settings(),
         code=method_code("score"),

@@ -29,9 +29,9 @@ for name, experiment in ROOTS.items():
             "../../environment.yml"
         threads: 1
         resources:
-            mem_mb=1000,
-            runtime=240,
-            gpu=1,
+            mem_mb=mem_mb("train_base", name),
+            runtime=minutes("train_base", name),
+            gpu=GPUS * PROCESSES,
         params:
             settings=train_settings(name, checkpoints=checkpoint_epochs(name)),
             code=code("train_base"),
@@ -59,9 +59,9 @@ for name, experiment in ROOTS.items():
                 "../../environment.yml"
             threads: 1
             resources:
-                mem_mb=1000,
-                runtime=240,
-                gpu=1,
+                mem_mb=mem_mb(f"train_subsets_{use}", name),
+                runtime=minutes(f"train_subsets_{use}", name),
+                gpu=GPUS,
             params:
                 settings=train_settings(
                     name,

@@ -1,0 +1,170 @@
+"""Snakemake's logger plugin ``dasbench``: a run in a few lines, errors in full.
+
+``./run`` asks for it with ``--logger dasbench``; ``--verbose``, ``-p`` or any ``--logger`` gives
+Snakemake's own messages instead. On a terminal one line is kept up to date; elsewhere a line is
+written when a phase begins or ends, and at most one a minute in between. Everything that Snakemake
+says is in ``.snakemake/log`` all the same.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from snakemake_interface_logger_plugins.base import LogHandlerBase
+from snakemake_interface_logger_plugins.common import LogEvent
+
+from dasbench import progress
+
+AGAIN = "DASBENCH_COMMAND"  # what the user typed
+# seconds between two lines of news, on a terminal and elsewhere
+REFRESH, QUIET = 1.0, 60.0
+# news that Snakemake words as plain messages
+_PLAIN = ("Nothing to be done",)
+# a failed shell command is told by its job; the exception says it once more
+_TWICE = ("RuleException", "CalledProcessError")
+
+
+class LogHandler(LogHandlerBase):
+    """Writes to standard error; Snakemake calls it from one thread of its own."""
+
+    def __post_init__(self) -> None:
+        """Start with nothing known."""
+        self.stream, self.clock = sys.stderr, time.monotonic
+        self.terminal = self.stream.isatty() and os.environ.get("TERM") != "dumb"
+        self.state: progress.State | None = None
+        self.began = self.told = self.clock()
+        self.guard, self.over = threading.RLock(), threading.Event()
+        self.ticking: threading.Thread | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take one event."""
+        event = getattr(record, "event", None)
+        act = {
+            LogEvent.RUN_INFO: self._planned,
+            LogEvent.JOB_INFO: self._started,
+            LogEvent.JOB_FINISHED: self._finished,
+            LogEvent.JOB_ERROR: self._failed,
+        }.get(event)
+        try:
+            with self.guard:
+                if act:
+                    act(record)
+                elif record.levelno >= logging.WARNING:
+                    if getattr(record, "exception", None) not in _TWICE:
+                        self._say(record.getMessage())
+                elif getattr(record, "news", False) or record.getMessage().startswith(_PLAIN):
+                    self._say(record.getMessage())
+        except BrokenPipeError:
+            pass
+        except Exception:  # a display must not end a run
+            self.handleError(record)
+
+    def _planned(self, record: Any) -> None:
+        self.state = progress.State(progress.predictions(Path.cwd()))
+        self.state.plan(record.stats)
+        done, total = self.state.count()
+        models, left = self.state.models()[1], self.state.left(self.clock())
+        parts = [f"{total} job{'s' * (total != 1)}"]
+        parts += [f"{models} model{'s' * (models != 1)} to train"] if models else []
+        parts += [f"about {progress.duration(left)} on one core"] if left else []
+        self._say(", ".join(parts))
+        if self.terminal:
+            self.ticking = threading.Thread(target=self._tick, daemon=True)
+            self.ticking.start()
+
+    def _started(self, record: Any) -> None:
+        if self.state is None:
+            return
+        first = self.state.start(record.jobid, record.rule_name, record.log or [], self.clock())
+        phase = progress.kind_of(record.rule_name, {}).phase
+        self._news(self.state.phase_line(phase) if first and phase else None)
+
+    def _finished(self, record: Any) -> None:
+        if self.state is None:
+            return
+        rule = self.state.running.get(record.job_id, ("", 0, []))[0]
+        complete = self.state.finish(record.job_id, self.clock())
+        phase = progress.kind_of(rule, {}).phase
+        self._news(f"{self.state.phase_line(phase)} done" if complete and phase else None)
+
+    def _failed(self, record: Any) -> None:
+        if self.state is not None:
+            self.state.fail(record.jobid, record.rule_name)
+        logs = [log.removesuffix(" (check log file(s) for error details)") for log in record.log]
+        again = os.environ.get(AGAIN, "the same command")
+        self._say(progress.failure(record.rule_name, logs, again))
+        if record.rule_msg:
+            self._say(f"  {record.rule_msg}")
+
+    def _news(self, line: str | None) -> None:
+        """A line where something began or ended; elsewhere all in one line, once a minute."""
+        now = self.clock()
+        if self.terminal:
+            self._draw(now)
+        elif line is not None:
+            self._say(line)
+        elif now - self.told >= QUIET:
+            self._say(self.state.line(now))
+
+    def _say(self, text: str) -> None:
+        """Write a line that stays."""
+        self.stream.write(f"\r\x1b[K{text}\n" if self.terminal else f"{text}\n")
+        self.stream.flush()
+        self.told = self.clock()
+
+    def _draw(self, now: float) -> None:
+        """Write the line that is kept up to date; the cursor goes back to its start."""
+        width = shutil.get_terminal_size().columns - 1
+        self.stream.write(f"\r\x1b[K{self.state.line(now)[:width]}\r")
+        self.stream.flush()
+
+    def _tick(self) -> None:
+        while not self.over.wait(REFRESH):
+            with self.guard:
+                self._draw(self.clock())
+
+    def close(self) -> None:
+        """Stop, and say how it went."""
+        self.over.set()
+        if self.ticking is not None:
+            self.ticking.join()
+        with self.guard:
+            if self.state is not None:
+                done, total = self.state.count()
+                failed = f", {len(self.state.failed)} failed" if self.state.failed else ""
+                took = progress.duration(self.clock() - self.began)
+                self._say(f"{done} of {total} jobs done{failed}, {took}")
+                self.state = None
+        super().close()
+
+    @property
+    def writes_to_stream(self) -> bool:
+        """It replaces Snakemake's own messages."""
+        return True
+
+    @property
+    def writes_to_file(self) -> bool:
+        """Snakemake keeps its log file."""
+        return False
+
+    @property
+    def has_filter(self) -> bool:
+        """It sees every event."""
+        return True
+
+    @property
+    def has_formatter(self) -> bool:
+        """It words them itself."""
+        return True
+
+    @property
+    def needs_rulegraph(self) -> bool:
+        """It needs no graph."""
+        return False

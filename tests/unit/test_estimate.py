@@ -1,0 +1,120 @@
+"""``./run estimate``: what it prints, what it takes, and that the page shows what it computes."""
+
+import json
+import shutil
+
+import pytest
+
+from dasbench import config, estimate, rates, workload
+from dasbench.errors import UserError
+from experiment_files import ROOT
+
+CIFAR10 = "docs/examples/cifar10.yaml"
+
+
+@pytest.fixture(autouse=True)
+def caller(monkeypatch):
+    monkeypatch.setenv("DASBENCH_CALLER_FOLDER", str(ROOT))
+
+
+def numbers(capsys, *arguments):
+    assert estimate.main([*arguments, "--json"], ROOT) == 0
+    (plan,) = json.loads(capsys.readouterr().out)
+    return plan
+
+
+def test_the_page_shows_what_is_computed(tmp_path):
+    copy = tmp_path / "scaling.md"
+    shutil.copy(ROOT / "docs/scaling.md", copy)
+    assert estimate.main([CIFAR10, "--gpu", "--write", str(copy)], ROOT) == 0
+    assert copy.read_text() == (ROOT / "docs/scaling.md").read_text(), (
+        f"renew it with ./run estimate {CIFAR10} --gpu --write docs/scaling.md"
+    )
+
+
+def test_digits_is_what_its_run_was(capsys):
+    """Job counts, models and hours of the run that README describes."""
+    plan = numbers(capsys, "digits", "--shape", "1,8,8")
+    observed = rates.load(ROOT / rates.FILE).observed["digits"]
+    measured = sum(row["seconds"] for row in observed.values())
+    assert plan["core_seconds"] == pytest.approx(measured, rel=0.25)
+    counts = {row["rule"].removesuffix("_digits"): row["jobs"] for row in plan["rules"]}
+    assert {family: row["jobs"] for family, row in observed.items()}.items() <= counts.items()
+    assert plan["jobs"] == sum(counts.values())
+    assert plan["gpu_seconds"] == 0
+
+
+def test_the_papers_size(capsys):
+    plan = numbers(capsys, CIFAR10, "--gpu")
+    training = [row for row in plan["rules"] if row["rule"].startswith("train")]
+    each = 3 * plan["flops"] * 200
+    assert sum(r["flops"] for r in training) == each * 50_000 + (64 * 3 + 32) * each * 25_000
+    assert plan["models"] == 1 + 64 * 3 + 32
+    assert plan["storage"]["features"] > 4 * 8 * 52_000 * 32_768
+    assert 35e6 < plan["parameters"] < 40e6
+    faster = numbers(capsys, CIFAR10, "--tflops", "40")
+    ratio = plan["gpu_seconds"] / faster["gpu_seconds"]
+    assert 1.8 < ratio <= 2  # start-up stays
+    assert plan["core_seconds"] == faster["core_seconds"]
+
+
+def test_text_says_what_is_assumed(capsys):
+    estimate.main([CIFAR10, "--gpu"], ROOT)
+    shown = capsys.readouterr().out
+    assert "Assumed, not measured: a GPU that sustains 20 TFLOP/s" in shown
+    estimate.main(["smoke"], ROOT)
+    shown = capsys.readouterr().out
+    assert "Assumed" not in shown
+    assert "Measured: " in shown
+
+
+def test_an_unmeasured_projection_is_said(capsys, tmp_path):
+    text = (ROOT / CIFAR10).read_text()
+    (tmp_path / "other.yaml").write_text(text.replace("rademacher", "gaussian"))
+    estimate.main([str(tmp_path / "other.yaml")], ROOT)
+    shown = capsys.readouterr().out
+    known = rates.load(ROOT / rates.FILE).rate
+    if "features:gaussian" not in known:
+        assert "taken as something else: features:gaussian (as features:" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["nothing"], "nothing is not an experiment"),
+        (["nothing.yaml"], "nothing.yaml does not exist"),
+        (["smoke", "--tflops", "0"], "expected a positive number"),
+        (["smoke", "--write", "README.md"], "README.md has no <!-- estimate:begin -->"),
+    ],
+)
+def test_mistakes_are_told(arguments, told):
+    with pytest.raises(UserError, match=told):
+        estimate.main(arguments, ROOT)
+
+
+def test_a_broken_file_names_itself(tmp_path):
+    file = tmp_path / "broken.yaml"
+    file.write_text((ROOT / CIFAR10).read_text().replace("epochs: 200", "epoch: 200"))
+    with pytest.raises(UserError, match=r"broken\.yaml: training\.epoch"):
+        estimate.main([str(file)], ROOT)
+
+
+def test_measured_rates_are_written(tmp_path, capsys):
+    """From the costs of what has been made, and of nothing else."""
+    for folder in ("config/experiments", "workflow/schemas", "reference"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    with pytest.raises(UserError, match=r"\./run smoke"):
+        estimate.main(["--measure"], tmp_path)
+    work = workload.Workload(config.load("smoke", ROOT), (1, 8, 8))
+    lines = ["rule,jobs,seconds,share,median_seconds,longest_seconds,peak_mb"]
+    lines += [f"{g.rule},{g.jobs},{g.jobs * 2.0},0,0,0,400" for g in work.groups()]
+    (tmp_path / "results/smoke").mkdir(parents=True)
+    (tmp_path / "results/smoke/costs.csv").write_text("\n".join(lines))
+    assert estimate.main(["--measure"], tmp_path) == 0
+    assert "smoke: " in capsys.readouterr().out
+    made = rates.load(tmp_path / rates.FILE)
+    assert set(made.observed) == {"smoke"}
+    taken = sum(g.jobs * made.seconds(g) for g in work.groups())
+    assert taken == pytest.approx(2.0 * sum(g.jobs for g in work.groups()), rel=0.2)
+    with pytest.raises(UserError, match=r"digits has not been made here"):
+        estimate.main(["--measure", "digits"], tmp_path)

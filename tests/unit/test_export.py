@@ -1,0 +1,93 @@
+"""Cards and folders for the hub; test_sharing.py in tests/workflow exports real results."""
+
+import re
+
+import numpy as np
+import pytest
+import yaml
+
+from dasbench import config, export
+from dasbench.errors import UserError
+
+CARD = {
+    "name": "Toy <script>alert(1)</script>",
+    "source": "nowhere",
+    "licence": "CC BY 4.0",
+    "content": "3 images",
+    "images": 3,
+    "shape": [2, 2, 1],
+    "sha256": "00",
+}
+
+
+def facts(**changes):
+    experiment = config.load("smoke", ".")
+    return {
+        "experiment": experiment,
+        "version": "0",
+        "data": CARD,
+        "uses": {kind: {"tuning": 1, "evaluation": 2} for kind in ("val", "gen")},
+        "methods": config.methods(experiment),
+        "shown": "das",
+        "classes": "all",
+        "removal": False,
+        "table": "| a |\n|---|",
+        "groups": [{"name": "model", "rows": [("layers", "1")]}],
+        "score_groups": [],
+        "parameters": 1234567,
+        "rows": 3,
+        **changes,
+    }
+
+
+@pytest.mark.parametrize("template", ["model_card.md.j2", "data_card.md.j2"])
+def test_a_card_has_front_matter_and_escapes_what_is_not_ours(template):
+    text = export._card(template, {"license": "mit", "tags": ["a"]}, facts())
+    _, front, body = text.split("---\n", 2)
+    assert yaml.safe_load(front) == {"license": "mit", "tags": ["a"]}
+    assert "<script>" not in body
+    assert "Toy &lt;script&gt;" in body
+    assert "removal.csv" not in body
+    assert not re.search(r"\d{4}-\d\d-\d\d", body), "a date"
+
+
+def test_numbers_of_the_model_card():
+    body = export._card("model_card.md.j2", {}, facts())
+    assert "1 234 567 weights" in body
+    assert "with 95 % bootstrap intervals" in body
+    assert "random 50 % of the training set (2 seeds each)" in body
+
+
+@pytest.mark.parametrize(
+    ("licence", "expected"),
+    [
+        ("CC BY 4.0", {"license": "cc-by-4.0"}),
+        ("Own, see there!", {"license": "other", "license_name": "own-see-there"}),
+    ],
+)
+def test_licences_as_the_hub_spells_them(licence, expected):
+    assert export._licence(licence) == expected
+
+
+def test_a_card_without_a_licence_is_told(tmp_path):
+    (tmp_path / "card.json").write_text('{"name": "x", "source": "y", "content": "z"}')
+    with pytest.raises(UserError, match="card.json is damaged: it has no licence"):
+        export._data_card(tmp_path / "card.json")
+
+
+def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="is there already; name another folder with --out"):
+        export.create(tmp_path, "smoke", tmp_path)
+
+
+def test_samples_are_drawn_grey_or_in_colour(tmp_path):
+    from PIL import Image
+
+    (tmp_path / "attribution").mkdir()
+    (tmp_path / "figures").mkdir()
+    for channels in (1, 3):
+        queries = np.linspace(-1.5, 1.5, 12 * channels * 4, dtype=np.float32)
+        np.save(tmp_path / "attribution/gen.npy", queries.reshape(12, channels, 2, 2))
+        export._draw_samples(tmp_path)
+        assert Image.open(tmp_path / "figures/samples.png").size == (680, 136)

@@ -1,0 +1,103 @@
+"""Devices are given out one by one; several processes are started, and seen, or refused."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from dasbench import launch, rates
+from dasbench.config import load
+from dasbench.errors import UserError
+from dasbench.estimate import on_device
+from dasbench.workload import Workload
+from experiment_files import ROOT
+
+TELL = """\
+import json, os, sys, time
+print(json.dumps([os.environ.get("CUDA_VISIBLE_DEVICES"), sys.argv[1:]]), flush=True)
+time.sleep(float(sys.argv[1]))
+"""
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start a stand-in for a script through the launcher."""
+    (tmp_path / "scripts").mkdir()
+    for name in ("measure_outputs", "train_base", "score"):
+        (tmp_path / f"scripts/{name}.py").write_text(TELL)
+    started = []
+
+    def run(name, *words, **variables):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dasbench.launch", f"scripts/{name}.py", *words],
+            cwd=tmp_path,
+            env={k: v for k, v in os.environ.items() if k != "CUDA_VISIBLE_DEVICES"}
+            | {"PYTHONPATH": str(ROOT / "src"), **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_each_job_has_a_device_of_its_own(start):
+    first, second = (start("measure_outputs", "60", DAS_DEVICES="0,3") for _ in range(2))
+    seen = [json.loads(p.stdout.readline())[0] for p in (first, second)]
+    assert sorted(seen) == ["0", "3"]
+    third = start("measure_outputs", "0", DAS_DEVICES="0,3")
+    time.sleep(1.0)
+    assert third.poll() is None  # it waits
+    first.kill()  # as a killed job does, without tidying up
+    assert json.loads(third.stdout.readline())[0] == seen[0]
+    assert third.wait(10) == 0
+
+
+def test_what_runs_no_network_needs_no_device(start):
+    busy = start("measure_outputs", "60", DAS_DEVICES="0")
+    busy.stdout.readline()
+    score = start("score", "0", "a b", DAS_DEVICES="0")
+    assert json.loads(score.stdout.readline()) == [None, ["0", "a b"]]
+
+
+def test_no_configuration_is_no_change(start):
+    plain = start("train_base", "0", "x")
+    assert json.loads(plain.stdout.readline()) == [None, ["0", "x"]]
+    assert plain.wait(10) == 0
+
+
+def test_processes_need_as_many_devices(start):
+    refused = start("train_base", "0", DAS_DEVICES="0,1", DAS_PROCESSES="3")
+    assert "3 processes need as many devices" in refused.communicate(timeout=20)[1]
+    assert refused.returncode == 1
+
+
+def test_only_the_base_model_is_split():
+    alone = launch.command("scripts/train_subsets.py", ["--x"], 4)
+    assert alone == [sys.executable, "scripts/train_subsets.py", "--x"]
+    split = launch.command("scripts/train_base.py", ["--x"], 4)
+    assert "--nproc-per-node=4" in split
+    assert split[-5:] == ["dasbench.launch", "--worker", "4", "scripts/train_base.py", "--x"]
+
+
+def test_a_process_that_sees_no_others_refuses():
+    """What `accelerate launch --cpu --num_processes 2` silently does."""
+    with pytest.raises(UserError, match="2 processes were asked for, but Accelerate sees 1"):
+        launch.work(2, "scripts/train_base.py", [])
+
+
+def test_networks_are_what_needs_a_device():
+    groups = Workload(load("smoke", ROOT), (1, 8, 8)).groups()
+    needing = {g.family for g in groups if on_device(g)}
+    assert {name.removesuffix("_tune").removesuffix("_eval") for name in needing} - {
+        f"train_removal_{arm}" for arm in ("methods", "random", "null")
+    } | {"train_removal"} == set(launch.NETWORKS)
+    assert rates.Gpu().tflops > 0

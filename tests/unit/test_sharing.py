@@ -1,0 +1,92 @@
+"""What is asked of DVC, and what is said when a remote cannot be had."""
+
+import pytest
+
+from dasbench import sharing
+from dasbench.errors import UserError
+
+KNOWN = {
+    "pool@toy": ["data/toy/pool.npz"],
+    "base@toy": ["results/toy/models/base", "results/toy/models/checkpoints"],
+    "lds@toy": ["results/toy/lds"],
+    "removal@toy": ["results/toy/models/removal", "results/toy/removal"],
+    "report@toy": ["results/toy/report.html", "results/toy/provenance.json"],
+}
+
+
+def chosen(*only):
+    outs = sharing.select(KNOWN, ["toy"], only)
+    return {out.removeprefix("results/toy/") for out in outs} - {"provenance.json"}
+
+
+def test_tables_are_no_models():
+    assert chosen("tables") == {"lds", "removal", "report.html"}
+
+
+def test_a_folder_stands_for_what_is_in_it():
+    assert chosen("models") == {"models/base", "models/checkpoints", "models/removal"}
+    assert chosen("models/base/") == {"models/base"}
+    assert chosen("lds", "models/base") == {"lds", "models/base"}
+
+
+def test_records_always_come_along():
+    assert "results/toy/provenance.json" in sharing.select(KNOWN, ["toy"], ["lds"])
+
+
+@pytest.mark.parametrize("word", ["model", "models/bas", "../other", "data/toy/pool.npz"])
+def test_what_is_no_out_is_told(word):
+    with pytest.raises(UserError, match="is nothing that toy has; expected tables, or one of"):
+        sharing.select(KNOWN, ["toy"], [word])
+
+
+def test_half_files_are_swept_and_no_others(tmp_path):
+    half = [".aB3-_6789012345678901x.tmp", "models/.aB3-_6789012345678901x.tmp", "models/empty"]
+    whole = ["models/.hidden", "models/a.tmp", "lds.csv"]
+    home, outside = tmp_path / "results/toy", tmp_path / "other"
+    for folder in (home / "models", outside):
+        folder.mkdir(parents=True)
+    (outside / "empty").touch()
+    for name in half + whole:
+        (home / name).write_text("" if name.endswith("empty") else "x")
+    (home / "models/link").symlink_to("/dev/null")
+    (home / "models/folder").symlink_to(outside)
+    outs = [
+        "results/toy/models",
+        "results/toy/lds.csv",
+        "results/toy/not",
+        "other",
+        "results/../other",
+    ]
+    assert sharing.sweep(tmp_path, outs) == sorted(home / name for name in half)
+    assert all((home / name).exists() for name in [*whole, "models/link"])
+    assert (outside / "empty").exists()
+
+
+@pytest.fixture
+def settings(monkeypatch):
+    """DVC's configuration, made up."""
+    values = {"remote.my.store.url": "/store", "remote.web.url": "https://a:b@host/das"}
+    monkeypatch.setattr(sharing, "_settings", lambda: values)
+    monkeypatch.setattr(sharing, "_reach", lambda remote: None)
+    return values
+
+
+@pytest.mark.parametrize("flags", [["-r", "web"], ["--remote=web"], ["-j", "4", "-rweb"]])
+def test_flags_name_the_remote(settings, flags):
+    assert sharing._remote(flags, "").url == "https://a:b@host/das"
+
+
+def test_no_password_is_shown(settings):
+    assert str(sharing._remote(["-r", "web"], "")) == "web (https://host/das)"
+
+
+def test_the_endpoint_answers_for_s3(settings):
+    settings.update({"remote.web.endpointurl": "http://minio"})
+    assert sharing._remote(["-r", "web"], "").address == "http://minio"
+
+
+def test_remotes_that_are_none(settings):
+    with pytest.raises(UserError, match=r"as default \(my.store, web can be named with -r\); do X"):
+        sharing._remote([], "do X")
+    with pytest.raises(UserError, match="nix is no DVC remote; known: my.store, web"):
+        sharing._remote(["-r", "nix"], "")

@@ -1,0 +1,61 @@
+"""The size of a model by formula is what torch counts on the model itself."""
+
+import subprocess
+import sys
+
+import pytest
+
+from dasbench import unet_cost
+from experiment_files import ROOT
+
+PLAIN = {
+    "block_out_channels": [8, 16, 24],
+    "down_block_types": ["DownBlock2D"] * 3,
+    "up_block_types": ["UpBlock2D"] * 3,
+    "layers_per_block": 1,
+    "norm_num_groups": 4,
+}
+ATTENTION = {
+    "down_block_types": ["DownBlock2D", "AttnDownBlock2D", "DownBlock2D"],
+    "up_block_types": ["UpBlock2D", "AttnUpBlock2D", "UpBlock2D"],
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "shape"),
+    [
+        ({}, (1, 8, 8)),
+        ({"layers_per_block": 3}, (3, 12, 20)),
+        (ATTENTION, (3, 16, 16)),
+        ({**ATTENTION, "resnet_time_scale_shift": "scale_shift", "dropout": 0.1}, (3, 8, 8)),
+        ({"add_attention": False, "time_embedding_dim": 40}, (2, 8, 4)),
+    ],
+)
+def test_formula_is_what_torch_counts(change, shape):
+    model = {**PLAIN, **change}
+    assert unet_cost.by_formula(model, shape) == unet_cost.by_building(model, shape)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"down_block_types": ["ResnetDownsampleBlock2D"] * 3}, {"time_embedding_type": "fourier"}],
+)
+def test_what_has_no_formula_is_built(change):
+    model = {**PLAIN, **change}
+    assert unet_cost.size(model, (1, 8, 8)) == unet_cost.by_building(model, (1, 8, 8))
+    assert unet_cost.size(model, (1, 8, 8)) != unet_cost.size(PLAIN, (1, 8, 8))
+
+
+def test_planning_imports_no_torch():
+    code = (
+        "import sys; from dasbench import config, estimate;"
+        "estimate.main(['digits', '--shape', '1,8,8', '--json']);"
+        "assert not {'torch', 'pandas', 'scipy'} & set(sys.modules)"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT / "src")},
+    )

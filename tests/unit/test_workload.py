@@ -1,0 +1,85 @@
+"""Jobs and files of an experiment, from its file; ``tests/workflow`` compares with ``./run -n``."""
+
+import numpy as np
+import pytest
+
+from dasbench import artifacts, config, workload
+from dasbench.errors import UserError
+from experiment_files import ROOT, load, make_repository, raw
+
+SHAPE = (1, 8, 8)
+
+
+@pytest.fixture(scope="module")
+def smoke():
+    return workload.Workload(config.load("smoke", ROOT), SHAPE)
+
+
+def by_family(work):
+    return {group.family: group for group in work.groups()}
+
+
+def test_training_is_counted_image_by_image(smoke):
+    groups, each = by_family(smoke), 3 * smoke.model.flops
+    assert groups["train_base"].work == {"train": each * 120 * 2}
+    assert groups["train_base"].calls == 2 * 8  # 120 images in batches of 16
+    assert groups["train_subsets_eval"].work == {"train": each * 4 * 60 * 2}
+    assert groups["train_subsets_eval"].jobs == 2 * 2
+    assert groups["train_removal_methods"].work == {"train": each * 2 * 108 * 2}
+
+
+def test_measuring_is_counted_image_by_image(smoke):
+    groups, each = by_family(smoke), smoke.model.flops
+    assert groups["make_queries"].work == {"forward": each * 12 * 5}
+    assert groups["measure_outputs"].work == {"forward": each * 24 * 4 * 5}
+    assert groups["compute_residuals"].work == {"forward": each * 120 * (2 + 5) / 2}
+    dense = 2 * smoke.model.parameters * 64
+    expected = (3 * each * 2 + dense) * (120 + 24)
+    assert groups["compute_features"].work == {"features:rademacher": expected}
+
+
+def test_storage_counts_numbers(smoke):
+    stored = smoke.storage()
+    # eight sets; of those that have a kernel, eigenvalues and vectors
+    kernels = by_family(smoke)["decompose"].jobs
+    assert stored["features"] == 4 * 8 * (120 + 24) * 64 + kernels * 8 * 64 * 65
+    assert stored["scores"] == 4 * 15 * 120 * 24
+    models = 1 + 2 + 16 + 4 + 2 * 2 + 2 + 1  # base, checkpoints, eval, tune, removal
+    assert stored["models"] == models * (4 * smoke.model.parameters + 15_000)
+
+
+def test_more_work_takes_more(tmp_path):
+    root = make_repository(tmp_path)
+    changes = {
+        "train": ("train_base", lambda e: e["training"].update(epochs=4)),
+        "features": ("compute_features", lambda e: e["features"].update(timesteps=4)),
+        "forward": ("measure_outputs", lambda e: e["outputs"].update(timesteps=8)),
+        "bootstrap": ("evaluate_lds", lambda e: e["lds"].update(draws=400)),
+        "kernel": ("select_damping", lambda e: e["features"].update(dimensions=96)),
+    }
+    before = by_family(workload.Workload(load(root, raw()), SHAPE))
+    for kind, (family, change) in changes.items():
+        data = raw()
+        change(data)
+        after = by_family(workload.Workload(load(root, data), SHAPE))
+        grown = [sum(v for k, v in g[family].work.items() if kind in k) for g in (before, after)]
+        assert grown[1] > grown[0], kind
+
+
+def test_a_child_has_no_models(tmp_path):
+    root = make_repository(tmp_path)
+    data = {"title": "child", "parent": "smoke", "methods": {"das": {}, "pixel_cosine": {}}}
+    work = workload.Workload(load(root, data, "child"), SHAPE)
+    assert not any(group.family.startswith("train") for group in work.groups())
+    assert by_family(work)["compute_features"].jobs == 1
+    assert "outputs" not in work.storage()
+
+
+def test_the_pool_knows_the_shape(tmp_path):
+    assert workload.shape_of("digits", tmp_path) == (1, 8, 8)
+    with pytest.raises(UserError, match="--shape"):
+        workload.shape_of("mine", tmp_path)
+    images = np.zeros((4, 5, 6, 3), np.uint8)
+    (tmp_path / "data/mine").mkdir(parents=True)
+    artifacts.save_examples(tmp_path / "data/mine/pool.npz", images, np.zeros(4), np.arange(4))
+    assert workload.shape_of("mine", tmp_path) == (3, 5, 6)

@@ -1,0 +1,258 @@
+"""Artifacts really move: every kind of remote, bundles, half pulls and killed ones, exports.
+
+A directory as remote: test_reruns.py and test_story.py.
+"""
+
+import hashlib
+import http.server
+import logging
+import os
+import re
+import shutil
+import signal
+import threading
+import time
+
+import boto3
+import numpy as np
+import pytest
+from clones import cloned
+from moto.server import ThreadedMotoServer
+
+from dasbench import config
+
+pytestmark = [pytest.mark.slow, pytest.mark.workflow]
+
+TABLES = ("scores", "lds", "removal", "figures", "report.html", "metrics.json")
+HEAVY = ("models", "features", "examples", "queries", "outputs", "masks", "residuals")
+
+
+@pytest.fixture
+def clone(made, tmp_path):
+    return cloned(made.folder, tmp_path / "clone")
+
+
+def remote(clone, name, url, **settings):
+    """Set a remote in this clone alone."""
+    clone.call("dvc", "remote", "add", "--local", "--force", name, url)
+    for key, value in settings.items():
+        clone.call("dvc", "remote", "modify", "--local", name, key, value)
+
+
+def assert_the_same(clone, made):
+    assert clone.plan() == {}
+    assert clone.hashes() == made.hashes()
+    assert clone.clean()
+
+
+@pytest.fixture(scope="module")
+def served(made):
+    """Address of a static web server, which allows reading only, over the directory remote."""
+    asked = []
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, directory=made.folder.parent / "store", **kwargs)
+
+        def log_message(self, *args):
+            asked.append(self.command)
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    assert "GET" in asked
+
+
+@pytest.fixture(scope="module")
+def pulled(made, served, tmp_path_factory):
+    """A clone that pulled all of smoke over HTTP; not to be changed."""
+    clone = cloned(made.folder, tmp_path_factory.mktemp("pulled") / "clone")
+    remote(clone, "web", served)
+    clone.run("pull", "smoke", "-r", "web")
+    return clone
+
+
+def test_a_web_server_is_a_remote_to_read_from(pulled, made):
+    assert_the_same(pulled, made)
+
+
+def test_a_web_server_takes_nothing(pulled, made, served, tmp_path):
+    copy = cloned(made.folder, tmp_path / "clone")
+    shutil.copytree(pulled.folder / ".dvc/cache", copy.folder / ".dvc/cache")
+    remote(copy, "web", f"{served}/elsewhere")
+    failed = copy.run("push", "smoke", "-r", "web", check=False)
+    assert failed.returncode == 1
+    assert "the remote must allow writing" in failed.stderr.splitlines()[-1]
+    assert not (made.folder.parent / "store/elsewhere").exists()
+
+
+@pytest.fixture
+def s3(monkeypatch):
+    """Endpoint of an S3 service in this process, with a bucket `lab`."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    endpoint = "http://{}:{}".format(*server.get_host_and_port())
+    boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket="lab")
+    yield endpoint
+    server.stop()
+
+
+def test_s3(made, pulled, clone, s3, tmp_path):
+    sender = cloned(made.folder, tmp_path / "sender")
+    shutil.copytree(pulled.folder / ".dvc/cache", sender.folder / ".dvc/cache")
+    for person in (sender, clone):
+        remote(person, "cloud", "s3://lab/das", endpointurl=s3)
+    sender.run("push", "smoke", "-r", "cloud")
+    listed = boto3.client("s3", endpoint_url=s3).list_objects_v2(Bucket="lab", Prefix="das/")
+    assert listed["KeyCount"] == len(stored(made.folder.parent / "store"))
+    clone.run("pull", "smoke", "-r", "cloud")
+    assert_the_same(clone, made)
+
+
+def stored(folder):
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_one_file(made, clone, tmp_path):
+    file = tmp_path / "smoke.tar"
+    made.run("bundle", "smoke", "--output", file)
+    shutil.rmtree(clone.folder / ".dvc/cache", ignore_errors=True)
+    clone.run("pull", "--bundle", file)
+    assert clone.plan() == {}
+    assert clone.hashes() == made.hashes()
+    assert clone.call("git", "status", "--short").stdout == ""
+    clone.run("verify", "smoke")
+
+
+def test_first_the_tables_then_the_rest(made, clone):
+    home = clone.folder / "results/smoke"
+    clone.run("pull", "smoke", "--only", "tables")
+    assert all((home / name).exists() for name in TABLES)
+    assert not any((home / name).exists() for name in HEAVY)
+    assert clone.plan() == {}
+    assert clone.run("smoke").returncode == 0
+    assert not any((home / name).exists() for name in HEAVY)
+    refused = clone.run("save", "smoke", check=False)
+    assert refused.returncode == 1
+    assert "`./run pull smoke` fetches what a partial pull left out" in refused.stderr
+    clone.run("pull", "smoke", "--only", "models/base")
+    assert sorted(path.name for path in (home / "models").iterdir()) == ["base"]
+    assert clone.plan() == {}
+    clone.run("pull", "smoke")
+    assert_the_same(clone, made)
+
+
+@pytest.mark.parametrize("phase", ["download", "checkout"])
+def test_a_killed_pull_goes_on(made, clone, phase):
+    """Killed in the middle of a phase, twice; half a file lies about, then all is as it should."""
+    watched = {"download": ".dvc/cache/files", "checkout": "results/smoke/models"}[phase]
+    for enough in (1, 40):
+        process = clone.start("pull", "smoke")
+        while process.poll() is None and len(stored(clone.folder / watched)) < enough:
+            time.sleep(0.001)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert not set(clone.hashes()) >= set(made.hashes()), "the pull had ended already"
+    halves = leave_halves(clone.folder / "results/smoke/models/base/unet")
+    clone.run("pull", "smoke")
+    assert not any(path.exists() for path in halves)
+    assert_the_same(clone, made)
+
+
+def leave_halves(folder):
+    """What a kill leaves at its two worst moments: a copy under way, a reflink just begun."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f".{'x' * 22}.tmp").write_bytes(b"half")
+    (folder / "diffusion_pytorch_model.safetensors").write_bytes(b"")
+    return [folder / f".{'x' * 22}.tmp"]
+
+
+@pytest.mark.parametrize(
+    ("url", "settings", "reason"),
+    [
+        ("/nowhere/store", {}, "there is no such directory"),
+        ("http://127.0.0.1:9/store", {}, "Connection refused"),
+        ("s3://lab/das", {"endpointurl": "http://127.0.0.1:9"}, "Connection refused"),
+    ],
+)
+def test_out_of_reach_is_one_sentence(clone, url, settings, reason):
+    remote(clone, "far", url, **settings)
+    failed = clone.run("pull", "smoke", "-r", "far", check=False)
+    assert failed.returncode == 1
+    (line,) = failed.stderr.splitlines()
+    assert f"the remote far ({url}) cannot be reached: {reason}" in line
+    assert "./run pull --bundle FILE" in line
+    assert failed.stdout == ""
+
+
+def test_an_unknown_remote_or_out_is_one_sentence(clone):
+    (line,) = clone.run("pull", "smoke", "-r", "stor", check=False).stderr.splitlines()
+    assert "stor is no DVC remote; known: store" in line
+    (line,) = clone.run("pull", "smoke", "--only", "tabels", check=False).stderr.splitlines()
+    assert "--only tabels is nothing that smoke has; expected tables, or one of" in line
+    assert "did you mean tables?" in line
+
+
+def test_dvc_has_experiments_diffs_and_plots(copy):
+    """``dvc exp run -S`` is a third door: it reruns what Snakemake finds, and can be undone."""
+    before = copy.hashes()
+    setting = "config/experiments/smoke.yaml:+methods.das_l1.leverage=false"
+    told = copy.call("dvc", "exp", "run", "--name", "no-leverage", "-S", setting, "report@smoke")
+    assert "Stage 'eval@smoke' didn't change, skipping" in told.stdout
+    assert copy.plan() == {}
+    assert config.load("smoke", copy.folder)["methods"]["das_l1"] == {"leverage": False}
+    changed = {path for path, digest in copy.hashes().items() if before[path] != digest}
+    assert "results/smoke/scores/das_l1/gen.npy" in changed
+    scores = {path.split("/")[3] for path in changed if path.startswith("results/smoke/scores/")}
+    assert scores == {"das_l1"}
+    assert "no-leverage" in copy.call("dvc", "exp", "list").stdout
+    assert re.search(r"das_l1\.leverage +- +False", copy.call("dvc", "params", "diff").stdout)
+    only = ["--targets", "results/smoke/metrics.json"]
+    metrics = copy.call("dvc", "metrics", "diff", "--md", *only).stdout
+    assert set(re.findall(r"lds\.\w+\.\w+\.(\w+)", metrics)) == {"das_l1"}
+    copy.call("dvc", "plots", "diff", "HEAD")
+    page = (copy.folder / "dvc_plots/index.html").read_text()
+    assert "vega" in page
+    assert "LDS of smoke" in page
+    assert '"das_l1"' in page
+    copy.call("git", "restore", ".")
+    copy.run("pull", "smoke")
+    assert copy.hashes() == before
+    assert copy.plan() == {}
+    assert copy.clean()
+
+
+def tree(folder):
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in stored(folder)
+    }
+
+
+def test_an_export_is_a_model_with_its_scores(made, pulled, tmp_path):
+    """The same bytes from whoever has the results, and diffusers loads the folder."""
+    from diffusers import DDPMPipeline
+
+    made.run("export", "smoke", "--out", tmp_path / "one")
+    pulled.run("export", "smoke", "--out", tmp_path / "two")
+    assert tree(tmp_path / "one") == tree(tmp_path / "two")
+    pipeline = DDPMPipeline.from_pretrained(tmp_path / "one")
+    (image,) = pipeline(batch_size=1, num_inference_steps=2).images
+    assert image.size == (8, 8)
+    scores = np.load(tmp_path / "one/attribution/scores/das/gen.npy", allow_pickle=False)
+    recorded = made.folder / "results/smoke/scores/das/gen.npy"
+    np.testing.assert_array_equal(scores, np.load(recorded))
+    assert clean_text(tmp_path / "one", made.folder)
+    full = made.run("export", "smoke", "--out", tmp_path / "two", check=False)
+    assert "is there already; name another folder with --out" in full.stderr
+
+
+def clean_text(folder, home):
+    """No machine path in any file."""
+    return not any(str(home.parent).encode() in path.read_bytes() for path in stored(folder))

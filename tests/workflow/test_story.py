@@ -1,0 +1,113 @@
+"""Two people share results; docs/sharing.md shows what they typed and saw.
+
+``DASBENCH_WRITE_DOCS=1 ./run test tests/workflow/test_story.py`` writes the page's transcript.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from clones import ROOT, Clone, cloned
+from transcript import Transcript, commands
+
+pytestmark = [pytest.mark.slow, pytest.mark.workflow]
+
+PAGE = ROOT / "docs/sharing.md"
+BEGIN, END = "<!-- transcript:begin -->\n```text\n", "```\n<!-- transcript:end -->"
+OPTION = "s/das_l1: {}/das_l1: {leverage: false}/"
+FILE = "config/experiments/smoke.yaml"
+
+
+@pytest.fixture
+def people(made, tmp_path):
+    """A, who made smoke and has pushed it to a store; B, who has nothing; the hub between them."""
+    hub = tmp_path / "das-bench.git"
+    shutil.copytree(made.folder, tmp_path / "a", symlinks=True)
+    a = Clone(tmp_path / "a")
+    a.call("git", "init", "-q", "--bare", "-b", "main", hub)
+    a.call("git", "remote", "add", "origin", hub)
+    a.call("git", "push", "-q", "-u", "origin", "main")
+    b = cloned(hub, tmp_path / "b")
+    a.log, b.log = making(made.log), [(("git", "clone", "-q", hub, "."), "")]
+    a.log.append((("git", "push", "-q"), ""))
+    store = {made.folder.parent / "store": "/lab/store", hub: "/lab/das-bench.git"}
+    places = {made.folder: "~/das-bench", a.folder: "~/das-bench", b.folder: "~/das-bench"}
+    return a, b, Transcript(store | places)
+
+
+def making(log):
+    """From the first run to the first push; later tests may have asked the same clone more."""
+    commands = [command for command, _ in log]
+    return log[commands.index(("./run", "smoke")) : commands.index(("./run", "push", "smoke")) + 1]
+
+
+def look(person):
+    """Nothing to do, nothing changed."""
+    plan = person.run("smoke", "-n")
+    assert "Nothing to be done" in plan.stdout + plan.stderr
+    person.call("git", "status", "--short")
+    person.call("dvc", "status", "--with-deps", "report@smoke")
+    assert person.clean()
+    del person.log[-2:]  # the same two once more
+
+
+def test_two_people_share_results(people):
+    a, b, transcript = people
+
+    def tell(person, name, sentence=None):
+        if sentence:
+            transcript.say(sentence)
+        transcript.add(name, person.log)
+        person.log.clear()
+
+    look(a)
+    tell(a, "A", "A makes the results, records them, and shares code (git) and results (DVC)")
+    b.run("pull", "smoke")
+    look(b)
+    assert b.hashes() == a.hashes()
+    tell(b, "B", "B has them without computing anything")
+    b.call("sed", "-i", OPTION, FILE)
+    plan = b.plan()
+    assert set(plan) == REDONE
+    b.log.pop()
+    b.run("smoke", "-n")
+    b.run("smoke")
+    b.call("dvc", "params", "diff")
+    b.call("dvc", "metrics", "diff", "--md", "--targets", "results/smoke/metrics.json")
+    tell(b, "B", "B changes one option of one method: no training, no features")
+    b.run("save", "smoke")
+    b.call("git", "commit", "-qam", "das_l1 without leverage")
+    b.run("push", "smoke")
+    b.call("git", "push", "-q")
+    look(b)
+    tell(b, "B", "B records and shares the new results")
+    a.call("git", "pull", "-q")
+    a.run("pull", "smoke")
+    look(a)
+    assert a.hashes() == b.hashes()
+    tell(a, "A", "A has them, too")
+    compare(transcript.text())
+
+
+REDONE = {
+    "select_damping",
+    "score",
+    "evaluate_lds",
+    "summarise_lds",
+    "plot_lds",
+    "write_metrics",
+    "render_report",
+}
+
+
+def compare(text):
+    """The page shows these commands, and, once asked for, what they print today."""
+    assert str(Path.home()) not in text
+    assert "/tmp" not in text
+    before, rest = PAGE.read_text().split(BEGIN)
+    shown, after = rest.split(END)
+    if os.environ.get("DASBENCH_WRITE_DOCS"):
+        PAGE.write_text(f"{before}{BEGIN}{text}{END}{after}")
+    else:
+        assert commands(shown) == commands(text)
