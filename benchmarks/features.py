@@ -13,10 +13,9 @@ from typing import Any, NamedTuple
 import torch
 
 from benchmarks import released, timing
-from benchmarks.problems import AXES, PROBLEMS, Problem
+from benchmarks.problems import AXES, PROBLEMS, Problem, projection_kind
 from dasbench import features, models
 
-KIND = "rademacher"
 DIMENSIONS = 4096
 
 
@@ -84,7 +83,7 @@ def feature_settings(timesteps: int, dimensions: int, readout: str = "mean") -> 
         "timestep_rule": "midpoint",
         "draws": 1,
         "dimensions": dimensions,
-        "projection": KIND,
+        "projection": projection_kind(),
         "norms": "projected",
     }
 

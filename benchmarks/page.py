@@ -284,7 +284,7 @@ def block(results: Mapping[str, float], details: Mapping[str, Any]) -> str:
     for name in filter(details.__contains__, PARTS):
         machines.setdefault(machine.sentence(details[name]["machine"]), []).append(name)
     for where, names in machines.items():
-        parts.append(f"Measured on {where} ({', '.join(names)}.)")
+        parts.append(f"Measured ({', '.join(names)}) on {where}")
     for name in filter(details.__contains__, PARTS):
         title = PARTS[name].title
         heading = f"### {title[0].upper()}{title[1:]}"

@@ -75,6 +75,11 @@ def fashion(count: int) -> Problem:
     return _problem("fashion", FASHION, (1, 28, 28), count, batch=32)
 
 
+def projection_kind() -> str:
+    """The projection that the experiment digits uses."""
+    return config.load("digits", ROOT)["features"]["projection"]
+
+
 PROBLEMS: dict[str, Callable[[int], Problem]] = {"digits": digits, "fashion": fashion}
 
 

@@ -36,7 +36,6 @@ from dasbench.methods import interface
 
 METHODS = ("das_common", "das", "trak_common", "dtrak_common")
 PRIMARY = ("das_common", "val", "loss")
-KIND = "rademacher"
 DIMENSIONS = 4096
 COLUMNS = 8192  # of the features in one float64 product
 
@@ -80,7 +79,7 @@ def measure(threads: int, repeats: int, quick: bool = False) -> dict[str, Any]:
     rows = []
     for method in METHODS[:1] if quick else METHODS:
         options = config.methods(study.experiment)[method]
-        own = {**options["features"], "norms": "projected", "projection": KIND}
+        own = {**options["features"], "norms": "projected"}
         own["dimensions"] = 8 if quick else DIMENSIONS
         if quick:
             own["timesteps"] = 1
@@ -89,7 +88,7 @@ def measure(threads: int, repeats: int, quick: bool = False) -> dict[str, Any]:
         unprojected = _judged(study, options, _span(_features(study, whole)), quick)
         for kind in KINDS:
             rows += _differences(method, kind, projected[kind], unprojected[kind], study)
-    return {"dimensions": DIMENSIONS, "projection": KIND, "rows": rows}
+    return {"dimensions": DIMENSIONS, "projection": own["projection"], "rows": rows}
 
 
 def load(root: Path = ROOT) -> Study:

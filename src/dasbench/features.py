@@ -1,16 +1,19 @@
 """Gradient features: what a training example or a query looks like from the model's weights.
 
 phi(x) = mean over t and noise draws of g_t(x), g_t(x) = grad_theta of a scalar readout of
-eps_theta(x_t, t), optionally divided by its norm, then projected to P dimensions.
+eps_theta(x_t, t), optionally divided by its norm, projected to P dimensions.
 
 Vocabulary: *readout* the scalar that is differentiated; *normalise* divide each g_t by its
-unprojected Euclidean norm before averaging; *noise* the policy of ``dasbench.noise``.
+Euclidean norm before averaging; *noise* the policy of ``dasbench.noise``; *projection* either
+``kronecker`` (``dasbench.kronecker``: per-sample gradients are never formed) or one of the
+reference kinds of ``dasbench.projection``, which project full per-sample gradients.
 Shapes: n examples, p parameters, P dimensions, T timesteps, E draws.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -19,28 +22,36 @@ from diffusers import DDPMScheduler
 from torch.func import functional_call, grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from dasbench import diffusion
+from dasbench import diffusion, layers
 from dasbench import noise as noise_policies
+from dasbench.errors import UserError
+from dasbench.kronecker import Kronecker
 from dasbench.projection import Projection
 
-READOUTS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
-    "loss": lambda wanted, out: (wanted - out).square().mean(),
-    "square": lambda wanted, out: out.square().mean(),
-    "mean": lambda wanted, out: out.mean(),
-    "l1": lambda wanted, out: out.abs().mean(),
-    "l2": lambda wanted, out: out.square().sum().sqrt(),
-    "linf": lambda wanted, out: out.abs().max(),
+Readout = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+READOUTS: dict[str, Readout] = {
+    "loss": lambda wanted, out: (wanted - out).square().flatten(1).mean(1),
+    "square": lambda wanted, out: out.square().flatten(1).mean(1),
+    "mean": lambda wanted, out: out.flatten(1).mean(1),
+    "l1": lambda wanted, out: out.abs().flatten(1).mean(1),
+    "l2": lambda wanted, out: out.square().flatten(1).sum(1).sqrt(),
+    "linf": lambda wanted, out: out.abs().flatten(1).amax(1),
 }
+DTYPES = {"float32": None, "bfloat16": torch.bfloat16}
+PROJECTIONS = ("kronecker", "rademacher", "gaussian", "none")
+_LARGE = 256  # pixels from which convolutions on a CPU are faster with channels last
 
 
 def per_example_gradients(
-    unet: torch.nn.Module, readout: str
+    unet: torch.nn.Module, readout: str, parameters: str = "all"
 ) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]:
     """Build a function of (x_t [n, C, H, W], t [n], training target [n, C, H, W]) -> [n, p].
 
     Args:
         unet: The denoiser, in evaluation mode.
         readout: One of ``READOUTS``.
+        parameters: One of ``dasbench.layers.SUBSETS``.
 
     Returns:
         Gradients in the order of ``unet.named_parameters()``, flattened and joined.
@@ -51,21 +62,175 @@ def per_example_gradients(
     if readout not in READOUTS:
         raise ValueError(f"readout must be one of {', '.join(READOUTS)}, got {readout!r}")
     scalar = READOUTS[readout]
-    parameters = {name: p.detach() for name, p in unet.named_parameters()}
-    buffers = dict(unet.named_buffers())
+    everything = {name: p.detach() for name, p in unet.named_parameters()}
+    chosen = {name for own in layers.members(unet, parameters).values() for name in own}
+    own = {name: p for name, p in everything.items() if name in chosen}
+    fixed = {**dict(unet.named_buffers()), **everything}
 
     def value(weights, x_t, t, wanted):
-        out = functional_call(unet, (weights, buffers), (x_t[None], t[None])).sample[0]
-        return scalar(wanted, out)
+        out = functional_call(unet, {**fixed, **weights}, (x_t[None], t[None])).sample
+        return scalar(wanted[None], out)[0]
 
     batched = vmap(grad(value), in_dims=(None, 0, 0, 0))
 
     def gradients(x_t: torch.Tensor, t: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
         with sdpa_kernel(SDPBackend.MATH):  # the fused attentions have no rule for vmap
-            by_name = batched(parameters, x_t, t, wanted)
+            by_name = batched(own, x_t, t, wanted)
         return torch.cat([g.flatten(1) for g in by_name.values()], dim=1)
 
     return gradients
+
+
+class Extractor:
+    """Features of images under one model and one set of options.
+
+    Args:
+        unet: The denoiser, in evaluation mode, on its device.
+        scheduler: Its DDPM scheduler.
+        settings: readout, normalise, noise, timesteps, timestep_rule, draws, dimensions,
+            projection; optional: norms ("exact": of the unprojected gradient; "projected": only
+            with kronecker), parameters (``dasbench.layers.SUBSETS``), dtype (of the denoiser's
+            arithmetic: float32, bfloat16).
+        axes: Leading seed axes: experiment, seed; stream "features".
+        batch: Noised images that share a pass. Memory is that of one backward pass over them and
+            batch * P numbers, whatever n and T; reference kinds hold 9 * batch * p numbers.
+        readouts: (readout, normalise) of several sets of features that share the forward pass;
+            by default the one of the settings.
+
+    Attributes:
+        dimensions: P of what is returned; kronecker fills the P asked for up to rounding.
+
+    Raises:
+        UserError: If the options do not fit each other or the model.
+    """
+
+    def __init__(
+        self,
+        unet: torch.nn.Module,
+        scheduler: DDPMScheduler,
+        settings: Mapping[str, Any],
+        axes: Sequence[str | int],
+        batch: int = 64,
+        readouts: Sequence[tuple[str, bool]] | None = None,
+    ):
+        """Choose the projection; matrices are drawn, nothing is computed."""
+        self.unet, self.scheduler, self.settings = unet, scheduler, settings
+        self.axes, self.batch = tuple(axes), batch
+        self.readouts = list(readouts or [(settings["readout"], settings["normalise"])])
+        for name, _ in self.readouts:
+            if name not in READOUTS:
+                raise ValueError(f"readout must be one of {', '.join(READOUTS)}, got {name!r}")
+        self.grid = diffusion.timestep_grid(
+            settings["timesteps"], scheduler.config.num_train_timesteps, settings["timestep_rule"]
+        )
+        kind, norms = settings["projection"], settings.get("norms", "exact")
+        parameters = settings.get("parameters", "all")
+        self.dtype = DTYPES[settings.get("dtype", "float32")]
+        if kind == "kronecker":
+            exact = norms == "exact" and any(normalise for _, normalise in self.readouts)
+            self.project = Kronecker(unet, parameters, settings["dimensions"], axes, exact)
+            self.gradients, self.held = self._narrow, batch
+        elif norms == "projected" or self.dtype is not None:
+            raise UserError(
+                f"norms: projected and dtype: bfloat16 need projection: kronecker, got {kind}; "
+                "leave them out"
+            )
+        else:
+            own = [name for names in layers.members(unet, parameters).values() for name in names]
+            p = sum(unet.get_parameter(name).numel() for name in own)
+            self.project = Projection(kind, p, settings["dimensions"], axes)
+            self.wide = [per_example_gradients(unet, name, parameters) for name, _ in self.readouts]
+            self.gradients, self.held = self._dense, 8 * batch
+        self.dimensions = self.project.dimensions
+
+    def __call__(self, images: np.ndarray, examples: Sequence[int], split: str) -> list[np.ndarray]:
+        """Features of some images, one [n, P] float32 array for each readout.
+
+        Args:
+            images: [n, C, H, W] float32 in [-1, 1].
+            examples: [n] what the noise is keyed by: ids for ``keyed``, positions for ``batch``.
+            split: "train", "val" or "gen".
+
+        Returns:
+            They do not depend on batch, or on what else is computed, beyond float32 rounding
+            (matrix products of other sizes sum in another order).
+        """
+        where = next(self.unet.parameters())
+        found: list[list[np.ndarray]] = [[] for _ in self.readouts]
+        for start in range(0, len(images), self.held):
+            stop = min(start + self.held, len(images))
+            parts = []
+            for first in range(start, stop, self.batch):
+                rows = slice(first, min(first + self.batch, stop))
+                x = torch.from_numpy(images[rows]).to(where)
+                parts.append(self._means(x, examples[rows], split))
+            for kept, whole in zip(found, zip(*parts, strict=True), strict=True):
+                kept.append(self.project(torch.cat(whole)).float().cpu().numpy())
+        return [np.concatenate(kept) for kept in found]
+
+    def _means(self, x: torch.Tensor, examples: Sequence[int], split: str) -> list[torch.Tensor]:
+        """Means over timesteps and draws of a batch's gradients, [n, width] for each readout."""
+        n, totals = len(x), None
+        for x_t, t, wanted in self._noised(x, examples, split):
+            found = self.gradients(x_t, t, wanted)
+            if totals is None:
+                totals = [x.new_zeros(n, g.shape[1]) for g, _ in found]
+            for total, (g, lengths) in zip(totals, found, strict=True):
+                for rows in range(0, len(g), n):
+                    part = g[rows : rows + n]
+                    if lengths is None:
+                        total += part
+                    else:
+                        total.addcmul_(part, 1 / _nonzero(lengths[rows : rows + n, None]))
+        return [total / (len(self.grid) * self.settings["draws"]) for total in totals]
+
+    def _noised(
+        self, x: torch.Tensor, examples: Sequence[int], split: str
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """Yield (x_t, t, target), each with a whole number of passes over the n images."""
+        pairs = [(int(t), e) for t in self.grid for e in range(self.settings["draws"])]
+        step = max(1, self.batch // len(x))
+        policy, stream = self.settings["noise"], (*self.axes, "features")
+        for start in range(0, len(pairs), step):
+            some = pairs[start : start + step]
+            eps = [
+                noise_policies.draw(policy, stream, split, examples, t, e, x.shape[1:])
+                for t, e in some
+            ]
+            eps = torch.from_numpy(np.concatenate(eps)).to(x)
+            t = torch.tensor([t for t, _ in some], device=x.device).repeat_interleave(len(x))
+            many = x.repeat(len(some), 1, 1, 1)
+            abar = diffusion.alphas(self.scheduler, t, many)
+            wanted = diffusion.target(many, eps, abar, self.scheduler.config.prediction_type)
+            yield diffusion.noised(many, eps, abar), t, wanted
+
+    def _narrow(
+        self, x_t: torch.Tensor, t: torch.Tensor, wanted: torch.Tensor
+    ) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
+        """Two-sided projections [rows, width] of each readout's gradients; lengths, if asked."""
+        if x_t[0, 0].numel() >= _LARGE:
+            self.unet.to(memory_format=torch.channels_last)
+            x_t = x_t.contiguous(memory_format=torch.channels_last)
+        low = self.dtype and torch.autocast(x_t.device.type, self.dtype)
+        with low or nullcontext():
+            found = self.project.gradients(
+                x_t, t, wanted, [READOUTS[name] for name, _ in self.readouts]
+            )
+        lengths = [g.norm(dim=1) for g in found]
+        if self.project.exact:
+            lengths = [square.sqrt() for square in self.project.squares]
+        return self._where_asked(found, lengths)
+
+    def _dense(
+        self, x_t: torch.Tensor, t: torch.Tensor, wanted: torch.Tensor
+    ) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
+        """Full per-sample gradients [rows, p] of each readout; lengths, if asked."""
+        found = [gradients(x_t, t, wanted) for gradients in self.wide]
+        return self._where_asked(found, [g.norm(dim=1) for g in found])
+
+    def _where_asked(self, found: list, lengths: list) -> list:
+        asked = [normalise for _, normalise in self.readouts]
+        return [(g, n if a else None) for g, n, a in zip(found, lengths, asked, strict=True)]
 
 
 def compute(
@@ -78,65 +243,9 @@ def compute(
     axes: Sequence[str | int],
     batch: int = 64,
 ) -> np.ndarray:
-    """Features of some images.
-
-    Args:
-        unet: The denoiser, in evaluation mode, on its device.
-        scheduler: Its DDPM scheduler.
-        images: [n, C, H, W] float32 in [-1, 1].
-        examples: [n] what the noise is keyed by: ids for ``keyed``, positions for ``batch``.
-        split: "train", "val" or "gen".
-        settings: readout, normalise, noise, timesteps, timestep_rule, draws, dimensions,
-            projection.
-        axes: Leading seed axes: experiment, seed; stream "features".
-        batch: Gradients held at once; eight times as many examples are projected at once, so that
-            memory is 9 * batch * p numbers, whatever n.
-
-    Returns:
-        [n, P] float32. Does not depend on batch or the order of examples beyond float32
-        rounding (matrix products of other sizes sum in another order).
-    """
-    grid = diffusion.timestep_grid(
-        settings["timesteps"], scheduler.config.num_train_timesteps, settings["timestep_rule"]
-    )
-    p = sum(w.numel() for w in unet.parameters())
-    projection = Projection(settings["projection"], p, settings["dimensions"], axes)
-    gradients = per_example_gradients(unet, settings["readout"])
-    where = next(unet.parameters())
-    policy, stream = settings["noise"], (*axes, "features")
-    chunk, out = 8 * batch, []
-    for start in range(0, len(images), chunk):
-        x = torch.from_numpy(images[start : start + chunk]).to(where)
-        who = examples[start : start + chunk]
-        total = x.new_zeros(len(x), p)
-        for t in map(int, grid):
-            for repeat in range(settings["draws"]):
-                drawn = noise_policies.draw(policy, stream, split, who, t, repeat, x.shape[1:])
-                eps = torch.from_numpy(drawn).to(x)
-                for rows, g in _gradients_at(t, gradients, scheduler, x, eps, batch):
-                    total[rows] += unit(g) if settings["normalise"] else g
-        total /= len(grid) * settings["draws"]
-        out.append(projection(total).float().cpu().numpy())
-    return np.concatenate(out)
+    """Features [n, P] float32 of some images; the arguments are those of ``Extractor``."""
+    return Extractor(unet, scheduler, settings, axes, batch)(images, examples, split)[0]
 
 
-def unit(g: torch.Tensor) -> torch.Tensor:
-    """Rows of g [n, p] divided by their Euclidean norms; a zero row stays zero."""
-    return g / g.norm(dim=1, keepdim=True).clamp_min(torch.finfo(g.dtype).tiny)
-
-
-def _gradients_at(
-    t: int,
-    gradients: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor],
-    scheduler: DDPMScheduler,
-    x: torch.Tensor,
-    eps: torch.Tensor,
-    batch: int,
-) -> Iterator[tuple[slice, torch.Tensor]]:
-    """Yield (rows, gradients [rows, p]) at one timestep, ``batch`` examples at a time."""
-    for start in range(0, len(x), batch):
-        rows = slice(start, start + batch)
-        steps = torch.full((len(x[rows]),), t, device=x.device)
-        abar = diffusion.alphas(scheduler, steps, x)
-        wanted = diffusion.target(x[rows], eps[rows], abar, scheduler.config.prediction_type)
-        yield rows, gradients(diffusion.noised(x[rows], eps[rows], abar), steps, wanted)
+def _nonzero(norms: torch.Tensor) -> torch.Tensor:
+    return norms.clamp_min(torch.finfo(norms.dtype).tiny)

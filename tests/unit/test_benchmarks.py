@@ -1,0 +1,256 @@
+"""The harness of ``./run bench``: turns, tables, records, and the released approach it times."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from benchmarks import (
+    evaluation,
+    harness,
+    machine,
+    orchestration,
+    page,
+    paper_scale,
+    problems,
+    released,
+    scaling,
+    timing,
+)
+
+from dasbench import config, features
+from dasbench.errors import UserError
+
+RESULTS = {
+    "features_vs_training_step_digits": 0.9,
+    "features_vs_released_digits": 4.0,
+    "lds_projected_minus_unprojected": -0.4,
+    "noop_seconds": 6.0,
+}
+
+
+def summary(value):
+    return {"median": value, "min": value, "max": value}
+
+
+def test_turns_are_interleaved_after_one_that_does_not_count():
+    called = []
+    turns = timing.interleaved({name: lambda n=name: called.append(n) for name in "ab"}, 3)
+    assert called == list("abababab")
+    assert {name: len(seconds) for name, seconds in turns.items()} == {"a": 3, "b": 3}
+
+
+def test_ratios_are_taken_within_a_turn():
+    """A machine that slows down threefold changes no ratio."""
+    assert timing.ratio([2, 6, 4], [1, 3, 2]) == summary(2)
+    assert timing.summary([3, 1, 2]) == {"median": 2, "min": 1, "max": 3}
+
+
+@pytest.fixture(scope="module")
+def small():
+    made = problems.digits(3)
+    return problems.Problem(made.name, made.unet.double(), made.scheduler, made.images, 2)
+
+
+def test_noised_images_are_those_of_the_features(small):
+    """Every image at every timestep, the last batch short."""
+    seen = list(small.noised(2))
+    assert [len(x) for x, _, _ in seen] == [2, 1, 2, 1]
+    assert [int(t[0]) for _, t, _ in seen] == [250, 250, 750, 750]
+    assert all(torch.equal(wanted[0], wanted[-1]) for _, _, wanted in seen)  # common noise
+
+
+def test_the_released_gradients_are_the_unprojected_features():
+    problem = problems.digits(3)
+    settings = {
+        "readout": "mean",
+        "normalise": True,
+        "noise": "common",
+        "timesteps": 2,
+        "timestep_rule": "midpoint",
+        "draws": 1,
+        "dimensions": 8,
+        "projection": "none",
+        "norms": "exact",
+    }
+    truth = features.compute(
+        problem.unet, problem.scheduler, problem.images, range(3), "train", settings, problems.AXES
+    )
+    batched = problems.Problem("digits", problem.unet, problem.scheduler, problem.images, 2)
+    found = released.averaged_gradients(batched, 2)
+    np.testing.assert_allclose(found, truth, rtol=1e-3, atol=1e-6 * np.abs(truth).max())
+
+
+def test_the_dense_product_multiplies_with_signs():
+    identity = torch.eye(5)
+    block = released.dense_product(identity, 4)()
+    assert block.shape == (5, 4)
+    assert set(block.unique().tolist()) == {-1.0, 1.0}
+
+
+def test_slope_of_a_power():
+    x = [1, 2, 4, 8]
+    assert scaling.slope(x, [3 * v**1.5 for v in x]) == pytest.approx(1.5)
+    assert scaling.slope(x, [7, 7, 7, 7]) == pytest.approx(0)
+
+
+def test_peak_memory_grows_with_what_is_held():
+    before = scaling.peak_mb()
+    held = np.ones(40_000_000)
+    assert scaling.peak_mb() > before + 100
+    assert held.nbytes == 320_000_000
+
+
+def test_operations_of_a_single_convolution():
+    """A training step is a forward pass and the gradient of the weights; the input needs none."""
+
+    class Single(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Conv2d(2, 3, 3, padding=1, bias=False)
+
+        def forward(self, x, t):
+            made = self.layer(x)
+            return type("Output", (), {"sample": made})
+
+    found = paper_scale.operations(Single(), (2, 5, 7))
+    forward = 2 * (2 * 9) * 3 * 5 * 7  # a multiply-add is two, 18 inputs an output
+    assert found == {"parameters": 54, "forward": forward, "training_step": 2 * forward}
+
+
+def test_a_prediction_is_operations_over_speed():
+    operations = {
+        "fashion": {"parameters": 10, "training_step": 100.0},
+        "cifar10": {"parameters": 1000, "training_step": 5000.0},
+    }
+    measured = {
+        "engines": {"T=10": {"ms": {"training_step": summary(1000.0)}, "ratio": summary(0.5)}},
+        "released": {"T=10": {"ms": {"gradients": summary(20_000.0), "product": summary(500.0)}}},
+    }
+    found = paper_scale.predicted(operations, measured)
+    assert found["operations_per_second"] == 100
+    assert found["training_step_seconds"] == 50  # 50 times the operations, one second there
+    days = (50_000 + 2000) * 100 * 50 / 86_400
+    assert found["ours_days"] == pytest.approx(0.5 * days)
+    assert found["released_gradients_days"] == pytest.approx(2 * days)
+    assert found["released_product_days"] == pytest.approx(52_000 * 50 / 86_400)
+
+
+def test_where_a_run_goes(tmp_path, monkeypatch):
+    """Two cores: 100 s of loops less 2 x 5 s of start-up, 20 s of others, a pause left out."""
+    manifest = {
+        "a": {"rule": "train_subsets_eval_toy", "log": ["a"]},
+        "b": {"rule": "measure_outputs", "log": ["b"]},
+        "c": {"rule": "score", "log": ["c"]},
+    }
+    runtimes = {"a": [0, 60, 1.0], "b": [20, 60, 1.0], "c": [1000, 1020, 1.0]}
+    (tmp_path / "provenance.json").write_text(json.dumps(manifest))
+    (tmp_path / "runtimes.json").write_text(json.dumps(runtimes))
+    asked = []
+    monkeypatch.setattr(orchestration, "starting", lambda *args: asked.append(args) or 5.0)
+    found = orchestration.recorded_run(tmp_path, planning=10, cores=2)
+    assert sorted(asked) == [("measure_outputs", 2), ("train_subsets", 2)]
+    assert found["wall_seconds"] == 10 + 60 + 20
+    assert found["pauses"] == 1
+    assert found["core_seconds"] == {
+        "loops": 90,
+        "starting": 10,
+        "other_jobs": 20,
+        "idle": 180 - 120,
+    }
+    assert found["in_loops"] == pytest.approx(90 / 180)
+
+
+def test_short_gaps_belong_to_the_run():
+    assert orchestration._wall([(0, 10), (5, 20), (30, 40)]) == (40, 0)
+    assert orchestration._wall([(0, 10), (100, 110)]) == (20, 1)
+
+
+def test_every_loop_is_a_script():
+    scripts = {file.stem for file in (machine.ROOT / "scripts").glob("*.py")}
+    assert set(orchestration.LOOPS) <= scripts
+    assert orchestration._script("train_removal_methods_digits") == "train_removal"
+    assert orchestration._script("evaluate_lds") is None
+
+
+def test_the_shard_is_trained_and_measured_as_the_rules_say(tmp_path):
+    experiment = config.load("digits", machine.ROOT)
+    made = evaluation._commands(experiment, tmp_path, tmp_path, 1, quick=False)
+    train, measure = (
+        json.loads(words[words.index("--settings") + 1])
+        for words in (made["train_one"], made["measure_shard"])
+    )
+    assert train["models_per_job"] == 1
+    assert train["training"]["epochs"] == experiment["training"]["epochs"]
+    assert "checkpoints" not in train["training"]
+    assert measure["models_per_job"] == experiment["subsets"]["models_per_job"]
+    assert measure["timesteps"] == experiment["outputs"]["timesteps"]
+
+
+def test_goals_are_judged_by_their_side():
+    assert page.goals_met(RESULTS) == {
+        "features_vs_training_step_digits": True,
+        "features_vs_released_digits": False,
+        "lds_projected_minus_unprojected": True,
+        "noop_seconds": False,
+    }
+    assert page.goals_met({"lds_projected_minus_unprojected": -1.4}) == {
+        "lds_projected_minus_unprojected": False
+    }
+    assert set(page.GOALS) == set(harness.KEYS)
+
+
+def test_the_page_changes_between_its_markers_alone(tmp_path):
+    details = {"paper_scale": {"machine": machine.describe(), "threads": {"1": operations()}}}
+    file = tmp_path / "performance.md"
+    file.write_text(f"before\n{page.BEGIN}\nold\n{page.END}\nafter\n")
+    page.write(tmp_path, RESULTS, details)
+    once = file.read_text()
+    page.write(tmp_path, RESULTS, details)
+    assert file.read_text() == once
+    assert once.startswith(f"before\n{page.BEGIN}\n| what |")
+    assert once.endswith(f"{page.END}\nafter\n")
+    assert "old" not in once
+    assert (
+        "| features: released / ours, digits, T = 10 | 4.00 | at least 5.00 | **not met**" in once
+    )
+    assert "| digits | 5 | 0.0 | 0.0 |" in once
+    assert {f.suffix for f in tmp_path.glob("performance.*")} == {".md", ".svg", ".png"}
+    file.write_text("no markers\n")
+    with pytest.raises(UserError, match="lacks the lines"):
+        page.write(tmp_path, RESULTS, details)
+
+
+def operations():
+    return {"operations": {"digits": {"parameters": 5, "forward": 2.0, "training_step": 6.0}}}
+
+
+def test_the_page_of_the_repository_has_its_markers():
+    text = (machine.ROOT / "docs/performance.md").read_text()
+    assert text.index(page.BEGIN) < text.index(page.END)
+
+
+def test_parts_are_merged(tmp_path):
+    """A part that is measured again replaces its own numbers and no others."""
+    one = {"plan": {"seconds": summary(3.0)}}
+    harness.keep(tmp_path, "orchestration", {"cores": 2}, {"1": one})
+    harness.keep(tmp_path, "damping_path", {}, {"1": {"speedup_per_transform": 7.0}})
+    harness.keep(tmp_path, "damping_path", {}, {"1": {"speedup_per_transform": 6.0}})
+    assert json.loads((tmp_path / "results.json").read_text()) == {
+        "damping_path_vs_released": 6.0,
+        "plan_1000_jobs_seconds": 3.0,
+    }
+    assert set(harness.load(tmp_path, "details")) == {"orchestration", "damping_path"}
+
+
+def test_a_part_that_fails_leaves_the_others(tmp_path, monkeypatch, capsys):
+    def apart(name, *_):
+        if name == "quality":
+            raise UserError("no results")
+        return {"operations": {}}
+
+    monkeypatch.setattr(harness, "_apart", apart)
+    failed = harness.run(["quality", "paper_scale"], tmp_path, 1, quick=True)
+    assert failed == {"quality": "no results"}
+    assert set(harness.load(tmp_path, "details")) == {"paper_scale"}
+    assert "failed: no results" in capsys.readouterr().out

@@ -1,0 +1,47 @@
+"""``./run bench --quick``: every part that needs no results, at tiny sizes."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from benchmarks import orchestration
+from benchmarks.machine import ROOT
+
+pytestmark = [pytest.mark.slow]
+
+
+def test_quick_measures_and_writes_elsewhere(tmp_path):
+    page = ROOT / "docs/performance.md"
+    before = page.read_bytes()
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    parts = ["features", "readouts", "damping_path", "scaling", "paper_scale"]
+    done = subprocess.run(
+        ["./run", "bench", "--quick", *parts],
+        cwd=ROOT,
+        env=os.environ | {"DAS_ENV": "active", "PATH": path, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (made,) = tmp_path.glob("dasbench-*")
+    assert {file.name for file in (made / "benchmarks").iterdir()} == {
+        "details.json",
+        "results.json",
+    }
+    written = (made / "docs/performance.md").read_text()
+    assert written.count("\n### ") == len(parts)
+    assert re.search(r"core days; released", written)
+    assert page.read_bytes() == before
+
+
+@pytest.mark.workflow
+def test_a_plan_is_timed_in_a_copy():
+    """Two more shards are one to train and one to measure for each of the two seeds."""
+    found = orchestration.plan(2, 1)
+    assert found["jobs"] > 50
+    assert 0 < found["seconds"]["median"] < 120
+    assert not (ROOT / "config/experiments/planned.yaml").exists()
