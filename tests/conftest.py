@@ -1,11 +1,18 @@
-"""Fixtures that several test modules share."""
+"""Fixtures that several test modules share, among them a clone in which `smoke` has been made."""
+
+import shutil
 
 import numpy as np
 import pytest
 import torch
 
+from clones import Clone, checkout
 from dasbench import diffusion, features
 from tiny import DIFFUSION, MODEL, TinyProblem
+
+
+def pytest_addoption(parser):
+    parser.addoption("--faults", action="store_true", help="the whole campaign of tests/faults")
 
 
 @pytest.fixture(autouse=True)
@@ -67,3 +74,24 @@ def recipe():
         "flip": False,
     }
     return {"model": model, "diffusion": DIFFUSION, "training": training}
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    """A checkout with smoke made, recorded and pushed to a directory; not to be changed."""
+    base = tmp_path_factory.mktemp("made")
+    clone = checkout(base / "clone")
+    clone.run("smoke")
+    clone.call("dvc", "remote", "add", "-d", "store", base / "store")
+    clone.run("save", "smoke")
+    clone.call("git", "add", "-A")
+    clone.call("git", "commit", "-qm", "smoke recorded")
+    clone.run("push", "smoke")
+    return clone
+
+
+@pytest.fixture
+def copy(made, tmp_path):
+    """A copy of `made` that a test may change."""
+    shutil.copytree(made.folder, tmp_path / "clone", symlinks=True)
+    return Clone(tmp_path / "clone")

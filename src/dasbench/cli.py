@@ -16,13 +16,14 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dasbench import bundle, config, manifests, provenance, runlock, sharing, timings
+from dasbench import bundle, config, manifests, provenance, room, runlock, sharing, timings
 from dasbench.config_schema import suggestion
 from dasbench.errors import UserError
 
 DEFAULT = "digits"
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 NOTHING = "Nothing to be done"
+FAULTS = "tests/faults"
 
 # with these Snakemake makes nothing, so they may stand beside a run
 PLANNING = frozenset(
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return COMMANDS[words[0]](words[1:])
         return run(words)
     except UserError as error:
-        print(f"run: {error}", file=sys.stderr)
+        print(*(f"run: {line}" for line in str(error).splitlines()), sep="\n", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -72,14 +73,21 @@ def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def run(arguments: Sequence[str]) -> NoReturn:
-    """Become Snakemake: ``snakemake <flags> -- <experiments>``."""
+    """Become Snakemake: ``snakemake <flags> -- <experiments>``.
+
+    Raises:
+        UserError: If an experiment file is broken, the disk is full, or another run is under way.
+    """
     names, flags = split(arguments)
+    config.load_all(ROOT)  # Snakemake would tell the same, but among lines of its own
     if "--" in flags:
         targets = names  # the user's own targets follow the flags already
     else:
         targets = ["--", *(names or [DEFAULT])]
     display = []
     if not any(flag in PLANNING or _DRY.fullmatch(flag) for flag in flags):
+        if shortage := room.shortage(ROOT):
+            raise UserError(shortage)
         runlock.hold(ROOT)
         if not any(flag.partition("=")[0] in SPOKEN for flag in flags):
             display = ["--logger", "dasbench"]
@@ -94,10 +102,12 @@ def become(command: Sequence[str]) -> NoReturn:
 
 
 def test(arguments: Sequence[str]) -> NoReturn:
-    """``test [--fast] [pytest's arguments]``."""
-    rest = [word for word in arguments if word != "--fast"]
-    fast = ["-m", "not slow"] if len(rest) < len(arguments) else []
-    become([sys.executable, "-m", "pytest", *fast, *rest])
+    """``test [--fast | --faults] [pytest's arguments]``."""
+    rest = [word for word in arguments if word not in {"--fast", "--faults"}]
+    some = ["-m", "not slow"] if "--fast" in arguments else []
+    if "--faults" in arguments:
+        some = ["--faults", *([] if any(Path(word).exists() for word in rest) else [FAULTS])]
+    become([sys.executable, "-m", "pytest", *some, *rest])
 
 
 def attribute(arguments: Sequence[str]) -> NoReturn:

@@ -122,21 +122,32 @@ def _check_keys(keys: Sequence[yaml.Node], shown: str) -> None:
 
 
 def _check_plain(data: Any, path: KeyPath, shown: str) -> None:
-    """Refuse dates, binary, sets, NaN and keys that are no texts."""
+    """Refuse dates, binary, sets, NaN, keys that are no texts and texts of more than one line."""
     where = dotted(path) or "the file"
     if isinstance(data, dict):
         for key, value in data.items():
             if not isinstance(key, str):
                 raise UserError(f"{shown}: {where}: key {key!r} is not a text; put it in quotes")
+            _check_line(key, f"{shown}: {where}: key")
             _check_plain(value, (*path, key), shown)
     elif isinstance(data, list):
         for index, value in enumerate(data):
             _check_plain(value, (*path, index), shown)
     elif isinstance(data, float) and not math.isfinite(data):
         raise UserError(f"{shown}: {where} is {data}, expected a finite number")
-    elif data is not None and not isinstance(data, str | int | float):
+    elif isinstance(data, str):
+        _check_line(data, f"{shown}: {where} is")
+    elif data is not None and not isinstance(data, int | float):
         kind = type(data).__name__
         raise UserError(f"{shown}: {where} is read by YAML as a {kind}; put it in quotes")
+
+
+def _check_line(text: str, start: str) -> None:
+    """Refuse line breaks and the like: ``$`` in a pattern would let one pass at the end."""
+    if not text.isprintable():
+        raise UserError(
+            f"{start} {shorten(text)}, expected a text on one line without control characters"
+        )
 
 
 def read_schema(path: Path) -> dict[str, Any]:

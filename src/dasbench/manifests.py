@@ -6,8 +6,8 @@ their checksums. A *partition* is a folder that is shared as a whole, ``results/
 SHA-256 of each, the same bytes on every machine, and ``runtimes.json`` when each was made and how
 much memory it took: ``{output: [start, end, max_rss]}``, seconds since 1970 and MB or null.
 
-A manifest comes from collaborators, so no path in it is trusted: each must lie in its partition.
-Standard library only.
+A manifest comes from collaborators, so nothing in it is trusted: each path must lie in its
+partition, a rule must be a name, a time a time. Standard library only.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,6 +40,11 @@ KEEP = (
 )
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_RULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
+# what the common file systems take: bytes of one name, and of a path with room for the root
+_LONGEST_NAME, _LONGEST_PATH = 255, 2000
+# seconds since 1970 and MB beyond which a number is no measurement; os.utime raises for more
+_LARGEST_TIME = 1e11
 
 
 class Partition(NamedTuple):
@@ -102,6 +108,17 @@ def _read_object(root: Path, name: str) -> dict[str, Any]:
     return content
 
 
+def is_plain(path: str) -> bool:
+    """Whether a path is relative, stays below its start, and can be opened and be shown."""
+    parts = path.split("/")
+    return (
+        not {"", ".", ".."} & set(parts)
+        and path.isprintable()  # no NUL, no half of a surrogate pair, nothing a terminal obeys
+        and max(len(part.encode()) for part in parts) <= _LONGEST_NAME
+        and len(path.encode()) <= _LONGEST_PATH
+    )
+
+
 def _inside(root: Path) -> Callable[[str, str], str | None]:
     """A check (folder, path) -> why the path may not be used, or None; remembers folders."""
     real: dict[str, str] = {}
@@ -113,9 +130,9 @@ def _inside(root: Path) -> Callable[[str, str], str | None]:
 
     def check(folder: str, path: str) -> str | None:
         parts = path.split("/")
-        if not path.startswith(f"{folder}/") or "\0" in path:
+        if not path.startswith(f"{folder}/"):
             return f"it does not lie in {folder}"
-        if {"", ".", ".."} & set(parts):
+        if not is_plain(path):
             return "it is not a plain path"
         # the user may keep the whole of results/ elsewhere, by a link of his own
         home = resolve(parts[0])
@@ -134,18 +151,34 @@ def _entry_problem(entry: Any) -> str | None:
         return "it is not a record"
     if not isinstance(entry.get("size"), int) or not _DIGEST.fullmatch(str(entry.get("sha256"))):
         return "its size or checksum is no number or SHA-256"
-    checksums = entry["input_checksums"]
-    if checksums is not None and not isinstance(checksums, dict):
+    checksums = entry["input_checksums"] or {}
+    if not isinstance(checksums, dict) or not _are_texts(checksums.values()):
         return "its inputs have no checksums"
+    if entry["rule"] is not None and not _RULE.fullmatch(str(entry["rule"])):
+        return "its rule is no name"
+    log = entry["log"] or []
+    if not isinstance(log, list) or not _are_texts(log):
+        return "its log is no list of files"
     return None
+
+
+def _are_texts(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
 
 
 def _is_time(when: Any) -> bool:
     return (
         isinstance(when, list)
-        and [type(value) in {int, float} for value in when[:2]] == [True, True]
-        and [value is None or type(value) in {int, float} for value in when[2:]] == [True]
+        and [_is_measured(value) for value in when[:2]] == [True, True]
+        and [value is None or _is_measured(value) for value in when[2:]] == [True]
     )
+
+
+def _is_measured(value: Any) -> bool:
+    """A number that a clock or a memory meter can have shown; JSON knows NaN and 1e999 as well."""
+    if type(value) not in {int, float}:
+        return False
+    return 0 <= value <= _LARGEST_TIME and math.isfinite(value)
 
 
 def store(root: Path, folder: str, partition: Partition) -> None:

@@ -30,6 +30,7 @@ from dasbench.manifests import (
     KEEP,
     MANIFEST,
     Partition,
+    is_plain,
     load,
     partition_of,
     partitions,
@@ -127,12 +128,16 @@ def _selected(folder: str, experiments: Collection[str] | None) -> bool:
     return experiments is None or (kind == "results" and name in experiments)
 
 
-def restore(root: str | Path, folders: Collection[str] | None = None) -> int:
+def restore(
+    root: str | Path, folders: Collection[str] | None = None, altered: list[str] | None = None
+) -> int:
     """Give Snakemake the records of all outputs that are here with the recorded bytes.
 
     Args:
         root: Folder of the repository.
         folders: Only these partitions; None, all.
+        altered: Is given the outputs that are here with other bytes, though no job made them: they
+            were damaged or edited, and what follows would be made from them.
 
     Returns:
         Number of outputs whose record was written.
@@ -146,7 +151,16 @@ def restore(root: str | Path, folders: Collection[str] | None = None) -> int:
     for folder in folders:
         partition, foreign = load(root, folder), _is_foreign(root, folder)
         for output, entry in partition.entries.items():
-            count += _restore(root, output, entry, partition.times.get(output), foreign)
+            if not (root / output).is_file():
+                continue
+            untouched = _untouched(root, output)
+            if untouched and not (foreign and _otherwise(root, output, entry)):
+                continue  # Snakemake's own record holds
+            if _same_bytes(root / output, entry):
+                _restore(root, output, entry, partition.times.get(output))
+                count += 1
+            elif altered is not None and not untouched and not _incomplete(root, output):
+                altered.append(output)  # Snakemake judges what it makes of it
     _agree(root, folders)
     return count
 
@@ -163,19 +177,30 @@ def _agree(root: Path, folders: Iterable[str]) -> None:
         replace(root / _AGREED, json.dumps(now, indent=1, sort_keys=True) + "\n")
 
 
-def _restore(
-    root: Path, output: str, entry: Mapping[str, Any], when: list | None, foreign: bool
-) -> bool:
+def _untouched(root: Path, output: str) -> bool:
+    """Whether Snakemake made the output here and nothing has written to it since."""
+    recorded = read_record(record_path(root, output))
+    made = recorded.get("endtime") or 0
+    return bool(recorded) and abs(made - (root / output).stat().st_mtime) < _SAME_TIME
+
+
+def _otherwise(root: Path, output: str, entry: Mapping[str, Any]) -> bool:
+    """Whether a manifest says that an output follows from other settings than its record here."""
+    recorded = read_record(record_path(root, output))
+    return any(recorded.get(key) != entry[key] for key in KEEP)
+
+
+def _incomplete(root: Path, output: str) -> bool:
+    return record_path(root, output, "incomplete").exists()
+
+
+def _same_bytes(path: Path, entry: Mapping[str, Any]) -> bool:
+    return path.stat().st_size == entry["size"] and sha256(path) == entry["sha256"]
+
+
+def _restore(root: Path, output: str, entry: Mapping[str, Any], when: list | None) -> None:
     path, record = root / output, record_path(root, output)
-    if not path.is_file():
-        return False
     stat = path.stat()
-    recorded = read_record(record)
-    untouched = recorded and abs((recorded.get("endtime") or 0) - stat.st_mtime) < _SAME_TIME
-    if untouched and not (foreign and any(recorded.get(key) != entry[key] for key in KEEP)):
-        return False  # since Snakemake made it here: its own record holds
-    if stat.st_size != entry["size"] or sha256(path) != entry["sha256"]:
-        return False  # other bytes than the recorded ones: Snakemake judges
     start, end = when[:2] if when else (stat.st_mtime, stat.st_mtime)
     kept = {key: entry[key] for key in KEEP}
     mark = record_path(root, output, "incomplete")
@@ -186,7 +211,6 @@ def _restore(
         os.utime(path, (end, end))  # the original order; DVC does not keep time stamps
     except OSError:
         pass  # a link into a shared cache that belongs to someone else
-    return True
 
 
 def verify(root: str | Path, experiments: Collection[str] | None = None) -> Verdict:
@@ -249,11 +273,7 @@ def _with_inputs(root: Path, folders: Iterable[str]) -> dict[str, dict[str, Any]
 def inputs_of(entry: Mapping[str, Any]) -> dict[str, str]:
     """Inputs inside the repository and their recorded digests."""
     checksums = entry["input_checksums"] or {}
-    return {
-        name: digest
-        for name, digest in checksums.items()
-        if not os.path.isabs(name) and ".." not in name.split("/") and "\0" not in name
-    }
+    return {name: digest for name, digest in checksums.items() if is_plain(name)}
 
 
 def _changed_input(

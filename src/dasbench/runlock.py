@@ -2,6 +2,8 @@
 
 Snakemake's own lock is a folder, so ``kill -9`` leaves it. Ours is an ``flock``, which ends with
 the process that holds it: whoever gets it knows that no run is alive and may clear Snakemake's.
+Only jobs may be: ``kill -9`` of Snakemake alone leaves them at work, and what they write would
+replace what the next run has made. So the next run waits for them.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -31,13 +34,19 @@ def hold(root: str | Path) -> None:
         root: Folder of the repository.
 
     Raises:
-        UserError: If another run holds it.
+        UserError: If another run holds it, or the folder is read-only.
     """
     path = Path(root, FILE).resolve()
     if _ours(path):
         return
-    path.parent.mkdir(exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        path.parent.mkdir(exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise UserError(
+            f"{path} could not be written ({error.strerror}); a run needs a folder that it may "
+            "write to: mend its permissions, or clone the repository elsewhere"
+        ) from error
     try:
         _lock(descriptor)
     except BlockingIOError as error:
@@ -46,12 +55,43 @@ def hold(root: str | Path) -> None:
         raise UserError(
             f"another run is under way here (process {pid}); wait until it has ended, or stop it"
         ) from error
+    before = _holder(descriptor)
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, str(os.getpid()).encode(), 0)
     os.set_inheritable(descriptor, True)
     os.environ[INHERITED] = f"{os.getpid()}:{path}"
     _held[str(path)] = descriptor
+    _wait_for_orphans(f"{before}:{path}")
     shutil.rmtree(path.parent / "locks", ignore_errors=True)
+
+
+def _wait_for_orphans(run: str) -> None:
+    """Wait until no process is left that a run, given by its INHERITED, has started."""
+    told: list[int] = []
+    while found := _started_by(run):
+        if found != told:
+            told = found
+            shown = ", ".join(map(str, found))
+            print(
+                f"run: waiting for what a run that was killed left at work (processes {shown}); "
+                "they may be stopped, nothing is lost by that",
+                file=sys.stderr,
+            )
+        time.sleep(0.2)
+
+
+def _started_by(run: str) -> list[int]:
+    """Processes other than this one with this INHERITED; none where there is no /proc."""
+    mark = f"{INHERITED}={run}".encode()
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            inherited = mark in (folder / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue  # ended meanwhile, or somebody else's
+        if inherited and int(folder.name) != os.getpid():
+            found.append(int(folder.name))
+    return sorted(found)
 
 
 def _ours(path: Path) -> bool:

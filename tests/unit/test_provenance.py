@@ -373,3 +373,40 @@ def test_a_clusters_job_takes_its_seconds_from_its_benchmark(root):
     make(root, TRAIN, "again", [POOL], (2000.002, 2000.0))  # a job without one
     provenance.save(root)
     assert content(root, "results/toy/runtimes.json")[TRAIN] == [2000.0, 2000.0, None]
+
+
+def test_what_changed_after_being_made_is_told(root):
+    """Not what is as recorded, not what was only touched, not what a stopped job left."""
+    altered = []
+    os.utime(root / TRAIN)
+    provenance.restore(root, altered=altered)
+    assert altered == []
+    (root / SCORES).write_text("SCORES")
+    os.utime(root / SCORES, (5e8, 5e8))
+    provenance.restore(root, altered=altered)
+    assert altered == [SCORES]
+    manifests.record_path(root, SCORES, "incomplete").parent.mkdir(parents=True, exist_ok=True)
+    manifests.record_path(root, SCORES, "incomplete").touch()
+    altered.clear()
+    provenance.restore(root, altered=altered)
+    assert altered == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("rule", "$x"), ("rule", ["a"]), ("log", "a"), ("log", [1]), ("input_checksums", {"a": []})],
+)
+def test_a_record_that_is_none_is_refused(root, key, value):
+    name = root / "results/toy/provenance.json"
+    manifest = content(root, name)
+    manifest[SCORES][key] = value
+    name.write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match=r"entry .* is refused, because its"):
+        provenance.verify(root)
+
+
+@pytest.mark.parametrize("when", [[float("nan"), 1, None], [1, 1e300, None], [1, 2, float("inf")]])
+def test_times_that_no_clock_shows_are_dropped(clone, when):
+    (clone / "results/toy/runtimes.json").write_text(json.dumps({TRAIN: when}))
+    assert provenance.restore(clone) == 3
+    assert manifests.load(clone, "results/toy").times == {}

@@ -84,6 +84,8 @@ def only_line(text):
         (["test", "tests/unit", "-x"], "pytest tests/unit -x"),
         (["test", "--fast", "-x"], "pytest -m not slow -x"),
         (["bench", "features", "--quick"], "benchmarks features --quick"),
+        (["test", "--faults"], "pytest --faults tests/faults"),
+        (["test", "--faults", "src"], "pytest --faults src"),
     ],
 )
 def test_what_is_called(repository, arguments, called):
@@ -114,6 +116,16 @@ def test_unknown_experiment_lists_the_known_ones(repository):
     assert "smok is not an experiment; known: " in line
     assert "digits" in line
     assert "did you mean smoke?" in line
+    assert (done.returncode, done.stdout) == (1, "")
+
+
+def test_a_broken_experiment_file_is_told_before_snakemake_starts(repository):
+    file = repository / "config/experiments/smoke.yaml"
+    file.write_text(file.read_text().replace("epochs: 2", "epoch: 2"))
+    done = active(repository, "digits")
+    told = done.stderr.splitlines()
+    assert all(line.startswith("run: config/experiments/smoke.yaml: training.ep") for line in told)
+    assert len(told) == 2  # one is unknown, the other is missing
     assert (done.returncode, done.stdout) == (1, "")
 
 

@@ -3,9 +3,13 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
+import pytest
+
 from dasbench import runlock
+from dasbench.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,3 +52,30 @@ def test_lock_is_taken_once_per_process(tmp_path, monkeypatch):
         check=False,
     )
     assert f"another run is under way here (process {os.getpid()})" in done.stderr
+
+
+def test_a_folder_without_the_right_to_write_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv(runlock.INHERITED, "")
+    (tmp_path / ".snakemake").write_text("a file where the folder should be")
+    with pytest.raises(UserError, match=r"das-run\.lock could not be written \(.+\); a run needs"):
+        runlock.hold(tmp_path)
+
+
+def test_jobs_that_outlived_their_run_are_waited_for(tmp_path, monkeypatch, capsys):
+    """The lock is free, since its holder is dead, but what that had started is still at work."""
+    monkeypatch.setenv(runlock.INHERITED, "")
+    path = tmp_path / runlock.FILE
+    path.parent.mkdir()
+    path.write_text("999999999")
+    environment = {**os.environ, runlock.INHERITED: f"999999999:{path}"}
+    sleep = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    job = subprocess.Popen(sleep, env=environment, stdin=subprocess.PIPE)
+    while runlock._started_by(environment[runlock.INHERITED]) != [job.pid]:
+        assert job.poll() is None
+    threading.Timer(0.5, lambda: job.communicate(timeout=30)).start()
+    runlock.hold(tmp_path)
+    assert job.wait(30) == 0
+    told = capsys.readouterr().err
+    assert told.startswith("run: waiting for what a run that was killed left at work (processes")
+    assert str(job.pid) in told
+    os.close(runlock._held.pop(str(path.resolve())))

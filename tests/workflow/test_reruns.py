@@ -1,12 +1,10 @@
 """What a change reruns, and what it leaves alone: the promises of config/README.md."""
 
 import os
-import random
-import signal
-import time
 
 import pytest
-from clones import Clone, checkout
+
+from clones import Clone
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 
@@ -139,23 +137,6 @@ def test_a_child_experiment_trains_no_subsets(copy):
         rule.startswith(("train_base", "train_subsets", "make_", "measure_outputs"))
         for rule in plan
     )
-
-
-def test_killed_at_any_time_it_finishes_with_the_same_bytes(made, tmp_path):
-    """Recompute smoke in a fresh clone, killed three times: every artifact is the same."""
-    clone = checkout(tmp_path / "clone")
-    moment = random.Random(0)
-    for _ in range(3):
-        process = clone.start("smoke")
-        time.sleep(moment.uniform(6, 20))
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    clone.run("smoke")
-    assert clone.plan() == {}
-    assert clone.hashes() == made.hashes()
-    clone.run("save", "smoke")
-    assert clone.recorded() == made.recorded()
-    assert not list((clone.folder / "results").rglob(".part-*"))
 
 
 def test_a_damaged_artifact_names_itself_and_its_remedy(copy):

@@ -16,9 +16,9 @@ import time
 import boto3
 import numpy as np
 import pytest
-from clones import cloned
 from moto.server import ThreadedMotoServer
 
+from clones import cloned
 from dasbench import config
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]

@@ -4,8 +4,8 @@ import json
 import os
 
 import pytest
-from clones import ROOT
 
+from clones import ROOT
 from dasbench.artifacts import load_table
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]

@@ -8,8 +8,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from clones import ROOT, Clone, cloned
 from transcript import Transcript, commands
+
+from clones import ROOT, Clone, cloned
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 

@@ -68,6 +68,24 @@ def seeds(experiment, use):
     return range(EXPERIMENTS[experiment]["subsets"][use]["seeds"])
 
 
+def restore_records():
+    """Tell Snakemake what made the artifacts that are here, and the user which are not as made."""
+    altered = []
+    try:
+        restored = provenance.restore(ROOT, altered=altered)
+    except UserError as error:
+        raise WorkflowError(str(error))
+    if restored:
+        print(f"restored the provenance of {restored} artifacts", file=sys.stderr)
+    if altered:
+        more = f" and {len(altered) - 1} more" if len(altered) > 1 else ""
+        print(
+            f"warning: {altered[0]}{more} changed after being made; do not trust what is made from"
+            " it before ./run verify has told the remedy",
+            file=sys.stderr,
+        )
+
+
 def take_lock():
     """One run at a time; ./run, which started this one, may hold the lock for it already."""
     try:
@@ -79,6 +97,13 @@ def take_lock():
 
 def record():
     """Write down what has been made, and what it cost, for the experiments that changed."""
+    try:
+        record_costs()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+
+
+def record_costs():
     files = [ROOT / f"results/{name}/runtimes.json" for name in EXPERIMENTS]
     before = {file: file.read_bytes() for file in files if file.is_file()}
     provenance.save(ROOT)
@@ -89,5 +114,17 @@ def record():
             timings.write(file.parent, file.parent.name, manifest, runtimes)
             page = file.parent / "report.html"
             if page.is_file():
-                # in order with what the display of a run says
                 logger.info(f"the report is {page.relative_to(ROOT)}", extra={"news": True})
+
+
+def diagnose():
+    """Say what no job may have been able to say: the disk is full, or an artifact is damaged."""
+    if shortage := room.shortage(ROOT):
+        print(f"error: {shortage}", file=sys.stderr)
+    try:
+        problems = provenance.verify(ROOT).problems
+    except UserError as error:
+        problems = [str(error)]
+    for problem in problems:
+        if "is damaged" in problem:
+            print(f"error: {problem}", file=sys.stderr)

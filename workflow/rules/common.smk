@@ -13,7 +13,16 @@ sys.path.insert(0, str(ROOT / "src"))
 paths = [str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
 os.environ.update(PYTHONPATH=os.pathsep.join(paths))
 
-from dasbench import codehash, config as experiments, layout, provenance, registry, runlock, timings
+from dasbench import (
+    codehash,
+    config as experiments,
+    layout,
+    provenance,
+    registry,
+    room,
+    runlock,
+    timings,
+)
 from dasbench.errors import UserError
 from snakemake.exceptions import WorkflowError
 
@@ -43,12 +52,7 @@ include: "../functions/resources.smk"
 
 
 if workflow.is_main_process and not runlock.busy(ROOT):
-    try:
-        restored = provenance.restore(ROOT)
-    except UserError as error:
-        raise WorkflowError(str(error))
-    if restored:
-        print(f"restored the provenance of {restored} artifacts", file=sys.stderr)
+    restore_records()
 
 
 onstart:
@@ -61,3 +65,4 @@ onsuccess:
 
 onerror:
     record()
+    diagnose()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 COSTS = re.compile(r"runtimes\.json|costs\.csv|cost-|timings\.html")
 
 
@@ -42,7 +42,7 @@ class Clone:
     def run(self, *words, **kwargs):
         return self.call("./run", *words, **kwargs)
 
-    def start(self, *words):
+    def start(self, *words, output=subprocess.DEVNULL):
         """Start ./run in its own process group, so that the whole of it can be killed."""
         environment = os.environ | {"DAS_ENV": "active", "PYTHONPATH": ""}
         environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -50,8 +50,8 @@ class Clone:
             ["./run", *words],
             cwd=self.folder,
             env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
             start_new_session=True,
         )
 
@@ -72,9 +72,10 @@ class Clone:
         assert old in text, f"{path} has no {old!r}"
         file.write_text(text.replace(old, new, 1))
 
-    def hashes(self):
-        """SHA-256 of every artifact of smoke, the costs left out."""
-        files = sorted(p for p in (self.folder / "results/smoke").rglob("*") if p.is_file())
+    def hashes(self, experiment="smoke"):
+        """SHA-256 of every artifact of an experiment, the costs left out."""
+        home = self.folder / "results" / experiment
+        files = sorted(p for p in home.rglob("*") if p.is_file())
         return {
             str(p.relative_to(self.folder)): hashlib.sha256(p.read_bytes()).hexdigest()
             for p in files

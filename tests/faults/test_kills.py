@@ -1,0 +1,196 @@
+"""kill -9 at any time, then ``./run``: it finishes, with the bytes of an undisturbed run."""
+
+import random
+import subprocess
+import time
+from collections import Counter
+
+import pytest
+
+from campaign import jobs, kill_all, kill_scheduler
+from clones import checkout
+
+pytestmark = [pytest.mark.slow, pytest.mark.workflow]
+
+# in the order in which the graph comes to them
+SCRIPTS = """prepare_pool choose_examples train_base train_subsets make_queries compute_features
+compute_residuals measure_outputs gather_outputs select_damping score evaluate_lds choose_removals
+train_removal measure_removal summarise_lds summarise_removal plot_samples plot_neighbours plot_lds
+plot_removal write_metrics render_report""".split()
+RUNS = 4
+SEED = 20261
+
+
+def test_killed_at_any_time_it_finishes_with_the_same_bytes(made, tmp_path):
+    """Recompute smoke in a fresh clone, killed three times: every artifact is the same."""
+    clone = checkout(tmp_path / "clone")
+    moment = random.Random(0)
+    for _ in range(3):
+        process = clone.start("smoke")
+        time.sleep(moment.uniform(6, 20))
+        kill_all(process)
+    clone.run("smoke")
+    assert clone.plan() == {}
+    assert clone.hashes() == made.hashes()
+    clone.run("save", "smoke")
+    assert clone.recorded() == made.recorded()
+    assert not list((clone.folder / "results").rglob(".part-*"))
+
+
+class Story:
+    """One run of small from nothing, killed again and again."""
+
+    def __init__(self, clone, rng):
+        self.clone, self.rng, self.run = clone, rng, None
+        self.kills, self.hit = Counter(), Counter()
+        self.log = (clone.folder / "killed.log").open("w")
+
+    def start(self):
+        if self.run is None:
+            self.run = self.clone.start("small", output=self.log)
+
+    def wait_for(self, script):
+        """Until a job of the script is at work; False if the run ends before."""
+        while script not in jobs(self.clone.folder):
+            if self.run.poll() is not None:
+                self.run = None
+                return False
+            time.sleep(0.02)
+        return True
+
+    def strike(self, manner):
+        """Kill in one of three manners, and note which jobs were at work."""
+        at_work = jobs(self.clone.folder)
+        self.hit.update(list(at_work) or ["between jobs"])
+        self.kills[manner] += 1
+        if manner == "job" and at_work:
+            at_work[self.rng.choice(sorted(at_work))].kill()
+        else:
+            (kill_scheduler if manner == "scheduler" else kill_all)(self.run)
+            self.run = None
+
+    def finish(self):
+        while self.run is not None and self.run.poll() is None:
+            time.sleep(0.1)
+        self.log.close()
+        return self.clone.run("small")
+
+
+def chained(clone, rng, scripts):
+    """Kill at a random moment of each of the scripts' jobs, and of Snakemake's own start."""
+    story = Story(clone, rng)
+    story.start()
+    time.sleep(rng.uniform(0.1, 4))
+    story.strike("everything")
+    missed = []
+    for script in scripts:
+        story.start()
+        if not story.wait_for(script):
+            story.start()
+            if not story.wait_for(script):
+                missed.append(script)
+                continue
+        # torch takes 4 s to start, the other scripts 1 s
+        slow = script.startswith(("train", "make", "compute", "measure"))
+        time.sleep(rng.uniform(0, 7 if slow else 1.5))
+        if story.run.poll() is not None:
+            story.run = None
+            continue
+        story.strike(rng.choice(["everything", "everything", "scheduler", "job"]))
+    story.finish()
+    return story, missed
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("number", range(RUNS))
+def test_chained_kills(undisturbed, new_clone, tally, number):
+    clone = new_clone("killed")
+    story, missed = chained(clone, random.Random(SEED + number), SCRIPTS[number::RUNS])
+    assert clone.plan("small") == {}
+    assert clone.hashes("small") == undisturbed.hashes("small")
+    manifest = "results/small/provenance.json"
+    assert (clone.folder / manifest).read_bytes() == (undisturbed.folder / manifest).read_bytes()
+    assert clone.run("verify", "small").stdout.endswith(" 0 problems\n")
+    assert not list((clone.folder / "results").rglob(".part-*"))
+    tally(story.kills, story.hit, missed)
+
+
+@pytest.fixture(scope="module")
+def tallies():
+    return []
+
+
+@pytest.fixture
+def tally(tallies, fault):
+    """Adds up the runs; the row is written when all of them have passed."""
+    name = "`kill -9` at random moments (seeded), several per run"
+    fault(name)
+
+    def add(*counts):
+        tallies.append(counts)
+        kills = sum((count[0] for count in tallies), Counter())
+        hit = sum((count[1] for count in tallies), Counter())
+        if len(tallies) < RUNS:
+            return
+        assert sum(kills.values()) >= 30
+        missing = set(SCRIPTS) - set(hit)
+        assert len(missing) <= 3, missing
+        manners = ", ".join(f"{n} of {manner}" for manner, n in sorted(kills.items()))
+        phases = f"{len(set(SCRIPTS) & set(hit))} of {len(SCRIPTS)} scripts were struck at work"
+        outcome = f"{RUNS} runs, {manners}; {phases}; each finished with the same bytes"
+        fault(name, sum(kills.values()), outcome)
+
+    return add
+
+
+def test_a_second_run_is_told_and_a_stale_lock_is_cleared(made, tmp_path, fault):
+    """The second of two concurrent runs changes nothing; after kill -9 no lock is in the way."""
+    name = "second `./run` while one is under way"
+    fault(name)
+    clone = checkout(tmp_path / "clone")
+    first = clone.start("smoke")
+    locks = clone.folder / ".snakemake/locks"
+    while not (locks.is_dir() and list(locks.iterdir())):
+        assert first.poll() is None
+        time.sleep(0.05)
+    asked = [("smoke",), ("digits",), ("save", "smoke"), ("verify", "smoke"), ("bundle", "smoke")]
+    for words in asked:
+        told = clone.run(*words, check=False)
+        assert told.returncode == 1
+        assert told.stderr.startswith(f"run: another run is under way here (process {first.pid})")
+        assert len(told.stderr.splitlines()) == 1
+    assert first.poll() is None
+    kill_all(first)
+    fault(name, len(asked), "each is told of the first in one sentence and touches nothing")
+    stale = "Snakemake's lock left by `kill -9`"
+    fault(stale)
+    assert list(locks.iterdir())
+    clone.run("pool_smoke_is_no_experiment", check=False)
+    done = clone.run("-c1", "--", "pool_smoke")
+    assert "LockException" not in done.stderr
+    fault(stale, 1, "cleared by the next `./run`, which goes on")
+
+
+def test_the_next_run_waits_for_jobs_that_outlived_theirs(made, tmp_path, fault):
+    name = "`kill -9` of Snakemake alone, its jobs at work"
+    fault(name)
+    clone = checkout(tmp_path / "clone")
+    run = clone.start("-c1", "--", "examples_smoke")
+    while not (orphans := jobs(clone.folder)):
+        assert run.poll() is None
+        time.sleep(0.02)
+    (orphan,) = orphans.values()
+    orphan.suspend()
+    kill_scheduler(run)
+    words = ["./run", "-c1", "--", "examples_smoke"]
+    second = clone.start(*words[1:], output=subprocess.PIPE)
+    line = second.stderr.readline().decode()
+    assert line.startswith("run: waiting for what a run that was killed left at work (processes ")
+    assert str(orphan.pid) in line
+    orphan.resume()
+    rest = second.communicate(timeout=300)[1].decode()
+    assert second.returncode == 0, rest
+    for part in ("train", "val"):
+        path = f"results/smoke/examples/{part}.npz"
+        assert (clone.folder / path).read_bytes() == (made.folder / path).read_bytes()
+    fault(name, 1, "the next `./run` waits for them and says so; same bytes")

@@ -1,0 +1,414 @@
+"""What a collaborator sends can be refused or shown; it can never run, escape, or go unnoticed."""
+
+import ast
+import contextlib
+import html.parser
+import io
+import json
+import os
+import pickle
+import random
+import shutil
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from dasbench import artifacts, bundle, config, manifests, models, pages, provenance, timings
+from dasbench.errors import UserError
+from dasbench.figures import costs as drawing
+from experiment_files import load, make_repository, raw
+
+ROOT = Path(__file__).parents[2]
+HTML = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
+
+# modules and calls that can turn data into code
+MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "code"}
+CALLS = {"eval", "exec", "compile", "__import__"}
+METHODS = {
+    ("torch", "load"),
+    ("pd", "read_pickle"),
+    ("pandas", "read_pickle"),
+    ("yaml", "unsafe_load"),
+    ("yaml", "full_load"),
+    ("os", "system"),
+    ("os", "popen"),
+}
+
+
+class Payload:
+    """Unpickling this makes a folder."""
+
+    def __init__(self, folder):
+        self.folder = str(folder)
+
+    def __reduce__(self):
+        return os.mkdir, (self.folder,)
+
+
+def dangers(tree):
+    """What in a syntax tree could turn data into code, as (line, what)."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = {alias.name.split(".")[0] for alias in node.names}
+            names |= {(getattr(node, "module", None) or "").split(".")[0]}
+            yield from ((node.lineno, name) for name in names & MODULES)
+        elif isinstance(node, ast.Call):
+            yield from _call_dangers(node)
+
+
+def _call_dangers(node):
+    called = node.func
+    options = {word.arg: word.value for word in node.keywords}
+    if isinstance(called, ast.Name) and called.id in CALLS:
+        yield node.lineno, called.id
+    if isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name):
+        name = (called.value.id, called.attr)
+        if name in METHODS:
+            yield node.lineno, ".".join(name)
+        loader = node.args[1] if len(node.args) > 1 else options.get("Loader")
+        if name == ("yaml", "load") and getattr(loader, "id", "") != "_Loader":
+            yield node.lineno, "yaml.load without the safe loader"
+        if name == ("np", "load") and not _is_false(options.get("allow_pickle")):
+            yield node.lineno, "np.load without allow_pickle=False"
+    for option in ("allow_pickle", "trust_remote_code", "shell"):
+        if option in options and not _is_false(options[option]):
+            yield node.lineno, option
+    if "use_safetensors" not in options and getattr(called, "attr", "") == "from_pretrained":
+        owner = ast.unparse(called.value)
+        if "Scheduler" not in owner:  # a scheduler is JSON alone
+            yield node.lineno, f"{owner}.from_pretrained without use_safetensors"
+
+
+def _is_false(node):
+    return isinstance(node, ast.Constant) and node.value is False
+
+
+def test_nothing_that_is_loaded_can_become_code():
+    files = [*ROOT.glob("src/**/*.py"), *ROOT.glob("scripts/*.py")]
+    assert len(files) > 50
+    found = [
+        f"{file.relative_to(ROOT)}:{line}: {what}"
+        for file in files
+        for line, what in dangers(ast.parse(file.read_text()))
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["import pickle", "from joblib import load", "eval(x)", "torch.load(x)", "np.load(x)"]
+    + ["np.load(x, allow_pickle=True)", "yaml.load(x, yaml.Loader)", "yaml.unsafe_load(x)"]
+    + ["subprocess.run(x, shell=True)", "M.from_pretrained(x)", "import shelve as s"],
+)
+def test_the_scan_sees_what_it_looks_for(line):
+    assert list(dangers(ast.parse(line)))
+
+
+def test_the_safe_loader_is_safe():
+    import yaml
+
+    from dasbench import config_schema
+
+    assert issubclass(config_schema._Loader, yaml.SafeLoader | yaml.CSafeLoader)
+
+
+def test_rules_run_declared_scripts_alone():
+    for file in [*ROOT.glob("workflow/**/*.smk"), ROOT / "Snakefile"]:
+        words = {line.split("#")[0].strip() for line in file.read_text().splitlines()}
+        assert not words & {"run:", "script:", "notebook:", "wrapper:"}, file
+        assert not any("eval(" in word or "exec(" in word or "pickle" in word for word in words)
+
+
+def test_weights_that_are_a_pickle_are_refused_and_not_run(tmp_path, recipe):
+    unet, scheduler = models.build(recipe["model"], recipe["diffusion"], (1, 8, 8), ("x", 0))
+    models.save(tmp_path / "model", unet, scheduler)
+    weights = tmp_path / "model/unet/diffusion_pytorch_model.safetensors"
+    trap = pickle.dumps(Payload(tmp_path / "made"))
+    for name in (weights, weights.with_suffix(".bin")):
+        name.write_bytes(trap)
+        with pytest.raises(UserError, match="is damaged"):
+            models.load(tmp_path / "model")
+    weights.unlink()
+    with pytest.raises(UserError, match="is missing"):
+        models.load(tmp_path / "model")
+    assert not (tmp_path / "made").exists()
+    pickle.loads(trap)
+    assert (tmp_path / "made").exists()  # the trap was set
+
+
+def test_a_parquet_extension_type_is_not_unpickled(tmp_path):
+    """Old versions of pyarrow unpickled these when a file was opened (CVE-2023-47248)."""
+    field = pa.field(
+        "a",
+        pa.int64(),
+        metadata={
+            "ARROW:extension:name": "arrow.py_extension_type",
+            "ARROW:extension:metadata": pickle.dumps(Payload(tmp_path / "made")),
+        },
+    )
+    table = pa.table([pa.array([1])], schema=pa.schema([field]))
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    with contextlib.suppress(UserError):
+        assert isinstance(artifacts.load_table(tmp_path / "a.parquet"), pd.DataFrame)
+    assert not (tmp_path / "made").exists()
+
+
+def test_json_and_csv_are_data_alone(tmp_path):
+    (tmp_path / "a.csv").write_text("a\n=cmd|' /C calc'!A0\n@SUM(1)\n__import__('os')\n")
+    table = artifacts.load_table(tmp_path / "a.csv")
+    assert table.a.tolist() == ["=cmd|' /C calc'!A0", "@SUM(1)", "__import__('os')"]
+    (tmp_path / "a.json").write_text("__import__('os').getpid()")
+    with pytest.raises(UserError, match="is damaged"):
+        artifacts.load_json(tmp_path / "a.json")
+
+
+TAGS = [
+    "!!python/object/apply:os.mkdir [made]",
+    "!!python/object/new:os.mkdir [made]",
+    "!!python/name:os.mkdir",
+    "!!python/module:os",
+    "!!python/tuple [1]",
+    "!include /etc/passwd",
+    "!!binary aGk=",
+    "!!set {a, b}",
+]
+
+
+@pytest.mark.parametrize("tag", TAGS)
+@pytest.mark.parametrize("key", ["title", "seed"])
+def test_yaml_tags_do_nothing(tmp_path, monkeypatch, tag, key):
+    monkeypatch.chdir(tmp_path)
+    root = make_repository(tmp_path / "repository")
+    text = (root / config.FOLDER / "smoke.yaml").read_text()
+    old = next(line for line in text.splitlines() if line.startswith(f"{key}:"))
+    with pytest.raises(UserError, match=r"^config/experiments/changed\.yaml: ") as caught:
+        load(root, text.replace(old, f"{key}: {tag}"))
+    assert len(str(caught.value).splitlines()) == 1
+    assert not (tmp_path / "made").exists()
+
+
+BREAKS = ["\n", "\r", "\u2028", "\0", "\x1b[2J", "\u202e"]
+
+
+@pytest.mark.parametrize("end", BREAKS)
+def test_names_cannot_hold_line_breaks_or_commands_to_terminals(tmp_path, end):
+    """A method's name stands in paths and shell commands; ``$`` would let one line break pass."""
+    root = make_repository(tmp_path / "repository")
+    for data in (
+        {**raw(), "methods": {f"mine{end}": {"like": "das"}}},
+        {**raw(), "title": f"smoke{end}"},
+        {**raw(), "data": {**raw()["data"], "classes": f"all{end}"}},
+    ):
+        with pytest.raises(UserError) as caught:
+            load(root, data)
+        assert str(caught.value).isprintable()
+
+
+class Tags(html.parser.HTMLParser):
+    """Elements, attributes and comments of a page."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.attributes = [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.attributes += [name for name, _ in attributes]
+
+
+def assert_harmless(page):
+    seen = Tags(page)
+    assert "script" not in seen.tags
+    assert not any(name.startswith("on") for name in seen.attributes)
+    assert "<script" not in page
+
+
+@pytest.mark.parametrize("template", ["timings.html.j2", "report.html.j2"])
+def test_templates_switch_no_escaping_off(template):
+    text = (pages.TEMPLATES / template).read_text()
+    assert "safe" not in [word.strip() for word in text.replace("}}", "|").split("|")]
+    assert "autoescape" not in text
+    assert pages.environment().autoescape is True
+
+
+def test_names_in_the_timings_are_shown_and_not_obeyed():
+    table = timings.costs(
+        {"results/x/a": {"rule": HTML, "log": [HTML]}}, {"results/x/a": [1.0, 2.0, None]}
+    )
+    page = timings.render(table, HTML, 1.0)
+    assert_harmless(page)
+    assert "&lt;script&gt;" in page
+
+
+def test_names_of_figures_are_shown_and_not_obeyed(tmp_path):
+    figure = tmp_path / "other-'onload=alert(1) <script>.svg"
+    figure.write_text("<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>")
+    (item,) = pages.figures([figure])["other"]
+    page = pages.environment().from_string(
+        '<img id="{{ item.stem }}" src="{{ item.uri }}" alt="{{ item.stem }}">'
+    )
+    page = page.render(item=item)
+    assert_harmless(page)
+    assert item["uri"].startswith("data:image/svg+xml;base64,")  # in img a script does not run
+
+
+def test_names_in_a_drawing_are_drawn_and_not_obeyed(tmp_path):
+    """Text becomes outlines; the comment beside them cannot be left."""
+    from dasbench.figures import style
+
+    table = timings.costs(
+        {"results/x/a": {"rule": "--><script>alert(1)</script>", "log": []}},
+        {"results/x/a": [1.0, 2.0, None]},
+    )
+    style.save(drawing.by_rule(table), tmp_path / "a.svg")
+    tree = __import__("xml.etree.ElementTree").etree.ElementTree.parse(tmp_path / "a.svg")
+    tags = {element.tag.split("}")[-1] for element in tree.iter()}
+    assert tags
+    assert "script" not in tags
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """A repository with three recorded outputs, all with the same rule."""
+    root = tmp_path / "repository"
+    rng = np.random.default_rng(0)
+    names = ["data/toy/pool.npz", "results/toy/a/b.npy", "results/toy/lds/summary.csv"]
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(rng.bytes(500))
+        entry = dict.fromkeys(manifests.KEEP) | {"rule": "make", "log": ["logs/make.log"]}
+        entry |= {"starttime": 1.0, "endtime": path.stat().st_mtime, "input_checksums": {}}
+        if name != names[0]:
+            entry["input_checksums"][names[0]] = manifests.sha256(root / names[0])
+        record = manifests.record_path(root, name)
+        record.parent.mkdir(parents=True, exist_ok=True)
+        record.write_text(json.dumps(entry))
+    provenance.save(root)
+    return root
+
+
+def test_verify_finds_any_changed_byte(repository):
+    rng = random.Random(0)
+    outputs = [
+        o for part in ("data/toy", "results/toy") for o in manifests.load(repository, part)[0]
+    ]
+    assert len(outputs) == 3
+    for _ in range(300):
+        name = rng.choice(outputs)
+        path, sound = repository / name, (repository / name).read_bytes()
+        stamp, place = path.stat(), rng.randrange(len(sound))
+        change = rng.choice(["flip", "cut", "add", "swap"])
+        if change == "flip":
+            path.write_bytes(
+                sound[:place] + bytes([sound[place] ^ rng.randrange(1, 256)]) + sound[place + 1 :]
+            )
+        elif change == "cut":
+            path.write_bytes(sound[:place])
+        elif change == "add":
+            path.write_bytes(sound[:place] + b"\0" + sound[place:])
+        else:
+            path.write_bytes(
+                (repository / rng.choice([o for o in outputs if o != name])).read_bytes()
+            )
+        os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+        provenance.save(repository)  # must not bless it
+        problems = provenance.verify(repository).problems
+        assert any(p.startswith(f"{name} is damaged: ") for p in problems), (name, change)
+        path.write_bytes(sound)
+    assert provenance.verify(repository).problems == []
+
+
+VALUES = [None, True, -1, 0, 1e308, "x", "\ud800", "a" * 5000, [], [None], {}, {"a": {}}, [[]]]
+VALUES += [float("nan"), float("inf"), -float("inf"), "$\\frac$", HTML, "\x1b[2J", "../../x"]
+
+
+def change(rng, data):
+    """Put something odd in a random place of a manifest, as value or as key."""
+    place, key = data, rng.choice(list(data))
+    while isinstance(place[key], dict) and place[key] and rng.random() < 0.8:
+        place, key = place[key], rng.choice(list(place[key]))
+    value = rng.choice(VALUES)
+    if isinstance(value, str) and rng.random() < 0.5:
+        prefix = "results/toy/" if key.startswith("results/toy/") else ""
+        place[prefix + value] = place.pop(key)
+    elif isinstance(place[key], list) and place[key]:
+        place[key][rng.randrange(len(place[key]))] = value
+    else:
+        place[key] = value
+
+
+@pytest.mark.parametrize("file", [manifests.MANIFEST, manifests.RUNTIMES])
+def test_a_hostile_manifest_is_refused_in_a_sentence_or_does_nothing(repository, tmp_path, file):
+    """Whatever it holds: no traceback, nothing outside touched, and every page can be written."""
+    rng, told = random.Random(1), []
+    path = repository / "results/toy" / file
+    sound = path.read_text()
+    outside = {p for p in tmp_path.iterdir()}
+    for _ in range(150):
+        data = json.loads(sound)
+        change(rng, data)
+        path.write_text(json.dumps(data))
+        shutil.rmtree(repository / ".snakemake")
+        try:
+            provenance.restore(repository, [])
+            for problem in provenance.verify(repository).problems:
+                assert problem.isprintable()
+            partition = manifests.load(repository, "results/toy")
+            table = timings.costs(*partition)
+            assert_harmless(timings.render(table, "toy", timings.elapsed(*partition)))
+            provenance.prune(repository, {"x"})
+        except UserError as error:
+            told.append(str(error))
+    assert {p for p in tmp_path.iterdir()} == outside
+    assert all(sentence.isprintable() for sentence in told)  # one line, nothing that hides
+    assert (len(told) > 50) == (file == manifests.MANIFEST)
+
+
+def pack(file, *members):
+    with tarfile.open(file, "w", format=tarfile.PAX_FORMAT) as tar:
+        for info, content in members:
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../evil", "/tmp/evil", "results/../../evil", "results/toy/\x1b[2J", "results/toy/\udc80"]
+    + ["results/toy//x", "results//x", "./results/toy/x", "results/toy/" + "x" * 300],
+)
+def test_a_bundle_whose_manifest_names_hostile_paths_is_refused(tmp_path, repository, name):
+    """The manifest agrees with the tar: both are the attacker's."""
+    entry = json.loads((repository / "results/toy/provenance.json").read_text())
+    entry = next(iter(entry.values())) | {"sha256": "sha256:" + "0" * 64, "size": 4}
+    manifest = json.dumps({name: entry}).encode()
+    info = tarfile.TarInfo("results/toy/provenance.json")
+    pack(tmp_path / "b.tar", (info, manifest), (tarfile.TarInfo(name), b"evil"))
+    root = tmp_path / "clone"
+    root.mkdir()
+    with pytest.raises(UserError, match="refused") as caught:
+        bundle.unpack(root, tmp_path / "b.tar")
+    assert str(caught.value).isprintable()
+    assert list(root.iterdir()) == []
+    assert not (tmp_path / "evil").exists()
+
+
+def test_a_sparse_member_is_refused(tmp_path, repository):
+    """It claims a size that the tar does not hold, so a small bundle could fill the disk."""
+    source = repository / "results/toy/a/b.npy"
+    info = tarfile.TarInfo("results/toy/a/b.npy")
+    info.pax_headers = {"GNU.sparse.size": "1000000000000", "GNU.sparse.map": "0,500"}
+    files = [repository / "results/toy/provenance.json", repository / "data/toy/provenance.json"]
+    members = [(tarfile.TarInfo(str(f.relative_to(repository))), f.read_bytes()) for f in files]
+    pack(tmp_path / "b.tar", *members, (info, source.read_bytes()))
+    root = tmp_path / "clone"
+    root.mkdir()
+    with pytest.raises(UserError, match="refused"):
+        bundle.unpack(root, tmp_path / "b.tar")
+    assert list(root.iterdir()) == []
