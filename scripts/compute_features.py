@@ -1,40 +1,70 @@
 """Compute one set of gradient features for the training set and both kinds of queries."""
 
+import os
 from pathlib import Path
 
 import numpy as np
+from accelerate import PartialState
 
-from dasbench import artifacts, command, diffusion, features, models
+from dasbench import artifacts, candidates, chunks, codehash, command, diffusion, features, models
 from dasbench.layout import KINDS
 
+ROOT = Path(__file__).resolve().parents[1]
+CHUNK = 512  # images: a kill costs at most this much work, half a minute on a small model
 
-def run() -> None:
-    """See the module's docstring."""
-    parser = command.parser(__doc__)
-    parser.add_argument("--examples", required=True)
-    parser.add_argument("--queries", type=Path, required=True, help="folder of the queries")
-    parser.add_argument("--model", required=True, help="folder of the base model")
-    parser.add_argument("--out", type=Path, required=True, help="output folder")
-    parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args()
-    settings = args.settings
-    models.use_threads(args.threads)
-    unet, scheduler = models.load(args.model, models.pick_device())
+
+def read(args) -> tuple[dict, np.ndarray]:
+    """Images and what keys their noise, by split; which training images are candidates, [N]."""
     train = artifacts.load_examples(args.examples)
-    splits = {"train": (diffusion.to_model(train.images), train.ids)}
-    if settings["features"]["noise"] == "batch":
-        splits["train"] = (splits["train"][0], np.arange(len(train.ids)))
+    keyed = args.settings["features"]["noise"] != "batch"
+    who = train.ids if keyed else np.arange(len(train.ids))
+    splits = {"train": (diffusion.to_model(train.images), who)}
     for kind in KINDS:
         images = artifacts.load_array(
             args.queries / f"{kind}.npy", (None, None, None, None), np.float32
         )
         splits[kind] = (images, np.arange(len(images)))
+    count = args.settings["features"]["candidates"] or len(train.ids)
+    queries = np.concatenate([splits[kind][0] for kind in KINDS])
+    return splits, candidates.nearest(splits["train"][0], queries, count)
+
+
+def run() -> None:
+    """See the module's docstring."""
+    parser = command.parser(__doc__)
+    parser.add_argument("--examples", type=Path, required=True)
+    parser.add_argument("--queries", type=Path, required=True, help="folder of the queries")
+    parser.add_argument("--model", type=Path, required=True, help="folder of the base model")
+    parser.add_argument("--out", type=Path, required=True, help="output folder")
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    state = PartialState(cpu=os.environ.get("DAS_DEVICE") == "cpu")
+    models.use_threads(args.threads)
+    device = state.device if state.num_processes > 1 else models.pick_device()
+    unet, scheduler = models.load(args.model, device)
+    settings = args.settings["features"]
+    extractor = features.Extractor(unet, scheduler, settings, args.settings["axes"])
+    files = [args.examples, *sorted(args.queries.glob("*.npy")), *sorted(args.model.rglob("*.*"))]
+    code = codehash.code_hash(ROOT, "scripts/compute_features.py")
+    mark = chunks.fingerprint(str(args.settings), code, *(f for f in files if f.is_file()))
+    store, (splits, wanted) = chunks.Store(args.out, mark), read(args)
     for split, (images, examples) in splits.items():
-        phi = features.compute(
-            unet, scheduler, images, examples, split, settings["features"], settings["axes"]
-        )
-        artifacts.save_array(args.out / f"{split}.npy", phi)
-        print(f"{split}: {phi.shape[0]} examples, {phi.shape[1]} dimensions", flush=True)
+        mine = chunks.slices(len(images), CHUNK)[state.process_index :: state.num_processes]
+        for rows in mine:
+            if not store.has(split, rows):
+                use = wanted[rows] if split == "train" else np.ones(len(images[rows]), bool)
+                phi = np.zeros((len(use), extractor.dimensions), np.float32)
+                if use.any():
+                    phi[use] = extractor(images[rows][use], examples[rows][use], split)[0]
+                store.save(split, rows, phi)
+            print(f"{split}: {rows.stop} of {len(images)} images", flush=True)
+    state.wait_for_everyone()
+    if state.is_main_process:
+        store.sweep()
+        for split, (images, _) in splits.items():
+            shape = (len(images), extractor.dimensions)
+            store.join(split, chunks.slices(len(images), CHUNK), shape)
+        store.clear()
 
 
 if __name__ == "__main__":

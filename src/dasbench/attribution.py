@@ -20,7 +20,14 @@ from dasbench.methods import interface
 
 DEFAULT_METHOD = "das_common"
 DEFAULT_DAMPING = 1e-4  # of the largest eigenvalue; what das_common chose, held out, on digits
-FEATURE_DEFAULTS = {"timesteps": 10, "draws": 1, "dimensions": 4096, "projection": "rademacher"}
+FEATURE_DEFAULTS = {
+    "timesteps": 10,
+    "draws": 1,
+    "dimensions": 4096,
+    "projection": "kronecker",
+    "norms": "projected",
+    "parameters": "weights",
+}
 RELEASED_TIMESTEPS = 100
 ROOT = Path(__file__).parents[2]
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
@@ -44,7 +51,7 @@ def attribute(
         method: A gradient method of ``dasbench.registry``, such as "das_common" or "dtrak".
         damping: Relative to the largest eigenvalue of the training kernel.
         seed: Seed of the noise and the projection.
-        **feature_options: timesteps, draws, dimensions, projection.
+        **feature_options: timesteps, draws, dimensions, projection, norms, parameters, dtype.
 
     Returns:
         [N, Q] float64, higher = more influential, under the method's own transform.

@@ -88,9 +88,9 @@ class Extractor:
         unet: The denoiser, in evaluation mode, on its device.
         scheduler: Its DDPM scheduler.
         settings: readout, normalise, noise, timesteps, timestep_rule, draws, dimensions,
-            projection; optional: norms ("exact": of the unprojected gradient; "projected": only
-            with kronecker), parameters (``dasbench.layers.SUBSETS``), dtype (of the denoiser's
-            arithmetic: float32, bfloat16).
+            projection; optional: norms (with kronecker, ``normalise`` divides by the length of the
+            gradient, "exact", or of its projection, "projected"), parameters
+            (``dasbench.layers.SUBSETS``), dtype (of the denoiser's arithmetic: float32, bfloat16).
         axes: Leading seed axes: experiment, seed; stream "features".
         batch: Noised images that share a pass. Memory is that of one backward pass over them and
             batch * P numbers, whatever n and T; reference kinds hold 9 * batch * p numbers.
@@ -130,10 +130,9 @@ class Extractor:
             exact = norms == "exact" and any(normalise for _, normalise in self.readouts)
             self.project = Kronecker(unet, parameters, settings["dimensions"], axes, exact)
             self.gradients, self.held = self._narrow, batch
-        elif norms == "projected" or self.dtype is not None:
+        elif self.dtype is not None:
             raise UserError(
-                f"norms: projected and dtype: bfloat16 need projection: kronecker, got {kind}; "
-                "leave them out"
+                f"dtype: bfloat16 needs projection: kronecker, got {kind}; use float32 with it"
             )
         else:
             own = [name for names in layers.members(unet, parameters).values() for name in names]

@@ -6,8 +6,8 @@ configured with ``devices`` or ``processes``; what a job computes and depends on
 * ``DAS_DEVICES=0,1,2,3``: a job that runs networks takes a device that no other job has (a lock
   that ends with the job) and sees it alone, through ``CUDA_VISIBLE_DEVICES``.
 * ``DAS_PROCESSES=4``: the base model trains as four data-parallel processes, as `accelerate launch
-  --multi_gpu` would start them: each has every fourth image of each batch. Without a GPU they talk
-  over gloo.
+  --multi_gpu` would start them: each has every fourth image of each batch, and every fourth chunk
+  of a set of features. Without a GPU they talk over gloo.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ NETWORKS = (
     "measure_removal",
 )
 # what several processes can share
-PARALLEL = ("train_base",)
+PARALLEL = ("train_base", "compute_features")
 LOCKS = ".snakemake/devices"
 _WORKER = "--worker"
 
