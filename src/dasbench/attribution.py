@@ -26,6 +26,7 @@ FEATURE_DEFAULTS = {
     "dimensions": 4096,
     "projection": "kronecker",
     "norms": "projected",
+    "oversampling": 4,
     "parameters": "weights",
 }
 RELEASED_TIMESTEPS = 100

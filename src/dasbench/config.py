@@ -309,7 +309,13 @@ def feature_name(
     ]
     if features["projection"] != usual["projection"]:
         parts.append({"none": "unprojected"}.get(features["projection"], features["projection"]))
-    for key, none in (("norms", ""), ("parameters", ""), ("candidates", "all"), ("dtype", "")):
+    for key, none in (
+        ("norms", ""),
+        ("oversampling", "times"),
+        ("parameters", ""),
+        ("candidates", "all"),
+        ("dtype", ""),
+    ):
         if features[key] != usual[key]:
             parts.append(f"{none and key}{features[key] or none}")
     return "-".join(parts)

@@ -89,11 +89,13 @@ class Extractor:
         scheduler: Its DDPM scheduler.
         settings: readout, normalise, noise, timesteps, timestep_rule, draws, dimensions,
             projection; optional: norms (with kronecker, ``normalise`` divides by the length of the
-            gradient, "exact", or of its projection, "projected"), parameters
-            (``dasbench.layers.SUBSETS``), dtype (of the denoiser's arithmetic: float32, bfloat16).
+            gradient, "exact", or of its projection, "projected"), oversampling (``Kronecker``),
+            parameters (``dasbench.layers.SUBSETS``), dtype (of the denoiser's arithmetic: float32,
+            bfloat16).
         axes: Leading seed axes: experiment, seed; stream "features".
-        batch: Noised images that share a pass. Memory is that of one backward pass over them and
-            batch * P numbers, whatever n and T; reference kinds hold 9 * batch * p numbers.
+        batch: Noised images that share a pass; by default 64, on small images 256. Memory is that
+            of one backward pass over them and batch * P numbers, whatever n and T; reference kinds
+            hold 9 * batch * p numbers.
         readouts: (readout, normalise) of several sets of features that share the forward pass;
             by default the one of the settings.
 
@@ -110,12 +112,12 @@ class Extractor:
         scheduler: DDPMScheduler,
         settings: Mapping[str, Any],
         axes: Sequence[str | int],
-        batch: int = 64,
+        batch: int | None = None,
         readouts: Sequence[tuple[str, bool]] | None = None,
     ):
         """Choose the projection; matrices are drawn, nothing is computed."""
         self.unet, self.scheduler, self.settings = unet, scheduler, settings
-        self.axes, self.batch = tuple(axes), batch
+        self.axes, self.batch = tuple(axes), batch or _batch(unet, settings["projection"])
         self.readouts = list(readouts or [(settings["readout"], settings["normalise"])])
         for name, _ in self.readouts:
             if name not in READOUTS:
@@ -128,8 +130,15 @@ class Extractor:
         self.dtype = DTYPES[settings.get("dtype", "float32")]
         if kind == "kronecker":
             exact = norms == "exact" and any(normalise for _, normalise in self.readouts)
-            self.project = Kronecker(unet, parameters, settings["dimensions"], axes, exact)
-            self.gradients, self.held = self._narrow, batch
+            self.project = Kronecker(
+                unet,
+                parameters,
+                settings["dimensions"],
+                axes,
+                exact,
+                settings.get("oversampling", 1),
+            )
+            self.gradients, self.held = self._narrow, self.batch
         elif self.dtype is not None:
             raise UserError(
                 f"dtype: bfloat16 needs projection: kronecker, got {kind}; use float32 with it"
@@ -139,7 +148,7 @@ class Extractor:
             p = sum(unet.get_parameter(name).numel() for name in own)
             self.project = Projection(kind, p, settings["dimensions"], axes)
             self.wide = [per_example_gradients(unet, name, parameters) for name, _ in self.readouts]
-            self.gradients, self.held = self._dense, 8 * batch
+            self.gradients, self.held = self._dense, 8 * self.batch
         self.dimensions = self.project.dimensions
 
     def __call__(self, images: np.ndarray, examples: Sequence[int], split: str) -> list[np.ndarray]:
@@ -240,10 +249,17 @@ def compute(
     split: str,
     settings: Mapping[str, Any],
     axes: Sequence[str | int],
-    batch: int = 64,
+    batch: int | None = None,
 ) -> np.ndarray:
     """Features [n, P] float32 of some images; the arguments are those of ``Extractor``."""
     return Extractor(unet, scheduler, settings, axes, batch)(images, examples, split)[0]
+
+
+def _batch(unet: torch.nn.Module, kind: str) -> int:
+    """Small images are cheap to hold, and large batches spread the cost of starting operations."""
+    size = getattr(getattr(unet, "config", None), "sample_size", None) or 0
+    small = isinstance(size, int) and size**2 < _LARGE
+    return 256 if small and kind == "kronecker" else 64
 
 
 def _nonzero(norms: torch.Tensor) -> torch.Tensor:

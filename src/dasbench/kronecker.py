@@ -29,8 +29,6 @@ from torch import nn
 from dasbench import layers, seeds
 from dasbench.errors import UserError
 
-OVERSAMPLING = 2
-
 
 @dataclass
 class Block:
@@ -134,10 +132,10 @@ def separable(
 class Kronecker:
     """The two-sided projection of a network's gradients.
 
-    The layers' blocks take up to ``OVERSAMPLING`` times P numbers; called with their means over
-    timesteps, once for each image, the object folds them to P: every feature is the sum of as many
-    of them, drawn without replacement and with random signs. A block that is too narrow on one
-    side disturbs inner products more than the fold does.
+    The layers' blocks take P numbers, or ``oversampling`` times as many; called with their means
+    over timesteps, once for each image, the object then folds them to P: every feature is the sum
+    of some of them, drawn without replacement and with random signs. Narrow sides disturb inner
+    products more than the fold does, so this is closer to a dense projection, and slower.
 
     Args:
         unet: A denoiser in evaluation mode.
@@ -145,6 +143,7 @@ class Kronecker:
         dimensions: P.
         axes: Seed axes; stream "projection".
         exact_norms: Also compute the norms of the unprojected gradients.
+        oversampling: Numbers in the blocks for each feature.
 
     Attributes:
         blocks: The blocks, in the order of the features.
@@ -163,13 +162,14 @@ class Kronecker:
         dimensions: int,
         axes: Sequence[str | int],
         exact_norms: bool = False,
+        oversampling: int = 1,
     ):
         """Choose the sides of every layer and draw the matrices."""
         self.unet = unet
         self.exact = exact_norms
         self.layers = layers.select(unet, parameters)
         self.blocks: dict[str, Block] = {}
-        shares = budget([layer.size for layer in self.layers], OVERSAMPLING * dimensions)
+        shares = budget([layer.size for layer in self.layers], oversampling * dimensions)
         few = sum(layer.groups for layer in self.layers)
         start, carried = 0, 0.0
         for layer, share in zip(self.layers, shares, strict=True):

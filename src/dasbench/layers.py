@@ -191,7 +191,7 @@ class Conv2d(Layer):
             weight, bias = self._split(a)
             weight = weight.reshape(-1, *m.weight.shape[1:])
         else:
-            x = functional.conv2d(x, factors.mixes[:, :, None, None])
+            x = (factors.mixes @ x.flatten(2)).unflatten(2, x.shape[2:])
             weight = factors.kernels.reshape(-1, 1, *m.kernel_size)
             bias, groups = None if m.bias is None else factors.constants, a.shape[1]
         narrow = functional.conv2d(x, weight, bias, m.stride, padding, m.dilation, groups)

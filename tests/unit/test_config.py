@@ -102,7 +102,7 @@ MISTAKES = [
     ("subsets.fraction", 0.001, "subsets.fraction is 0.001, expected a share"),
     ("queries.tuning", 12, "queries.tuning is 12, expected fewer than queries.val"),
     ("queries.sampling_steps", 1001, "expected at most diffusion.timesteps, 1000"),
-    ("features.projection", "sparse", "expected one of rademacher, gaussian, none"),
+    ("features.projection", "sparse", "expected one of kronecker, rademacher, gaussian, none"),
     ("damping.exponents", [0, -8], "damping.exponents is [0, -8], expected the smaller"),
     ("damping.mantissas", [2, 1], "damping.mantissas is [2.0, 1.0], expected ascending"),
     ("methods.das2", {}, "methods.das2 is not a registered method; known: random"),
