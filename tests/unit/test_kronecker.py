@@ -1,0 +1,477 @@
+"""The two-sided projection: its matrices, its statistics, whole networks, and what it refuses."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from diffusers import UNet2DConditionModel, UNet2DModel
+from peft import LoraConfig
+from torch import nn
+
+import explicit
+from dasbench import kronecker, layers
+from dasbench.errors import UserError
+from dasbench.features import READOUTS, per_example_gradients
+from dasbench.kronecker import Kronecker, budget, rows, separable, sides
+
+SMALL = {
+    "in_channels": 1,
+    "out_channels": 1,
+    "sample_size": 8,
+    "layers_per_block": 1,
+    "block_out_channels": (4, 8),
+    "norm_num_groups": 2,
+    "attention_head_dim": 4,
+}
+
+
+def inputs(n=3, size=8, dtype=torch.float64, seed=0):
+    rng = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, 1, size, size, generator=rng, dtype=dtype)
+    t = torch.tensor([700, 3, 250, 999, 40])[:n]
+    return x, t, torch.randn(n, 1, size, size, generator=rng, dtype=dtype)
+
+
+def attention():
+    torch.manual_seed(0)
+    down, up = ("AttnDownBlock2D", "DownBlock2D"), ("UpBlock2D", "AttnUpBlock2D")
+    return UNet2DModel(**SMALL, down_block_types=down, up_block_types=up)
+
+
+def classes():
+    """A class-conditional denoiser: the class, here from the timestep, has an embedding."""
+    torch.manual_seed(0)
+    blocks = {
+        "down_block_types": ("DownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "UpBlock2D"),
+    }
+    unet = UNet2DModel(**SMALL, **blocks, num_class_embeds=3, resnet_time_scale_shift="scale_shift")
+    return explicit.Denoiser(lambda self, x, t: self.unet(x, t, t % 3).sample, unet=unet)
+
+
+def lora():
+    """A text-conditional denoiser with adapters, bound to a text for each timestep."""
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel(
+        **SMALL,
+        cross_attention_dim=6,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+    )
+    places = ["to_q", "to_k", "to_v", "to_out.0", "conv1"]
+    unet.add_adapter(LoraConfig(r=2, target_modules=places, init_lora_weights=False))
+    texts = torch.randn(4, 5, 6, dtype=torch.float64)
+    return explicit.Denoiser(
+        lambda self, x, t: self.unet(x, t, texts[t % 4].to(x)).sample, unet=unet
+    )
+
+
+NETWORKS = [
+    (attention, "all"),
+    (attention, "weights"),
+    (attention, "attention"),
+    (attention, "up_blocks"),
+    (classes, "all"),
+    (lora, "lora"),
+    (lora, "attention"),
+]
+
+
+@pytest.mark.parametrize(("build", "parameters"), NETWORKS)
+def test_networks_against_explicit_gradients(build, parameters):
+    network = build().double().eval()
+    flags = [p.requires_grad for p in network.parameters()]
+    x, t, wanted = inputs()
+    made = Kronecker(network, parameters, 400, ("tests", 1), exact_norms=build is not classes)
+    found = made.gradients(x, t, wanted, [READOUTS["loss"]])[0]
+    assert [p.requires_grad for p in network.parameters()] == flags
+    assert all(p.grad is None for p in network.parameters())
+    truth = explicit.gradients(network, made.blocks, x, t, wanted, READOUTS["loss"])
+    chosen = layers.members(network, parameters)
+    assert list(made.blocks) == list(chosen)
+    numbers = sum(network.get_parameter(name).numel() for own in chosen.values() for name in own)
+    assert sum(g[0].numel() for g in truth.values()) == numbers
+    expected = explicit.blocks(made, truth)
+    for name, block in made.blocks.items():
+        ours, theirs = found[:, block.columns], expected[:, block.columns]
+        # a key's bias alone changes nothing, so a block can be small; 1e-10 of the whole then
+        scale = theirs.norm(dim=1).clamp_min(1e-5 * expected.norm(dim=1))
+        assert ((ours - theirs).norm(dim=1) / scale).max() < 1e-10, name
+    if made.exact:
+        norms = made.squares[0].sqrt()
+        torch.testing.assert_close(norms, explicit.lengths(truth), rtol=1e-10, atol=0)
+
+
+def test_adapters_are_exactly_what_lora_means():
+    network = lora().eval()
+    names = [layer.name for layer in layers.select(network, "lora")]
+    assert names
+    assert all(".lora_A." in name or ".lora_B." in name for name in names)
+    convolutions = [n for n in names if isinstance(network.get_submodule(n), nn.Conv2d)]
+    assert convolutions
+    assert len(convolutions) < len(names)
+
+
+def test_the_reference_kind_has_the_same_gradients_of_a_subset():
+    network = lora().double().eval()
+    x, t, wanted = inputs()
+    full = per_example_gradients(network, "loss", "lora")(x, t, wanted)
+    made = Kronecker(network, "lora", 10**6, ("tests", 1))
+    exact = made.gradients(x, t, wanted, [READOUTS["loss"]])[0]
+    assert made.width == full.shape[1]
+    torch.testing.assert_close(exact @ exact.T, full @ full.T, rtol=1e-10, atol=1e-14)
+
+
+@pytest.fixture(scope="module")
+def unet():
+    return attention().double().eval()
+
+
+def test_several_readouts_share_a_forward_pass(unet):
+    x, t, wanted = inputs()
+    chosen = [READOUTS[name] for name in ("loss", "mean", "linf", "l1")]
+    made = Kronecker(unet, "all", 300, ("tests", 1), exact_norms=True)
+    calls = []
+    handle = unet.register_forward_hook(lambda *_: calls.append(1))
+    together, norms = made.gradients(x, t, wanted, chosen), made.squares
+    handle.remove()
+    assert len(calls) == 1
+    for readout, shared, square in zip(chosen, together, norms, strict=True):
+        alone = made.gradients(x, t, wanted, [readout])[0]
+        torch.testing.assert_close(shared, alone, rtol=1e-12, atol=1e-14)
+        torch.testing.assert_close(square, made.squares[0], rtol=1e-12, atol=0)
+    assert not torch.allclose(together[0], together[1])
+
+
+def test_channels_last_changes_nothing():
+    network = attention().double().eval()
+    x, t, wanted = inputs(size=16)
+    made = Kronecker(network, "all", 500, ("tests", 1), exact_norms=True)
+    plain = made.gradients(x, t, wanted, [READOUTS["loss"]])[0]
+    before = made.squares[0]
+    network.to(memory_format=torch.channels_last)
+    last = made.gradients(
+        x.contiguous(memory_format=torch.channels_last), t, wanted, [READOUTS["loss"]]
+    )[0]
+    assert (last - plain).norm() < 1e-12 * plain.norm()
+    torch.testing.assert_close(before, made.squares[0], rtol=1e-12, atol=0)
+
+
+def test_factors_are_the_dense_matrix(unet):
+    """Scaled mixes times kernels, and the constants as the last column."""
+    made = Kronecker(unet, "all", 600, ("tests", 1))
+    seen = 0
+    for block in made.blocks.values():
+        if block.factors is not None:
+            mixes, kernels, constants = block.factors
+            whole = torch.einsum("kc,ko->kco", mixes, kernels).flatten(1)
+            dense = torch.cat([whole, constants[:, None]], 1)
+            torch.testing.assert_close(block.inputs[0], dense, rtol=1e-14, atol=0)
+            seen += 1
+    assert seen > 3
+
+
+def test_rows_are_orthogonal():
+    for k, d in ((1, 1), (1, 9), (4, 9), (8, 9), (9, 9)):
+        made = rows(("tests", 0), k, d)
+        np.testing.assert_allclose(made @ made.T, d / k * np.eye(k), atol=1e-12 * d)
+    assert np.array_equal(rows(("tests", 0), 9, 9), np.eye(9))
+    assert not np.allclose(rows(("tests", 0), 4, 9), rows(("tests", 1), 4, 9))
+
+
+SEEDS = 600
+
+
+@pytest.mark.parametrize(("k", "d"), [(1, 5), (3, 8), (7, 8)])
+def test_rows_keep_squared_lengths_on_average(k, d):
+    grams = np.stack([(a := rows(("tests", s), k, d)).T @ a for s in range(SEEDS)])
+    variance = 2 * (d - k) / (k * (d + 2))  # of a unit vector's; off the diagonal not more
+    assert np.abs(grams.mean(0) - np.eye(d)).max() < 6 * (variance / SEEDS) ** 0.5
+    along = np.stack([np.diag(gram) for gram in grams]).var()
+    # the variance's own error: kurtosis of a scaled beta variable is below 12 here
+    assert abs(along / variance - 1) < 6 * (12 / SEEDS) ** 0.5
+
+
+@pytest.mark.parametrize(("k", "channels", "area"), [(1, 4, 9), (3, 4, 9), (4, 4, 6), (2, 2, 25)])
+def test_separable_rows_keep_squared_lengths_on_average(k, channels, area):
+    total, d = 0, channels * area + 1
+    for seed in range(SEEDS):
+        mixes, kernels, constants = separable(("tests", seed), k, channels, area)
+        np.testing.assert_allclose(mixes @ mixes.T, channels / k * np.eye(k), atol=1e-12 * d)
+        a = np.concatenate([np.einsum("kc,ko->kco", mixes, kernels).reshape(k, -1).T, [constants]])
+        total = total + a @ a.T
+    # entries are means of k products of two numbers with fourth moments 3 at most
+    assert np.abs(total / SEEDS - np.eye(d)).max() < 6 * (3 / k / SEEDS) ** 0.5
+    np.testing.assert_allclose(np.diag(total)[-1] / SEEDS, 1, rtol=1e-12)
+
+
+def test_budget_is_shared_by_square_roots():
+    np.testing.assert_allclose(budget([100, 400, 900], 60), [10, 20, 30])
+    # the small one is full at 4; the others share what it leaves, two to three
+    np.testing.assert_allclose(budget([4, 40_000, 90_000], 1004), [4, 400, 600])
+    np.testing.assert_allclose(budget([7, 5], 12), [7, 5])
+    np.testing.assert_allclose(budget([7, 5], 1000), [7, 5])
+
+
+def test_budget_spends_everything_and_caps():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        sizes = np.ceil(np.exp(rng.uniform(0, 14, rng.integers(1, 40)))).astype(int)
+        dimensions = int(np.exp(rng.uniform(0, 15)))
+        shares = np.array(budget(sizes.tolist(), dimensions))
+        np.testing.assert_allclose(shares.sum(), min(dimensions, sizes.sum()), rtol=1e-9)
+        assert (shares <= sizes * (1 + 1e-12)).all()
+        free = shares < sizes * (1 - 1e-9)
+        if free.any():
+            rate = shares / np.sqrt(sizes)
+            np.testing.assert_allclose(rate[free], rate[free].max(), rtol=1e-9)
+            assert (rate[~free] <= rate[free].max() * (1 + 1e-9)).all()
+
+
+def disturbance(k_in, d_in, k_out, d_out):
+    """Relative variance of the squared length of a product of two projected unit vectors."""
+    one, two = (2 * (d - k) / (k * (d + 2)) for k, d in ((k_in, d_in), (k_out, d_out)))
+    return (1 + one) * (1 + two)
+
+
+@pytest.mark.parametrize("limit", [None, 5, 16])
+def test_sides_are_as_good_as_any(limit):
+    sizes = (1, 2, 9, 30)
+    for d_in, d_out, share in itertools.product(sizes, sizes, (1, 2, 5, 18, 40, 269, 270, 900)):
+        k_in, k_out = sides(share, d_in, d_out, limit)
+        assert 1 <= k_in <= d_in
+        assert 1 <= k_out <= d_out
+        assert k_in * k_out <= share
+        if share >= d_in * d_out:
+            assert (k_in, k_out) == (d_in, d_out)
+            continue
+        most = min(d_in, limit or d_in)
+        assert k_in <= most
+        allowed = [
+            disturbance(a, d_in, b, d_out)
+            for a in range(1, most + 1)
+            for b in range(1, d_out + 1)
+            if a * b <= share
+        ]
+        ours = disturbance(k_in, d_in, k_out, d_out)
+        assert ours < min(allowed) * (1.1 if k_out == d_out else 1 + 1e-12)
+
+
+@pytest.mark.parametrize("oversampling", [1, 2, 4])
+def test_features_fill_their_dimensions(unet, oversampling):
+    x, t, wanted = inputs()
+    for dimensions in (300, 501, 1000):
+        made = Kronecker(unet, "all", dimensions, ("tests", 1), oversampling=oversampling)
+        found = made(made.gradients(x, t, wanted, [READOUTS["loss"]])[0])
+        assert found.shape == (3, made.dimensions)
+        assert made.width <= oversampling * dimensions
+        if oversampling > 1:
+            assert made.dimensions == dimensions
+        else:  # sides are whole numbers
+            assert 0.95 * dimensions < made.dimensions <= dimensions
+        stops = [(b.columns.start, b.columns.stop) for b in made.blocks.values()]
+        assert [start for start, _ in stops] == [0] + [stop for _, stop in stops[:-1]]
+        assert stops[-1][1] == made.width
+
+
+def test_every_block_number_goes_into_one_feature(unet):
+    made = Kronecker(unet, "all", 300, ("tests", 1), oversampling=4)
+    assert made.width > 900
+    fold = made(torch.eye(made.width, dtype=torch.float64))
+    assert torch.equal(fold.abs().sum(1), torch.ones(made.width, dtype=torch.float64))
+    assert torch.equal(fold.abs(), fold.square())
+    terms = fold.abs().sum(0)
+    assert terms.max() == -(-made.width // 300)
+    assert abs(fold.sum()) < 5 * made.width**0.5
+    blocks = torch.randn(4, made.width, dtype=torch.float64)
+    torch.testing.assert_close(made(blocks), blocks @ fold, rtol=1e-12, atol=1e-12)
+
+
+def net():
+    """Some 850 parameters, quick enough for many seeds; no side meets its limit."""
+    torch.manual_seed(0)
+
+    def function(self, x, t):
+        hidden = self.first(x).tanh().flatten(2).transpose(1, 2)
+        hidden = self.last(self.middle(self.wide(hidden).tanh()).tanh())
+        return hidden.transpose(1, 2).reshape(x.shape)
+
+    return explicit.Denoiser(
+        function,
+        first=nn.Conv2d(1, 8, 3, padding=1),
+        wide=nn.Linear(8, 24),
+        middle=nn.Linear(24, 20),
+        last=nn.Linear(20, 1),
+    ).double()
+
+
+def grams(network, dimensions, oversampling, seeds):
+    x, t, wanted = inputs(4, seed=3)
+    x[1] = x[0] + 0.3 * x[1]  # some inner products are large and some are small
+    t[:] = 700
+    found = []
+    for seed in range(seeds):
+        made = Kronecker(network, "weights", dimensions, ("s", seed), oversampling=oversampling)
+        phi = made(made.gradients(x, t, wanted, [READOUTS["mean"]])[0])
+        found.append((phi @ phi.T).numpy())
+    exact = Kronecker(network, "weights", 10**6, ("s", 0), oversampling=oversampling)
+    whole = exact.gradients(x, t, wanted, [READOUTS["mean"]])[0]
+    truth = explicit.gradients(network, exact.blocks, x, t, wanted, READOUTS["mean"])
+    flat = torch.cat([g.flatten(1) for g in truth.values()], 1)
+    np.testing.assert_allclose(exact(whole) @ exact(whole).T, flat @ flat.T, rtol=1e-10)
+    assert exact.width == flat.shape[1]
+    return np.stack(found), (flat @ flat.T).numpy()
+
+
+@pytest.mark.parametrize("oversampling", [1, 4])
+def test_inner_products_are_right_on_average_and_converge(oversampling):
+    network, spread = net(), []
+    for dimensions in (30, 120, 480):
+        found, truth = grams(network, dimensions, oversampling, 100)
+        error = found.std(0) / len(found) ** 0.5
+        assert (np.abs(found.mean(0) - truth) < 5 * error).all()
+        spread.append(np.sqrt(np.square(found - truth).mean()) / np.abs(truth).max())
+    # four times P: two sides that share it give the error a factor of 2^1/2 to 2, one of them
+    # whole, or the fold alone, a factor of 2
+    assert spread[0] > 1.4 * spread[1] > 1.4**2 * spread[2]
+    assert spread[2] < 0.15
+
+
+@pytest.mark.parametrize("dimensions", [12, 60, 200])
+def test_one_layer_disturbs_squared_lengths_as_stated(dimensions):
+    """A single place: G is a product of two vectors, (1 + v_in)(1 + v_out) is exact."""
+    torch.manual_seed(0)
+    network = explicit.Denoiser(
+        lambda self, x, t: self.layer(x[:, 0, 0]).sin(), layer=nn.Linear(8, 40)
+    ).double()
+    x, t, _ = inputs(2)
+    found, readouts, repeats = [], [READOUTS["mean"]], 800
+    for seed in range(repeats):
+        made = Kronecker(network, "all", dimensions, ("l", seed), exact_norms=True)
+        found.append(made.gradients(x, t, x, readouts)[0].square().sum(1))
+    truth = made.squares[0]
+    k_in = made.blocks["layer"].inputs.shape[1]
+    ratio = (torch.stack(found) / truth).numpy()
+    v = disturbance(k_in, 9, made.width // k_in, 40) - 1
+    for one in ratio.T:
+        assert abs(one.mean() - 1) < 5 * (v / repeats) ** 0.5
+        # its own error, from the fourth moment that the sample has
+        fourth = ((one - one.mean()) ** 4).mean()
+        assert abs(one.var() - v) < 5 * ((fourth - v**2) / repeats) ** 0.5
+
+
+def test_the_fold_keeps_inner_products_on_average():
+    """The fold alone: the blocks stay what they are, its seeds differ."""
+    network = net()
+    folds = [Kronecker(network, "weights", 60, ("f", s), oversampling=4) for s in range(300)]
+    width = min(f.width for f in folds)
+    assert width > 200
+    blocks = torch.randn(3, folds[0].width, dtype=torch.float64)
+    assert all(f.width == folds[0].width for f in folds)
+    found = np.stack([(f(blocks) @ f(blocks).T).numpy() for f in folds])
+    truth = (blocks @ blocks.T).numpy()
+    assert (np.abs(found.mean(0) - truth) < 5 * found.std(0) / 300**0.5).all()
+    # random signs, at most 4 terms: variance below 2 |g|^2 |h|^2 / 60 for each inner product
+    lengths = np.diag(truth)
+    assert (found.var(0) < 2 * 1.5 * np.outer(lengths, lengths) / 60).all()
+
+
+def test_seeds_are_the_axes_alone(unet):
+    def matrices(*axes):
+        return Kronecker(unet, "all", 300, axes).blocks
+
+    one, same, other = matrices("a", 0), matrices("a", 0), matrices("a", 1)
+    for name, block in one.items():
+        assert torch.equal(block.inputs, same[name].inputs)
+        if block.inputs.shape[1] < block.inputs.shape[2]:
+            assert not torch.allclose(block.inputs, other[name].inputs)
+
+
+def test_a_gradient_that_is_zero_stays_zero(unet):
+    x, t, wanted = inputs()
+    some = [True, False, True]
+    made = Kronecker(unet, "all", 300, ("tests", 1), exact_norms=True)
+
+    def readout(wanted, out):
+        return READOUTS["loss"](wanted, out) * torch.tensor(some).to(out)
+
+    found = made.gradients(x, t, wanted, [readout])[0]
+    assert torch.equal(found.abs().sum(1) > 0, torch.tensor(some))
+    assert torch.equal(made.squares[0] > 0, torch.tensor(some))
+
+
+def test_a_layer_that_the_readout_does_not_see_has_zeros():
+    modules = {"seen": nn.Conv2d(1, 1, 3, padding=1), "dead": nn.Conv2d(1, 1, 3, padding=1)}
+
+    def function(self, x, t):
+        self.dead(x)
+        return self.seen(x)
+
+    network = explicit.Denoiser(function, **modules).double()
+    x, t, wanted = inputs()
+    made = Kronecker(network, "all", 12, ("tests", 1))
+    found = made.gradients(x, t, wanted, [READOUTS["loss"]])[0]
+    columns = {name: found[:, block.columns] for name, block in made.blocks.items()}
+    assert columns["seen"].abs().min() > 0
+    assert columns["dead"].abs().max() == 0
+
+
+def test_refusals():
+    x, t, wanted = inputs()
+    loss = [READOUTS["loss"]]
+    linear = {"used": nn.Conv2d(1, 1, 1), "spare": nn.Linear(2, 2)}
+    network = explicit.Denoiser(lambda self, x, t: self.used(x), **linear).double()
+    with pytest.raises(UserError, match=r"spare was not called .* projection: rademacher"):
+        Kronecker(network, "all", 50, ("tests", 1)).gradients(x, t, wanted, loss)
+    split = {"layer": nn.Linear(8, 8)}
+    rowwise = explicit.Denoiser(
+        lambda self, x, t: self.layer(x.flatten(0, 2)).view(x.shape), **split
+    ).double()
+    with pytest.raises(UserError, match=r"layer saw 24 rows for 3 images"):
+        Kronecker(rowwise, "all", 50, ("tests", 1)).gradients(x, t, wanted, loss)
+    with pytest.raises(UserError, match=r"dimensions is 3, too few for .*; give at least"):
+        Kronecker(attention(), "all", 3, ("tests", 1))
+    with pytest.raises(UserError, match="parameters: lora leaves none"):
+        Kronecker(attention(), "lora", 300, ("tests", 1))
+
+
+def state(network):
+    hooks = sum(
+        len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks)
+        for m in network.modules()
+    )
+    return hooks, [(p.requires_grad, p.grad is None) for p in network.parameters()]
+
+
+@pytest.mark.parametrize("broken", ["nothing", "readout", "forward", "refusal"])
+def test_the_network_is_left_as_it_was(broken, monkeypatch):
+    network = attention().double().eval()
+    for p in list(network.parameters())[::3]:
+        p.requires_grad_(False)
+    before = state(network)
+    assert before[0] == 0
+    x, t, wanted = inputs()
+    made = Kronecker(network, "all", 300, ("tests", 1), exact_norms=True)
+    weights = [p.clone() for p in network.parameters()]
+
+    def fail(*_, **__):
+        raise RuntimeError("broken on purpose")
+
+    readout = READOUTS["loss"]
+    if broken == "readout":
+        readout = fail
+    elif broken == "forward":
+        monkeypatch.setattr(network.mid_block, "forward", fail)
+    elif broken == "refusal":
+        monkeypatch.setattr(kronecker.Kronecker, "_check", fail)
+    if broken == "nothing":
+        made.gradients(x, t, wanted, [readout, readout])
+    else:
+        with pytest.raises(RuntimeError, match="on purpose"):
+            made.gradients(x, t, wanted, [readout])
+    monkeypatch.undo()
+    assert state(network) == before
+    assert all(torch.equal(a, b) for a, b in zip(weights, network.parameters(), strict=True))
+    with torch.no_grad():  # and works afterwards, also where gradients are off
+        assert made.gradients(x, t, wanted, [READOUTS["loss"]])[0].isfinite().all()
