@@ -126,30 +126,57 @@ def _rows(head: str, rows: Iterator[str] | list[str]) -> str:
 
 
 def _features(by_threads: Mapping[str, Any]) -> str:
-    rows, projectors = [], []
+    steps, others, drawing, exact = [], [], [], []
     for threads, sizes in by_threads.items():
         for name, size in sizes.items():
-            for timesteps, found in size["engines"].items():
-                other = size["released"][timesteps]
-                ms = found["ms"]
-                rows.append(
-                    f"| {name}, {size['parameters']:,} weights | {timesteps} | {threads} "
-                    f"| {_value(ms['ours'])} | {_value(ms['training_step'])} "
-                    f"| {_value(found['ratio'])} | {_value(other['ms']['gradients'])} "
-                    f"| {_value(other['ms']['product'])} | {_value(other['speedup'], '{:.1f}')} |"
-                )
-            projectors += [
-                f"{package} {seconds:.0f} s ({threads} threads)"
-                for package, seconds in size.get("projectors", {}).items()
+            for timesteps in size["engines"]:
+                for kind, label in _engines(size):
+                    head = f"| {name} | {timesteps.removeprefix('T=')} | {threads} | {label} "
+                    steps.append(head + _step_row(size["engines"][timesteps], kind))
+                    others.append(head + _released_row(size["released"][timesteps], kind))
+            place = f"{name}, {threads} threads" if threads != "1" else f"{name}, one thread"
+            exact.append(f"{_value(size['exact']['ratio'])} ({place})".replace(") (", "; "))
+            drawing += [
+                f"{what} {seconds:.0f} s ({place})" for what, seconds in size["drawing"].items()
             ]
-    head = (
-        "| model | timesteps | threads | ours, ms per image and timestep | training step | ratio "
-        "| released: gradients, ms per image | released: dense product | released / ours |"
+    models = ", ".join(
+        f"{name} has {size['parameters']:,} weights and passes of {size['batch']} noised images"
+        for name, size in by_threads["1"].items()
     )
-    return (
-        f"{_rows(head, rows)}\n\nOne call of a package's own projector for the digits images, its "
-        f"matrix drawn within: {'; '.join(projectors)}."
+    head = "| model | timesteps | threads | oversampling "
+    above = (
+        f"{head}| ours, ms per image and timestep | training step | forward pass | ours / step |"
     )
+    below = (
+        f"{head}| ours, ms per image | released: gradients | released: dense product "
+        "| released / ours |"
+    )
+    return "\n\n".join(
+        [
+            f"The flat numbers are the rows of oversampling 1; {models}.",
+            _rows(above, steps),
+            _rows(below, others),
+            f"With exact norms, in training steps: {', '.join(exact)}.",
+            f"Where the dense matrix is drawn within a call, T = 1: {'; '.join(drawing)}.",
+        ]
+    )
+
+
+def _engines(size: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the two engines are called in the details, and on the page."""
+    return [("ours", "1"), ("own", f"{size['oversampling']} (digits.yaml)")]
+
+
+def _step_row(found: Mapping[str, Any], kind: str) -> str:
+    ms, ratio = found["ms"], found["ratio" if kind == "ours" else "own_ratio"]
+    cells = [ms[kind], ms["training_step"], ms["forward"], ratio]
+    return "| " + " | ".join(map(_value, cells)) + " |"
+
+
+def _released_row(found: Mapping[str, Any], kind: str) -> str:
+    ms, speedup = found["ms"], found["speedup" if kind == "ours" else "own_speedup"]
+    cells = [_value(ms[name]) for name in (kind, "gradients", "product")]
+    return "| " + " | ".join([*cells, _value(speedup, "{:.1f}")]) + " |"
 
 
 def _readouts(by_threads: Mapping[str, Any]) -> str:

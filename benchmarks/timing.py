@@ -27,11 +27,17 @@ def interleaved(things: Mapping[str, Callable[[], object]], repeats: int) -> Tur
     seconds: Turns = {name: [] for name in things}
     for turn in range(repeats + 1):
         for name, run in things.items():
-            start = time.perf_counter()
-            run()
+            taken = once(run)
             if turn:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(taken)
     return seconds
+
+
+def once(run: Callable[[], object]) -> float:
+    """Seconds of one call."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
 
 
 def summary(values: Sequence[float]) -> dict[str, float]:

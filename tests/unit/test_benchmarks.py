@@ -7,6 +7,7 @@ import pytest
 import torch
 from benchmarks import (
     evaluation,
+    features,
     harness,
     machine,
     orchestration,
@@ -18,8 +19,9 @@ from benchmarks import (
     timing,
 )
 
-from dasbench import config, features
+from dasbench import config
 from dasbench.errors import UserError
+from dasbench.projection import Projection
 
 RESULTS = {
     "features_vs_training_step_digits": 0.9,
@@ -53,32 +55,38 @@ def small():
 
 
 def test_noised_images_are_those_of_the_features(small):
-    """Every image at every timestep, the last batch short."""
+    """Every image at every timestep; the last image fills a pass with both of its timesteps."""
     seen = list(small.noised(2))
-    assert [len(x) for x, _, _ in seen] == [2, 1, 2, 1]
-    assert [int(t[0]) for _, t, _ in seen] == [250, 250, 750, 750]
-    assert all(torch.equal(wanted[0], wanted[-1]) for _, _, wanted in seen)  # common noise
+    assert [t.tolist() for _, t, _ in seen] == [[250, 250], [750, 750], [250, 750]]
+    assert torch.equal(seen[0][2][0], seen[2][2][0])  # common noise
 
 
-def test_the_released_gradients_are_the_unprojected_features():
+def test_the_released_engine_projects_full_gradients_with_signs():
     problem = problems.digits(3)
-    settings = {
-        "readout": "mean",
-        "normalise": True,
-        "noise": "common",
-        "timesteps": 2,
-        "timestep_rule": "midpoint",
-        "draws": 1,
-        "dimensions": 8,
-        "projection": "none",
-        "norms": "exact",
+    wide, narrow = released.engine(problem, 2)(), released.engine(problem, 2, 64)()
+    own = [m for m in problem.unet.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)]
+    assert wide.shape == (3, sum(w.numel() for m in own for w in m.parameters()))
+    assert (np.linalg.norm(wide, axis=1) <= 1 + 1e-5).all()  # means of unit gradients
+    signs = Projection("rademacher", wide.shape[1], 64, problems.AXES).matrix()
+    np.testing.assert_allclose(narrow, wide @ signs, rtol=1e-3, atol=1e-5)
+
+
+def test_the_flat_numbers_are_those_of_the_default_engine(small):
+    assert features.ours(small, 1, 1024)()[0].shape == (3, 1024)
+    engine = small.extractor(problems.feature_settings(1, 1024))
+    assert engine.project.width <= 1024  # nothing to fold
+    timed = {"engines": {"T=10": {"ratio": summary(0.7), "own_ratio": summary(0.9)}}}
+    timed["released"] = {
+        t: {"speedup": summary(s), "own_speedup": summary(1.0)}
+        for t, s in (("T=10", 6), ("T=1", 9))
     }
-    truth = features.compute(
-        problem.unet, problem.scheduler, problem.images, range(3), "train", settings, problems.AXES
-    )
-    batched = problems.Problem("digits", problem.unet, problem.scheduler, problem.images, 2)
-    found = released.averaged_gradients(batched, 2)
-    np.testing.assert_allclose(found, truth, rtol=1e-3, atol=1e-6 * np.abs(truth).max())
+    assert features.flat({"1": dict.fromkeys(problems.PROBLEMS, timed)}) == {
+        "features_vs_training_step_digits": 0.7,
+        "features_vs_training_step_fashion": 0.7,
+        "features_vs_released_digits": 6,
+        "features_vs_released_fashion": 6,
+        "features_vs_released_t1": 9,
+    }
 
 
 def test_the_dense_product_multiplies_with_signs():
