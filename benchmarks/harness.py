@@ -40,7 +40,7 @@ PARTS = {
     "features": Part("features against a training step and the released approach"),
     "readouts": Part("several readouts from one forward pass"),
     "damping_path": Part("damping path against float32 inverses"),
-    "quality": Part("LDS of projected and unprojected features", (1,)),
+    "quality": Part("LDS of projected and unprojected features", (2,)),
     "scaling": Part("time and memory against N, T and P", (1,)),
     "evaluation": Part("measuring the subset models against training them", (1,)),
     "orchestration": Part("planning, doing nothing, and where a run's time goes", (1,)),

@@ -213,11 +213,15 @@ def _damping_path(by_threads: Mapping[str, Any]) -> str:
 
 def _quality(by_threads: Mapping[str, Any]) -> str:
     rows = [
-        f"| `{r['method']}` | {r['queries']} | {r['target']} | {r['projected']:.1f} "
-        f"| {r['unprojected']:.1f} | {r['difference']:+.2f} ({r['lo']:+.2f} to {r['hi']:+.2f}) |"
-        for r in by_threads["1"]["rows"]
+        f"| `{r['method']}` | {r['queries']} | {r['target']} | {r['form']} | {r['base']} "
+        f"| {r['lds']:.1f} | {r['lds_base']:.1f} "
+        f"| {r['difference']:+.2f} ({r['lo']:+.2f} to {r['hi']:+.2f}) |"
+        for r in next(iter(by_threads.values()))["rows"]
     ]
-    head = "| method | queries | target | projected | unprojected | difference, paired interval |"
+    head = (
+        "| method | queries | target | form | against | LDS | LDS of the other "
+        "| difference, paired interval |"
+    )
     return _rows(head, rows)
 
 
