@@ -229,23 +229,28 @@ def _scaling(by_threads: Mapping[str, Any]) -> str:
     rows = []
     for axis, found in by_threads["1"]["axes"].items():
         points = found["points"]
+        listed = {
+            key: ", ".join(form.format(point[key]) for point in points)
+            for key, form in (("seconds", "{:.2f}"), ("held_mb", "{:.0f}"), ("peak_mb", "{:.0f}"))
+        }
         values = ", ".join(str(point[axis]) for point in points)
-        seconds = ", ".join(f"{point['seconds']:.2f}" for point in points)
-        peaks = ", ".join(f"{point['peak_mb']:.0f}" for point in points)
         rows.append(
-            f"| {axis} = {values} | {seconds} | {found['slope_of_seconds']:.2f} | {peaks} "
-            f"| {found['slope_of_peak_memory']:.2f} |"
+            f"| {axis} = {values} | {listed['seconds']} | {found['slope_of_seconds']:.2f} "
+            f"| {listed['held_mb']} | {found['slope_of_memory']:.2f} | {listed['peak_mb']} |"
         )
     usual = ", ".join(f"{axis} = {value}" for axis, value in by_threads["1"]["usual"].items())
-    head = "| | seconds | slope | peak MB | slope |"
-    return f"{_rows(head, rows)}\n\nThe other two are {usual}; slopes are of the logarithms."
+    head = "| | seconds | slope | peak MB held | slope | with pages of files |"
+    return (
+        f"{_rows(head, rows)}\n\nThe other two are {usual}; slopes are of the logarithms. Pages of "
+        "files, the finished array among them, are the system's to take back."
+    )
 
 
 def _evaluation(by_threads: Mapping[str, Any]) -> str:
     one = by_threads["1"]
     return (
         f"A shard of {one['models']} models is measured in {_value(one['measure_shard'])} s; one "
-        f"of its models is trained in {_value(one['train_one'])} s, {one['start_up']:.1f} s of "
+        f"of its models is trained in {_value(one['train_one'])} s, {_value(one['start_up'])} s of "
         f"that start-up. Share: {_value(one['share'], '{:.3f}')}."
     )
 

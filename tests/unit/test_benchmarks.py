@@ -1,6 +1,7 @@
 """The harness of ``./run bench``: turns, tables, records, and the released approach it times."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -40,6 +41,9 @@ def test_turns_are_interleaved_after_one_that_does_not_count():
     turns = timing.interleaved({name: lambda n=name: called.append(n) for name in "ab"}, 3)
     assert called == list("abababab")
     assert {name: len(seconds) for name, seconds in turns.items()} == {"a": 3, "b": 3}
+    called.clear()
+    turns = timing.interleaved({"a": lambda: called.append("a")}, 2, warm=False)
+    assert (called, len(turns["a"])) == (["a", "a"], 2)
 
 
 def test_ratios_are_taken_within_a_turn():
@@ -155,9 +159,9 @@ def test_where_a_run_goes(tmp_path, monkeypatch):
     (tmp_path / "provenance.json").write_text(json.dumps(manifest))
     (tmp_path / "runtimes.json").write_text(json.dumps(runtimes))
     asked = []
-    monkeypatch.setattr(orchestration, "starting", lambda *args: asked.append(args) or 5.0)
+    monkeypatch.setattr(orchestration, "starting", lambda script: asked.append(script) or 5.0)
     found = orchestration.recorded_run(tmp_path, planning=10, cores=2)
-    assert sorted(asked) == [("measure_outputs", 2), ("train_subsets", 2)]
+    assert sorted(asked) == ["measure_outputs", "train_subsets"]
     assert found["wall_seconds"] == 10 + 60 + 20
     assert found["pauses"] == 1
     assert found["core_seconds"] == {
@@ -167,6 +171,30 @@ def test_where_a_run_goes(tmp_path, monkeypatch):
         "idle": 180 - 120,
     }
     assert found["in_loops"] == pytest.approx(90 / 180)
+
+
+def test_loops_are_what_their_own_processes_took(tmp_path, monkeypatch):
+    """The job took 60 s, its process 50, 5 to start; one without a record counts whole."""
+    manifest = {
+        "a": {"rule": "train_base", "log": ["logs/toy/a.log"]},
+        "b": {"rule": "train_base", "log": ["logs/toy/b.log"]},
+    }
+    (tmp_path / "provenance.json").write_text(json.dumps(manifest))
+    (tmp_path / "runtimes.json").write_text(json.dumps({"a": [0, 60, 1], "b": [0, 20, 1]}))
+    (tmp_path / "logs/benchmark/toy").mkdir(parents=True)
+    (tmp_path / "logs/benchmark/toy/a.tsv").write_text("s\tcpu_time\n50.0\t40.0\n")
+    monkeypatch.setattr(orchestration, "starting", lambda script: 5.0)
+    monkeypatch.setattr(orchestration, "ROOT", tmp_path)
+    used = orchestration.recorded_run(tmp_path, cores=2)["core_seconds"]
+    assert used == {"loops": 45 + 15, "starting": 20, "other_jobs": 0, "idle": 40}
+
+
+def test_memory_is_watched_while_it_is_held():
+    with scaling.Watch() as watch:
+        held = np.ones(20_000_000)
+        time.sleep(0.1)
+        del held
+    assert watch.most > scaling.held_mb() + 100
 
 
 def test_short_gaps_belong_to_the_run():
