@@ -1,40 +1,51 @@
 """Our features against a plain training step and against the released approach.
 
-*ours* is ``dasbench.features.compute`` as the workflow calls it, projection and noise included. A
-*training step* is forward and backward with weight gradients of the mean loss, no optimizer, on the
-same noised images in batches of the same size. Both are counted per image and timestep.
+*ours* is the engine as the workflow calls it, ``features.Extractor`` with the two-sided projection,
+noise and norms included; its matrices are drawn before, once for all images, as is the released
+matrix. Flat numbers are those of the engine's default, oversampling 1; the experiment digits has
+its own and is timed beside it (*own*), and so are exact norms (*exact*). A *training step* is
+forward and backward with weight gradients of the mean loss, no optimizer, on the same noised images
+in the same batches, noised by the same function. All are counted per image and timestep.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from benchmarks import released, timing
-from benchmarks.problems import AXES, PROBLEMS, Problem, projection_kind
-from dasbench import features, models
-
-DIMENSIONS = 4096
+from benchmarks.problems import DIMENSIONS, PROBLEMS, Problem, feature_settings, own_settings
+from dasbench import models
 
 
 class Size(NamedTuple):
-    """How much is timed.
+    """How much is timed, and how often.
 
     Attributes:
-        images: Per problem, for ours and the training step.
-        few: Per problem, for the released approach, which is dearer.
+        images: Per problem.
+        turns: Per problem and kind of comparison, at most so many turns.
+        timesteps: The first is the one of the training step's flat numbers.
         dimensions: P.
     """
 
     images: dict[str, int]
-    few: dict[str, int]
+    turns: dict[str, dict[str, int]]
+    timesteps: tuple[int, ...] = (10, 1)
     dimensions: int = DIMENSIONS
 
 
-FULL = Size({"digits": 256, "fashion": 32}, {"digits": 128, "fashion": 32})
-QUICK = Size({"digits": 4, "fashion": 2}, {"digits": 4, "fashion": 2}, 64)
+FULL = Size(
+    {"digits": 256, "fashion": 32},
+    {"digits": {"step": 5, "released": 3}, "fashion": {"step": 4, "released": 1}},
+)
+QUICK = Size(
+    {"digits": 4, "fashion": 2},
+    {name: {"step": 1, "released": 1} for name in PROBLEMS},
+    dimensions=1024,
+)
 
 
 def measure(threads: int, repeats: int, quick: bool = False) -> dict[str, Any]:
@@ -47,23 +58,23 @@ def measure(threads: int, repeats: int, quick: bool = False) -> dict[str, Any]:
     """
     models.use_threads(threads)
     size = QUICK if quick else FULL
-    return {name: _problem(name, size, repeats) for name in PROBLEMS}
+    return {name: _problem(name, size, repeats, threads == 1) for name in PROBLEMS}
 
 
-def ours(problem: Problem, timesteps: int, dimensions: int) -> None:
-    """Features of all images with the defaults of ``das_common``."""
-    settings = feature_settings(timesteps, dimensions)
-    count = len(problem.images)
-    features.compute(
-        problem.unet, problem.scheduler, problem.images, range(count), "train", settings, AXES
-    )
+def ours(
+    problem: Problem, timesteps: int, dimensions: int, **others: Any
+) -> Callable[[], list[np.ndarray]]:
+    """Features of all images, as a function of nothing; ``others`` are further settings."""
+    engine = problem.extractor(feature_settings(timesteps, dimensions, **others))
+    return lambda: engine(problem.images, range(len(problem.images)), "train")
 
 
 def training_step(problem: Problem, timesteps: int) -> None:
     """Forward and backward over the same noised images, in batches as ours."""
     for x_t, t, wanted in problem.noised(timesteps):
         problem.unet.zero_grad(set_to_none=True)
-        torch.nn.functional.mse_loss(problem.unet(x_t, t).sample, wanted).backward()
+        loss = (wanted - problem.unet(x_t, t).sample).square().flatten(1).mean(1)
+        loss.mean().backward()
 
 
 def forward(problem: Problem, timesteps: int) -> None:
@@ -73,44 +84,36 @@ def forward(problem: Problem, timesteps: int) -> None:
             problem.unet(x_t, t)
 
 
-def feature_settings(timesteps: int, dimensions: int, readout: str = "mean") -> dict[str, Any]:
-    """Settings of ``features.compute``: those of ``das_common`` but for the sizes."""
+def _problem(name: str, size: Size, repeats: int, drawing: bool) -> dict[str, Any]:
+    problem = PROBLEMS[name](size.images[name])
+    step, few = (min(repeats, size.turns[name][kind]) for kind in ("step", "released"))
     return {
-        "readout": readout,
-        "normalise": True,
-        "noise": "common",
-        "timesteps": timesteps,
-        "timestep_rule": "midpoint",
-        "draws": 1,
-        "dimensions": dimensions,
-        "projection": projection_kind(),
-        "norms": "projected",
+        "parameters": problem.parameters,
+        "batch": problem.batch,
+        "images": len(problem.images),
+        "oversampling": own_settings()["oversampling"],
+        "engines": {
+            f"T={t}": _against_training(problem, t, size.dimensions, step) for t in size.timesteps
+        },
+        "exact": _exact(problem, size.dimensions),
+        "released": {
+            f"T={t}": _against_released(problem, t, size.dimensions, few) for t in size.timesteps
+        },
+        # drawing the matrix of the larger model takes minutes
+        "drawing": _drawing(problem, size.dimensions) if drawing and name == "digits" else {},
     }
-
-
-def _problem(name: str, size: Size, repeats: int) -> dict[str, Any]:
-    many = PROBLEMS[name](size.images[name])
-    found = {"parameters": many.parameters, "batch": many.batch, "images": len(many.images)}
-    found["engines"] = {
-        f"T={t}": _against_training(many, t, size.dimensions, repeats) for t in (10, 1)
-    }
-    few = PROBLEMS[name](size.few[name])
-    found["released"] = {
-        f"T={t}": _against_released(few, t, size.dimensions, repeats) for t in (10, 1)
-    }
-    if name == "digits":  # drawing the matrix of the larger model takes minutes
-        found["projectors"] = _projectors(few, size.dimensions)
-    return found
 
 
 def _against_training(
     problem: Problem, timesteps: int, dimensions: int, repeats: int
 ) -> dict[str, Any]:
     """Milliseconds per image and timestep, and the ratios to the training step."""
+    own = {"oversampling": own_settings()["oversampling"]}
     turns = timing.interleaved(
         {
-            "ours": lambda: ours(problem, timesteps, dimensions),
+            "ours": ours(problem, timesteps, dimensions),
             "training_step": lambda: training_step(problem, timesteps),
+            "own": ours(problem, timesteps, dimensions, **own),
             "forward": lambda: forward(problem, timesteps),
         },
         repeats,
@@ -118,7 +121,23 @@ def _against_training(
     return {
         "ms": _per(turns, len(problem.images) * timesteps),
         "ratio": timing.ratio(turns["ours"], turns["training_step"]),
+        "own_ratio": timing.ratio(turns["own"], turns["training_step"]),
         "forward_ratio": timing.ratio(turns["forward"], turns["training_step"]),
+    }
+
+
+def _exact(problem: Problem, dimensions: int) -> dict[str, Any]:
+    """What dividing by the length of the unprojected gradient costs, in training steps; T = 1."""
+    turns = timing.interleaved(
+        {
+            "exact": ours(problem, 1, dimensions, norms="exact"),
+            "training_step": lambda: training_step(problem, 1),
+        },
+        1,
+    )
+    return {
+        "ms": _per(turns, len(problem.images)),
+        "ratio": timing.ratio(turns["exact"], turns["training_step"]),
     }
 
 
@@ -130,13 +149,15 @@ def _against_released(
     The dense product is timed on some columns of the matrix and scaled to P: a product costs in
     proportion to them.
     """
-    gradients = released.averaged_gradients(problem, 1)
+    gradients = torch.from_numpy(released.engine(problem, 1)())
     columns = min(released.COLUMNS, dimensions)
+    own = {"oversampling": own_settings()["oversampling"]}
     turns = timing.interleaved(
         {
-            "ours": lambda: ours(problem, timesteps, dimensions),
-            "gradients": lambda: released.averaged_gradients(problem, timesteps),
+            "ours": ours(problem, timesteps, dimensions),
+            "gradients": released.engine(problem, timesteps),
             "product": released.dense_product(gradients, columns),
+            "own": ours(problem, timesteps, dimensions, **own),
         },
         repeats,
     )
@@ -145,18 +166,24 @@ def _against_released(
     return {
         "ms": _per(turns, len(problem.images)),
         "speedup": timing.ratio(turns["released"], turns["ours"]),
+        "own_speedup": timing.ratio(turns["released"], turns["own"]),
         "speedup_of_gradients_alone": timing.ratio(turns["gradients"], turns["ours"]),
     }
 
 
-def _projectors(problem: Problem, dimensions: int) -> dict[str, float]:
-    """Seconds of one call of each package's projector for all images, its matrix drawn within."""
-    gradients = released.averaged_gradients(problem, 1)
-    made = released.projectors(problem.parameters, dimensions)
-    found = timing.interleaved(
-        {name: lambda project=project: project(gradients) for name, project in made.items()}, 1
-    )
-    return {name: seconds[0] for name, seconds in found.items()}
+def _drawing(problem: Problem, dimensions: int) -> dict[str, float]:
+    """Seconds of one call for all images that draws its matrix, T = 1.
+
+    The engine's own reference, gradients included, and each package's projector of gradients that
+    exist already.
+    """
+    gradients = torch.from_numpy(released.engine(problem, 1)())
+    calls = {
+        name: lambda project=project: project(gradients)
+        for name, project in released.projectors(gradients.shape[1], dimensions).items()
+    }
+    calls["the reference engine, gradients included,"] = released.engine(problem, 1, dimensions)
+    return {name: timing.once(call) for name, call in calls.items()}
 
 
 def _per(turns: timing.Turns, count: int) -> dict[str, dict[str, float]]:

@@ -1,22 +1,23 @@
 """What the workflow costs beside the work: planning, starting jobs, doing nothing.
 
-*Loops* are what a run is for: training, measuring, sampling, features. Their time is that of the
-jobs that hold them, by Snakemake's own records, less the start-up of each (interpreter, imports),
-which is measured here with as many processes at once as there are cores, as in a run.
+*Loops* are what a run is for: training, measuring, sampling, features. Their time is the seconds
+that the records of their own processes have (``logs/benchmark/*.tsv``), less the start-up of each,
+interpreter and imports. Start-up is measured here as the processor time, user and system, of a
+script that prints its help, the least of three: unlike the clock it does not wait for others. What
+a job takes beyond its process, in Snakemake's records, is start-up as well.
 """
 
 from __future__ import annotations
 
-import concurrent.futures
+import csv
 import json
 import os
 import re
+import resource
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ LOOPS = (
     "compute_features",
     "compute_residuals",
 )
+STARTS = 3  # of each script, for the least
 PAUSE = 60.0  # seconds without any job: longer ones lie between two runs
 SHARDS = 500  # of evaluation models, one job to train and one to measure each
 NOTHING = "Nothing to be done"
@@ -47,11 +49,11 @@ def measure(threads: int, repeats: int, quick: bool = False) -> dict[str, Any]:
 
     Args:
         threads: Unused; Snakemake takes what the profile says.
-        repeats: Of each command, at most 3.
+        repeats: Of each command, at most 2.
         quick: Of an experiment with few jobs, and once.
     """
     del threads
-    repeats = 1 if quick else min(repeats, 3)
+    repeats = 1 if quick else min(repeats, 2)
     found: dict[str, Any] = {"plan": plan(2 if quick else SHARDS, repeats)}
     if quick and NOTHING not in _run(ROOT, "--dry-run"):
         return found  # a smoke test needs no results
@@ -113,15 +115,16 @@ def recorded_run(folder: Path, planning: float = 0.0, cores: int | None = None) 
     runtimes = json.loads((folder / "runtimes.json").read_text())
     jobs = timings.jobs(manifest, runtimes).sort_values("start")
     jobs["seconds"] = jobs.end - jobs.start
-    loops = jobs[jobs.rule.map(_script).notna()]
+    loops = jobs[jobs.rule.map(_script).notna()].copy()
     scripts = loops.rule.map(_script)
-    start_up = {script: starting(script, cores) for script in scripts.unique()}
-    beginning = scripts.map(start_up).clip(upper=loops.seconds)
+    start_up = {script: starting(script) for script in scripts.unique()}
+    own = loops.log.map(_process_seconds).fillna(loops.seconds).clip(upper=loops.seconds)
+    in_loops = (own - scripts.map(start_up)).clip(lower=0)
     wall, pauses = _wall(list(zip(jobs.start, jobs.end, strict=True)))
     wall += planning
     used = {
-        "loops": float((loops.seconds - beginning).sum()),
-        "starting": float(beginning.sum()),
+        "loops": float(in_loops.sum()),
+        "starting": float((loops.seconds - in_loops).sum()),
         "other_jobs": float(jobs.seconds.sum() - loops.seconds.sum()),
     }
     return {
@@ -135,17 +138,33 @@ def recorded_run(folder: Path, planning: float = 0.0, cores: int | None = None) 
     }
 
 
-def starting(script: str, processes: int) -> float:
-    """Seconds that a script takes to start when as many start at once: it prints its help."""
+def starting(script: str) -> float:
+    """Processor seconds that a script takes to start, the least of ``STARTS``: it prints its help.
+
+    User and system time of the process, so that a busy machine hardly matters.
+    """
     command = [sys.executable, f"scripts/{script}.py", "--help"]
 
-    def once(_: int) -> float:
-        start = time.perf_counter()
-        subprocess.run(command, cwd=ROOT, env=_environment(), capture_output=True, check=True)
-        return time.perf_counter() - start
+    def used() -> float:
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return children.ru_utime + children.ru_stime
 
-    with concurrent.futures.ThreadPoolExecutor(processes) as pool:
-        return statistics.median([s for _ in range(2) for s in pool.map(once, range(processes))])
+    found = []
+    for _ in range(STARTS):
+        before = used()
+        subprocess.run(command, cwd=ROOT, env=_environment(), capture_output=True, check=True)
+        found.append(used() - before)
+    return min(found)
+
+
+def _process_seconds(log: str) -> float:
+    """Seconds of a job's process by its benchmark file; NaN without one."""
+    name = "logs/benchmark/" + log.removeprefix("logs/").removesuffix(".log") + ".tsv"
+    try:
+        with (ROOT / name).open(encoding="utf-8", newline="") as file:
+            return float(list(csv.DictReader(file, delimiter="\t"))[-1]["s"])
+    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        return float("nan")
 
 
 def _script(rule: str) -> str | None:

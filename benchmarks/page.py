@@ -126,30 +126,57 @@ def _rows(head: str, rows: Iterator[str] | list[str]) -> str:
 
 
 def _features(by_threads: Mapping[str, Any]) -> str:
-    rows, projectors = [], []
+    steps, others, drawing, exact = [], [], [], []
     for threads, sizes in by_threads.items():
         for name, size in sizes.items():
-            for timesteps, found in size["engines"].items():
-                other = size["released"][timesteps]
-                ms = found["ms"]
-                rows.append(
-                    f"| {name}, {size['parameters']:,} weights | {timesteps} | {threads} "
-                    f"| {_value(ms['ours'])} | {_value(ms['training_step'])} "
-                    f"| {_value(found['ratio'])} | {_value(other['ms']['gradients'])} "
-                    f"| {_value(other['ms']['product'])} | {_value(other['speedup'], '{:.1f}')} |"
-                )
-            projectors += [
-                f"{package} {seconds:.0f} s ({threads} threads)"
-                for package, seconds in size.get("projectors", {}).items()
+            for timesteps in size["engines"]:
+                for kind, label in _engines(size):
+                    head = f"| {name} | {timesteps.removeprefix('T=')} | {threads} | {label} "
+                    steps.append(head + _step_row(size["engines"][timesteps], kind))
+                    others.append(head + _released_row(size["released"][timesteps], kind))
+            place = f"{name}, {threads} threads" if threads != "1" else f"{name}, one thread"
+            exact.append(f"{_value(size['exact']['ratio'])} ({place})".replace(") (", "; "))
+            drawing += [
+                f"{what} {seconds:.0f} s ({place})" for what, seconds in size["drawing"].items()
             ]
-    head = (
-        "| model | timesteps | threads | ours, ms per image and timestep | training step | ratio "
-        "| released: gradients, ms per image | released: dense product | released / ours |"
+    models = ", ".join(
+        f"{name} has {size['parameters']:,} weights and passes of {size['batch']} noised images"
+        for name, size in by_threads["1"].items()
     )
-    return (
-        f"{_rows(head, rows)}\n\nOne call of a package's own projector for the digits images, its "
-        f"matrix drawn within: {'; '.join(projectors)}."
+    head = "| model | timesteps | threads | oversampling "
+    above = (
+        f"{head}| ours, ms per image and timestep | training step | forward pass | ours / step |"
     )
+    below = (
+        f"{head}| ours, ms per image | released: gradients | released: dense product "
+        "| released / ours |"
+    )
+    return "\n\n".join(
+        [
+            f"The flat numbers are the rows of oversampling 1; {models}.",
+            _rows(above, steps),
+            _rows(below, others),
+            f"With exact norms, in training steps: {', '.join(exact)}.",
+            f"Where the dense matrix is drawn within a call, T = 1: {'; '.join(drawing)}.",
+        ]
+    )
+
+
+def _engines(size: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the two engines are called in the details, and on the page."""
+    return [("ours", "1"), ("own", f"{size['oversampling']} (digits.yaml)")]
+
+
+def _step_row(found: Mapping[str, Any], kind: str) -> str:
+    ms, ratio = found["ms"], found["ratio" if kind == "ours" else "own_ratio"]
+    cells = [ms[kind], ms["training_step"], ms["forward"], ratio]
+    return "| " + " | ".join(map(_value, cells)) + " |"
+
+
+def _released_row(found: Mapping[str, Any], kind: str) -> str:
+    ms, speedup = found["ms"], found["speedup" if kind == "ours" else "own_speedup"]
+    cells = [_value(ms[name]) for name in (kind, "gradients", "product")]
+    return "| " + " | ".join([*cells, _value(speedup, "{:.1f}")]) + " |"
 
 
 def _readouts(by_threads: Mapping[str, Any]) -> str:
@@ -186,11 +213,15 @@ def _damping_path(by_threads: Mapping[str, Any]) -> str:
 
 def _quality(by_threads: Mapping[str, Any]) -> str:
     rows = [
-        f"| `{r['method']}` | {r['queries']} | {r['target']} | {r['projected']:.1f} "
-        f"| {r['unprojected']:.1f} | {r['difference']:+.2f} ({r['lo']:+.2f} to {r['hi']:+.2f}) |"
-        for r in by_threads["1"]["rows"]
+        f"| `{r['method']}` | {r['queries']} | {r['target']} | {r['form']} | {r['base']} "
+        f"| {r['lds']:.1f} | {r['lds_base']:.1f} "
+        f"| {r['difference']:+.2f} ({r['lo']:+.2f} to {r['hi']:+.2f}) |"
+        for r in next(iter(by_threads.values()))["rows"]
     ]
-    head = "| method | queries | target | projected | unprojected | difference, paired interval |"
+    head = (
+        "| method | queries | target | form | against | LDS | LDS of the other "
+        "| difference, paired interval |"
+    )
     return _rows(head, rows)
 
 
@@ -198,23 +229,28 @@ def _scaling(by_threads: Mapping[str, Any]) -> str:
     rows = []
     for axis, found in by_threads["1"]["axes"].items():
         points = found["points"]
+        listed = {
+            key: ", ".join(form.format(point[key]) for point in points)
+            for key, form in (("seconds", "{:.2f}"), ("held_mb", "{:.0f}"), ("peak_mb", "{:.0f}"))
+        }
         values = ", ".join(str(point[axis]) for point in points)
-        seconds = ", ".join(f"{point['seconds']:.2f}" for point in points)
-        peaks = ", ".join(f"{point['peak_mb']:.0f}" for point in points)
         rows.append(
-            f"| {axis} = {values} | {seconds} | {found['slope_of_seconds']:.2f} | {peaks} "
-            f"| {found['slope_of_peak_memory']:.2f} |"
+            f"| {axis} = {values} | {listed['seconds']} | {found['slope_of_seconds']:.2f} "
+            f"| {listed['held_mb']} | {found['slope_of_memory']:.2f} | {listed['peak_mb']} |"
         )
     usual = ", ".join(f"{axis} = {value}" for axis, value in by_threads["1"]["usual"].items())
-    head = "| | seconds | slope | peak MB | slope |"
-    return f"{_rows(head, rows)}\n\nThe other two are {usual}; slopes are of the logarithms."
+    head = "| | seconds | slope | peak MB held | slope | with pages of files |"
+    return (
+        f"{_rows(head, rows)}\n\nThe other two are {usual}; slopes are of the logarithms. Pages of "
+        "files, the finished array among them, are the system's to take back."
+    )
 
 
 def _evaluation(by_threads: Mapping[str, Any]) -> str:
     one = by_threads["1"]
     return (
         f"A shard of {one['models']} models is measured in {_value(one['measure_shard'])} s; one "
-        f"of its models is trained in {_value(one['train_one'])} s, {one['start_up']:.1f} s of "
+        f"of its models is trained in {_value(one['train_one'])} s, {_value(one['start_up'])} s of "
         f"that start-up. Share: {_value(one['share'], '{:.3f}')}."
     )
 

@@ -1,29 +1,39 @@
-"""What the projection costs in quality: LDS of projected features minus LDS of unprojected ones.
+"""What projections cost in quality: LDS of one form of features minus LDS of another.
 
-On the models, subsets and outputs of the experiment digits. Both are judged as the workflow judges:
-damping chosen on tuning subsets and tuning queries, each form for itself; evaluation on the others;
-the same bootstrap draws for both, so that the difference is paired. The unprojected features
+On the models, subsets and outputs of the experiment digits. All forms are judged as the workflow
+judges: damping chosen on tuning subsets and tuning queries, each form for itself; evaluation on the
+others; the same bootstrap draws for all, so that differences are paired. Unprojected features
 [N + Q, p] are rotated into their own span before the kernel is decomposed: inner products, all that
-a method sees, stay as they are.
+a method sees, stay as they are. They are computed once, and the dense projection is applied to
+them.
+
+Forms: *kronecker* with oversampling 1 and with that of digits, *rademacher*, all three of P
+dimensions, each against *none*; and *none* against *all*, the unprojected gradients with those of
+the norm layers, which ``parameters: weights`` leaves out. Norms, where a method divides by them,
+are exact in none, all and rademacher, and projected in kronecker, as the experiment has it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import scipy.linalg
+import torch
 
 from benchmarks.machine import ROOT
 from benchmarks.orchestration import EXPERIMENT
+from benchmarks.problems import DIMENSIONS
 from dasbench import (
     artifacts,
     config,
     diffusion,
     features,
     kernel,
+    layers,
     lds,
     models,
     predictions,
@@ -33,10 +43,10 @@ from dasbench import seeds as named
 from dasbench.kernel import Spectrum
 from dasbench.layout import KINDS, TARGETS
 from dasbench.methods import interface
+from dasbench.projection import Projection
 
-METHODS = ("das_common", "das", "trak_common", "dtrak_common")
-PRIMARY = ("das_common", "val", "loss")
-DIMENSIONS = 4096
+METHODS = ("das_common", "trak_common", "dtrak_common")
+PRIMARY = ("das_common", "val", "loss", "kronecker, oversampling 1", "none")
 COLUMNS = 8192  # of the features in one float64 product
 
 
@@ -66,12 +76,12 @@ class Study(NamedTuple):
 
 
 def measure(threads: int, repeats: int, quick: bool = False) -> dict[str, Any]:
-    """Paired differences in LDS points (x 100), projected minus unprojected.
+    """Paired differences in LDS points (x 100), form minus base.
 
     Args:
         threads: Of torch.
         repeats: Unused; nothing is timed.
-        quick: One method, one timestep, 8 dimensions, 20 draws.
+        quick: One method, one timestep, few dimensions, 20 draws.
     """
     del repeats
     models.use_threads(threads)
@@ -79,16 +89,46 @@ def measure(threads: int, repeats: int, quick: bool = False) -> dict[str, Any]:
     rows = []
     for method in METHODS[:1] if quick else METHODS:
         options = config.methods(study.experiment)[method]
-        own = {**options["features"], "norms": "projected"}
-        own["dimensions"] = 8 if quick else DIMENSIONS
-        if quick:
-            own["timesteps"] = 1
-        projected = _judged(study, options, _features(study, own), quick)
-        whole = {**own, "norms": "exact", "projection": "none"}
-        unprojected = _judged(study, options, _span(_features(study, whole)), quick)
-        for kind in KINDS:
-            rows += _differences(method, kind, projected[kind], unprojected[kind], study)
-    return {"dimensions": DIMENSIONS, "projection": own["projection"], "rows": rows}
+        small = {"timesteps": 1, "dimensions": 1024} if quick else {"dimensions": DIMENSIONS}
+        judged = {
+            form: _judged(study, options, parts, quick)
+            for form, parts in forms(study, options["features"] | small)
+        }
+        for form in judged:
+            base = "all" if form == "none" else "none"
+            if form != "all":
+                for kind in KINDS:
+                    pair = (judged[form][kind], judged[base][kind])
+                    head = {"method": method, "form": form, "base": base, "queries": kind}
+                    rows += [head | found for found in _differences(*pair, study)]
+    return {"dimensions": DIMENSIONS, "rows": rows}
+
+
+def forms(study: Study, options: dict[str, Any]) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """Every form's name and features by split; what is large is let go before the next is made.
+
+    Args:
+        study: The experiment.
+        options: Settings of the features, whose projection, norms and parameters are replaced.
+    """
+    weights = options | {"parameters": "weights"}
+    whole = {"projection": "none", "norms": "exact"}
+    plain = _features(study, options | whole | {"parameters": "all"})
+    kept = None if options["normalise"] else {k: v[:, _weights(study)] for k, v in plain.items()}
+    yield "all", _span(plain)
+    del plain
+    plain = kept or _features(study, weights | whole)  # a length is of the parameters that count
+    del kept
+    dense = Projection("rademacher", plain["train"].shape[1], options["dimensions"], study.axes)
+    joined = dense(torch.from_numpy(np.concatenate(list(plain.values())))).numpy()
+    ends = np.cumsum([len(part) for part in plain.values()])[:-1]
+    projected = dict(zip(plain, np.split(joined, ends), strict=True))
+    plain = _span(plain)
+    yield "none", plain
+    yield "rademacher", projected
+    for oversampling in sorted({1, study.experiment["features"]["oversampling"]}):
+        narrow = {"projection": "kronecker", "norms": "projected", "oversampling": oversampling}
+        yield f"kronecker, oversampling {oversampling}", _features(study, weights | narrow)
 
 
 def load(root: Path = ROOT) -> Study:
@@ -117,6 +157,13 @@ def _features(study: Study, settings: dict[str, Any]) -> dict[str, np.ndarray]:
         split: features.compute(unet, scheduler, images, ids, split, settings, study.axes)
         for split, (images, ids) in splits.items()
     }
+
+
+def _weights(study: Study) -> np.ndarray:
+    """Which columns of unprojected features belong to ``parameters: weights``, [p]."""
+    unet, _ = models.load(study.home / "models/base")
+    own = {name for names in layers.members(unet, "weights").values() for name in names}
+    return np.concatenate([np.full(p.numel(), n in own) for n, p in unet.named_parameters()])
 
 
 def _span(parts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -194,26 +241,15 @@ def _inputs(
 
 
 def _differences(
-    method: str,
-    kind: str,
-    projected: tuple[pd.DataFrame, np.ndarray],
-    unprojected: tuple[pd.DataFrame, np.ndarray],
-    study: Study,
+    form: tuple[pd.DataFrame, np.ndarray], base: tuple[pd.DataFrame, np.ndarray], study: Study
 ) -> list[dict[str, Any]]:
     """A row per target, held-out damping, in points."""
-    table = lds.compare(projected, unprojected, level=study.experiment["lds"]["level"])
+    table = lds.compare(form, base, level=study.experiment["lds"]["level"])
     rows = []
     for row in table[table.selection == "held_out"].itertuples():
         values = {name: 100 * getattr(row, name) for name in ("difference", "lo", "hi")}
-        head = {"method": method, "queries": kind, "target": row.target}
-        rows.append(
-            {
-                **head,
-                **values,
-                "projected": _lds(projected[0], row.target),
-                "unprojected": _lds(unprojected[0], row.target),
-            }
-        )
+        both = {"lds": _lds(form[0], row.target), "lds_base": _lds(base[0], row.target)}
+        rows.append({"target": row.target, **values, **both})
     return rows
 
 
@@ -224,8 +260,8 @@ def _lds(summary: pd.DataFrame, target: str) -> float:
 
 
 def flat(details: dict[str, dict[str, Any]]) -> dict[str, float]:
-    """``das_common`` on held-out images, target loss; the other rows stand in the details."""
-    rows = details["1"]["rows"]
-    key = dict(zip(("method", "queries", "target"), PRIMARY, strict=True))
+    """``das_common`` on held-out images, target loss, oversampling 1; others are in the details."""
+    rows = next(iter(details.values()))["rows"]
+    key = dict(zip(("method", "queries", "target", "form", "base"), PRIMARY, strict=True))
     chosen = next(row for row in rows if key.items() <= row.items())
     return {"lds_projected_minus_unprojected": chosen["difference"]}

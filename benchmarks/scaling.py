@@ -1,7 +1,8 @@
 """How features cost and what they hold in memory as N, T and P grow.
 
-Every point is a process of its own, so that its peak of resident memory is its own. Slopes are of a
-straight line through the logarithms: 1 is proportional, 0 is flat.
+Every point is a process of its own, so that its peak of resident memory is its own. Features are
+written as the job of the workflow writes them, in chunks that are joined at the end. Slopes are of
+a straight line through the logarithms: 1 is proportional, 0 is flat.
 """
 
 from __future__ import annotations
@@ -13,28 +14,28 @@ import re
 import resource
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks import features
 from benchmarks.machine import ROOT
-from benchmarks.problems import digits
-from dasbench import models
+from benchmarks.problems import digits, feature_settings
+from dasbench import chunks, models
+from dasbench.features import Extractor
 
-USUAL = {"N": 256, "T": 2, "P": 4096}
-GRIDS = {
-    "N": (256, 512, 1024, 2048, 4096),
-    "T": (1, 2, 5, 10, 20),
-    "P": (512, 1024, 2048, 4096, 8192),
-}
+EVERY = 0.005  # seconds between two looks at the memory
+CHUNK = 512  # images, as in scripts/compute_features.py
+USUAL = {"N": 512, "T": 2, "P": 4096}
+GRIDS = {"N": (512, 1024, 4096, 8192), "T": (1, 5, 20), "P": (1024, 4096, 8192)}
 QUICK = {"N": (4, 8)}
 
 
 def measure(threads: int, repeats: int, quick: bool = False) -> dict[str, Any]:
-    """Seconds and peak megabytes along each axis, the other two at their usual values.
+    """Seconds and megabytes along each axis, the other two at their usual values.
 
     Args:
         threads: Of torch.
@@ -42,14 +43,14 @@ def measure(threads: int, repeats: int, quick: bool = False) -> dict[str, Any]:
         quick: Tiny sizes.
     """
     del repeats
-    usual, found = ({"N": 4, "T": 1, "P": 16} if quick else USUAL), {}
+    usual, found = ({"N": 4, "T": 1, "P": 1024} if quick else USUAL), {}
     for axis, values in (QUICK if quick else GRIDS).items():
         points = [{axis: value} | _point(usual | {axis: value}, threads) for value in values]
         x = [point[axis] for point in points]
         found[axis] = {
             "points": points,
             "slope_of_seconds": slope(x, [point["seconds"] for point in points]),
-            "slope_of_peak_memory": slope(x, [point["peak_mb"] for point in points]),
+            "slope_of_memory": slope(x, [point["held_mb"] for point in points]),
         }
     return {"usual": usual, "axes": found}
 
@@ -74,20 +75,72 @@ def _point(sizes: dict[str, int], threads: int) -> dict[str, float]:
 
 
 def _child(sizes: dict[str, int], threads: int) -> dict[str, float]:
-    """Compute features once, after a warm-up on as few images as fill a batch."""
+    """Compute and write features once, after a warm-up on a few images."""
     models.use_threads(threads)
-    warm = digits(min(sizes["N"], 16))
-    features.ours(warm, 1, sizes["P"])
     problem = digits(sizes["N"])
-    before = peak_mb()
-    start = time.perf_counter()
-    features.ours(problem, sizes["T"], sizes["P"])
-    seconds = time.perf_counter() - start
-    return {"seconds": seconds, "peak_mb": peak_mb(), "before_mb": before}
+    engine = problem.extractor(feature_settings(sizes["T"], sizes["P"]))
+    engine(problem.images[:16], range(16), "train")
+    before = held_mb()
+    with tempfile.TemporaryDirectory() as folder, Watch() as watch:
+        start = time.perf_counter()
+        _write(engine, problem.images, Path(folder))
+        seconds = time.perf_counter() - start
+    return {
+        "seconds": seconds,
+        "held_mb": watch.most,
+        "held_before_mb": before,
+        "peak_mb": peak_mb(),
+    }
+
+
+def _write(engine: Extractor, images: np.ndarray, folder: Path) -> None:
+    """What the job does with the images of one split."""
+    store, slices = chunks.Store(folder, "bench"), chunks.slices(len(images), CHUNK)
+    for rows in slices:
+        ids = range(len(images))[rows]
+        store.save("train", rows, engine(images[rows], ids, "train")[0])
+    store.join("train", slices, (len(images), engine.dimensions))
+    store.clear()
+
+
+class Watch(threading.Thread):
+    """The most memory that is held while the context lasts, looked up every few milliseconds.
+
+    Attributes:
+        most: In MB.
+    """
+
+    def __init__(self):
+        """Nothing is looked up yet."""
+        super().__init__(daemon=True)
+        self.most, self._over = held_mb(), threading.Event()
+
+    def run(self) -> None:
+        """Look until the context ends."""
+        while not self._over.wait(EVERY):
+            self.most = max(self.most, held_mb())
+
+    def __enter__(self) -> Watch:
+        """Start to look."""
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Look a last time."""
+        self._over.set()
+        self.join()
+        self.most = max(self.most, held_mb())
+
+
+def held_mb() -> float:
+    """Resident memory of this program without pages of files; elsewhere than on Linux the peak."""
+    status = Path("/proc/self/status")
+    found = status.is_file() and re.search(r"RssAnon:\s+(\d+) kB", status.read_text())
+    return int(found[1]) * 1024 / 1e6 if found else peak_mb()
 
 
 def peak_mb() -> float:
-    """Peak resident memory of this program so far.
+    """Peak resident memory of this program so far, pages of mapped files included.
 
     Linux's own count, where there is one: ``getrusage`` includes the program that started this one.
     """

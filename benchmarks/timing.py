@@ -14,24 +14,33 @@ from collections.abc import Callable, Mapping, Sequence
 Turns = dict[str, list[float]]
 
 
-def interleaved(things: Mapping[str, Callable[[], object]], repeats: int) -> Turns:
+def interleaved(
+    things: Mapping[str, Callable[[], object]], repeats: int, warm: bool = True
+) -> Turns:
     """Seconds of every thing in every turn.
 
     Args:
         things: name -> what is timed; called in this order in each turn.
-        repeats: Turns that count; one more comes before.
+        repeats: Turns that count.
+        warm: Whether one more comes before; processes of their own need none.
 
     Returns:
         name -> [repeats] seconds.
     """
     seconds: Turns = {name: [] for name in things}
-    for turn in range(repeats + 1):
+    for turn in range(-int(warm), repeats):
         for name, run in things.items():
-            start = time.perf_counter()
-            run()
-            if turn:
-                seconds[name].append(time.perf_counter() - start)
+            taken = once(run)
+            if turn >= 0:
+                seconds[name].append(taken)
     return seconds
+
+
+def once(run: Callable[[], object]) -> float:
+    """Seconds of one call."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
 
 
 def summary(values: Sequence[float]) -> dict[str, float]:

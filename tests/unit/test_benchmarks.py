@@ -1,12 +1,14 @@
 """The harness of ``./run bench``: turns, tables, records, and the released approach it times."""
 
 import json
+import time
 
 import numpy as np
 import pytest
 import torch
 from benchmarks import (
     evaluation,
+    features,
     harness,
     machine,
     orchestration,
@@ -18,8 +20,9 @@ from benchmarks import (
     timing,
 )
 
-from dasbench import config, features
+from dasbench import config
 from dasbench.errors import UserError
+from dasbench.projection import Projection
 
 RESULTS = {
     "features_vs_training_step_digits": 0.9,
@@ -38,6 +41,9 @@ def test_turns_are_interleaved_after_one_that_does_not_count():
     turns = timing.interleaved({name: lambda n=name: called.append(n) for name in "ab"}, 3)
     assert called == list("abababab")
     assert {name: len(seconds) for name, seconds in turns.items()} == {"a": 3, "b": 3}
+    called.clear()
+    turns = timing.interleaved({"a": lambda: called.append("a")}, 2, warm=False)
+    assert (called, len(turns["a"])) == (["a", "a"], 2)
 
 
 def test_ratios_are_taken_within_a_turn():
@@ -53,32 +59,38 @@ def small():
 
 
 def test_noised_images_are_those_of_the_features(small):
-    """Every image at every timestep, the last batch short."""
+    """Every image at every timestep; the last image fills a pass with both of its timesteps."""
     seen = list(small.noised(2))
-    assert [len(x) for x, _, _ in seen] == [2, 1, 2, 1]
-    assert [int(t[0]) for _, t, _ in seen] == [250, 250, 750, 750]
-    assert all(torch.equal(wanted[0], wanted[-1]) for _, _, wanted in seen)  # common noise
+    assert [t.tolist() for _, t, _ in seen] == [[250, 250], [750, 750], [250, 750]]
+    assert torch.equal(seen[0][2][0], seen[2][2][0])  # common noise
 
 
-def test_the_released_gradients_are_the_unprojected_features():
+def test_the_released_engine_projects_full_gradients_with_signs():
     problem = problems.digits(3)
-    settings = {
-        "readout": "mean",
-        "normalise": True,
-        "noise": "common",
-        "timesteps": 2,
-        "timestep_rule": "midpoint",
-        "draws": 1,
-        "dimensions": 8,
-        "projection": "none",
-        "norms": "exact",
+    wide, narrow = released.engine(problem, 2)(), released.engine(problem, 2, 64)()
+    own = [m for m in problem.unet.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)]
+    assert wide.shape == (3, sum(w.numel() for m in own for w in m.parameters()))
+    assert (np.linalg.norm(wide, axis=1) <= 1 + 1e-5).all()  # means of unit gradients
+    signs = Projection("rademacher", wide.shape[1], 64, problems.AXES).matrix()
+    np.testing.assert_allclose(narrow, wide @ signs, rtol=1e-3, atol=1e-5)
+
+
+def test_the_flat_numbers_are_those_of_the_default_engine(small):
+    assert features.ours(small, 1, 1024)()[0].shape == (3, 1024)
+    engine = small.extractor(problems.feature_settings(1, 1024))
+    assert engine.project.width <= 1024  # nothing to fold
+    timed = {"engines": {"T=10": {"ratio": summary(0.7), "own_ratio": summary(0.9)}}}
+    timed["released"] = {
+        t: {"speedup": summary(s), "own_speedup": summary(1.0)}
+        for t, s in (("T=10", 6), ("T=1", 9))
     }
-    truth = features.compute(
-        problem.unet, problem.scheduler, problem.images, range(3), "train", settings, problems.AXES
-    )
-    batched = problems.Problem("digits", problem.unet, problem.scheduler, problem.images, 2)
-    found = released.averaged_gradients(batched, 2)
-    np.testing.assert_allclose(found, truth, rtol=1e-3, atol=1e-6 * np.abs(truth).max())
+    assert features.flat({"1": dict.fromkeys(problems.PROBLEMS, timed)}) == {
+        "features_vs_training_step_digits": 0.7,
+        "features_vs_training_step_fashion": 0.7,
+        "features_vs_released_digits": 6,
+        "features_vs_released_fashion": 6,
+        "features_vs_released_t1": 9,
+    }
 
 
 def test_the_dense_product_multiplies_with_signs():
@@ -147,9 +159,9 @@ def test_where_a_run_goes(tmp_path, monkeypatch):
     (tmp_path / "provenance.json").write_text(json.dumps(manifest))
     (tmp_path / "runtimes.json").write_text(json.dumps(runtimes))
     asked = []
-    monkeypatch.setattr(orchestration, "starting", lambda *args: asked.append(args) or 5.0)
+    monkeypatch.setattr(orchestration, "starting", lambda script: asked.append(script) or 5.0)
     found = orchestration.recorded_run(tmp_path, planning=10, cores=2)
-    assert sorted(asked) == [("measure_outputs", 2), ("train_subsets", 2)]
+    assert sorted(asked) == ["measure_outputs", "train_subsets"]
     assert found["wall_seconds"] == 10 + 60 + 20
     assert found["pauses"] == 1
     assert found["core_seconds"] == {
@@ -159,6 +171,30 @@ def test_where_a_run_goes(tmp_path, monkeypatch):
         "idle": 180 - 120,
     }
     assert found["in_loops"] == pytest.approx(90 / 180)
+
+
+def test_loops_are_what_their_own_processes_took(tmp_path, monkeypatch):
+    """The job took 60 s, its process 50, 5 to start; one without a record counts whole."""
+    manifest = {
+        "a": {"rule": "train_base", "log": ["logs/toy/a.log"]},
+        "b": {"rule": "train_base", "log": ["logs/toy/b.log"]},
+    }
+    (tmp_path / "provenance.json").write_text(json.dumps(manifest))
+    (tmp_path / "runtimes.json").write_text(json.dumps({"a": [0, 60, 1], "b": [0, 20, 1]}))
+    (tmp_path / "logs/benchmark/toy").mkdir(parents=True)
+    (tmp_path / "logs/benchmark/toy/a.tsv").write_text("s\tcpu_time\n50.0\t40.0\n")
+    monkeypatch.setattr(orchestration, "starting", lambda script: 5.0)
+    monkeypatch.setattr(orchestration, "ROOT", tmp_path)
+    used = orchestration.recorded_run(tmp_path, cores=2)["core_seconds"]
+    assert used == {"loops": 45 + 15, "starting": 20, "other_jobs": 0, "idle": 40}
+
+
+def test_memory_is_watched_while_it_is_held():
+    with scaling.Watch() as watch:
+        held = np.ones(20_000_000)
+        time.sleep(0.1)
+        del held
+    assert watch.most > scaling.held_mb() + 100
 
 
 def test_short_gaps_belong_to_the_run():
