@@ -9,11 +9,11 @@ a job takes beyond its process, in Snakemake's records, is start-up as well.
 
 from __future__ import annotations
 
+import concurrent.futures
 import csv
 import json
 import os
 import re
-import resource
 import shutil
 import subprocess
 import sys
@@ -117,7 +117,9 @@ def recorded_run(folder: Path, planning: float = 0.0, cores: int | None = None) 
     jobs["seconds"] = jobs.end - jobs.start
     loops = jobs[jobs.rule.map(_script).notna()].copy()
     scripts = loops.rule.map(_script)
-    start_up = {script: starting(script) for script in scripts.unique()}
+    names = scripts.unique()
+    with concurrent.futures.ThreadPoolExecutor(cores) as pool:  # as many at once as in the run
+        start_up = dict(zip(names, pool.map(starting, names), strict=True))
     own = loops.log.map(_process_seconds).fillna(loops.seconds).clip(upper=loops.seconds)
     in_loops = (own - scripts.map(start_up)).clip(lower=0)
     wall, pauses = _wall(list(zip(jobs.start, jobs.end, strict=True)))
@@ -145,15 +147,14 @@ def starting(script: str) -> float:
     """
     command = [sys.executable, f"scripts/{script}.py", "--help"]
 
-    def used() -> float:
-        children = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return children.ru_utime + children.ru_stime
-
     found = []
     for _ in range(STARTS):
-        before = used()
-        subprocess.run(command, cwd=ROOT, env=_environment(), capture_output=True, check=True)
-        found.append(used() - before)
+        process = subprocess.Popen(command, cwd=ROOT, env=_environment(), stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)  # others may be waited for at the same time
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise UserError(f"{' '.join(command[1:])} failed; see above")
+        found.append(usage.ru_utime + usage.ru_stime)
     return min(found)
 
 
