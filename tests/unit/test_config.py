@@ -210,7 +210,7 @@ def test_a_child_uses_what_its_parent_has(blank):
 def test_a_child_overrides_single_keys_of_what_is_its_own(blank):
     child = load(blank, {**CHILD, "features": {"timesteps": 4}})
     assert child["features"]["timesteps"] == 4
-    assert child["features"]["dimensions"] == 64
+    assert child["features"]["dimensions"] == raw()["features"]["dimensions"]
 
 
 def test_a_grandchild_shares_the_root(blank):

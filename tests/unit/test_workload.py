@@ -33,16 +33,23 @@ def test_measuring_is_counted_image_by_image(smoke):
     assert groups["make_queries"].work == {"forward": each * 12 * 5}
     assert groups["measure_outputs"].work == {"forward": each * 24 * 4 * 5}
     assert groups["compute_residuals"].work == {"forward": each * 120 * (2 + 5) / 2}
-    dense = 2 * smoke.model.parameters * 64
+    assert groups["compute_features"].work == {"features:kronecker": 3 * each * 2 * (120 + 24)}
+
+
+def test_a_dense_projection_is_work_of_its_own(tmp_path):
+    root, data = make_repository(tmp_path), raw()
+    data["features"].update(projection="rademacher", dimensions=64)
+    work = workload.Workload(load(root, data), SHAPE)
+    each, dense = work.model.flops, 2 * work.model.parameters * 64
     expected = (3 * each * 2 + dense) * (120 + 24)
-    assert groups["compute_features"].work == {"features:rademacher": expected}
+    assert by_family(work)["compute_features"].work == {"features:rademacher": expected}
 
 
 def test_storage_counts_numbers(smoke):
     stored = smoke.storage()
-    # eight sets; of those that have a kernel, eigenvalues and vectors
+    # eight sets of P = 256; of those that have a kernel, eigenvalues and vectors of the N x N form
     kernels = by_family(smoke)["decompose"].jobs
-    assert stored["features"] == 4 * 8 * (120 + 24) * 64 + kernels * 8 * 64 * 65
+    assert stored["features"] == 4 * 8 * (120 + 24) * 256 + kernels * 8 * 120 * 121
     assert stored["scores"] == 4 * 15 * 120 * 24
     models = 1 + 2 + 16 + 4 + 2 * 2 + 2 + 1  # base, checkpoints, eval, tune, removal
     assert stored["models"] == models * (4 * smoke.model.parameters + 15_000)
@@ -55,7 +62,7 @@ def test_more_work_takes_more(tmp_path):
         "features": ("compute_features", lambda e: e["features"].update(timesteps=4)),
         "forward": ("measure_outputs", lambda e: e["outputs"].update(timesteps=8)),
         "bootstrap": ("evaluate_lds", lambda e: e["lds"].update(draws=400)),
-        "kernel": ("select_damping", lambda e: e["features"].update(dimensions=96)),
+        "kernel": ("select_damping", lambda e: e["features"].update(dimensions=512)),
     }
     before = by_family(workload.Workload(load(root, raw()), SHAPE))
     for kind, (family, change) in changes.items():
