@@ -1,4 +1,4 @@
-"""Cards and folders for the hub; test_sharing.py in tests/workflow exports real results."""
+"""Cards and folders for the hub; test_remotes.py in tests/workflow exports real results."""
 
 import re
 
