@@ -70,7 +70,7 @@ def test_text_says_what_is_assumed(capsys):
 
 def test_an_unmeasured_projection_is_said(capsys, tmp_path):
     text = (ROOT / CIFAR10).read_text()
-    (tmp_path / "other.yaml").write_text(text.replace("rademacher", "gaussian"))
+    (tmp_path / "other.yaml").write_text(text.replace("kronecker", "gaussian"))
     estimate.main([str(tmp_path / "other.yaml")], ROOT)
     shown = capsys.readouterr().out
     known = rates.load(ROOT / rates.FILE).rate
