@@ -147,7 +147,8 @@ class Kronecker:
 
     Attributes:
         blocks: The blocks, in the order of the features.
-        dimensions: P; less only if the network has fewer parameters.
+        dimensions: P; less if the network has fewer parameters, and, where oversampling is 1, by
+            what whole numbers of rows and columns leave (a percent).
         width: Numbers in the blocks together.
         squares: After ``gradients`` with exact_norms: [readouts, n] squared norms.
 
@@ -170,14 +171,16 @@ class Kronecker:
         self.layers = layers.select(unet, parameters)
         self.blocks: dict[str, Block] = {}
         shares = budget([layer.size for layer in self.layers], oversampling * dimensions)
-        few = sum(layer.groups for layer in self.layers)
+        roots = [layer.size**0.5 for layer in self.layers]
+        hungriest = max(e.groups / root for e, root in zip(self.layers, roots, strict=True))
+        least = math.ceil(hungriest * sum(roots) / oversampling)
         start, carried = 0, 0.0
         for layer, share in zip(self.layers, shares, strict=True):
             mine = int((share + carried + 1e-9) / layer.groups)
             if mine < 1:
                 raise UserError(
                     f"features: dimensions is {dimensions}, too few for {layer.name}; give at "
-                    f"least {4 * few}, four for each of the network's {few} layers"
+                    f"least {least}, or parameters that leave it out"
                 )
             k_in, k_out = sides(mine, layer.d_in, layer.d_out, layer.limit)
             width = layer.groups * k_in * k_out
@@ -341,4 +344,7 @@ class Kronecker:
         product = product.flatten(1)
         self._found[layer.name] = product if before is None else before + product
         if self.exact:
-            self._square += layer.square(kept.to(low), delta.to(low))
+            # indices stay integers
+            kept = kept.to(low) if kept.is_floating_point() else kept
+            # products of places cancel: a gradient of zero could come out just below
+            self._square += layer.square(kept, delta.to(low)).clamp_min(0)

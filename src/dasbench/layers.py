@@ -235,12 +235,17 @@ class Embedding(Layer):
         self, x: torch.Tensor, a: torch.Tensor, factors: Factors | None = None
     ) -> torch.Tensor:
         """Columns of A, [n, 1, k_in, S]."""
-        return a[0].T[x.reshape(len(x), 1, -1)].transpose(2, 3)
+        return (a[0].T[x.reshape(len(x), 1, -1)] * self._counts(x).to(a)).transpose(2, 3)
 
     def wide(self, x: torch.Tensor) -> torch.Tensor:
         """One-hot vectors, [n, 1, d_in, S]."""
-        one_hot = functional.one_hot(x.reshape(len(x), 1, -1), self.d_in)
+        one_hot = functional.one_hot(x.reshape(len(x), 1, -1), self.d_in) * self._counts(x)
         return one_hot.transpose(2, 3).to(self.module.weight.dtype)
+
+    def _counts(self, x: torch.Tensor) -> torch.Tensor:
+        """[n, 1, S, 1]: false for the padding index, which is never trained."""
+        padding = -1 if self.module.padding_idx is None else self.module.padding_idx
+        return (x != padding).reshape(len(x), 1, -1, 1)
 
 
 class Norm(Layer):
@@ -275,7 +280,7 @@ class Norm(Layer):
         """G^T, [n, 2, channels]."""
         columns = [delta * normalised] + [delta] * (self.d_in - 1)
         if isinstance(self.module, nn.GroupNorm):
-            return torch.stack([c.flatten(2).sum(2) for c in columns], 1)
+            return torch.stack([c.reshape(*c.shape[:2], -1).sum(2) for c in columns], 1)
         return torch.stack([c.reshape(len(c), -1, self.d_out).sum(1) for c in columns], 1)
 
 
@@ -298,9 +303,16 @@ def select(network: nn.Module, parameters: str) -> list[Layer]:
     Raises:
         UserError: If the subset is empty, or a parameter belongs to another kind of layer.
     """
-    found = []
+    found, owners = [], {}
     for name, own in members(network, parameters).items():
         module = network.get_submodule(name)
+        for full in own:
+            first = owners.setdefault(id(network.get_parameter(full)), full)
+            if first != full:
+                raise UserError(
+                    f"{full} is the same parameter as {first}; features need one owner for "
+                    "each, so give the layers weights of their own"
+                )
         rule = next((rule for kind, rule in RULES.items() if isinstance(module, kind)), None)
         if rule is None:
             raise UserError(

@@ -65,7 +65,7 @@ def filled_meanwhile(clone, words, disk, rng):
         refused = clone.run(*words, check=False)
         assert refused.returncode == 1
         assert re.fullmatch(
-            r"run: the disk of .+ is full \(0\.0 MB free, expected at least 16\); make room, then "
+            r"run: the disk of .+ is full \(0\.\d MB free, expected at least 16\); make room, then "
             r"run the same command again\n",
             refused.stderr,
         )
