@@ -4,12 +4,13 @@ pixel_*           pixels in [-1, 1]. No model. "More influential".
 embedding_*       image embeddings of a CLIP model (Radford et al., 2021, arXiv 2103.00020), see
                   ``dasbench.embeddings``. No diffusion model. "More influential".
 gradient_dot      phi_i . phi_q with loss gradients: the first-order change of the query's loss.
-gradient_cosine   the same over both norms (Charpiat et al., 2019, arXiv 1911.06055).
+gradient_cosine   the same over both norms (Charpiat et al., 2019, arXiv 2102.05262).
 tracincp          mean over checkpoints of gradient_dot (Pruthi et al., 2020, arXiv 2002.08484,
                   without its learning rates: a schedule that ends at zero would drop the last).
 gas               mean over checkpoints of gradient_cosine (Hammoudeh and Lowd, 2022, arXiv
                   2201.10055, whose static form this is: gradients of kept checkpoints).
 
+References: beside each.
 Cost: pixels, nothing; embeddings, a forward pass of the CLIP model; gradient forms, features of
 N + Q images at T timesteps, and for tracincp and gas as often as there are checkpoints.
 Direction: gradient forms signed, helpful is positive.
