@@ -7,12 +7,6 @@ import pandas as pd
 from dasbench import artifacts, command, lds, seeds, statistics
 from dasbench.layout import KINDS, TARGETS
 
-COLUMNS = [
-    *["experiment", "kind", "a", "b", "transform_a", "transform_b", "queries", "target"],
-    *["selection", "difference", "lo", "hi", "detectable"],
-]
-INAPPLICABLE = ["experiment", "method", "queries", "reason"]
-
 
 def ceilings(outputs: Path, uses: dict, settings: dict) -> pd.DataFrame:
     """The ceiling table, on the draws that the methods were judged with."""
@@ -46,7 +40,7 @@ def compared(folder: Path, pair: dict, kind: str, settings: dict) -> pd.DataFram
     held_out = table["selection"] == "held_out"
     table["kind"] = held_out.map({True: pair["kind"], False: "exploratory"})
     names = {"experiment": settings["experiment"], "a": pair["a"], "b": pair["b"], "queries": kind}
-    return table.assign(**names)[COLUMNS]
+    return table.assign(**names)[lds.COMPARISON_COLUMNS]
 
 
 def run() -> None:
@@ -71,14 +65,16 @@ def run() -> None:
     rows = [
         (settings["experiment"], m, *why) for m, kinds in reasons.items() for why in kinds.items()
     ]
-    artifacts.save_table(args.out / "inapplicable.csv", pd.DataFrame(rows, columns=INAPPLICABLE))
+    artifacts.save_table(
+        args.out / "inapplicable.csv", pd.DataFrame(rows, columns=lds.INAPPLICABLE_COLUMNS)
+    )
     tables = [
         compared(args.methods, pair, kind, settings)
         for pair in settings["comparisons"]
         for kind in KINDS
         if not any(kind in reasons.get(pair[side], {}) for side in "ab")
     ]
-    comparisons = pd.concat(tables) if tables else pd.DataFrame(columns=COLUMNS)
+    comparisons = pd.concat(tables) if tables else pd.DataFrame(columns=lds.COMPARISON_COLUMNS)
     artifacts.save_table(args.out / "comparisons.csv", comparisons)
 
 

@@ -29,6 +29,11 @@ SUMMARY_COLUMNS = (
 ).split()
 PER_QUERY_COLUMNS = "experiment method transform queries target selection query lds".split()
 CEILING_COLUMNS = "experiment queries target reliability rho ceiling lo hi M R Q".split()
+COMPARISON_COLUMNS = (
+    "experiment kind a b transform_a transform_b queries target "
+    "selection difference lo hi detectable"
+).split()
+INAPPLICABLE_COLUMNS = "experiment method queries reason".split()
 DRAWN = ("held_out", "oracle")  # selections with an interval, in the order of the rows of the draws
 
 
