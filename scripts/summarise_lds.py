@@ -46,13 +46,9 @@ def compared(folder: Path, pair: dict, kind: str, settings: dict) -> pd.DataFram
 def run() -> None:
     """See the module's docstring."""
     parser = command.parser(__doc__)
-    parser.add_argument(
-        "--methods", type=Path, required=True, help="folder with one folder for each method"
-    )
+    parser.add_argument("--methods", type=Path, required=True, help="with a folder for each")
     parser.add_argument("--queries", type=Path, required=True, help="folder of the queries")
-    parser.add_argument(
-        "--outputs", type=Path, required=True, help="folder of the evaluation outputs"
-    )
+    parser.add_argument("--outputs", type=Path, required=True, help="of the evaluation subsets")
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     args = parser.parse_args()
     settings = args.settings
@@ -62,12 +58,8 @@ def run() -> None:
     uses = artifacts.load_json(args.queries / "uses.json")
     artifacts.save_table(args.out / "ceiling.csv", ceilings(args.outputs, uses, settings))
     reasons = settings["inapplicable"]
-    rows = [
-        (settings["experiment"], m, *why) for m, kinds in reasons.items() for why in kinds.items()
-    ]
-    artifacts.save_table(
-        args.out / "inapplicable.csv", pd.DataFrame(rows, columns=lds.INAPPLICABLE_COLUMNS)
-    )
+    table = lds.inapplicable(settings["experiment"], reasons)
+    artifacts.save_table(args.out / "inapplicable.csv", table)
     tables = [
         compared(args.methods, pair, kind, settings)
         for pair in settings["comparisons"]

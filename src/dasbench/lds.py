@@ -292,6 +292,21 @@ def label(frame: pd.DataFrame, own: str | None = None, **columns: str) -> pd.Dat
     return _ordered(named)
 
 
+def inapplicable(experiment: str, reasons: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:
+    """Which method has no scores of which kind of query, and why; one row each.
+
+    Args:
+        experiment: Its name.
+        reasons: Method -> kind of query -> reason.
+    """
+    rows = [
+        (experiment, method, kind, reason)
+        for method, kinds in reasons.items()
+        for kind, reason in kinds.items()
+    ]
+    return pd.DataFrame(rows, columns=INAPPLICABLE_COLUMNS)
+
+
 def _ordered(frame: pd.DataFrame) -> pd.DataFrame:
     """The columns in the order of the contract that holds them all; any other table as it is."""
     for contract in (SELECTION_COLUMNS, PER_QUERY_COLUMNS, SUMMARY_COLUMNS, CEILING_COLUMNS):
