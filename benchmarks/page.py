@@ -249,7 +249,7 @@ def _scaling(by_threads: Mapping[str, Any]) -> str:
 def _evaluation(by_threads: Mapping[str, Any]) -> str:
     one = by_threads["1"]
     return (
-        f"A shard of {one['models']} models is measured in {_value(one['measure_shard'])} s; one "
+        f"A job measures {one['models']} models in {_value(one['measure'])} s; one "
         f"of its models is trained in {_value(one['train_one'])} s, {_value(one['start_up'])} s of "
         f"that start-up. Share: {_value(one['share'], '{:.3f}')}."
     )

@@ -155,9 +155,14 @@ class Workload:
             yield self._trains(f"train_subsets_{use}", count, per_job, subset_size(e))
         steps = e["queries"]["sampling_steps"]
         yield self._infers("make_queries", 1, self.queries["gen"], steps)
-        # every batch of queries goes through the base model and through each of the shard's
-        times = e["outputs"]["timesteps"] * (per_job + 1)
-        yield self._infers("measure_outputs", sum(shards.values()), self.q, times, per_job + 1)
+        # every batch of queries goes through the base model and through each of the job's
+        wide = e["outputs"]["shards_per_job"]
+        jobs = sum(
+            -(-subsets[u]["models"] // per_job // wide) * subsets[u]["seeds"] for u in shards
+        )
+        held = -(-sum(shards.values()) * per_job // jobs) + 1
+        times = e["outputs"]["timesteps"] * held
+        yield self._infers("measure_outputs", jobs, self.q, times, held)
         largest = max(subsets[u]["models"] * subsets[u]["seeds"] for u in shards)
         yield self._light("gather_outputs", 2, largest * (2 * self.n + 32 * self.q))
 
