@@ -99,7 +99,9 @@ def chart(results: Mapping[str, float]) -> Figure:
         part = value / goal.limit if goal.at_most else goal.limit / max(value, 1e-12)
         panel.barh(y, part, height=0.6, color=style.tint(colours[goal.met(value)], 0.25))
         text = goal.form.format(results[key])
-        panel.text(part + 0.02, y, text, va="center", fontsize=7, color=style.MUTED)
+        inside = part > 0.2  # beside a long bar the number would meet the line of the limit
+        place, where = (part - 0.01, "right") if inside else (part + 0.01, "left")
+        panel.text(place, y, text, va="center", ha=where, fontsize=7, color=style.INK)
     panel.axvline(1, color=style.INK, linewidth=0.9)
     panel.set_yticks(range(len(shown)), labels=[_plain(GOALS[key].label) for key in shown])
     panel.set_ylim(len(shown) - 0.4, -0.6)
