@@ -11,6 +11,7 @@ COLUMNS = [
     *["experiment", "kind", "a", "b", "transform_a", "transform_b", "queries", "target"],
     *["selection", "difference", "lo", "hi", "detectable"],
 ]
+INAPPLICABLE = ["experiment", "method", "queries", "reason"]
 
 
 def ceilings(outputs: Path, uses: dict, settings: dict) -> pd.DataFrame:
@@ -66,10 +67,16 @@ def run() -> None:
         artifacts.save_table(args.out / table, pd.concat([p for p in parts if len(p)] or parts[:1]))
     uses = artifacts.load_json(args.queries / "uses.json")
     artifacts.save_table(args.out / "ceiling.csv", ceilings(args.outputs, uses, settings))
+    reasons = settings["inapplicable"]
+    rows = [
+        (settings["experiment"], m, *why) for m, kinds in reasons.items() for why in kinds.items()
+    ]
+    artifacts.save_table(args.out / "inapplicable.csv", pd.DataFrame(rows, columns=INAPPLICABLE))
     tables = [
         compared(args.methods, pair, kind, settings)
         for pair in settings["comparisons"]
         for kind in KINDS
+        if not any(kind in reasons.get(pair[side], {}) for side in "ab")
     ]
     comparisons = pd.concat(tables) if tables else pd.DataFrame(columns=COLUMNS)
     artifacts.save_table(args.out / "comparisons.csv", comparisons)

@@ -21,9 +21,15 @@ PHASES = {
     "base model": ("train_base",),
     "subset models": ("train_subsets_tune", "train_subsets_eval"),
     "queries": ("make_queries",),
-    "features": ("compute_features", "decompose", "compute_residuals"),
+    "features": (
+        "compute_features",
+        "decompose",
+        "compute_journeys",
+        "compute_embeddings",
+        "compute_residuals",
+    ),
     "outputs": ("measure_outputs", "gather_outputs"),
-    "scores": ("select_damping", "score"),
+    "scores": ("select_damping", "score", "score_kind"),
     "LDS": ("evaluate_lds", "summarise_lds"),
     "removal": (
         "choose_removals",

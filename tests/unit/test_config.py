@@ -51,7 +51,9 @@ def test_all_experiments_load():
 def test_smoke_has_the_graph_of_digits():
     smoke, digits = (config.load(name, ROOT) for name in ("smoke", "digits"))
     assert list(smoke["methods"]) == list(digits["methods"])
-    assert list(config.feature_sets(smoke)) == list(config.feature_sets(digits))
+    # how many checkpoints are kept is a setting of its own
+    sets = [[n for n in config.feature_sets(e) if "checkpoint" not in n] for e in (smoke, digits)]
+    assert sets[0] == sets[1]
     assert smoke["comparisons"] == digits["comparisons"]
 
 
@@ -254,7 +256,8 @@ def test_methods_are_resolved(blank):
     data["methods"]["mine"] = {"like": "external", "scores": {"val": "v.npy", "gen": "g.npy"}}
     experiment = load(blank, data)
     resolved = config.methods(experiment)
-    assert list(resolved) == list(data["methods"])
+    skipped = {"embedding_dot", "embedding_cosine"}
+    assert list(resolved) == [name for name in data["methods"] if name not in skipped]
     features = {**experiment["features"], **METHODS["das"]["features"]}
     assert resolved["das"] == {**METHODS["das"], "features": features}
     assert resolved["das_short"] == {
@@ -327,6 +330,9 @@ def test_feature_sets_are_shared_and_named(blank):
         "mean-normalised-common",
         "l1-normalised-keyed",
         "mean-normalised-batch-released",
+        "loss-keyed-checkpoint00",
+        "probe-constant1-rademacher1-cosine2-normalised-keyed",
+        "probe-constant1-rademacher1-cosine2-normalised-common",
         "mean-normalised-keyed-T10-P1024",
         "mean-normalised-keyed-E3-gaussian",
         "mean-normalised-keyed-unprojected",

@@ -86,6 +86,7 @@ def summary_settings(wildcards):
         experiment=wildcards.experiment,
         methods=list(METHODS[wildcards.experiment]),
         comparisons=compared_pairs(wildcards.experiment),
+        inapplicable=experiments.inapplicable(e),
         **e["lds"],
     )
 

@@ -15,14 +15,11 @@ def phase_files(name):
                 features=spectra(name),
                 file=SPECTRUM,
             ),
+            expand("{folder}/features/{name}/journey.npy", folder=folder, name=journeys(name)),
+            [f"{folder}/features/embeddings/train.npy"] * embedded(name),
             expand("{folder}/residuals/{name}.npy", folder=folder, name=residual_sets(name)),
         ],
-        "scores": expand(
-            "{folder}/scores/{method}/{kind}.npy",
-            folder=folder,
-            method=METHODS[name],
-            kind=layout.KINDS,
-        ),
+        "scores": score_files(name),
         "lds": f"{folder}/lds/summary.csv",
         "report": [f"{folder}/report.html", f"{folder}/metrics.json"],
     }

@@ -31,7 +31,7 @@ class Inputs:
         query_images: [Q, C, H, W] float32 in [-1, 1].
         query_labels: [Q] int64.
         train_features: [N, P] float32.
-        query_features: [Q, P] float32.
+        query_features: [Q, P] float32; with --journey, along sampling trajectories.
         residuals: [N] float32.
         scores: [N, Q] float, somebody else's.
         axes: Leading seed axes (experiment, seed, "methods", kind) for methods that draw.
@@ -39,6 +39,8 @@ class Inputs:
             needs one makes it.
         positions: [Q] where these queries stand among all of their kind; None: they are all.
         asked: Number of queries of this kind in all; None: Q.
+        others: ([N, P], [Q, P]) float32 of the further sets of a method with several, in order; the
+            first set is ``train_features`` and ``query_features``.
     """
 
     train_images: np.ndarray
@@ -54,6 +56,7 @@ class Inputs:
     spectrum: Spectrum | None = None
     positions: np.ndarray | None = None
     asked: int | None = None
+    others: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -75,6 +78,7 @@ class Inputs:
             scores=None if self.scores is None else self.scores[:, queries],
             positions=positions[queries],
             asked=self.shape[1] if self.asked is None else self.asked,
+            others=tuple((train, rows(query)) for train, query in self.others),
         )
 
 
@@ -82,8 +86,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The files of a method, as command line options."""
     parser.add_argument("--examples", type=Path, required=True, help="training split, .npz")
     parser.add_argument("--queries", type=Path, required=True, help="folder of the queries")
-    parser.add_argument("--features", type=Path, help="folder with train.npy, val.npy, gen.npy")
+    parser.add_argument(
+        "--features", type=Path, nargs="+", help="folders with train.npy, val.npy, gen.npy"
+    )
     parser.add_argument("--spectrum", type=Path, help="folder of the features' decomposition")
+    parser.add_argument(
+        "--journey", type=Path, help="[Q, P] .npy, instead of the features' gen.npy"
+    )
     parser.add_argument("--residuals", type=Path, help="[N] .npy")
     parser.add_argument("--scores-val", type=Path, help="[N, Q] .npy, somebody else's scores")
     parser.add_argument("--scores-gen", type=Path, help="[N, Q] .npy, somebody else's scores")
@@ -97,7 +106,7 @@ def load_spectrum(args: argparse.Namespace) -> Spectrum | None:
     """
     if args.spectrum is None:
         return None
-    train = mapped.load(args.features / "train.npy", (None, None), np.float32)
+    train = mapped.load(args.features[0] / "train.npy", (None, None), np.float32)
     return Spectrum(train, decomposed=decomposition.load(args.spectrum, train.shape))
 
 
@@ -127,11 +136,16 @@ def load(
     def optional(file: Path | None, shape: tuple[int | None, ...]) -> np.ndarray | None:
         return None if file is None else mapped.load(file, shape, np.float32)
 
-    features = args.features
+    def pair(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+        train = optional(folder / "train.npy", (n, None))
+        return train, optional(folder / f"{kind}.npy", (q, train.shape[1]))
+
+    first, *more = args.features or [None]
+    asked = args.journey or (first and first / f"{kind}.npy")
     if spectrum is not None and len(spectrum.train) == n:
         train_features = spectrum.train  # mapped once
     else:
-        train_features = optional(features and features / "train.npy", (n, None))
+        train_features = optional(first and first / "train.npy", (n, None))
     return Inputs(
         train_images=train.images,
         train_labels=train.labels,
@@ -139,11 +153,12 @@ def load(
         query_images=queries,
         query_labels=artifacts.load_array(args.queries / f"{kind}_labels.npy", (q,), np.int64),
         train_features=train_features,
-        query_features=optional(features and features / f"{kind}.npy", (q, None)),
+        query_features=optional(asked, (q, None)),
         residuals=optional(args.residuals, (n,)),
         scores=_given(getattr(args, f"scores_{kind}"), (n, q)),
         axes=(*axes, "methods", kind),
         spectrum=spectrum,
+        others=tuple(map(pair, more)),
     )
 
 
