@@ -23,6 +23,7 @@ from typing import Any
 _KERNEL = "dasbench.methods.kernel_methods"
 _SIMILARITY = "dasbench.methods.similarity"
 _CONTROLS = "dasbench.methods.controls"
+_DATAMODELS = "dasbench.methods.datamodels"
 
 
 def _features(
@@ -63,6 +64,11 @@ def _das(features: dict[str, Any], residual: str = "scalar", leverage: bool = Tr
     return _kernel(features, residual=residual, leverage=leverage, transform="square")
 
 
+def _datamodel(estimate: str) -> dict[str, Any]:
+    """An estimate from retrained models; of those, tuning subsets alone."""
+    return {"module": _DATAMODELS, "estimate": estimate, "tuning": True, "transform": "identity"}
+
+
 METHODS: dict[str, dict[str, Any]] = {
     "random": _control("random"),
     "class_match": _control("class_match"),
@@ -83,6 +89,8 @@ METHODS: dict[str, dict[str, Any]] = {
         residual="released",
         leverage=False,
     ),
+    "empirical_influence": _datamodel("empirical_influence"),
+    "datamodel": _datamodel("datamodel"),
     "external": {"module": "dasbench.methods.external", "scores": {}, "transform": "identity"},
 }
 
