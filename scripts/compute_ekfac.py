@@ -24,7 +24,7 @@ def run() -> None:
     unet, scheduler = models.load(args.model, models.pick_device())
     train = artifacts.load_examples(args.examples)
     images = diffusion.to_model(train.images)
-    curvature = ekfac.Ekfac(unet, scheduler, settings["curvature"], settings["axes"])
+    curvature = ekfac.Ekfac(unet, scheduler, settings["gradients"], settings["axes"])
     curvature.fit(images, train.ids)
     print(f"largest eigenvalue {curvature.scale:.4g}", flush=True)
     dampings = kernel.damping_grid(settings["damping"])

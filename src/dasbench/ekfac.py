@@ -1,8 +1,8 @@
 """EK-FAC: the Gauss-Newton matrix of the diffusion loss, factored by layer, and its inverse.
 
-F = E_{i,t,eps}[J^T (2/D) J], with J the derivative of the model's output: the Gauss-Newton matrix of
-the mean squared error, block-diagonal over layers. Of a layer with inputs x_s and gradients delta_s
-at its output (s over places) only the eigenvectors of A = E[sum_s x_s x_s^T] and of
+F = E_{i,t,eps}[J^T (2/D) J], with J the derivative of the model's output: the Gauss-Newton matrix
+of the mean squared error, block-diagonal over layers. Of a layer with inputs x_s and gradients
+delta_s at its output (s over places) only the eigenvectors of A = E[sum_s x_s x_s^T] and of
 S = E[sum_s delta_s delta_s^T] are kept, U_A and U_S; the eigenvalues are corrected, Lambda =
 E[(U_S^T G U_A)^2] elementwise with G = sum_s delta_s x_s^T. The delta are those of sampled targets,
 xi sqrt(2/D) at the output with xi standard normal, one sample for each example, timestep and draw,
@@ -157,9 +157,7 @@ class Ekfac:
                     block[g] += (train[name] @ weighted.T).cpu().numpy()
             yield rows, block.astype(np.float32)
 
-    def _sampled(
-        self, images: np.ndarray, examples: Sequence[int], see=None
-    ) -> Iterator[Matrices]:
+    def _sampled(self, images: np.ndarray, examples: Sequence[int], see=None) -> Iterator[Matrices]:
         """Gradients for sampled targets, batch by batch; the same numbers in every pass."""
         x = torch.from_numpy(images).to(self.where)
         d = x[0].numel()
@@ -167,9 +165,7 @@ class Ekfac:
         sample = Noise(self.axes, "train", examples, x.shape[1:], "curvature")
         for rows in self._blocks(len(x)):
             targets = sample.of(rows)
-            for t, e, x_t, steps, _ in noised(
-                self.scheduler, x[rows], noise.of(rows), self.pairs
-            ):
+            for t, e, x_t, steps, _ in noised(self.scheduler, x[rows], noise.of(rows), self.pairs):
                 xi = torch.from_numpy(targets(t, e)).to(x) * (2 / d) ** 0.5
                 yield self.recorder.gradients(x_t, steps, lambda _, xi=xi: [xi], see)[0]
 

@@ -1,7 +1,7 @@
 """Gradients of every layer for every image, as matrices, from one forward and backward pass.
 
-A layer's gradient is G [d_out, d_in] for each image and group (``dasbench.layers``); the bias is the
-last column. Norm layers have no such matrix and are left out, as K-FAC leaves them out.
+A layer's gradient is G [d_out, d_in] for each image and group (``dasbench.layers``); the bias is
+the last column. Norm layers have no such matrix and are left out, as K-FAC leaves them out.
 Shapes: n images, g groups, S places.
 """
 
@@ -82,9 +82,7 @@ class Recorder:
                 found.append(none | self._found)
         return found
 
-    def losses(
-        self, x_t: torch.Tensor, t: torch.Tensor, wanted: torch.Tensor
-    ) -> Matrices:
+    def losses(self, x_t: torch.Tensor, t: torch.Tensor, wanted: torch.Tensor) -> Matrices:
         """Gradients of the loss, the mean squared error over an image's D numbers."""
         d = wanted[0].numel()
         return self.gradients(x_t, t, lambda out: [2 / d * (out - wanted)])[0]

@@ -14,6 +14,10 @@ Options of the kernel family (the axes of the ablation):
   methods that share them);
 * ``residual`` (none, scalar, released), ``leverage`` (divide by 1 - h), ``denominator`` (none,
   preconditioned_norm, feature_norm), ``transform`` (identity, square, signed_square).
+
+Options of other families: ``tuning`` (made of the tuning subsets' outputs), ``computed`` (scores
+that need the network itself, made by the rule ``compute_<computed>``), ``steps`` and
+``loss_timesteps`` (of unlearning).
 """
 
 from __future__ import annotations
@@ -23,6 +27,8 @@ from typing import Any
 _KERNEL = "dasbench.methods.kernel_methods"
 _SIMILARITY = "dasbench.methods.similarity"
 _CONTROLS = "dasbench.methods.controls"
+_EKFAC = "dasbench.methods.ekfac"
+_UNLEARNING = "dasbench.methods.unlearning"
 _DATAMODELS = "dasbench.methods.datamodels"
 
 
@@ -91,6 +97,14 @@ METHODS: dict[str, dict[str, Any]] = {
     ),
     "empirical_influence": _datamodel("empirical_influence"),
     "datamodel": _datamodel("datamodel"),
+    "ekfac_if": {"module": _EKFAC, "computed": "ekfac", "transform": "identity"},
+    "unlearning": {
+        "module": _UNLEARNING,
+        "computed": "unlearning",
+        "steps": [0.001, 0.01, 0.1],
+        "loss_timesteps": 4,
+        "transform": "identity",
+    },
     "external": {"module": "dasbench.methods.external", "scores": {}, "transform": "identity"},
 }
 

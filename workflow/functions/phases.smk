@@ -16,6 +16,12 @@ def phase_files(name):
                 file=SPECTRUM,
             ),
             expand("{folder}/residuals/{name}.npy", folder=folder, name=residual_sets(name)),
+            expand(
+                "{folder}/network/{method}/{file}.npy",
+                folder=folder,
+                method=[m for m, o in METHODS[name].items() if "computed" in o],
+                file=COMPUTED,
+            ),
         ],
         "scores": expand(
             "{folder}/scores/{method}/{kind}.npy",
