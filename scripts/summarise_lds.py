@@ -64,9 +64,8 @@ def run() -> None:
     for table in ("summary.csv", "selection.csv", "leverage.csv", "per_query.parquet"):
         parts = [artifacts.load_table(args.methods / name / table) for name in settings["methods"]]
         joined = pd.concat([p for p in parts if len(p)] or parts[:1])
-        if table == "summary.csv":
-            # subsets that a method was made from, beside the M that it is judged on
-            joined["M_tune"] = joined["method"].map(settings["tuning"]).fillna(0).astype(int)
+        if table == "summary.csv":  # subsets that a method was made from, beside M
+            joined["M_tune"] = [settings["tuning"].get(name, 0) for name in joined["method"]]
         artifacts.save_table(args.out / table, joined)
     uses = artifacts.load_json(args.queries / "uses.json")
     artifacts.save_table(args.out / "ceiling.csv", ceilings(args.outputs, uses, settings))
