@@ -34,7 +34,7 @@ def run() -> None:
     parser = command.parser(__doc__)
     parser.add_argument("--examples", type=Path, required=True)
     parser.add_argument("--queries", type=Path, required=True, help="folder of the queries")
-    parser.add_argument("--model", type=Path, required=True, help="folder of the base model")
+    parser.add_argument("--model", type=Path, required=True, help="folder of the model")
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
@@ -48,22 +48,22 @@ def run() -> None:
     code = codehash.code_hash(ROOT, "scripts/compute_features.py")
     mark = chunks.fingerprint(str(args.settings), code, *(f for f in files if f.is_file()))
     store, (splits, wanted) = chunks.Store(args.out, mark), read(args)
+    width = extractor.dimensions * len(extractor.readouts)
     for split, (images, examples) in splits.items():
         mine = chunks.slices(len(images), CHUNK)[state.process_index :: state.num_processes]
         for rows in mine:
             if not store.has(split, rows):
                 use = wanted[rows] if split == "train" else np.ones(len(images[rows]), bool)
-                phi = np.zeros((len(use), extractor.dimensions), np.float32)
+                phi = np.zeros((len(use), width), np.float32)
                 if use.any():
-                    phi[use] = extractor(images[rows][use], examples[rows][use], split)[0]
+                    phi[use] = np.hstack(extractor(images[rows][use], examples[rows][use], split))
                 store.save(split, rows, phi)
             print(f"{split}: {rows.stop} of {len(images)} images", flush=True)
     state.wait_for_everyone()
     if state.is_main_process:
         store.sweep()
         for split, (images, _) in splits.items():
-            shape = (len(images), extractor.dimensions)
-            store.join(split, chunks.slices(len(images), CHUNK), shape)
+            store.join(split, chunks.slices(len(images), CHUNK), (len(images), width))
         store.clear()
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from dasbench import artifacts, command, kernel, lds, predictions, seeds, statistics
-from dasbench.layout import KINDS, TARGETS
+from dasbench.layout import TARGETS
 from dasbench.methods import interface
 
 LEVERAGE = ["experiment", "method", "queries", "damping", "q50", "q90", "q99", "max"]
@@ -39,7 +39,7 @@ def run() -> None:
     uses = artifacts.load_json(args.queries / "uses.json")
     selection, spectrum = artifacts.load_table(args.selection), interface.load_spectrum(args)
     summaries, per_query, resampled, leverages = [], [], [], []
-    for kind in KINDS:
+    for kind in settings["kinds"]:
         judged = uses[kind]["evaluation"]
         outputs = {
             target: artifacts.load_array(

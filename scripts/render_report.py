@@ -36,7 +36,7 @@ def run() -> None:
             metrics=artifacts.load_json(args.metrics) if args.metrics else {},
             data_card=artifacts.load_json(args.data_card) if args.data_card else {},
             versions=settings.get("versions", {}),
-            skipped=settings.get("skipped", {}),
+            inapplicable=settings.get("inapplicable", {}),
             timings=args.timings or None,
             leverage=artifacts.load_table(args.leverage) if args.leverage else None,
         )

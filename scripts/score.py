@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from dasbench import artifacts, command
-from dasbench.layout import KINDS
 from dasbench.methods import interface
 
 
@@ -17,7 +16,7 @@ def run() -> None:
     settings = args.settings
     selection = artifacts.load_table(args.selection).set_index(["queries", "transform"])["damping"]
     spectrum = interface.load_spectrum(args)
-    for kind in KINDS:
+    for kind in settings["kinds"]:
         inputs = interface.load(args, kind, settings["axes"], spectrum)
         damping, own = selection[kind, settings["transform"]], settings["transform"]
         interface.write_scores(args.out / f"{kind}.npy", settings["options"], inputs, damping, own)

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 
 from dasbench import artifacts, command, kernel, lds, predictions
-from dasbench.layout import KINDS
 from dasbench.methods import interface
 
 
@@ -22,7 +21,7 @@ def run() -> None:
     grid = kernel.damping_grid(settings["damping"])
     uses = artifacts.load_json(args.queries / "uses.json")
     tables, spectrum = [], interface.load_spectrum(args)
-    for kind in KINDS:
+    for kind in settings["kinds"]:
         chosen = uses[kind]["tuning"]
         outputs = artifacts.load_array(
             getattr(args, f"loss_{kind}"), (None, len(masks), None), np.float32

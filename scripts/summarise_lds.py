@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dasbench import artifacts, command, lds, seeds, statistics
+from dasbench import artifacts, command, lds, seeds, statistics, tables
 from dasbench.layout import KINDS, TARGETS
 
 COLUMNS = [
@@ -15,7 +15,7 @@ COLUMNS = [
 
 def ceilings(outputs: Path, uses: dict, settings: dict) -> pd.DataFrame:
     """The ceiling table, on the draws that the methods were judged with."""
-    tables = []
+    found = []
     for kind in KINDS:
         judged = uses[kind]["evaluation"]
         arrays = {
@@ -24,10 +24,10 @@ def ceilings(outputs: Path, uses: dict, settings: dict) -> pd.DataFrame:
         rng = seeds.generator(*settings["axes"], "bootstrap", kind)
         shape = (settings["draws"], *arrays["loss"].shape[1:])
         draws = statistics.Draws.make(rng, shape, settings["level"])
-        tables.append(
+        found.append(
             lds.label(lds.ceilings(arrays, draws), experiment=settings["experiment"], queries=kind)
         )
-    return pd.concat(tables)
+    return pd.concat(found)
 
 
 def compared(folder: Path, pair: dict, kind: str, settings: dict) -> pd.DataFrame:
@@ -62,19 +62,20 @@ def run() -> None:
     args = parser.parse_args()
     settings = args.settings
     for table in ("summary.csv", "selection.csv", "leverage.csv", "per_query.parquet"):
-        parts = [artifacts.load_table(args.methods / name / table) for name in settings["methods"]]
-        joined = pd.concat([p for p in parts if len(p)] or parts[:1])
-        if table == "summary.csv":  # subsets that a method was made from, beside M
-            joined["M_tune"] = [settings["tuning"].get(name, 0) for name in joined["method"]]
-        artifacts.save_table(args.out / table, joined)
+        whole = tables.joined(args.methods, table, settings["methods"], settings["tuning"])
+        artifacts.save_table(args.out / table, whole)
     uses = artifacts.load_json(args.queries / "uses.json")
     artifacts.save_table(args.out / "ceiling.csv", ceilings(args.outputs, uses, settings))
-    tables = [
+    reasons = settings["inapplicable"]
+    without = tables.inapplicable(settings["experiment"], reasons)
+    artifacts.save_table(args.out / "inapplicable.csv", without)
+    pairs = [
         compared(args.methods, pair, kind, settings)
         for pair in settings["comparisons"]
         for kind in KINDS
+        if not any(kind in reasons.get(pair[side], {}) for side in "ab")
     ]
-    comparisons = pd.concat(tables) if tables else pd.DataFrame(columns=COLUMNS)
+    comparisons = pd.concat(pairs) if pairs else pd.DataFrame(columns=COLUMNS)
     artifacts.save_table(args.out / "comparisons.csv", comparisons)
 
 

@@ -130,7 +130,7 @@ def scores(
 
 
 def _options(method: str, feature_options: dict[str, Any]) -> dict[str, Any]:
-    usable = [m for m, o in registry.METHODS.items() if o["module"].endswith("kernel_methods")]
+    usable = _usable(registry.METHODS)
     if method not in usable:
         raise UserError(f"method {method!r} cannot be used here; choose one of {', '.join(usable)}")
     if unknown := set(feature_options) - set(FEATURE_DEFAULTS):
@@ -138,6 +138,15 @@ def _options(method: str, feature_options: dict[str, Any]) -> dict[str, Any]:
             f"{sorted(unknown)} are no feature options; allowed: {', '.join(FEATURE_DEFAULTS)}"
         )
     return registry.METHODS[method]
+
+
+def _usable(methods: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Methods of the kernel family; an image from elsewhere has no known sampling trajectory."""
+    return [
+        name
+        for name, options in methods.items()
+        if options["module"].endswith("kernel_methods") and not options.get("journey")
+    ]
 
 
 def _fits(unet: Any, images: np.ndarray, what: str) -> None:
@@ -213,7 +222,7 @@ def _method(args: argparse.Namespace) -> tuple[dict[str, Any], int]:
 
     experiment = config.load(args.experiment, ROOT)
     methods = config.methods(experiment)
-    usable = [m for m, o in methods.items() if o["module"].endswith("kernel_methods")]
+    usable = _usable(methods)
     if args.method not in usable:
         raise UserError(
             f"{args.experiment} has no gradient method {args.method!r}; choose one of "

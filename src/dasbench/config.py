@@ -35,6 +35,7 @@ from dasbench.config_schema import (
     suggestion,
 )
 from dasbench.errors import UserError
+from dasbench.layout import KINDS
 from dasbench.registry import METHODS
 
 Experiment = dict[str, Any]
@@ -46,37 +47,15 @@ NAME = re.compile(r"[a-z][a-z0-9_]*")
 # an experiment with a parent takes these over as they are
 SHARED = ("seed", "data", "model", "diffusion", "training", "subsets", "queries", "outputs")
 # and from these the keys that it does not give itself
-INHERITED = ("features", "residuals", "damping", "lds")
+INHERITED = ("features", "residuals", "damping", "embedding", "lds")
 
-PHASES = (
-    "pool",
-    "examples",
-    "base",
-    "tune",
-    "eval",
-    "queries",
-    "outputs",
-    "features",
-    "scores",
-    "lds",
-    "removal",
-    "report",
+PHASES = tuple(
+    "pool examples base tune eval queries outputs features scores lds removal report".split()
 )
-SUBCOMMANDS = (
-    "test",
-    "save",
-    "push",
-    "pull",
-    "verify",
-    "prune",
-    "bundle",
-    "attribute",
-    "bench",
-    "estimate",
-    "help",
-)
+SUBCOMMANDS = tuple("test save push pull verify prune bundle attribute bench estimate help".split())
 RESERVED = frozenset({*PHASES, *SUBCOMMANDS, "all", "none", "snakemake", "dvc"})
 
+NO_EMBEDDING = "no image embeddings: embedding.model names no CLIP model"
 _SUFFIXES = (("timesteps", "T"), ("draws", "E"), ("dimensions", "P"))
 
 
@@ -258,9 +237,25 @@ def methods(experiment: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     Returns:
         Per name: the registry's entry with the overrides; gradient features are complete (with
         timesteps, draws, dimensions and projection), so this is all that a score depends on besides
-        its inputs.
+        its inputs. Methods that apply to no query are left out, see ``inapplicable``.
     """
+    found = _all_methods(experiment)
+    return {name: options for name, options in found.items() if kinds(options)}
+
+
+def _all_methods(experiment: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {name: _resolve(name, over, experiment) for name, over in experiment["methods"].items()}
+
+
+def kinds(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Kinds of queries that a method, one of ``methods(experiment)``, has scores of."""
+    return tuple(kind for kind in KINDS if kind not in options.get("inapplicable", {}))
+
+
+def inapplicable(experiment: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Method -> kind of query -> why it has no scores; methods that apply to all are left out."""
+    reasons = {name: o.get("inapplicable", {}) for name, o in _all_methods(experiment).items()}
+    return {name: reason for name, reason in reasons.items() if reason}
 
 
 def _resolve(
@@ -273,15 +268,49 @@ def _resolve(
             options[key] = {**options[key], **value} if both else copy.deepcopy(value)
     if isinstance(options.get("features"), dict):
         options["features"] = {**experiment["features"], **options["features"]}
+    if options.get("features") == "embeddings" and not experiment["embedding"]["model"]:
+        options["inapplicable"] = dict.fromkeys(KINDS, NO_EMBEDDING)
     return options
+
+
+def checkpoints(experiment: Mapping[str, Any]) -> list[int]:
+    """Epochs after which the base model is kept: evenly spread, the last one included."""
+    training = experiment["training"]
+    count = min(training["checkpoints"], training["epochs"])
+    return [training["epochs"] * (c + 1) // count for c in range(count)]
+
+
+def feature_sets_of(
+    options: Mapping[str, Any], experiment: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """The sets of gradient features of one method, in the order in which it is given them.
+
+    Args:
+        options: ``methods(experiment)[name]``. With ``checkpoints`` there is one for each of them;
+            the last checkpoint is the base model, whose features have no checkpoint in their name.
+        experiment: As for ``feature_name``.
+
+    Returns:
+        name -> settings; empty for pixels, embeddings and methods without features.
+    """
+    features = options.get("features")
+    if not isinstance(features, Mapping):
+        return {}
+    sets = [dict(features)]
+    if "checkpoints" in options:
+        every = range(len(checkpoints(experiment)))
+        chosen = every if options["checkpoints"] == "all" else options["checkpoints"]
+        sets = [
+            {**features, **({"checkpoint": c} if c != every[-1] else {})} for c in sorted(chosen)
+        ]
+    return {feature_name(settings, experiment): settings for settings in sets}
 
 
 def feature_sets(experiment: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Every set of gradient features that some method needs: name -> settings, each once."""
     found = {}
     for options in methods(experiment).values():
-        if isinstance(options.get("features"), dict):
-            found[feature_name(options["features"], experiment)] = options["features"]
+        found |= feature_sets_of(options, experiment)
     return found
 
 
@@ -300,6 +329,7 @@ def feature_name(
     if not isinstance(features, Mapping):
         return None
     parts = [features["readout"]]
+    parts += [f"{kind}{n}" for kind, n in features.get("probes", {}).items() if n]
     parts += ["normalised"] if features["normalise"] else []
     parts += [features["noise"]]
     parts += ["released"] if features["timestep_rule"] == "released" else []
@@ -318,6 +348,7 @@ def feature_name(
     ):
         if features[key] != usual[key]:
             parts.append(f"{none and key}{features[key] or none}")
+    parts += [f"checkpoint{features['checkpoint']:02d}"] if "checkpoint" in features else []
     return "-".join(parts)
 
 

@@ -26,6 +26,7 @@ def problems(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     for check in (_dataset, _model, _training, _subsets, _queries, _timesteps, _damping):
         yield from check(experiment)
     yield from _methods(experiment)
+    yield from _applicable(experiment)
     yield from _removal(experiment)
     yield from _comparisons(experiment)
 
@@ -152,7 +153,7 @@ def _options(
     path: tuple, entry: Mapping[str, Any], overrides: Mapping[str, Any]
 ) -> Iterator[Problem]:
     """Overrides must be options that the method's registry entry has."""
-    allowed = [key for key in entry if key != "module"]
+    allowed = [key for key in entry if key not in ("module", "journey", "inapplicable")]
     for key in overrides:
         if key not in allowed and key != "like":
             hint = suggestion(key, allowed)
@@ -166,9 +167,10 @@ def _options(
     ):
         yield (
             (*path, "features"),
-            "must stay what it is in the registry (pixels, or options of gradient features); "
+            "must stay what it is in the registry (a word, or options of gradient features); "
             "start from another method with like:",
         )
+    yield from _probes(path, entry, features)
     if "scores" in entry and not overrides.get("scores"):
         yield (*path, "scores"), "is missing; expected {val: FILE.npy, gen: FILE.npy}"
     for kind, file in overrides.get("scores", {}).items():
@@ -178,6 +180,63 @@ def _options(
                 f"is {file}, expected a path inside the repository, relative to its root and "
                 "without .., of letters, digits, _ . / and - only",
             )
+
+
+def _probes(path: tuple, entry: Mapping[str, Any], features: Any) -> Iterator[Problem]:
+    """Readout probe and its probes belong together."""
+    if not isinstance(features, dict) or not isinstance(entry.get("features"), dict):
+        return
+    merged = {**entry["features"], **features}
+    probing, counts = merged["readout"] == "probe", merged.get("probes")
+    if probing and not sum((counts or {}).values()):
+        yield (
+            (*path, "features", "probes"),
+            "has no probe, expected such as {constant: 1, cosine: 2} with readout: probe",
+        )
+    if counts is not None and not probing:
+        yield (
+            (*path, "features", "readout"),
+            f"is {merged['readout']}, expected probe beside probes; start from another method with "
+            "like:",
+        )
+
+
+def _applicable(experiment: Mapping[str, Any]) -> Iterator[Problem]:
+    """What methods refer to must be there: checkpoints, dimensions, kinds of queries."""
+    training = experiment["training"]
+    kept = min(training["checkpoints"], training["epochs"])
+    for name, overrides in experiment["methods"].items():
+        entry = METHODS.get(overrides.get("like", name), {})
+        chosen = overrides.get("checkpoints", "all")
+        if chosen != "all" and max(chosen) >= kept:
+            yield (
+                ("methods", name, "checkpoints"),
+                f"is {chosen}, expected numbers from 0 to {kept - 1}: training keeps {kept} models",
+            )
+        features = overrides.get("features", entry.get("features"))
+        if isinstance(features, dict) and isinstance(entry.get("features"), dict):
+            yield from _room_for_probes(
+                ("methods", name, "features"),
+                {**experiment["features"], **entry["features"], **features},
+            )
+        gone = features == "embeddings" and not experiment["embedding"]["model"]
+        if (gone or "gen" in entry.get("inapplicable", {})) and name in experiment["removal"][
+            "methods"
+        ]:
+            yield (
+                ("removal", "methods"),
+                f"has {name}, which has no scores of generated images in this experiment",
+            )
+
+
+def _room_for_probes(path: tuple, features: Mapping[str, Any]) -> Iterator[Problem]:
+    m = sum(features.get("probes", {}).values())
+    if m > features["dimensions"]:
+        yield (
+            (*path, "probes"),
+            f"are {m}, expected at most the method's dimensions, {features['dimensions']}, which "
+            "they share",
+        )
 
 
 def _removal(experiment: Mapping[str, Any]) -> Iterator[Problem]:

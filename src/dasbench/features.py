@@ -22,7 +22,7 @@ from diffusers import DDPMScheduler
 from torch.func import functional_call, grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from dasbench import diffusion, layers
+from dasbench import diffusion, layers, probes
 from dasbench import noise as noise_policies
 from dasbench.errors import UserError
 from dasbench.kronecker import Kronecker
@@ -44,13 +44,13 @@ _LARGE = 256  # pixels from which convolutions on a CPU are faster with channels
 
 
 def per_example_gradients(
-    unet: torch.nn.Module, readout: str, parameters: str = "all"
+    unet: torch.nn.Module, readout: str | Readout, parameters: str = "all"
 ) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]:
     """Build a function of (x_t [n, C, H, W], t [n], training target [n, C, H, W]) -> [n, p].
 
     Args:
         unet: The denoiser, in evaluation mode.
-        readout: One of ``READOUTS``.
+        readout: One of ``READOUTS``, or a function of its own.
         parameters: One of ``dasbench.layers.SUBSETS``.
 
     Returns:
@@ -59,9 +59,7 @@ def per_example_gradients(
     Raises:
         ValueError: If the readout is unknown.
     """
-    if readout not in READOUTS:
-        raise ValueError(f"readout must be one of {', '.join(READOUTS)}, got {readout!r}")
-    scalar = READOUTS[readout]
+    scalar = readout if callable(readout) else _readout(readout)
     everything = {name: p.detach() for name, p in unet.named_parameters()}
     chosen = {name for own in layers.members(unet, parameters).values() for name in own}
     own = {name: p for name, p in everything.items() if name in chosen}
@@ -91,16 +89,17 @@ class Extractor:
             projection; optional: norms (with kronecker, ``normalise`` divides by the length of the
             gradient, "exact", or of its projection, "projected"), oversampling (``Kronecker``),
             parameters (``dasbench.layers.SUBSETS``), dtype (of the denoiser's arithmetic: float32,
-            bfloat16).
+            bfloat16); with readout "probe", probes (see ``dasbench.probes``).
         axes: Leading seed axes: experiment, seed; stream "features".
         batch: Noised images that share a pass; by default 64, on small images 256. Memory is that
             of one backward pass over them and batch * P numbers, whatever n and T; reference kinds
             hold 9 * batch * p numbers.
         readouts: (readout, normalise) of several sets of features that share the forward pass;
-            by default the one of the settings.
+            by default the one of the settings, or all its probes.
 
     Attributes:
-        dimensions: P of what is returned; kronecker fills the P asked for up to rounding.
+        readouts: (function of target and prediction, normalise) of every array that is returned.
+        dimensions: P of each of them; kronecker fills the P asked for up to rounding.
 
     Raises:
         UserError: If the options do not fit each other or the model.
@@ -118,10 +117,11 @@ class Extractor:
         """Choose the projection; matrices are drawn, nothing is computed."""
         self.unet, self.scheduler, self.settings = unet, scheduler, settings
         self.axes, self.batch = tuple(axes), batch or _batch(unet, settings["projection"])
-        self.readouts = list(readouts or [(settings["readout"], settings["normalise"])])
-        for name, _ in self.readouts:
-            if name not in READOUTS:
-                raise ValueError(f"readout must be one of {', '.join(READOUTS)}, got {name!r}")
+        self.readouts = [(_readout(name), normalise) for name, normalise in readouts or ()]
+        if not self.readouts:
+            self.readouts = [(read, settings["normalise"]) for read in _chosen(settings, axes)]
+        parts = len(self.readouts) if settings["readout"] == "probe" else 1
+        dimensions = settings["dimensions"] // parts
         self.grid = diffusion.timestep_grid(
             settings["timesteps"], scheduler.config.num_train_timesteps, settings["timestep_rule"]
         )
@@ -133,10 +133,10 @@ class Extractor:
             self.project = Kronecker(
                 unet,
                 parameters,
-                settings["dimensions"],
+                dimensions,
                 axes,
                 exact,
-                settings.get("oversampling", 1),
+                parts * settings.get("oversampling", 1),
             )
             self.gradients, self.held = self._narrow, self.batch
         elif self.dtype is not None:
@@ -146,8 +146,8 @@ class Extractor:
         else:
             own = [name for names in layers.members(unet, parameters).values() for name in names]
             p = sum(unet.get_parameter(name).numel() for name in own)
-            self.project = Projection(kind, p, settings["dimensions"], axes)
-            self.wide = [per_example_gradients(unet, name, parameters) for name, _ in self.readouts]
+            self.project = Projection(kind, p, dimensions, axes)
+            self.wide = [per_example_gradients(unet, read, parameters) for read, _ in self.readouts]
             self.gradients, self.held = self._dense, 8 * self.batch
         self.dimensions = self.project.dimensions
 
@@ -221,9 +221,7 @@ class Extractor:
             x_t = x_t.contiguous(memory_format=torch.channels_last)
         low = self.dtype and torch.autocast(x_t.device.type, self.dtype)
         with low or nullcontext():
-            found = self.project.gradients(
-                x_t, t, wanted, [READOUTS[name] for name, _ in self.readouts]
-            )
+            found = self.project.gradients(x_t, t, wanted, [read for read, _ in self.readouts])
         lengths = [g.norm(dim=1) for g in found]
         if self.project.exact:
             lengths = [square.sqrt() for square in self.project.squares]
@@ -252,7 +250,20 @@ def compute(
     batch: int | None = None,
 ) -> np.ndarray:
     """Features [n, P] float32 of some images; the arguments are those of ``Extractor``."""
-    return Extractor(unet, scheduler, settings, axes, batch)(images, examples, split)[0]
+    return np.hstack(Extractor(unet, scheduler, settings, axes, batch)(images, examples, split))
+
+
+def _readout(name: str) -> Readout:
+    if name not in READOUTS:
+        raise ValueError(f"readout must be one of {', '.join(READOUTS)}, got {name!r}")
+    return READOUTS[name]
+
+
+def _chosen(settings: Mapping[str, Any], axes: Sequence[str | int]) -> list[Readout]:
+    """What a set of features differentiates; its arrays stand side by side."""
+    if settings["readout"] == "probe":
+        return probes.readouts(settings["probes"], axes)
+    return [_readout(settings["readout"])]
 
 
 def _batch(unet: torch.nn.Module, kind: str) -> int:

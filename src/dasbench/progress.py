@@ -27,9 +27,11 @@ PHASES = {
         "compute_residuals",
         "compute_ekfac",
         "compute_unlearning",
+        "compute_journeys",
+        "compute_embeddings",
     ),
     "outputs": ("measure_outputs", "gather_outputs"),
-    "scores": ("select_damping", "score"),
+    "scores": ("select_damping", "score", "score_kind"),
     "LDS": ("evaluate_lds", "summarise_lds"),
     "removal": (
         "choose_removals",

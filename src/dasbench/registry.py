@@ -6,14 +6,22 @@ code of that family alone, so that one method's edit reruns that method alone. T
 one file in ``dasbench/methods/`` and one line here; a variant needs the line only, or, in an
 experiment file, ``{like: das, ...}``.
 
+``inapplicable`` says, for a kind of query, why a method has no score of it: the tables then show
+that sentence instead of a number, and no scores of that kind are made.
+
 Options of the kernel family (the axes of the ablation):
 
 * ``features``: ``readout`` (what is differentiated), ``normalise`` (unit gradients before the mean
-  over timesteps), ``noise`` (keyed, common, batch), ``timestep_rule`` (midpoint, released);
+  over timesteps), ``noise`` (keyed, common, batch), ``timestep_rule`` (midpoint, released); with
+  readout probe, ``probes`` (how many of each kind);
+* ``journey`` (the queries' features are taken along their sampling trajectories);
 * ``kernel`` (averaged: one kernel of the features averaged over timesteps, decomposed once for all
   methods that share them);
 * ``residual`` (none, scalar, released), ``leverage`` (divide by 1 - h), ``denominator`` (none,
   preconditioned_norm, feature_norm), ``transform`` (identity, square, signed_square).
+
+Options of the similarity family: ``features`` (gradients as above, pixels, embeddings), ``measure``
+(dot, cosine), ``checkpoints`` (all, or a list of numbers: the mean over models kept in training).
 
 Options of other families: ``tuning`` (made of the tuning subsets' outputs), ``computed`` (scores
 that need the network itself, made by the rule ``compute_<computed>``), ``steps`` and
@@ -33,7 +41,11 @@ _DATAMODELS = "dasbench.methods.datamodels"
 
 
 def _features(
-    readout: str, normalise: bool = False, noise: str = "keyed", timestep_rule: str = "midpoint"
+    readout: str,
+    normalise: bool = False,
+    noise: str = "keyed",
+    timestep_rule: str = "midpoint",
+    **more: Any,
 ) -> dict[str, Any]:
     """The options of a set of gradient features."""
     return {
@@ -41,6 +53,7 @@ def _features(
         "normalise": normalise,
         "noise": noise,
         "timestep_rule": timestep_rule,
+        **more,
     }
 
 
@@ -49,13 +62,14 @@ def _control(name: str) -> dict[str, Any]:
     return {"module": _CONTROLS, "control": name, "transform": "identity"}
 
 
-def _similarity(features: dict[str, Any] | str, measure: str) -> dict[str, Any]:
-    """Dot product or cosine of pixels or gradients."""
+def _similarity(features: dict[str, Any] | str, measure: str, **options: Any) -> dict[str, Any]:
+    """Dot product or cosine of pixels, embeddings or gradients."""
     return {
         "module": _SIMILARITY,
         "features": features,
         "measure": measure,
         "transform": "identity",
+        **options,
     }
 
 
@@ -75,20 +89,35 @@ def _datamodel(estimate: str) -> dict[str, Any]:
     return {"module": _DATAMODELS, "estimate": estimate, "tuning": True, "transform": "identity"}
 
 
+_PROBES = {"constant": 1, "rademacher": 1, "cosine": 2}
+
 METHODS: dict[str, dict[str, Any]] = {
     "random": _control("random"),
     "class_match": _control("class_match"),
     "train_norm": {**_control("train_norm"), "features": _features("loss")},
+    "pixel_dot": _similarity("pixels", "dot"),
     "pixel_cosine": _similarity("pixels", "cosine"),
+    "embedding_dot": _similarity("embeddings", "dot"),
+    "embedding_cosine": _similarity("embeddings", "cosine"),
     "gradient_dot": _similarity(_features("loss"), "dot"),
     "gradient_cosine": _similarity(_features("loss"), "cosine"),
+    "tracincp": _similarity(_features("loss"), "dot", checkpoints="all"),
+    "gas": _similarity(_features("loss"), "cosine", checkpoints="all"),
     "trak": _kernel(_features("loss")),
     "trak_common": _kernel(_features("loss", noise="common")),
     "relative_if": _kernel(_features("loss"), denominator="preconditioned_norm"),
+    "renormalized_if": _kernel(_features("loss"), denominator="feature_norm"),
+    "journey_trak": _kernel(
+        _features("loss"),
+        journey=True,
+        inapplicable={"val": "a held-out image has no sampling trajectory"},
+    ),
     "dtrak": _kernel(_features("square")),
     "dtrak_common": _kernel(_features("square", noise="common")),
     "das": _das(_features("mean", normalise=True)),
     "das_common": _das(_features("mean", normalise=True, noise="common")),
+    "das_probes": _das(_features("probe", normalise=True, probes=_PROBES)),
+    "das_probes_common": _das(_features("probe", normalise=True, noise="common", probes=_PROBES)),
     "das_l1": _das(_features("l1", normalise=True)),
     "das_released": _das(
         _features("mean", normalise=True, noise="batch", timestep_rule="released"),

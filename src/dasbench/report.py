@@ -46,7 +46,8 @@ class Results:
         metrics: Flat numbers from ``metrics.json``.
         data_card: Source, licence, size, hash of the data.
         versions: Package to version, as pinned.
-        skipped: Method to the reason why it is not in the tables.
+        inapplicable: Method -> kind of query -> why it has no scores; a method without any is not
+            in the tables.
         timings: Relative link to the page with the costs, None without one.
         leverage: ``lds/leverage.csv``, may be empty; None if it was not measured.
     """
@@ -62,7 +63,7 @@ class Results:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     data_card: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
-    skipped: Mapping[str, str] = field(default_factory=dict)
+    inapplicable: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     timings: str | None = "timings.html"
     leverage: Any = None
 
@@ -105,7 +106,12 @@ def render(results: Results) -> str:
         "metrics": results.metrics,
         "data_card": results.data_card,
         "versions": results.versions,
-        "skipped": results.skipped,
+        "inapplicable": results.inapplicable,
+        "skipped": {
+            name: "; ".join(dict.fromkeys(reasons.values()))
+            for name, reasons in results.inapplicable.items()
+            if set(KINDS) <= set(reasons)
+        },
         "timings": results.timings,
     }
     return pages.environment().get_template("report.html.j2").render(context)

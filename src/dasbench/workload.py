@@ -37,6 +37,11 @@ _BATCH = {"forward": 256, "features": 64}
 _TRANSFORMS, _FORMATS = 3, 2
 
 
+def _readouts(features: Mapping[str, Any]) -> int:
+    """Backward passes of a set of features for each forward pass."""
+    return sum(features.get("probes", {}).values()) or 1
+
+
 class Group(NamedTuple):
     """The jobs of one rule.
 
@@ -165,7 +170,8 @@ class Workload:
         grown: dict[str, list[float]] = {}
         for chosen in self.features.values():
             draws = chosen["timesteps"] * chosen["draws"]
-            each = 3.0 * self.model.flops * draws
+            # a forward pass, and a backward pass to the activations and weights for each readout
+            each = (1.0 + 2.0 * _readouts(chosen)) * self.model.flops * draws
             if chosen["projection"] in DENSE:
                 each += 2.0 * self.model.parameters * chosen["dimensions"]
             flops = each * (self.n + self.q)
@@ -184,6 +190,7 @@ class Workload:
             memory = 48 * min(self.n, wide) ** 2 + 4 * self.n * wide
             work = {"kernel": sum(flops) / len(flops)}
             yield Group("decompose", "decompose", len(flops), work, memory=memory)
+        yield from self._beside()
         if self.residuals:
             times = max(r["timesteps"] * r["draws"] for r in self.residuals.values())
             mean = sum(r["timesteps"] * r["draws"] for r in self.residuals.values())
@@ -227,6 +234,28 @@ class Workload:
             return 0
         return len(options["steps"]) if "steps" in options else self._grid()
 
+    def _beside(self) -> Iterator[Group]:
+        """What some methods compare instead: features of trajectories, embeddings."""
+        sets = {}
+        for options in self.methods.values():
+            if options.get("journey"):
+                sets |= config.feature_sets_of(options, self.experiment)
+        if sets:
+            chosen, q = next(iter(sets.values())), self.queries["gen"]
+            steps = self.experiment["queries"]["sampling_steps"]
+            taken = min(chosen["timesteps"], steps) * chosen["draws"]
+            work = {
+                f"features:{chosen['projection']}": 3.0 * self.model.flops * taken * q,
+                "forward": 1.0 * self.model.flops * steps * q,
+            }
+            memory = self._feature_memory(chosen)
+            batches = -(-q // _BATCH["features"])
+            calls = (steps + taken) * batches
+            yield Group("compute_journeys", "compute_journeys", len(sets), work, calls, memory)
+        if any(o.get("features") == "embeddings" for o in self.methods.values()):
+            # what a CLIP model costs is not known from the experiment file
+            yield self._light("compute_embeddings", memory=4 * (self.n + self.q) * self.d + 2**30)
+
     def _feature_memory(self, chosen: Mapping[str, Any]) -> int:
         """Bytes: whole gradients of 9 batches are held, except where layers are projected apart."""
         p = self.model.parameters
@@ -238,7 +267,8 @@ class Workload:
         """P of a method's features, D for pixels, 0 for none."""
         if not isinstance(features, Mapping):
             return self.d if features else 0
-        return self.model.parameters if features["projection"] == "none" else features["dimensions"]
+        whole = _readouts(features) * self.model.parameters
+        return whole if features["projection"] == "none" else features["dimensions"]
 
     def _decomposition(self, wide: int) -> float:
         """Operations of the kernel, its eigenvectors, and the eigenvalues as squared lengths."""
@@ -263,6 +293,9 @@ class Workload:
         small = min(self.n, wide)
         most = max(self.queries.values())
         memory = 12 * self.n * wide + 8 * small**2 + 24 * self.n * most
+        applies = [config.kinds(o) for o in self.methods.values()]
+        partial = sum(found != KINDS for found in applies)
+        kinds = sum(len(found) for found in applies if found != KINDS)
         uses = {
             "select_damping": ("tune", grid),
             "score": (None, 1),
@@ -275,7 +308,11 @@ class Workload:
             if use == "eval":
                 drawn = e["lds"]["draws"] * models * (self.q - 2 * e["queries"]["tuning"])
                 work["bootstrap"] = float(drawn * _TRANSFORMS * len(TARGETS))
-            yield Group(rule, rule, len(self.methods), work, memory=memory)
+            yield Group(
+                rule, rule, len(self.methods) - partial * (rule == "score"), work, memory=memory
+            )
+            if rule == "score" and kinds:
+                yield Group("score_kind", "score_kind", kinds, work, memory=memory)
 
     def _removal(self) -> Iterator[Group]:
         e, r = self.experiment, self.removal
@@ -345,7 +382,9 @@ class Workload:
             * self.n
             * self.q
             * sum(map(self._computed_dampings, self.methods.values())),
-            "scores": 4 * len(self.methods) * self.n * self.q,
+            "scores": 4
+            * self.n
+            * sum(self.queries[kind] for o in self.methods.values() for kind in config.kinds(o)),
             "lds": len(self.methods) * (4 * 24 * e["lds"]["draws"] + 70_000),
         }
         if self.own:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import oracle
-from dasbench import artifacts, diffusion, features, models, residuals, training, transforms
+from dasbench import artifacts, diffusion, features, models, probes, residuals, training, transforms
 from dasbench.errors import UserError
 from dasbench.kernel import Spectrum
 from dasbench.methods import controls, interface, kernel_methods, similarity
@@ -20,18 +20,19 @@ KERNEL = "dasbench.methods.kernel_methods"
 LABELS = {"train": np.array([3, 1, 3, 0, 1]), "val": np.array([3, 0, 2])}
 # variants that no registered name stands for
 VARIANTS = {
-    "renormalised": {**METHODS["trak"], "denominator": "feature_norm"},
     "das without residual": {**METHODS["das"], "residual": "none"},
     "das without leverage": {**METHODS["das"], "leverage": False},
     "das signed": {**METHODS["das"], "transform": "signed_square"},
     "all factors": {**METHODS["das_common"], "denominator": "preconditioned_norm"},
-    "pixel_dot": {**METHODS["pixel_cosine"], "measure": "dot"},
 }
 
 
-def form(readout, normalise=False, noise="keyed", timestep_rule="midpoint"):
+PROBES = {"constant": 1, "rademacher": 1, "cosine": 2}
+
+
+def form(readout, normalise=False, noise="keyed", timestep_rule="midpoint", **more):
     names = ("readout", "normalise", "noise", "timestep_rule")
-    return dict(zip(names, (readout, normalise, noise, timestep_rule), strict=True))
+    return dict(zip(names, (readout, normalise, noise, timestep_rule), strict=True)) | more
 
 
 def kernel(features, residual="none", leverage=False, denominator="none", transform="identity"):
@@ -51,16 +52,27 @@ DESCRIBED = {
     "random": {"control": "random"},
     "class_match": {"control": "class_match"},
     "train_norm": {"control": "train_norm"},
+    "pixel_dot": {"features": "pixels", "measure": "dot"},
     "pixel_cosine": {"features": "pixels", "measure": "cosine"},
+    "embedding_dot": {"features": "embeddings", "measure": "dot"},
+    "embedding_cosine": {"features": "embeddings", "measure": "cosine"},
     "gradient_dot": {"features": form("loss"), "measure": "dot"},
     "gradient_cosine": {"features": form("loss"), "measure": "cosine"},
+    "tracincp": {"features": form("loss"), "measure": "dot", "checkpoints": "all"},
+    "gas": {"features": form("loss"), "measure": "cosine", "checkpoints": "all"},
     "trak": kernel(form("loss")),
     "trak_common": kernel(form("loss", noise="common")),
     "relative_if": kernel(form("loss"), denominator="preconditioned_norm"),
+    "renormalized_if": kernel(form("loss"), denominator="feature_norm"),
+    "journey_trak": {**kernel(form("loss")), "journey": True},
     "dtrak": kernel(form("square")),
     "dtrak_common": kernel(form("square", noise="common")),
     "das": kernel(form("mean", True), "scalar", True, transform="square"),
     "das_common": kernel(form("mean", True, "common"), "scalar", True, transform="square"),
+    "das_probes": kernel(form("probe", True, probes=PROBES), "scalar", True, transform="square"),
+    "das_probes_common": kernel(
+        form("probe", True, "common", probes=PROBES), "scalar", True, transform="square"
+    ),
     "das_l1": kernel(form("l1", True), "scalar", True, transform="square"),
     "das_released": kernel(
         form("mean", True, "batch", "released"), "released", False, transform="square"
@@ -79,7 +91,7 @@ def test_names_stand_for_what_is_described(name):
     options = METHODS[name]
     assert {key: options.get(key) for key in DESCRIBED[name]} == DESCRIBED[name]
     if options["module"] == KERNEL:
-        assert options == DESCRIBED[name]
+        assert {k: v for k, v in options.items() if k != "inapplicable"} == DESCRIBED[name]
     else:
         assert options.get("transform", "identity") == "identity"
 
@@ -99,15 +111,23 @@ class Truth:
         self.tiny, self.features, self.residuals = tiny, {}, {}
 
     def phi(self, split, options, dimensions):
-        key = (split, *options.values())
+        probed = [(kind, k) for kind, n in options.get("probes", {}).items() for k in range(n)]
+        parts = probed or [None]
+        whole = [self.unprojected(split, options, probe) for probe in parts]
+        width = dimensions // len(parts)
+        matrix = Projection("rademacher", self.tiny.parameters, width, AXES).matrix()
+        return np.hstack([each @ matrix for each in whole])
+
+    def unprojected(self, split, options, probe):
+        key = (split, *map(str, options.values()), probe)
         if key not in self.features:
             tiny, grid = self.tiny, GRID[options["timestep_rule"]]
             noise = tiny.noise("features", options["noise"])
             args = (tiny.model, tiny.images[split], split, noise, grid, 1)
             args += (options["readout"], options["normalise"], tiny.abar)
-            self.features[key] = oracle.features(*args)
-        matrix = Projection("rademacher", self.tiny.parameters, dimensions, AXES).matrix()
-        return self.features[key] @ matrix
+            v = probe and probes.probe(*probe, tiny.shape, AXES)
+            self.features[key] = oracle.features(*args, v=v)
+        return self.features[key]
 
     def residual(self, kind):
         if kind not in self.residuals:
@@ -126,11 +146,18 @@ class Truth:
         if options["features"] == "pixels":
             pair = uint8_images(self.tiny) / 127.5 - 1, self.tiny.images["val"]
             pair = pair[0].transpose(0, 3, 1, 2), pair[1]
+        elif options["features"] == "embeddings":
+            pair = EMBEDDED["train"], EMBEDDED["val"]
         else:
             pair = (self.phi(s, options["features"], dimensions) for s in ("train", "val"))
         phi, phi_q = pair
         if options["module"].endswith("similarity"):
-            return {"dot": oracle.dot, "cosine": oracle.cosine}[options["measure"]](phi, phi_q)
+            measure = {"dot": oracle.dot, "cosine": oracle.cosine}[options["measure"]]
+            if "checkpoints" not in options:
+                return measure(phi, phi_q)
+            other = {**options["features"], **ANOTHER}
+            others = (self.phi(s, other, dimensions) for s in ("train", "val"))
+            return (np.array(measure(phi, phi_q)) + np.array(measure(*others))) / 2
         absolute = oracle.absolute_damping(phi, damping)
         base = {
             "none": oracle.trak,
@@ -149,6 +176,13 @@ class Truth:
         return base * factor[:, None]
 
 
+ANOTHER = {"noise": "common"}  # features that stand for those of another checkpoint
+EMBEDDED = {
+    "train": np.random.default_rng(1).standard_normal((5, 4)),
+    "val": np.random.default_rng(2).standard_normal((3, 4)),
+}
+
+
 def uint8_images(tiny):
     rng = np.random.default_rng(9)
     return rng.integers(0, 256, (5, *np.array(tiny.shape)[[1, 2, 0]])).astype(np.uint8)
@@ -164,14 +198,21 @@ def prepare(tiny, truth, features64):
     """Inputs of a method in float64, made by the package; residuals, once checked, the oracle's."""
 
     def inputs(options, dimensions):
-        chosen, phi = options.get("features"), dict.fromkeys(("train", "val"))
-        if isinstance(chosen, dict):
+        chosen, phi, others = options.get("features"), dict.fromkeys(("train", "val")), ()
+
+        def made(chosen, split):
             settings = {**chosen, "timesteps": 2, "draws": 1, "dimensions": dimensions}
-            for split in phi:
-                ids = tiny.ids[split]
-                who = range(len(ids)) if chosen["noise"] == "batch" else ids
-                given = (tiny.images[split], who, split, {**settings, "projection": "rademacher"})
-                phi[split] = features64(tiny.unet, tiny.scheduler, *given, AXES)
+            ids = tiny.ids[split]
+            who = range(len(ids)) if chosen["noise"] == "batch" else ids
+            given = (tiny.images[split], who, split, {**settings, "projection": "rademacher"})
+            return features64(tiny.unet, tiny.scheduler, *given, AXES)
+
+        if isinstance(chosen, dict):
+            phi = {split: made(chosen, split) for split in phi}
+        elif chosen == "embeddings":
+            phi = EMBEDDED
+        if "checkpoints" in options:
+            others = (tuple(made({**chosen, **ANOTHER}, split) for split in phi),)
         r = None
         if options.get("residual", "none") != "none":
             settings = {"kind": options["residual"], "timesteps": 2, "timestep_rule": "midpoint"}
@@ -190,6 +231,7 @@ def prepare(tiny, truth, features64):
             residuals=r,
             scores=np.arange(15, dtype=np.float32).reshape(5, 3),
             axes=(*AXES, "methods", "val"),
+            others=others,
         )
 
     return inputs
@@ -207,6 +249,8 @@ COMPARED = {
 @pytest.mark.parametrize("name", [*COMPARED, *VARIANTS])
 def test_every_method_is_its_formula_from_images_to_scores(name, dimensions, prepare, truth):
     options = {**COMPARED, **VARIANTS}[name]
+    if "probes" in (options.get("features") or ()):
+        dimensions = {3: 4, 9: 8}[dimensions]  # as many for each of the four probes
     given = prepare(options, dimensions)
     made = list(interface.path(options, given, DAMPINGS))
     has_damping = options["module"] == KERNEL
@@ -296,7 +340,7 @@ def test_examples_without_gradient_score_zero_not_nan():
         ((_, scores),) = kernel_methods.path(inputs, METHODS[name], [1e-3])
         assert np.isfinite(scores).all()
         assert np.abs(scores[2]).max() < 1e-9 * np.abs(scores).max()
-    ((_, scores),) = kernel_methods.path(inputs, VARIANTS["renormalised"], [1e-3])
+    ((_, scores),) = kernel_methods.path(inputs, METHODS["renormalized_if"], [1e-3])
     assert np.isfinite(scores).all()
     cosines = similarity.similarity(phi, phi_q, "cosine")
     assert np.isfinite(cosines).all()

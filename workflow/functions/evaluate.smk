@@ -62,6 +62,7 @@ def summary_settings(wildcards):
         methods=list(chosen),
         tuning=seen,
         comparisons=compared_pairs(wildcards.experiment),
+        inapplicable=experiments.inapplicable(e),
         **e["lds"],
     )
 

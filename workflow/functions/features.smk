@@ -9,10 +9,52 @@ def feature_settings(wildcards):
     return settings(wildcards.experiment, features=chosen)
 
 
+def feature_model(wildcards):
+    """Folder of the model whose gradients are taken: the base model, or as it was in training."""
+    chosen = FEATURES[wildcards.experiment][wildcards.features]
+    kept = f"checkpoints/{chosen['checkpoint']:02d}" if "checkpoint" in chosen else "base"
+    return f"results/{EXPERIMENTS[wildcards.experiment]['seed_name']}/models/{kept}"
+
+
+def feature_model_files(wildcards):
+    return pipeline(feature_model(wildcards))
+
+
 def spectra(experiment):
     """Names of the feature sets whose kernel some method needs."""
     chosen = [o["features"] for o in METHODS[experiment].values() if "kernel" in o]
     return sorted({experiments.feature_name(f, EXPERIMENTS[experiment]) for f in chosen})
+
+
+def journeys(experiment):
+    """name -> settings of the features along sampling trajectories that some method needs."""
+    found = {}
+    for options in METHODS[experiment].values():
+        if options.get("journey"):
+            found |= experiments.feature_sets_of(options, EXPERIMENTS[experiment])
+    return found
+
+
+def journey_settings(wildcards):
+    chosen = journeys(wildcards.experiment)[wildcards.features]
+    steps = EXPERIMENTS[wildcards.experiment]["queries"]["sampling_steps"]
+    return settings(wildcards.experiment, features=chosen, sampling_steps=steps)
+
+
+def embedding_settings(wildcards):
+    return settings(wildcards.experiment, **EXPERIMENTS[wildcards.experiment]["embedding"])
+
+
+def embedding_model(wildcards):
+    """Files of the CLIP model, where it is a folder; a name on the hub stands in the settings."""
+    model = EXPERIMENTS[wildcards.experiment]["embedding"]["model"]
+    weights = sorted(file.name for file in (ROOT / model).glob("*.safetensors"))
+    return [f"{model}/{name}" for name in ["config.json", *weights] if (ROOT / model).is_dir()]
+
+
+def embedded(experiment):
+    """Whether some method needs image embeddings."""
+    return any(o.get("features") == "embeddings" for o in METHODS[experiment].values())
 
 
 def residual_name(experiment, options):

@@ -15,6 +15,8 @@ def phase_files(name):
                 features=spectra(name),
                 file=SPECTRUM,
             ),
+            expand("{folder}/journeys/{name}/gen.npy", folder=folder, name=journeys(name)),
+            [f"{folder}/embeddings/train.npy"] * embedded(name),
             expand("{folder}/residuals/{name}.npy", folder=folder, name=residual_sets(name)),
             expand(
                 "{folder}/network/{method}/{file}.npy",
@@ -23,12 +25,7 @@ def phase_files(name):
                 file=COMPUTED,
             ),
         ],
-        "scores": expand(
-            "{folder}/scores/{method}/{kind}.npy",
-            folder=folder,
-            method=METHODS[name],
-            kind=layout.KINDS,
-        ),
+        "scores": score_files(name),
         "lds": f"{folder}/lds/summary.csv",
         "report": [f"{folder}/report.html", f"{folder}/metrics.json"],
     }

@@ -31,7 +31,9 @@ def figure(name):
 def neighbour_methods(wildcards):
     """Methods whose nearest training images are shown: those removed by, else the first five."""
     chosen = EXPERIMENTS[wildcards.experiment]["removal"]["methods"]
-    return chosen or list(METHODS[wildcards.experiment])[:5]
+    known = METHODS[wildcards.experiment]
+    fitting = [name for name in known if wildcards.kind in experiments.kinds(known[name])]
+    return [name for name in chosen if name in fitting] or fitting[:5]
 
 
 def neighbour_scores(wildcards):
@@ -76,6 +78,7 @@ def report_settings(wildcards):
         experiment=wildcards.experiment,
         settings={**e, "methods": METHODS[wildcards.experiment]},
         versions=locked_versions(),
+        inapplicable=experiments.inapplicable(e),
     )
 
 

@@ -5,6 +5,30 @@ def method_options(wildcards):
     return METHODS[wildcards.experiment][wildcards.method]
 
 
+def method_kinds(wildcards):
+    """The kinds of queries that a job is about: one, or all that the method applies to."""
+    one = wildcards.get("kind")
+    return [one] if one else experiments.kinds(method_options(wildcards))
+
+
+# methods that, in some experiment, apply to some kinds of queries only; none is an impossible name
+PARTIAL = sorted(
+    name
+    for methods in METHODS.values()
+    for name, options in methods.items()
+    if experiments.kinds(options) != layout.KINDS
+) or ["-"]
+
+
+def score_files(experiment):
+    """Scores of every method, of the kinds of queries that it applies to."""
+    return [
+        f"results/{experiment}/scores/{method}/{kind}.npy"
+        for method, options in METHODS[experiment].items()
+        for kind in experiments.kinds(options)
+    ]
+
+
 def method_files(wildcards):
     """Named inputs of a method: option name on the command line -> file or files."""
     options = method_options(wildcards)
@@ -14,12 +38,16 @@ def method_files(wildcards):
         "examples": f"{home}/examples/train.npz",
         "queries": [f"{home}/queries/{f}" for f in QUERY_FILES if f != "gen_noise.npy"],
     }
-    chosen = experiments.feature_name(options.get("features"), EXPERIMENTS[wildcards.experiment])
-    if chosen:
-        chosen = f"{folder}/features/{chosen}"
-        files["features"] = [f"{chosen}/{split}.npy" for split in ("train", *layout.KINDS)]
-        if "kernel" in options:
-            files["spectrum"] = [f"{chosen}/spectrum/{name}.npy" for name in SPECTRUM]
+    sets = experiments.feature_sets_of(options, EXPERIMENTS[wildcards.experiment])
+    sets = [f"features/{name}" for name in sets]
+    sets += ["embeddings"] * (options.get("features") == "embeddings")
+    if sets:
+        splits = ("train", *layout.KINDS)
+        files["features"] = [f"{folder}/{name}/{split}.npy" for name in sets for split in splits]
+    if "kernel" in options:
+        files["spectrum"] = [f"{folder}/{sets[0]}/spectrum/{name}.npy" for name in SPECTRUM]
+    if options.get("journey"):
+        files["journeys"] = [f"{folder}/journeys/{Path(sets[0]).name}/gen.npy"]
     residuals = residual_name(wildcards.experiment, options)
     if residuals:
         files["residuals"] = f"{folder}/residuals/{residuals}.npy"
@@ -41,11 +69,11 @@ def method_inputs(wildcards):
 
 
 def method_flags(wildcards):
-    """The files of a method as command line options; several in one folder go as the folder."""
+    """The files of a method as command line options; those of a list go as their folders."""
     parts = []
     for name, entry in method_files(wildcards).items():
-        path = entry if isinstance(entry, str) else str(Path(entry[0]).parent)
-        parts += [f"--{name}", path]
+        listed = [] if isinstance(entry, str) else [str(Path(path).parent) for path in entry]
+        parts += [f"--{name}", *(dict.fromkeys(listed) or [entry])]
     return shlex.join(parts)
 
 
@@ -54,7 +82,8 @@ def method_settings(*more):
 
     def params(wildcards):
         options = dict(method_options(wildcards))
-        own = options.pop("transform")
+        own, kinds = options.pop("transform"), method_kinds(wildcards)
+        options.pop("inapplicable", None)  # what the tables say changes no score
         e = EXPERIMENTS[wildcards.experiment]
         chosen = {name: e[name] for name in more if name != "lds"}
         chosen |= e["lds"] if "lds" in more else {}
@@ -64,6 +93,7 @@ def method_settings(*more):
             method=wildcards.method,
             options=options,
             transform=own,
+            kinds=kinds,
             **chosen,
         )
 

@@ -11,10 +11,8 @@ def train_settings(experiment, /, **values):
 
 
 def checkpoint_epochs(experiment):
-    """Epochs after which the base model is kept: evenly spread, the last one included."""
-    training = EXPERIMENTS[experiment]["training"]
-    count = min(training["checkpoints"], training["epochs"])
-    return [training["epochs"] * (c + 1) // count for c in range(count)]
+    """Epochs after which the base model is kept."""
+    return experiments.checkpoints(EXPERIMENTS[experiment])
 
 
 def shard_files(experiment, use):

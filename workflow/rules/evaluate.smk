@@ -50,6 +50,7 @@ rule summarise_lds:
                 "per_query.parquet",
                 "ceiling.csv",
                 "comparisons.csv",
+                "inapplicable.csv",
             ],
         ),
     log:

@@ -1,5 +1,5 @@
-# Reads the examples, the queries and the base model; writes features/<name>/ with its spectrum, and
-# residuals/.
+# Reads the examples, the queries and the base model; writes features/<name>/ with its spectrum,
+# journeys/<name>/ and residuals/.
 
 
 include: "../functions/features.smk"
@@ -10,7 +10,7 @@ rule compute_features:
         examples=shared("examples/train.npz"),
         val=shared("queries/val.npy"),
         gen=shared("queries/gen.npy"),
-        model=shared(*pipeline("models/base")),
+        model=feature_model_files,
     output:
         expand(
             "results/{{experiment}}/features/{{features}}/{split}.npy",
@@ -32,10 +32,11 @@ rule compute_features:
         settings=feature_settings,
         code=code("compute_features"),
         folder=shared(""),
+        model=feature_model,
         out=filled("results/{experiment}/features/{features}"),
     shell:
         "python scripts/compute_features.py --settings {params.settings:q} --examples {input.examples}"
-        " --queries {params.folder}queries --model {params.folder}models/base --out {params.out}"
+        " --queries {params.folder}queries --model {params.model} --out {params.out}"
         " --threads {threads} > {log} 2>&1"
 
 
@@ -65,6 +66,33 @@ rule decompose:
     shell:
         "OMP_NUM_THREADS={threads} python scripts/decompose.py --settings {params.settings:q}"
         " --train {input} --out {params.out} > {log} 2>&1"
+
+
+rule compute_journeys:
+    input:
+        noise=shared("queries/gen_noise.npy"),
+        model=shared(*pipeline("models/base")),
+    output:
+        "results/{experiment}/journeys/{features}/gen.npy",
+    log:
+        "logs/{experiment}/compute_journeys/{features}.log",
+    benchmark:
+        "logs/benchmark/{experiment}/compute_journeys/{features}.tsv"
+    priority: 8
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=mem_mb("compute_journeys"),
+        runtime=minutes("compute_journeys"),
+        gpu=GPUS,
+    params:
+        settings=journey_settings,
+        code=code("compute_journeys"),
+        folder=shared(""),
+    shell:
+        "python scripts/compute_journeys.py --settings {params.settings:q} --noise {input.noise}"
+        " --model {params.folder}models/base --out {output} --threads {threads} > {log} 2>&1"
 
 
 rule compute_residuals:

@@ -57,3 +57,18 @@ rule score:
     shell:
         "OMP_NUM_THREADS={threads} python scripts/score.py --settings {params.settings:q}"
         " {params.files} --selection {input.selection} --out {params.folder} > {log} 2>&1"
+
+
+ruleorder: score_kind > score
+
+
+# a method that does not apply to every kind of query
+use rule score as score_kind with:
+    output:
+        "results/{experiment}/scores/{method}/{kind}.npy",
+    log:
+        "logs/{experiment}/score_kind/{method}-{kind}.log",
+    benchmark:
+        "logs/benchmark/{experiment}/score_kind/{method}-{kind}.tsv"
+    wildcard_constraints:
+        method="|".join(PARTIAL),

@@ -6,7 +6,11 @@ class_match   1 where the labels agree, else 0. A generated query has the majori
               subsets every class has the same count everywhere: its LDS is undefined by design.
 train_norm    ||phi_i||, the same for every query: an example that moves the model much, wherever.
 
-Cost: none beyond the features. Direction: class_match "more influential"; train_norm likewise.
+References: none of them is a method of the field; Hammoudeh and Lowd (2022), arXiv 2201.10055,
+discuss what the norm alone explains.
+Cost: none beyond the features.
+Direction: class_match "more influential"; train_norm likewise; random has none.
+Does not apply: class_match without labels; train_norm without gradients (a black-box model).
 """
 
 from __future__ import annotations

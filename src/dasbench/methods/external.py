@@ -1,6 +1,11 @@
 """Somebody else's scores, judged with no change here.
 
 ``scores: {val: path.npy, gen: path.npy}``, each [N, Q] (tuning queries first), float, no pickle.
+
+Reference: whoever made them.
+Cost: unknown here; the table of costs has no row for what made them.
+Direction: as in the files; higher must mean more helpful, or more influential.
+Does not apply: where scores of one kind of query are missing.
 """
 
 from __future__ import annotations

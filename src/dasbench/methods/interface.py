@@ -44,7 +44,7 @@ class Inputs:
         query_images: [Q, C, H, W] float32 in [-1, 1].
         query_labels: [Q] int64.
         train_features: [N, P] float32.
-        query_features: [Q, P] float32.
+        query_features: [Q, P] float32; with journeys, along the sampling trajectories.
         residuals: [N] float32.
         scores: [N, Q] float, somebody else's.
         axes: Leading seed axes (experiment, seed, "methods", kind) for methods that draw.
@@ -55,6 +55,8 @@ class Inputs:
         tuning_masks: [M, N] bool, the tuning subsets.
         tuning_outputs: [M, Q] float64, their outputs (target ``loss``, averaged over seeds).
         computed: Scores that a rule of their own computed, for all queries of the kind.
+        others: ([N, P], [Q, P]) float32 of the further sets of a method with several, in order; the
+            first set is ``train_features`` and ``query_features``.
     """
 
     train_images: np.ndarray
@@ -73,6 +75,7 @@ class Inputs:
     tuning_masks: np.ndarray | None = None
     tuning_outputs: np.ndarray | None = None
     computed: Computed | None = None
+    others: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -95,6 +98,7 @@ class Inputs:
             positions=positions[queries],
             asked=self.shape[1] if self.asked is None else self.asked,
             tuning_outputs=None if self.tuning_outputs is None else self.tuning_outputs[:, queries],
+            others=tuple((train, rows(query)) for train, query in self.others),
         )
 
 
@@ -102,8 +106,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The files of a method, as command line options."""
     parser.add_argument("--examples", type=Path, required=True, help="training split, .npz")
     parser.add_argument("--queries", type=Path, required=True, help="folder of the queries")
-    parser.add_argument("--features", type=Path, help="folder with train.npy, val.npy, gen.npy")
+    parser.add_argument(
+        "--features", type=Path, nargs="+", help="folders with train.npy, val.npy, gen.npy"
+    )
     parser.add_argument("--spectrum", type=Path, help="folder of the features' decomposition")
+    parser.add_argument("--journeys", type=Path, help="folder with gen.npy, instead of features'")
     parser.add_argument("--residuals", type=Path, help="[N] .npy")
     parser.add_argument("--scores-val", type=Path, help="[N, Q] .npy, somebody else's scores")
     parser.add_argument("--scores-gen", type=Path, help="[N, Q] .npy, somebody else's scores")
@@ -121,7 +128,7 @@ def load_spectrum(args: argparse.Namespace) -> Spectrum | None:
     """
     if args.spectrum is None:
         return None
-    train = mapped.load(args.features / "train.npy", (None, None), np.float32)
+    train = mapped.load(args.features[0] / "train.npy", (None, None), np.float32)
     return Spectrum(train, decomposed=decomposition.load(args.spectrum, train.shape))
 
 
@@ -151,11 +158,16 @@ def load(
     def optional(file: Path | None, shape: tuple[int | None, ...]) -> np.ndarray | None:
         return None if file is None else mapped.load(file, shape, np.float32)
 
-    features = args.features
+    def pair(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+        train = optional(folder / "train.npy", (n, None))
+        return train, optional(folder / f"{kind}.npy", (q, train.shape[1]))
+
+    first, *more = args.features or [None]
+    asked = args.journeys or first
     if spectrum is not None and len(spectrum.train) == n:
         train_features = spectrum.train  # mapped once
     else:
-        train_features = optional(features and features / "train.npy", (n, None))
+        train_features = optional(first and first / "train.npy", (n, None))
     masks, outputs = _tuning(args.tuning_masks, getattr(args, f"tuning_{kind}"), (n, q))
     return Inputs(
         train_images=train.images,
@@ -164,7 +176,7 @@ def load(
         query_images=queries,
         query_labels=artifacts.load_array(args.queries / f"{kind}_labels.npy", (q,), np.int64),
         train_features=train_features,
-        query_features=optional(features and features / f"{kind}.npy", (q, None)),
+        query_features=optional(asked and asked / f"{kind}.npy", (q, None)),
         residuals=optional(args.residuals, (n,)),
         scores=_given(getattr(args, f"scores_{kind}"), (n, q)),
         axes=(*axes, "methods", kind),
@@ -172,6 +184,7 @@ def load(
         tuning_masks=masks,
         tuning_outputs=outputs,
         computed=_computed(args.computed, kind, (n, q)),
+        others=tuple(map(pair, more)),
     )
 
 

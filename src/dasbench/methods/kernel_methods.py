@@ -6,18 +6,25 @@ residual      r_i: how badly the model fits example i ("none" is 1).
 leverage      1 / (1 - h_i): the exact step from "down-weight" to "leave out" in the linear model.
 denominator   d_i: "preconditioned_norm" ||K^-1 phi_i|| (relative influence), "feature_norm"
               ||phi_i|| (renormalised influence), "none".
-features      which readout, noise and normalisation the features have (see ``dasbench.features``).
+features      which readout, noise and normalisation the features have (see ``dasbench.features``);
+              readout probe: the features of m probes side by side (see ``dasbench.probes``).
+journey       the query's features are taken along its sampling trajectory (``dasbench.journeys``).
 
 Names: trak is {loss}, dtrak {square readout}, relative_if {loss, preconditioned_norm}, das {mean
-readout, normalise, residual, leverage, square}; ``*_common`` adds one noise to every image.
+readout, normalise, residual, leverage, square}; renormalized_if {loss, feature_norm}; journey_trak
+{loss, journey}; das_probes {das with m probes}; ``*_common`` adds one noise to every image.
 
-References: TRAK, Park et al. (2023), arXiv 2303.14186; D-TRAK, Zheng et al. (2024), arXiv
-2311.00500; relative influence, Barshan et al. (2020), arXiv 2003.11630; DAS, Lin et al. (2025),
-arXiv 2410.18639.
-Cost: features of N + Q images at T timesteps, one eigendecomposition of size min(N, P) that all
-methods with these features share, then 2 N Q min(N, P) per damping.
-Direction: trak and relative_if signed, helpful is positive; the square transform (das) is unsigned.
-Does not apply: without gradients (a black-box model).
+References: TRAK, Park et al. (2023), arXiv 2303.14186; Journey TRAK, Georgiev et al. (2023), arXiv
+2312.06205; D-TRAK, Zheng et al. (2024), arXiv 2311.00500; relative influence, Barshan et al.
+(2020), arXiv 2003.11630; renormalised influence, Hammoudeh and Lowd (2022), arXiv 2201.10055; DAS,
+Lin et al. (2025), arXiv 2410.18639.
+Cost: features of N + Q images at T timesteps (m probes: (1 + m) / 2 times as much), one
+eigendecomposition of size min(N, P) that all methods with these features share, then
+2 N Q min(N, P) per damping. journey_trak: the queries are sampled again.
+Direction: those with loss gradients signed, helpful is positive; the square transform (das) is
+unsigned.
+Does not apply: without gradients (a black-box model); journey_trak to images that were not sampled
+from the model, or from unknown noise: held-out images.
 """
 
 from __future__ import annotations

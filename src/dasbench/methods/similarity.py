@@ -1,10 +1,21 @@
-"""Similarity of an example and a query: dot product or cosine of pixels or of loss gradients.
+"""Similarity of an example and a query: dot product or cosine of pixels, embeddings or gradients.
 
-pixel_cosine      cosine of pixels in [-1, 1]. No model. "More influential".
+pixel_*           pixels in [-1, 1]. No model. "More influential".
+embedding_*       image embeddings of a CLIP model (Radford et al., 2021, arXiv 2103.00020), see
+                  ``dasbench.embeddings``. No diffusion model. "More influential".
 gradient_dot      phi_i . phi_q with loss gradients: the first-order change of the query's loss.
-gradient_cosine   the same over both norms (Charpiat et al., 2019).
+gradient_cosine   the same over both norms (Charpiat et al., 2019, arXiv 2102.05262).
+tracincp          mean over checkpoints of gradient_dot (Pruthi et al., 2020, arXiv 2002.08484,
+                  without its learning rates: a schedule that ends at zero would drop the last).
+gas               mean over checkpoints of gradient_cosine (Hammoudeh and Lowd, 2022, arXiv
+                  2201.10055, whose static form this is: gradients of kept checkpoints).
 
-Cost: one set of features for the gradient forms. They do not account for what other examples
+References: beside each.
+Cost: pixels, nothing; embeddings, a forward pass of the CLIP model; gradient forms, features of
+N + Q images at T timesteps, and for tracincp and gas as often as there are checkpoints.
+Direction: gradient forms signed, helpful is positive.
+Does not apply: embedding_* without a CLIP model; tracincp and gas without checkpoints of training;
+gradient forms without gradients (a black-box model). None of them accounts for what other examples
 already teach the model; the kernel methods do.
 """
 
@@ -22,7 +33,7 @@ from dasbench.methods.interface import Inputs
 def path(
     inputs: Inputs, options: Mapping[str, Any], damping: Sequence[float]
 ) -> Iterator[tuple[float | None, np.ndarray]]:
-    """Yield the similarities once; there is no damping."""
+    """Yield the similarities, their mean over sets of features, once; there is no damping."""
     if options["features"] == "pixels":
         train = inputs.train_images.transpose(0, 3, 1, 2).astype(np.float64) / 127.5 - 1
         train, query = (
@@ -31,7 +42,10 @@ def path(
         )
     else:
         train, query = inputs.train_features, inputs.query_features
-    yield None, similarity(train, query, options["measure"])
+    scores = similarity(train, query, options["measure"])
+    for train, query in inputs.others:
+        scores += similarity(train, query, options["measure"])
+    yield None, scores / (1 + len(inputs.others))
 
 
 def similarity(train: np.ndarray, query: np.ndarray, measure: str) -> np.ndarray:

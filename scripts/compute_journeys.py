@@ -1,0 +1,29 @@
+"""Compute features of the generated queries along the paths on which they were sampled."""
+
+from pathlib import Path
+
+import numpy as np
+
+from dasbench import artifacts, command, journeys, models
+
+
+def run() -> None:
+    """See the module's docstring."""
+    parser = command.parser(__doc__)
+    parser.add_argument("--noise", required=True, help="initial noise of the generated queries")
+    parser.add_argument("--model", type=Path, required=True, help="folder of the base model")
+    parser.add_argument("--out", required=True, help="output, .npy")
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    settings = args.settings
+    models.use_threads(args.threads)
+    unet, scheduler = models.load(args.model, models.pick_device())
+    noise = artifacts.load_array(args.noise, (None, None, None, None), np.float32)
+    phi = journeys.compute(
+        unet, scheduler, noise, settings["features"], settings["axes"], settings["sampling_steps"]
+    )
+    artifacts.save_array(args.out, phi)
+
+
+if __name__ == "__main__":
+    command.main(run)

@@ -1,0 +1,70 @@
+"""Image embeddings, with a CLIP model of a few thousand random weights."""
+
+import numpy as np
+import pytest
+import torch
+
+from dasbench import embeddings
+from dasbench.errors import UserError
+
+transformers = pytest.importorskip("transformers")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A whole CLIP model, text side included, as it lies on the hub: safetensors."""
+    size = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2}
+    size |= {"num_attention_heads": 2}
+    vision = {**size, "image_size": 12, "patch_size": 4}
+    config = transformers.CLIPConfig(
+        text_config={**size, "vocab_size": 50}, vision_config=vision, projection_dim=8
+    )
+    torch.manual_seed(0)
+    made = tmp_path_factory.mktemp("clip")
+    transformers.CLIPModel(config).save_pretrained(made, safe_serialization=True)
+    return made
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).uniform(-1, 1, (7, 1, 8, 8)).astype(np.float32)
+
+
+def test_embeddings_are_the_models_own(folder, images):
+    clip = embeddings.load(folder)
+    phi = embeddings.compute(clip, images, batch=3)
+    assert phi.shape == (7, 8)
+    assert phi.dtype == np.float32
+    whole = transformers.CLIPModel.from_pretrained(folder).eval()
+    pixels = embeddings.preprocess(torch.from_numpy(images), 12)
+    with torch.no_grad():
+        seen = whole.vision_model(pixel_values=pixels).pooler_output
+        expected = whole.visual_projection(seen).numpy()
+    np.testing.assert_allclose(phi, expected, rtol=1e-4, atol=1e-6)
+    assert np.abs(phi - phi[:1]).max() > 1e-3
+    np.testing.assert_array_equal(phi, embeddings.compute(embeddings.load(folder), images, 3))
+
+
+def test_preprocessing_is_what_it_says():
+    grey = torch.full((2, 1, 8, 8), 0.5)
+    seen = embeddings.preprocess(grey, 12)
+    expected = (0.75 - torch.tensor(embeddings.MEAN)) / torch.tensor(embeddings.DEVIATION)
+    torch.testing.assert_close(seen, expected[:, None, None].expand(2, 3, 12, 12))
+    colour = torch.rand(1, 3, 12, 12) * 2 - 1
+    mean, deviation = (
+        torch.tensor(v)[:, None, None] for v in (embeddings.MEAN, embeddings.DEVIATION)
+    )
+    # an image of the model's size is not resampled
+    torch.testing.assert_close(
+        embeddings.preprocess(colour, 12), ((colour + 1) / 2 - mean) / deviation
+    )
+    with pytest.raises(UserError, match="2 channels, expected 1 or 3"):
+        embeddings.preprocess(torch.zeros(1, 2, 8, 8), 12)
+
+
+def test_weights_other_than_safetensors_are_refused(folder, tmp_path):
+    (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
+    weights = transformers.CLIPModel.from_pretrained(folder).state_dict()
+    torch.save(weights, tmp_path / "pytorch_model.bin")
+    with pytest.raises(UserError, match=r"cannot be loaded as a CLIP model .*model\.safetensors"):
+        embeddings.load(tmp_path)

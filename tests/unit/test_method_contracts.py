@@ -1,0 +1,198 @@
+"""What every registered method must do; a new one joins by standing in the registry.
+
+A method is given everything that an ``Inputs`` can hold, random but fixed, and asked for its path.
+A new field of ``Inputs`` gets a value in ``whole`` and, if it has one entry per example or query,
+a place in ``EXAMPLE_AXIS``.
+"""
+
+import dataclasses
+import importlib
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from dasbench import config, lds, predictions, transforms
+from dasbench.kernel import Spectrum
+from dasbench.layout import KINDS
+from dasbench.methods import interface
+from dasbench.registry import METHODS
+
+N, Q, P, M, T = 11, 5, 7, 8, 3
+DAMPINGS = [1e-4, 1e-2, 1.0]
+# fields with an entry per training example, and the axis on which these stand
+EXAMPLE_AXIS = {
+    **dict.fromkeys(("train_images", "train_labels", "train_ids", "train_features"), 0),
+    **{"residuals": 0, "scores": 0, "tuning_masks": 1},
+}
+# drawn by position, and for no example in particular
+NOT_EQUIVARIANT = {"random"}
+SECTIONS = ("Cost", "Direction", "Does not apply")
+
+
+def arrays():
+    """A value for every field of ``Inputs`` that is an array, in float64."""
+    rng = np.random.default_rng(7)
+    labels = np.arange(N) % 3
+    return {
+        "train_images": rng.integers(0, 256, (N, 4, 4, 1)).astype(np.uint8),
+        "train_labels": labels,
+        "train_ids": rng.permutation(100)[:N],
+        "query_images": rng.uniform(-1, 1, (Q, 1, 4, 4)).astype(np.float32),
+        "query_labels": np.arange(Q) % 3,
+        "train_features": rng.standard_normal((N, P)).astype(np.float32),
+        "query_features": rng.standard_normal((Q, P)).astype(np.float32),
+        "residuals": rng.uniform(0.5, 1, N).astype(np.float32),
+        "scores": rng.standard_normal((N, Q)).astype(np.float32),
+        "tuning_masks": np.array([rng.permutation(N) < N // 2 for _ in range(M)]),
+        "tuning_outputs": rng.standard_normal((M, Q)),
+        "query_timesteps": rng.standard_normal((T, Q, P)).astype(np.float32),
+    }
+
+
+def whole(order=None, **changes):
+    """Inputs with everything in them; ``order`` permutes the training examples."""
+    order = np.arange(N) if order is None else order
+    values = arrays() | changes
+    values = {
+        name: np.take(v, order, EXAMPLE_AXIS[name]) if name in EXAMPLE_AXIS else v
+        for name, v in values.items()
+    }
+    rng = np.random.default_rng(8)
+    train, query = rng.standard_normal((2, N + Q, P)).astype(np.float32)[:, : max(N, Q)]
+    values["others"] = ((train[:N][order], query[:Q]),)
+    values["axes"] = ("tests", 0, "methods", "val")
+    if hasattr(interface, "Computed"):
+        scores = rng.standard_normal((len(DAMPINGS), N, Q)).astype(np.float32)
+        values["computed"] = interface.Computed(np.array(DAMPINGS), scores[:, order])
+    known = {field.name for field in dataclasses.fields(interface.Inputs)}
+    return interface.Inputs(**{name: v for name, v in values.items() if name in known})
+
+
+def run(name, inputs, dampings=DAMPINGS):
+    """{damping: scores} of a method."""
+    return dict(interface.path(METHODS[name], inputs, dampings))
+
+
+every_method = pytest.mark.parametrize("name", METHODS)
+
+
+@every_method
+def test_scores_are_finite_float64_of_every_example_and_query(name):
+    found = run(name, whole())
+    assert set(found) == {None} or len(found) == len(DAMPINGS)
+    for scores in found.values():
+        assert scores.shape == (N, Q)
+        assert scores.dtype == np.float64
+        assert np.isfinite(scores).all()
+
+
+@every_method
+def test_the_same_inputs_give_the_same_bytes(name):
+    first, second = run(name, whole()), run(name, whole())
+    assert list(first) == list(second)
+    for damping in first:
+        np.testing.assert_array_equal(first[damping], second[damping])
+
+
+@every_method
+def test_inputs_are_not_changed(name):
+    inputs = whole()
+    run(name, inputs)
+    for field, value in arrays().items():
+        if hasattr(inputs, field):
+            np.testing.assert_array_equal(getattr(inputs, field), value)
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in NOT_EQUIVARIANT])
+def test_permuting_the_examples_permutes_the_scores(name):
+    order = np.random.default_rng(3).permutation(N)
+    plain, permuted = run(name, whole()), run(name, whole(order))
+    for damping, scores in plain.items():
+        atol = 1e-9 * np.abs(scores).max()
+        np.testing.assert_allclose(permuted[damping], scores[order], rtol=1e-7, atol=atol)
+
+
+@every_method
+def test_a_querys_scores_do_not_depend_on_the_other_queries(name):
+    inputs, chosen = whole(), [4, 0, 2]
+    everything, some = run(name, inputs), run(name, inputs.about(chosen))
+    for damping, scores in everything.items():
+        atol = 1e-12 * np.abs(scores).max()
+        np.testing.assert_allclose(some[damping], scores[:, chosen], rtol=1e-10, atol=atol)
+
+
+@every_method
+def test_one_damping_gives_what_the_grid_gives(name):
+    for damping, scores in run(name, whole()).items():
+        asked = DAMPINGS if damping is None else [damping]
+        (alone,) = run(name, whole(), asked).values()
+        np.testing.assert_allclose(alone, scores, rtol=1e-10, atol=1e-12 * np.abs(scores).max())
+
+
+@every_method
+def test_a_decomposition_made_beforehand_changes_nothing(name):
+    inputs = whole()
+    shared = dataclasses.replace(inputs, spectrum=Spectrum(inputs.train_features))
+    for damping, scores in run(name, inputs).items():
+        np.testing.assert_allclose(run(name, shared)[damping], scores, rtol=1e-10)
+
+
+@every_method
+def test_an_example_without_any_gradient_is_no_accident(name):
+    features, residuals = arrays()["train_features"], arrays()["residuals"]
+    features[2], residuals[2] = 0, 0
+    for scores in run(name, whole(train_features=features, residuals=residuals)).values():
+        assert np.isfinite(scores).all()
+
+
+@every_method
+def test_scores_can_be_judged(name):
+    """The path that the rules take: predictions of subsets for every transform, then a choice."""
+    masks = np.array([np.random.default_rng(m).permutation(N) < 5 for m in range(M)])
+    blocks = interface.paths(METHODS[name], whole(), DAMPINGS, memory=2 * 8 * N)
+    predicted = predictions.predict(blocks, masks)
+    outputs = np.random.default_rng(0).standard_normal((2, M, Q)).astype(np.float32)
+    chosen = lds.select(predicted, outputs)
+    assert np.isfinite(chosen["lds"]).all()
+    assert set(chosen["transform"]) == set(transforms.TRANSFORMS)
+
+
+@every_method
+def test_the_entry_is_data_that_the_rules_can_use(name):
+    options = METHODS[name]
+    assert options["transform"] in transforms.TRANSFORMS
+    assert json.loads(config.canonical(options)) == options
+    reasons = options.get("inapplicable", {})
+    assert set(reasons) < set(KINDS), "a method that never applies has no place in the registry"
+    for reason in reasons.values():
+        assert len(reason) > 10
+        assert reason == reason.strip(" .")
+    assert config.kinds(options) == tuple(kind for kind in KINDS if kind not in reasons)
+
+
+@pytest.mark.parametrize("module", sorted({options["module"] for options in METHODS.values()}))
+def test_a_family_says_what_it_costs_what_it_means_and_where_it_does_not_apply(module):
+    text = importlib.import_module(module).__doc__
+    missing = [word for word in SECTIONS if f"{word}:" not in text]
+    assert not missing, f"the docstring of {module} says nothing of {missing}"
+    assert "arXiv" in text or "eference" in text
+
+
+def test_every_field_of_the_inputs_is_tried():
+    tried = {field.name for field in dataclasses.fields(interface.Inputs)}
+    apart = {"spectrum", "positions", "asked"}  # tests of their own above
+    given = {name for name in tried if getattr(whole(), name) is not None}
+    assert tried - apart <= given
+
+
+def test_no_family_imports_torch():
+    """Scores are computed in jobs of half a second; importing torch takes four."""
+    modules = ", ".join(sorted({repr(options["module"]) for options in METHODS.values()}))
+    program = (
+        f"import importlib, sys; [importlib.import_module(m) for m in ({modules},)]; "
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -1,0 +1,32 @@
+# Reads the examples, the queries and a CLIP model; writes embeddings/, where a method compares them.
+
+
+rule compute_embeddings:
+    input:
+        embedding_model,
+        examples=shared("examples/train.npz"),
+        val=shared("queries/val.npy"),
+        gen=shared("queries/gen.npy"),
+    output:
+        expand("results/{{experiment}}/embeddings/{split}.npy", split=["train", "val", "gen"]),
+    log:
+        "logs/{experiment}/compute_embeddings.log",
+    benchmark:
+        "logs/benchmark/{experiment}/compute_embeddings.tsv"
+    priority: 8
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=mem_mb("compute_embeddings"),
+        runtime=minutes("compute_embeddings"),
+        gpu=GPUS,
+    params:
+        settings=embedding_settings,
+        code=code("compute_embeddings"),
+        folder=shared(""),
+        out=filled("results/{experiment}/embeddings"),
+    shell:
+        "python scripts/compute_embeddings.py --settings {params.settings:q}"
+        " --examples {input.examples} --queries {params.folder}queries --out {params.out}"
+        " --threads {threads} > {log} 2>&1"
