@@ -62,13 +62,11 @@ def run() -> None:
     args = parser.parse_args()
     settings = args.settings
     for table in ("summary.csv", "selection.csv", "leverage.csv", "per_query.parquet"):
-        whole = tables.joined(args.methods, table, settings["methods"], settings["tuning"])
-        artifacts.save_table(args.out / table, whole)
+        artifacts.save_table(args.out / table, tables.joined(args.methods, table, settings))
     uses = artifacts.load_json(args.queries / "uses.json")
     artifacts.save_table(args.out / "ceiling.csv", ceilings(args.outputs, uses, settings))
     reasons = settings["inapplicable"]
-    without = tables.inapplicable(settings["experiment"], reasons)
-    artifacts.save_table(args.out / "inapplicable.csv", without)
+    artifacts.save_table(args.out / "inapplicable.csv", tables.inapplicable(settings))
     pairs = [
         compared(args.methods, pair, kind, settings)
         for pair in settings["comparisons"]
