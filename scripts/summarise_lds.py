@@ -51,9 +51,7 @@ def compared(folder: Path, pair: dict, kind: str, settings: dict) -> pd.DataFram
 def run() -> None:
     """See the module's docstring."""
     parser = command.parser(__doc__)
-    parser.add_argument(
-        "--methods", type=Path, required=True, help="folder with one folder for each method"
-    )
+    parser.add_argument("--methods", type=Path, required=True, help="folder of their folders")
     parser.add_argument("--queries", type=Path, required=True, help="folder of the queries")
     parser.add_argument(
         "--outputs", type=Path, required=True, help="folder of the evaluation outputs"

@@ -45,13 +45,13 @@ def make():
     return Net().double(), scheduler, images
 
 
-def samples(problem, split, i, stream="features"):
+def samples(problem, split, i, grid=GRID, draws=SETTINGS["draws"]):
     """The noised image, timestep and noise of each timestep and draw, spelled out."""
     _, scheduler, images = problem
     abar = scheduler.alphas_cumprod.double().numpy()
     found = []
-    for t, draw in itertools.product(GRID, range(SETTINGS["draws"])):
-        eps = drawn(stream, split, IDS[split][i], t, draw)
+    for t, draw in itertools.product(grid, range(draws)):
+        eps = drawn("features", split, IDS[split][i], t, draw)
         x_t = oracle.add_noise(torch.from_numpy(images[split][i]), t, eps, abar)
         found.append((x_t, t, eps.double()))
     return found

@@ -34,7 +34,7 @@ def joined(folder: Path, table: str, settings: Mapping[str, Any]) -> pd.DataFram
 
 
 def inapplicable(settings: Mapping[str, Any]) -> pd.DataFrame:
-    """Why methods have no rows: settings has experiment, inapplicable (method -> kind -> reason)."""
+    """Why methods have no rows; settings: experiment, inapplicable (method -> kind -> reason)."""
     why = settings["inapplicable"].items()
     rows = [
         (settings["experiment"], method, kind, reason)
