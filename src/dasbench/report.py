@@ -127,8 +127,8 @@ def headline(summary: Any, ceiling: Any, target: str) -> list[dict[str, Any]]:
 
     Returns:
         Per method: method, control (bool), tuning (M_tune), cells {kind: cell}; a cell has
-        transform, lds, lo, hi, oracle, fraction (None where the ceiling is not above zero), damping, edge, undefined,
-        queries, void.
+        transform, lds, lo, hi, oracle, fraction (None where the ceiling is not above zero),
+        damping, edge, undefined, queries, void.
     """
     own = summary[summary.own & (summary.target == target) & (summary.selection != "path")]
     bounds = _ceilings(ceiling, target)
