@@ -127,7 +127,9 @@ def compare(experiment: config.Experiment, home: Path, losses: np.ndarray) -> di
     draws = statistics.Draws.make(rng, shape, experiment["lds"]["level"])
     ranks = statistics.ResampledRanks(whole.mean(0), draws.subsets)
     rows = []
-    for method in config.methods(experiment):
+    for method, options in config.methods(experiment).items():
+        if KIND not in config.kinds(options):
+            continue
         scores = artifacts.load_array(home / f"scores/{method}/{KIND}.npy")[:, _judged(home)]
         sums = predictions.sum_scores(masks, scores)
         lo, hi = statistics.interval(draws.mean(ranks.correlate(sums)), draws.level)

@@ -2,8 +2,8 @@
 
 Preprocessing, the same for every model: pixels to [0, 1]; one channel repeated to three; resized to
 the model's square size, bicubic with antialiasing, without cropping; normalised by the channel
-means and deviations that CLIP was trained with. The embedding is ``image_embeds``, the projection
-that CLIP compares with texts, not divided by its length.
+means and deviations that CLIP was trained with. The embedding is the projection that
+CLIP compares with texts, not divided by its length.
 
 Weights are read from safetensors only, and no code of the model's folder is run.
 Source: Radford et al. (2021), arXiv 2103.00020.
@@ -23,26 +23,29 @@ DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 
 
 def load(model: str | Path, device: torch.device | str = "cpu") -> torch.nn.Module:
-    """The image side of a CLIP model, in evaluation mode.
+    """A CLIP model, in evaluation mode.
 
     Args:
         model: A folder that ``save_pretrained`` wrote, or the model's name on the Hugging Face hub.
         device: Where to put it.
 
     Raises:
-        UserError: If there is no such model, or its weights are not safetensors.
+        UserError: If there is no such model, its weights are not safetensors, or some are missing.
     """
-    from transformers import CLIPVisionModelWithProjection
+    from transformers import CLIPModel
 
     try:
-        clip = CLIPVisionModelWithProjection.from_pretrained(
-            str(model), use_safetensors=True, trust_remote_code=False
+        clip, told = CLIPModel.from_pretrained(
+            str(model), use_safetensors=True, trust_remote_code=False, output_loading_info=True
         )
+        # transformers would fill what is missing with random weights
+        if wrong := [*told["missing_keys"], *told["mismatched_keys"]]:
+            raise ValueError(f"weights do not fit its config.json, such as {wrong[0]}")
     # the hub, the file system and the file's content each raise errors of their own
     except Exception as error:
-        told = str(error).strip().split("\n")[0]
+        why = str(error).strip().split("\n")[0]
         raise UserError(
-            f"embedding.model {model} cannot be loaded as a CLIP model ({told}); give a folder "
+            f"embedding.model {model} cannot be loaded as a CLIP model ({why}); give a folder "
             "with config.json and model.safetensors, or a name on the Hugging Face hub"
         ) from error
     return clip.eval().to(device)
@@ -72,6 +75,7 @@ def compute(clip: torch.nn.Module, images: np.ndarray, batch: int = 64) -> np.nd
     """Embeddings [n, P] float32 of images [n, C, H, W] in [-1, 1]; ``clip`` is from ``load``."""
     where, found = next(clip.parameters()), []
     for some in torch.from_numpy(images).split(batch):
-        pixels = preprocess(some.to(where), clip.config.image_size)
-        found.append(clip(pixel_values=pixels).image_embeds.float().cpu().numpy())
+        pixels = preprocess(some.to(where), clip.config.vision_config.image_size)
+        seen = clip.vision_model(pixel_values=pixels).pooler_output
+        found.append(clip.visual_projection(seen).float().cpu().numpy())
     return np.concatenate(found)

@@ -38,7 +38,7 @@ _SETTINGS = ("data", "model", "diffusion", "training")
 _CARDS = Path(__file__).parent / "cards"
 _SCORE_SETTINGS = ("subsets", "queries", "features", "damping")
 _FACTS = ("name", "source", "content", "licence", "images", "shape", "sha256")
-_TABLES = ("summary", "ceiling", "comparisons", "selection")
+_TABLES = ("summary", "ceiling", "comparisons", "selection", "inapplicable")
 _COLUMNS, _ROWS, _SIDE = 10, 3, 64
 
 
@@ -93,8 +93,8 @@ def _files(experiment: config.Experiment) -> Iterator[tuple[str, str]]:
         yield file, f"{home}/models/base/{file}"
     yield "attribution/gen.npy", f"{home}/queries/gen.npy"
     yield "attribution/uses.json", f"{home}/queries/uses.json"
-    for method in config.methods(experiment):
-        for kind in layout.KINDS:
+    for method, options in config.methods(experiment).items():
+        for kind in config.kinds(options):
             file = f"scores/{method}/{kind}.npy"
             yield f"attribution/{file}", f"{own}/{file}"
     for table in _TABLES:

@@ -29,6 +29,8 @@ NETWORKS = (
     "train_removal",
     "make_queries",
     "compute_features",
+    "compute_journeys",
+    "compute_embeddings",
     "compute_residuals",
     "measure_outputs",
     "measure_removal",

@@ -15,6 +15,7 @@ from typing import Any
 
 from dasbench import artifacts, command
 from dasbench.errors import UserError
+from dasbench.layout import KINDS
 
 KEYS = ("method", "queries", "target")
 
@@ -92,10 +93,15 @@ def table(reference: dict[str, list[dict[str, Any]]], target: str = "loss") -> s
     for row in reference["lds"]:
         if row["target"] == target:
             cells.setdefault(row["method"], {"transform": row["transform"]})[row["queries"]] = row
-    order = sorted(cells, key=lambda m: -(cells[m]["val"]["lds"] + cells[m]["gen"]["lds"]))
+    means = {
+        method: sum(kinds[kind]["lds"] for kind in KINDS if kind in kinds)
+        / sum(kind in kinds for kind in KINDS)
+        for method, kinds in cells.items()
+    }
+    order = sorted(cells, key=lambda method: -means[method])
     lines = ["| method | transform | held-out images | generated images |", "|---|---|---|---|"]
     for method in order:
-        shown = [_percent(cells[method][kind], "lds") for kind in ("val", "gen")]
+        shown = [_percent(cells[method].get(kind), "lds") for kind in KINDS]
         lines.append(f"| `{method}` | {cells[method]['transform']} | {shown[0]} | {shown[1]} |")
     top = {row["queries"]: row for row in reference["ceiling"] if row["target"] == target}
     shown = [_percent(top[kind], "ceiling") for kind in ("val", "gen")]
@@ -106,12 +112,14 @@ def table(reference: dict[str, list[dict[str, Any]]], target: str = "loss") -> s
         if row["target"] == target:
             pairs.setdefault((row["a"], row["b"]), {})[row["queries"]] = row
     for (a, b), kinds in pairs.items():
-        shown = [_percent(kinds[kind], "difference") for kind in ("val", "gen")]
+        shown = [_percent(kinds.get(kind), "difference") for kind in KINDS]
         lines.append(f"| `{a}` - `{b}` | {shown[0]} | {shown[1]} |")
     return "\n".join(lines)
 
 
-def _percent(row: dict[str, Any], name: str) -> str:
+def _percent(row: dict[str, Any] | None, name: str) -> str:
+    if row is None:
+        return "does not apply"
     return f"{100 * row[name]:.1f} ({100 * row['lo']:.1f} to {100 * row['hi']:.1f})"
 
 

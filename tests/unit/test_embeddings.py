@@ -35,12 +35,13 @@ def test_embeddings_are_the_models_own(folder, images):
     phi = embeddings.compute(clip, images, batch=3)
     assert phi.shape == (7, 8)
     assert phi.dtype == np.float32
-    whole = transformers.CLIPModel.from_pretrained(folder).eval()
     pixels = embeddings.preprocess(torch.from_numpy(images), 12)
     with torch.no_grad():
-        seen = whole.vision_model(pixel_values=pixels).pooler_output
-        expected = whole.visual_projection(seen).numpy()
-    np.testing.assert_allclose(phi, expected, rtol=1e-4, atol=1e-6)
+        ids = torch.ones(1, 3, dtype=torch.long)
+        unit = clip(input_ids=ids, pixel_values=pixels).image_embeds.numpy()
+    lengths = np.linalg.norm(phi, axis=1, keepdims=True)
+    np.testing.assert_allclose(phi / lengths, unit, rtol=1e-4, atol=1e-6)
+    assert np.abs(lengths - 1).max() > 1e-2
     assert np.abs(phi - phi[:1]).max() > 1e-3
     np.testing.assert_array_equal(phi, embeddings.compute(embeddings.load(folder), images, 3))
 
@@ -67,4 +68,15 @@ def test_weights_other_than_safetensors_are_refused(folder, tmp_path):
     weights = transformers.CLIPModel.from_pretrained(folder).state_dict()
     torch.save(weights, tmp_path / "pytorch_model.bin")
     with pytest.raises(UserError, match=r"cannot be loaded as a CLIP model .*model\.safetensors"):
+        embeddings.load(tmp_path)
+
+
+def test_missing_weights_are_not_replaced_by_random_ones(folder, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    weights.pop("visual_projection.weight")
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
+    with pytest.raises(UserError, match="weights do not fit .*visual_projection"):
         embeddings.load(tmp_path)

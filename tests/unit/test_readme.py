@@ -52,3 +52,24 @@ def test_a_result_outside_the_interval_is_told():
 def test_a_missing_row_is_told():
     (sentence,) = reference.outside([], [ROW])
     assert "no such row" in sentence
+
+
+def test_the_table_says_what_does_not_apply():
+    """A method of generated images alone is ordered by what it has."""
+    rows = [
+        {**ROW, "method": name, "queries": kind, "lds": lds, "transform": "identity"}
+        for name, kind, lds in (
+            ("low", "val", 0.1),
+            ("low", "gen", 0.2),
+            ("part", "gen", 0.3),
+            ("high", "val", 0.5),
+            ("high", "gen", 0.2),
+        )
+    ]
+    ceiling = [{**ROW, "queries": kind, "ceiling": 0.9} for kind in ("val", "gen")]
+    pair = {**ROW, "a": "part", "b": "low", "queries": "gen", "difference": 0.1}
+    made = {"lds": rows, "ceiling": ceiling, "comparisons": [pair]}
+    lines = reference.table(made).splitlines()
+    assert [line.split("`")[1] for line in lines[2:5]] == ["high", "part", "low"]
+    assert lines[3] == "| `part` | identity | does not apply | 30.0 (10.0 to 30.0) |"
+    assert lines[-1] == "| `part` - `low` | does not apply | 10.0 (10.0 to 30.0) |"

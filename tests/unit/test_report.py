@@ -84,7 +84,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> report.Results:
         metrics=artifacts.load_json(root / "metrics.json"),
         data_card={"source": HOSTILE, "licence": "CC BY 4.0", "sha256": "ab" * 32},
         versions=VERSIONS,
-        skipped={HOSTILE: HOSTILE},
+        inapplicable={HOSTILE: {"val": HOSTILE, "gen": HOSTILE}},
     )
 
 
@@ -124,6 +124,21 @@ def test_page_is_self_contained(html: str, page: Page) -> None:
     assert not page.tags & {"link", "iframe", "object", "embed", "script"}
     bare = re.sub(r"data:[^\"]*", "", html)
     assert not re.search(r"https?://|url\(|@import", bare)
+
+
+def test_a_reason_stands_where_a_number_would(results: report.Results) -> None:
+    """One kind of query without scores: the others keep their numbers, the reason is told."""
+    summary = results.summary
+    method = summary[summary.own].method.iloc[0]
+    rest = summary[(summary.method != method) | (summary.queries != "val")]
+    reason = "an image has no tail & no head"
+    some = {method: {"val": reason}, "absent": dict.fromkeys(("val", "gen"), "no model")}
+    html = report.render(dataclasses.replace(results, summary=rest, inapplicable=some))
+    row = re.search(rf'<tr[^>]*data-method="{method}">.*?</tr>', html, re.DOTALL)[0]
+    assert "does not apply: an image has no tail &amp; no head" in row
+    assert 'data-value="gen.lds"' in row
+    assert 'data-value="val.lds"' not in row
+    assert re.search(r"Not in the tables: .*absent</span> \(no model\)", html)
 
 
 def test_no_time_date_or_host(

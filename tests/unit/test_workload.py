@@ -33,7 +33,13 @@ def test_measuring_is_counted_image_by_image(smoke):
     assert groups["make_queries"].work == {"forward": each * 12 * 5}
     assert groups["measure_outputs"].work == {"forward": each * 24 * 4 * 5}
     assert groups["compute_residuals"].work == {"forward": each * 120 * (2 + 5) / 2}
-    assert groups["compute_features"].work == {"features:kronecker": 3 * each * 2 * (120 + 24)}
+    # nine sets with one readout and two with four probes, which share their forward passes
+    passes = (9 * 3 + 2 * (1 + 2 * 4)) / 11
+    work = groups["compute_features"].work
+    assert work == {"features:kronecker": pytest.approx(passes * each * 2 * (120 + 24))}
+    # five steps of sampling, at two of them gradients
+    journeys = {"features:kronecker": 3 * each * 2 * 12, "forward": each * 5 * 12}
+    assert groups["compute_journeys"].work == journeys
 
 
 def test_scores_that_need_the_network_are_counted_image_by_image(smoke):
@@ -52,16 +58,16 @@ def test_a_dense_projection_is_work_of_its_own(tmp_path):
     data["features"].update(projection="rademacher", dimensions=64)
     work = workload.Workload(load(root, data), SHAPE)
     each, dense = work.model.flops, 2 * work.model.parameters * 64
-    expected = (3 * each * 2 + dense) * (120 + 24)
+    expected = pytest.approx(((9 * 3 + 2 * 9) / 11 * each * 2 + dense) * (120 + 24))
     assert by_family(work)["compute_features"].work == {"features:rademacher": expected}
 
 
 def test_storage_counts_numbers(smoke):
     stored = smoke.storage()
-    # eight sets of P = 256; of those that have a kernel, eigenvalues and vectors of the N x N form
+    # eleven sets of P = 256; of those that have a kernel, eigenvalues and vectors of the N x N form
     kernels = by_family(smoke)["decompose"].jobs
-    assert stored["features"] == 4 * 8 * (120 + 24) * 256 + kernels * 8 * 120 * 121
-    assert stored["scores"] == 4 * 19 * 120 * 24
+    assert stored["features"] == 4 * 11 * (120 + 24) * 256 + kernels * 8 * 120 * 121
+    assert stored["scores"] == 4 * 120 * (25 * 24 + 12)  # one method of generated images alone
     assert stored["network"] == 4 * (27 + 3) * 120 * 24  # dampings of ekfac_if, steps of unlearning
     models = 1 + 2 + 16 + 4 + 2 * 2 + 2 + 1  # base, checkpoints, eval, tune, removal
     assert stored["models"] == models * (4 * smoke.model.parameters + 15_000)

@@ -4,10 +4,12 @@ import os
 
 import pytest
 
-from clones import Clone
+from clones import ROOT, Clone
+from dasbench import config
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 
+METHODS = len(config.methods(config.load("smoke", ROOT)))
 TRAINING = ("train_base", "train_subsets", "train_removal")
 
 
@@ -57,7 +59,7 @@ def test_the_damping_grid_reruns_scores_and_what_follows(copy):
     """No subset models, no features; removal follows the scores that it removes by."""
     copy.edit("config/experiments/smoke.yaml", "exponents: [-8, 0]", "exponents: [-6, 0]")
     plan = copy.plan()
-    assert plan["select_damping"] == plan["evaluate_lds"] == 15
+    assert plan["select_damping"] == plan["evaluate_lds"] == METHODS
     assert trained(plan) == {"train_removal_methods_smoke"}
     assert not any(rule.startswith(("compute_", "decompose")) for rule in plan)
     assert "make_queries" not in plan
@@ -101,7 +103,7 @@ def test_more_subsets_train_only_the_new_shards(copy):
     assert plan["train_subsets_eval_smoke"] == plan["measure_outputs"] == 2  # one shard a seed
     assert trained(plan) == {"train_subsets_eval_smoke"}
     assert plan["gather_outputs"] == 1
-    assert plan["evaluate_lds"] == 15
+    assert plan["evaluate_lds"] == METHODS
     assert "select_damping" not in plan
     assert "score" not in plan
 

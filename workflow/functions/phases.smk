@@ -15,8 +15,8 @@ def phase_files(name):
                 features=spectra(name),
                 file=SPECTRUM,
             ),
-            expand("{folder}/journeys/{name}/gen.npy", folder=folder, name=journeys(name)),
-            [f"{folder}/embeddings/train.npy"] * embedded(name),
+            expand("{folder}/features/{name}/journey.npy", folder=folder, name=journeys(name)),
+            [f"{folder}/features/embeddings/train.npy"] * embedded(name),
             expand("{folder}/residuals/{name}.npy", folder=folder, name=residual_sets(name)),
             expand(
                 "{folder}/network/{method}/{file}.npy",

@@ -39,15 +39,16 @@ def method_files(wildcards):
         "queries": [f"{home}/queries/{f}" for f in QUERY_FILES if f != "gen_noise.npy"],
     }
     sets = experiments.feature_sets_of(options, EXPERIMENTS[wildcards.experiment])
-    sets = [f"features/{name}" for name in sets]
-    sets += ["embeddings"] * (options.get("features") == "embeddings")
+    sets = [f"{folder}/features/{name}" for name in sets]
+    if options.get("features") == "embeddings":
+        sets = [f"{folder}/features/embeddings"]
     if sets:
         splits = ("train", *layout.KINDS)
-        files["features"] = [f"{folder}/{name}/{split}.npy" for name in sets for split in splits]
+        files["features"] = [f"{name}/{split}.npy" for name in sets for split in splits]
     if "kernel" in options:
-        files["spectrum"] = [f"{folder}/{sets[0]}/spectrum/{name}.npy" for name in SPECTRUM]
+        files["spectrum"] = [f"{sets[0]}/spectrum/{name}.npy" for name in SPECTRUM]
     if options.get("journey"):
-        files["journeys"] = [f"{folder}/journeys/{Path(sets[0]).name}/gen.npy"]
+        files["journey"] = f"{sets[0]}/journey.npy"
     residuals = residual_name(wildcards.experiment, options)
     if residuals:
         files["residuals"] = f"{folder}/residuals/{residuals}.npy"

@@ -1,4 +1,7 @@
-# Reads the examples, the queries and a CLIP model; writes embeddings/, where a method compares them.
+# Reads the examples, the queries and a CLIP model; writes features/embeddings/.
+
+
+ruleorder: compute_embeddings > compute_features
 
 
 rule compute_embeddings:
@@ -8,7 +11,9 @@ rule compute_embeddings:
         val=shared("queries/val.npy"),
         gen=shared("queries/gen.npy"),
     output:
-        expand("results/{{experiment}}/embeddings/{split}.npy", split=["train", "val", "gen"]),
+        expand(
+            "results/{{experiment}}/features/embeddings/{split}.npy", split=["train", "val", "gen"]
+        ),
     log:
         "logs/{experiment}/compute_embeddings.log",
     benchmark:
@@ -25,7 +30,7 @@ rule compute_embeddings:
         settings=embedding_settings,
         code=code("compute_embeddings"),
         folder=shared(""),
-        out=filled("results/{experiment}/embeddings"),
+        out=filled("results/{experiment}/features/embeddings"),
     shell:
         "python scripts/compute_embeddings.py --settings {params.settings:q}"
         " --examples {input.examples} --queries {params.folder}queries --out {params.out}"

@@ -1,5 +1,5 @@
-# Reads the examples, the queries and the base model; writes features/<name>/ with its spectrum,
-# journeys/<name>/ and residuals/.
+# Reads the examples, the queries and the base model; writes features/<name>/ with its spectrum and
+# the features along sampling trajectories (journey.npy), and residuals/.
 
 
 include: "../functions/features.smk"
@@ -73,7 +73,7 @@ rule compute_journeys:
         noise=shared("queries/gen_noise.npy"),
         model=shared(*pipeline("models/base")),
     output:
-        "results/{experiment}/journeys/{features}/gen.npy",
+        "results/{experiment}/features/{features}/journey.npy",
     log:
         "logs/{experiment}/compute_journeys/{features}.log",
     benchmark:

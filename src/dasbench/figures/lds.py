@@ -81,6 +81,8 @@ def bars(
     )
     for panel, (_kind, part) in parts:
         panel.set_xlim(low * 1.15 - 0.02 * reach, reach * 1.12)
+        for absent in [name for name in methods if name not in set(part.method)]:
+            _say(panel, at[absent], reach, "does not apply")
         for row in part[part.selection == "held_out"].itertuples():
             _bar(panel, row, at[row.method], style.look(row.method, families).colour, reach)
         oracle = part[(part.selection == "oracle") & (part.undefined < part.Q)]
@@ -195,20 +197,18 @@ def _frame(rows: pd.DataFrame, methods: list[str]) -> tuple[Figure, list[Axes], 
 
 def _bar(panel: Axes, row: Any, y: float, colour: str, reach: float) -> None:
     if row.undefined >= row.Q:
-        panel.text(
-            0.012 * reach,
-            y,
-            "undefined for every query",
-            color=style.MUTED,
-            fontsize=7,
-            va="center",
-        )
+        _say(panel, y, reach, "undefined for every query")
         return
     lds, lo, hi = 100 * row.lds, 100 * row.lo, 100 * row.hi
     panel.barh(y, lds, height=0.62, color=style.tint(colour, 0.35))
     panel.plot([lo, hi], [y, y], color=style.INK, lw=1.1, solid_capstyle="butt")
     end = np.nanmax([lds, hi, 0.0]) + 0.02 * reach
     panel.text(end, y, f"{lds:.1f}".replace("-", "−"), fontsize=7, color=style.MUTED, va="center")
+
+
+def _say(panel: Axes, y: float, reach: float, words: str) -> None:
+    """Words where a bar would be."""
+    panel.text(0.012 * reach, y, words, color=style.MUTED, fontsize=7, va="center")
 
 
 def _ceiling(panel: Axes, bound: pd.DataFrame, top: float, far: bool) -> float:

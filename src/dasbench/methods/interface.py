@@ -44,7 +44,7 @@ class Inputs:
         query_images: [Q, C, H, W] float32 in [-1, 1].
         query_labels: [Q] int64.
         train_features: [N, P] float32.
-        query_features: [Q, P] float32; with journeys, along the sampling trajectories.
+        query_features: [Q, P] float32; with --journey, along sampling trajectories.
         residuals: [N] float32.
         scores: [N, Q] float, somebody else's.
         axes: Leading seed axes (experiment, seed, "methods", kind) for methods that draw.
@@ -110,7 +110,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--features", type=Path, nargs="+", help="folders with train.npy, val.npy, gen.npy"
     )
     parser.add_argument("--spectrum", type=Path, help="folder of the features' decomposition")
-    parser.add_argument("--journeys", type=Path, help="folder with gen.npy, instead of features'")
+    parser.add_argument(
+        "--journey", type=Path, help="[Q, P] .npy, instead of the features' gen.npy"
+    )
     parser.add_argument("--residuals", type=Path, help="[N] .npy")
     parser.add_argument("--scores-val", type=Path, help="[N, Q] .npy, somebody else's scores")
     parser.add_argument("--scores-gen", type=Path, help="[N, Q] .npy, somebody else's scores")
@@ -163,7 +165,7 @@ def load(
         return train, optional(folder / f"{kind}.npy", (q, train.shape[1]))
 
     first, *more = args.features or [None]
-    asked = args.journeys or first
+    asked = args.journey or (first and first / f"{kind}.npy")
     if spectrum is not None and len(spectrum.train) == n:
         train_features = spectrum.train  # mapped once
     else:
@@ -176,7 +178,7 @@ def load(
         query_images=queries,
         query_labels=artifacts.load_array(args.queries / f"{kind}_labels.npy", (q,), np.int64),
         train_features=train_features,
-        query_features=optional(asked and asked / f"{kind}.npy", (q, None)),
+        query_features=optional(asked, (q, None)),
         residuals=optional(args.residuals, (n,)),
         scores=_given(getattr(args, f"scores_{kind}"), (n, q)),
         axes=(*axes, "methods", kind),
