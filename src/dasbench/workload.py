@@ -203,6 +203,42 @@ class Workload:
             mean = {"forward": self.model.flops * self.n * mean / len(self.residuals)}
             yield group._replace(work=mean)
 
+        yield from self._network()
+
+    def _network(self) -> Iterator[Group]:
+        """Scores that need the network itself."""
+        f, p = self.experiment["features"], self.model.parameters
+        draws = f["timesteps"] * f["draws"]
+        gradients, grid = 3.0 * self.model.flops * draws, self._grid()
+        for by, passes in (("ekfac", 3), ("unlearning", 1)):
+            chosen = [o for o in self.methods.values() if o.get("computed") == by]
+            if not chosen:
+                continue
+            family, memory = f"compute_{by}", 8 * self.n * self.d + 24 * p
+            images = passes * self.n + self.q
+            work = {"features:kronecker": gradients * images}
+            if by == "ekfac":
+                work["kernel"] = 2.0 * grid * self.n * self.q * p
+                memory += 8 * self.q * p + 4 * 2 * _BATCH["features"] * p
+            else:
+                o = chosen[0]
+                times = o["loss_timesteps"] * (len(o["steps"]) * self.q + 1)
+                work["forward"] = 1.0 * self.model.flops * self.n * times
+            calls = draws * -(-images // _BATCH["features"])
+            yield Group(family, family, len(chosen), work, calls, memory)
+
+    def _grid(self) -> int:
+        """G, the number of dampings."""
+        damping = self.experiment["damping"]
+        first, last = damping["exponents"]
+        return len(damping["mantissas"]) * (last - first + 1)
+
+    def _computed_dampings(self, options: Mapping[str, Any]) -> int:
+        """How many dampings a method's scores are stored at; 0 without a rule of their own."""
+        if "computed" not in options:
+            return 0
+        return len(options["steps"]) if "steps" in options else self._grid()
+
     def _beside(self) -> Iterator[Group]:
         """What some methods compare instead: features of trajectories, embeddings."""
         sets = {}
@@ -257,8 +293,7 @@ class Workload:
 
     def _scores(self) -> Iterator[Group]:
         e, subsets = self.experiment, self.experiment["subsets"]
-        first, last = e["damping"]["exponents"]
-        grid = len(e["damping"]["mantissas"]) * (last - first + 1)
+        grid = self._grid()
         wide = max((self.dimensions(o.get("features")) for o in self.methods.values()), default=0)
         small = min(self.n, wide)
         most = max(self.queries.values())
@@ -348,6 +383,10 @@ class Workload:
             "features": 4 * (self.n + self.q) * sum(map(self.dimensions, self.features.values()))
             + sum(8 * min(self.n, wide) * (min(self.n, wide) + 1) for wide in self.spectra),
             "residuals": (4 * self.n + 128) * len(self.residuals),
+            "network": 4
+            * self.n
+            * self.q
+            * sum(map(self._computed_dampings, self.methods.values())),
             "scores": 4
             * self.n
             * sum(self.queries[kind] for o in self.methods.values() for kind in config.kinds(o)),

@@ -79,12 +79,14 @@ def compared_pairs(experiment):
 
 
 def summary_settings(wildcards):
-    """Names of the methods, and which pairs of them are compared."""
-    e = EXPERIMENTS[wildcards.experiment]
+    """Names of the methods, which pairs of them are compared, and which are made of tuning subsets."""
+    e, chosen = EXPERIMENTS[wildcards.experiment], METHODS[wildcards.experiment]
+    seen = {m: e["subsets"]["tune"]["models"] for m, o in chosen.items() if o.get("tuning")}
     return settings(
         wildcards.experiment,
         experiment=wildcards.experiment,
-        methods=list(METHODS[wildcards.experiment]),
+        methods=list(chosen),
+        tuning=seen,
         comparisons=compared_pairs(wildcards.experiment),
         inapplicable=experiments.inapplicable(e),
         **e["lds"],
