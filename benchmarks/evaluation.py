@@ -1,9 +1,10 @@
 """Measuring the subset models against training them.
 
 Both scripts run as the workflow runs them, start-up included, back to back, since seconds recorded
-in a run may come from different loads: one shard is measured in full; of the same shard one model
-is trained in full. A shard of K models takes K times the seconds of that job less K - 1 start-ups,
-those of the same script printing its help, in the same turn. Nothing is written into the results.
+in a run may come from different loads: the shards of one measuring job are measured in full; of the
+first one model is trained in full. Training a shard of K models takes K times the seconds of that
+job less K - 1 start-ups, those of the same script printing its help, in the same turn. Nothing is
+written into the results.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def measure(threads: int, repeats: int, quick: bool = False) -> dict[str, Any]:
     home = ROOT / "results" / EXPERIMENT
     if not (home / "models/eval/seed-0/shard-000/masks.npy").is_file():
         raise UserError(f"{home} has no subset models; make them with `./run {EXPERIMENT}`")
-    count = experiment["subsets"]["models_per_job"]
+    count, shards = experiment["subsets"]["models_per_job"], len(_shards(experiment))
     with tempfile.TemporaryDirectory() as folder:
         commands = _commands(experiment, home, Path(folder), threads, quick)
         turns = timing.interleaved(
@@ -43,15 +44,15 @@ def measure(threads: int, repeats: int, quick: bool = False) -> dict[str, Any]:
             warm=False,
         )
     trained = [
-        count * one - (count - 1) * start
+        shards * (count * one - (count - 1) * start)
         for one, start in zip(turns["train_one"], turns["start_up"], strict=True)
     ]
     return {
-        "models": count,
+        "models": count * shards,
         "start_up": timing.summary(turns["start_up"]),
         "train_one": timing.summary(turns["train_one"]),
-        "measure_shard": timing.summary(turns["measure_shard"]),
-        "share": timing.ratio(turns["measure_shard"], trained),
+        "measure": timing.summary(turns["measure"]),
+        "share": timing.ratio(turns["measure"], trained),
     }
 
 
@@ -73,10 +74,18 @@ def _commands(
         "stratify": subsets["stratify"],
         "models_per_job": 1,
     }
-    evaluate = {"axes": axes, "models_per_job": subsets["models_per_job"], "timesteps": timesteps}
+    evaluate = {
+        "axes": axes,
+        "models_per_job": subsets["models_per_job"],
+        "shards": _shards(experiment),
+        "grid": {
+            "count": timesteps,
+            "total": experiment["diffusion"]["timesteps"],
+            "spacing": experiment["outputs"]["spacing"],
+        },
+    }
     python = [sys.executable]
     common = ["--threads", str(threads)]
-    shard = home / "models/eval/seed-0/shard-000"
     return {
         "start_up": [*python, "scripts/train_subsets.py", "--help"],
         "train_one": [
@@ -88,17 +97,24 @@ def _commands(
             *("--out", str(out / "models")),
             *common,
         ],
-        "measure_shard": [
+        "measure": [
             *python,
             "scripts/measure_outputs.py",
             *("--settings", config.canonical(evaluate)),
             *("--base", str(home / "models/base")),
-            *("--shard", str(shard)),
+            *("--models", str(home / "models/eval/seed-0")),
             *("--queries", str(home / "queries")),
             *("--out", str(out / "outputs")),
             *common,
         ],
     }
+
+
+def _shards(experiment: config.Experiment) -> list[str]:
+    """The shards of the first measuring job."""
+    subsets = experiment["subsets"]
+    count = subsets["eval"]["models"] // subsets["models_per_job"]
+    return [f"{s:03d}" for s in range(min(count, experiment["outputs"]["shards_per_job"]))]
 
 
 def _call(words: list[str]) -> float:

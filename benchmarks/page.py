@@ -64,6 +64,9 @@ GOALS = {
 }
 
 
+SHORT = 0.2  # a bar that its number does not fit into
+
+
 def goals_met(results: Mapping[str, float]) -> dict[str, bool]:
     """Per flat number that was measured; a difference counts by its size."""
     return {key: GOALS[key].met(_size(key, results[key])) for key in KEYS if key in results}
@@ -99,7 +102,9 @@ def chart(results: Mapping[str, float]) -> Figure:
         part = value / goal.limit if goal.at_most else goal.limit / max(value, 1e-12)
         panel.barh(y, part, height=0.6, color=style.tint(colours[goal.met(value)], 0.25))
         text = goal.form.format(results[key])
-        panel.text(part + 0.02, y, text, va="center", fontsize=7, color=style.MUTED)
+        # beside a long bar the number would meet the line of the limit
+        place, where = (part - 0.01, "right") if part > SHORT else (part + 0.01, "left")
+        panel.text(place, y, text, va="center", ha=where, fontsize=7, color=style.INK)
     panel.axvline(1, color=style.INK, linewidth=0.9)
     panel.set_yticks(range(len(shown)), labels=[_plain(GOALS[key].label) for key in shown])
     panel.set_ylim(len(shown) - 0.4, -0.6)
@@ -249,7 +254,7 @@ def _scaling(by_threads: Mapping[str, Any]) -> str:
 def _evaluation(by_threads: Mapping[str, Any]) -> str:
     one = by_threads["1"]
     return (
-        f"A shard of {one['models']} models is measured in {_value(one['measure_shard'])} s; one "
+        f"A job measures {one['models']} models in {_value(one['measure'])} s; one "
         f"of its models is trained in {_value(one['train_one'])} s, {_value(one['start_up'])} s of "
         f"that start-up. Share: {_value(one['share'], '{:.3f}')}."
     )

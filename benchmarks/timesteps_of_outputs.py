@@ -1,9 +1,9 @@
-"""Are 32 timesteps enough to measure the subset models? The LDS with T_eval against 1000 timesteps.
+"""How many timesteps measure the subset models? The LDS with T_eval against 1000 timesteps.
 
 Every evaluation model of an experiment is measured at every timestep on the evaluation val queries,
-and the losses are kept by timestep. Noise is keyed by (query, timestep) and every midpoint of a
-smaller grid is itself a timestep, so the outputs for any T_eval are means over part of the same
-numbers: what differs is T_eval alone. Then the stored scores of every method are judged against
+and the losses are kept by timestep. Noise is keyed by (query, timestep) and every point of a
+smaller grid is itself a timestep, so the outputs for any grid are means over part of the same
+numbers: what differs is the grid alone. Then the stored scores of every method are judged against
 each, with the experiment's own bootstrap draws.
 
     python -m benchmarks.timesteps_of_outputs CACHE [--experiment digits] [--threads 1] [--jobs 2]
@@ -26,11 +26,14 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.machine import ROOT
-from dasbench import artifacts, config, diffusion, lds, predictions, statistics
+from dasbench import artifacts, config, lds, predictions, statistics
 from dasbench import seeds as named
 from dasbench.errors import UserError
 
-COUNTS = (4, 8, 16, 32, 64, 125)
+GRIDS = {
+    **{f"T = {count}": (count, "midpoint") for count in (8, 16, 32, 64, 80, 125)},
+    **{f"T = {count}, quadratic": (count, "quadratic") for count in (16, 32, 48)},
+}
 KIND = "val"
 TARGET = "loss"
 
@@ -48,8 +51,8 @@ def study(
         jobs: Processes.
 
     Returns:
-        ``outputs``: per T_eval the rank correlation over subsets with the outputs of all timesteps
-        (mean over queries). ``lds``: per method and T_eval the LDS in points, the one with all
+        ``outputs``: per grid the rank correlation over subsets with the outputs of all timesteps
+        (mean over queries). ``lds``: per method and grid the LDS in points, the one with all
         timesteps with its interval, and whether the first lies inside.
     """
     fill(experiment, home, cache, threads, jobs)
@@ -95,7 +98,7 @@ def _measure(
         made[0][1],
         images,
         KIND,
-        experiment["diffusion"]["timesteps"],
+        np.arange(experiment["diffusion"]["timesteps"]),
         _axes(experiment),
         _judged(home),
     )
@@ -110,16 +113,11 @@ def compare(experiment: config.Experiment, home: Path, losses: np.ndarray) -> di
         home: Its results.
         losses: [R, M, T, Q] minus the loss, at every timestep.
     """
-    total = losses.shape[2]
-    counts = [count for count in COUNTS if count < total]
     whole = losses.mean(2, dtype=np.float64)
-    by_count = {
-        count: losses[:, :, diffusion.timestep_grid(count, total)].mean(2, dtype=np.float64)
-        for count in counts
-    }
+    by_grid = {name: _thinned(losses, *grid) for name, grid in GRIDS.items()}
     found = [
-        {"timesteps": count, "rank_correlation": float(_ranks(thinned, whole).mean())}
-        for count, thinned in by_count.items()
+        {"grid": name, "rank_correlation": float(_ranks(thinned, whole).mean())}
+        for name, thinned in by_grid.items()
     ]
     masks = artifacts.load_array(home / "masks/eval.npy", (whole.shape[1], None), bool)
     shape = experiment["lds"]["draws"], whole.shape[1], whole.shape[2]
@@ -133,8 +131,16 @@ def compare(experiment: config.Experiment, home: Path, losses: np.ndarray) -> di
         scores = artifacts.load_array(home / f"scores/{method}/{KIND}.npy")[:, _judged(home)]
         sums = predictions.sum_scores(masks, scores)
         lo, hi = statistics.interval(draws.mean(ranks.correlate(sums)), draws.level)
-        rows += _rows(method, masks, scores, whole, by_count, (float(lo), float(hi)))
+        rows += _rows(method, masks, scores, whole, by_grid, (float(lo), float(hi)))
     return {"experiment": experiment["name"], "outputs": found, "lds": rows}
+
+
+def _thinned(losses: np.ndarray, count: int, spacing: str) -> np.ndarray:
+    """[R, M, Q] outputs at a grid, of losses [R, M, T, Q] at all timesteps."""
+    from dasbench import outputs
+
+    steps, weights = outputs.grid(count, losses.shape[2], spacing)
+    return np.einsum("rmtq,t->rmq", losses[:, :, steps], weights)
 
 
 def _rows(
@@ -142,10 +148,10 @@ def _rows(
     masks: np.ndarray,
     scores: np.ndarray,
     whole: np.ndarray,
-    by_count: dict[int, np.ndarray],
+    by_grid: dict[str, np.ndarray],
     interval: tuple[float, float],
 ) -> list[dict[str, Any]]:
-    """One row per T_eval; LDS in points. The scores are stored with their transform applied."""
+    """One row per grid; LDS in points. The scores are stored with their transform applied."""
 
     def points(outputs: np.ndarray) -> float:
         return 100 * float(np.nan_to_num(lds.lds_per_query(masks, scores, outputs)).mean())
@@ -154,14 +160,14 @@ def _rows(
     return [
         {
             "method": method,
-            "timesteps": count,
+            "grid": name,
             "lds": points(thinned),
             "lds_all": points(whole),
             "lo": lo,
             "hi": hi,
             "inside": bool(lo <= points(thinned) <= hi),
         }
-        for count, thinned in by_count.items()
+        for name, thinned in by_grid.items()
     ]
 
 
@@ -216,12 +222,12 @@ def _claim(cache: Path, settings: dict[str, Any]) -> None:
 
 def tables(found: dict[str, Any]) -> str:
     """The study as two tables in Markdown."""
-    outputs = pd.DataFrame(found["outputs"]).set_index("timesteps")["rank_correlation"]
+    outputs = pd.DataFrame(found["outputs"]).set_index("grid")["rank_correlation"]
     rows = pd.DataFrame(found["lds"])
-    wide = rows.pivot(index="method", columns="timesteps", values="lds")
-    inside = rows.pivot(index="method", columns="timesteps", values="inside")
+    wide = rows.pivot(index="method", columns="grid", values="lds")[list(GRIDS)]
+    inside = rows.pivot(index="method", columns="grid", values="inside")
     ends = rows.drop_duplicates("method").set_index("method")
-    head = "| method | " + " | ".join(f"T = {t}" for t in wide) + " | all timesteps |"
+    head = "| method | " + " | ".join(wide) + " | all timesteps |"
     lines = [head, "|---" * (len(wide.columns) + 2) + "|"]
     for method in ends.sort_values("lds_all", ascending=False).index:
         cells = [

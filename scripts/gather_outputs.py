@@ -1,4 +1,4 @@
-"""Join the shards' masks and outputs: masks [M, N], outputs [R, M, Q] of one use."""
+"""Join masks of shards [M, N] and outputs of measuring jobs [R, M, Q] of one use."""
 
 from pathlib import Path
 
@@ -16,19 +16,18 @@ def run() -> None:
         "--models", type=Path, required=True, help="folder with seed-*/shard-*/masks.npy"
     )
     parser.add_argument(
-        "--outputs", type=Path, required=True, help="folder with seed-*/shard-*/*.npy, and output"
+        "--outputs", type=Path, required=True, help="folder with seed-*/job-*/*.npy, and output"
     )
     parser.add_argument("--masks", type=Path, required=True, help="output, .npy")
     args = parser.parse_args()
     shards = [f"shard-{s:03d}" for s in range(args.settings["shards"])]
+    jobs = [f"job-{j:03d}" for j in range(args.settings["jobs"])]
     seeds = [f"seed-{r}" for r in range(args.settings["seeds"])]
 
-    def join(root: Path, seed: str, name: str) -> np.ndarray:
-        return np.concatenate(
-            [artifacts.load_array(root / seed / shard / name) for shard in shards]
-        )
+    def join(folder: Path, parts: list[str], name: str) -> np.ndarray:
+        return np.concatenate([artifacts.load_array(folder / part / name) for part in parts])
 
-    masks = [join(args.models, seed, "masks.npy") for seed in seeds]
+    masks = [join(args.models / seed, shards, "masks.npy") for seed in seeds]
     if any((other != masks[0]).any() for other in masks[1:]):
         raise UserError(
             f"{args.models} has other subsets for other seeds: {artifacts.remake(args.masks)}"
@@ -38,7 +37,8 @@ def run() -> None:
         for kind in KINDS:
             name = f"{target}-{kind}.npy"
             artifacts.save_array(
-                args.outputs / name, np.stack([join(args.outputs, seed, name) for seed in seeds])
+                args.outputs / name,
+                np.stack([join(args.outputs / seed, jobs, name) for seed in seeds]),
             )
 
 

@@ -26,8 +26,9 @@ def run() -> None:
     images = artifacts.load_array(args.queries / "gen.npy", (None, None, None, None), np.float32)
     noise = artifacts.load_array(args.queries / "gen_noise.npy", images.shape, np.float32)
     asked = settings["queries"]
+    grid = outputs.grid(**settings["grid"])
     loss, _ = outputs.measure(
-        [base, *retrained], base, scheduler, images, "gen", settings["timesteps"], settings["axes"]
+        [base, *retrained], base, scheduler, images, "gen", grid, settings["axes"]
     )
     change = loss[0] - loss[1:]  # [members, Q]; outputs are minus the loss
     shared = settings["arm"] != "method"  # one model for every query

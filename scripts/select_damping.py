@@ -30,12 +30,15 @@ def run() -> None:
         predicted = predictions.predict(
             interface.paths(settings["options"], inputs, grid, chosen), masks
         )
+        selected = lds.select(predicted, outputs[:, :, chosen])
+        if settings["options"].get("tuning"):
+            selected["lds"] = np.nan  # made from these very outputs: an LDS here says nothing
         names = {
             "experiment": settings["experiment"],
             "method": settings["method"],
             "queries": kind,
         }
-        tables.append(lds.label(lds.select(predicted, outputs[:, :, chosen]), **names))
+        tables.append(lds.label(selected, **names))
     artifacts.save_table(args.selection, pd.concat(tables))
 
 

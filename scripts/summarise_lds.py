@@ -4,13 +4,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from dasbench import artifacts, command, lds, seeds, statistics
+from dasbench import artifacts, command, lds, seeds, statistics, tables
 from dasbench.layout import KINDS, TARGETS
+
+COLUMNS = [
+    *["experiment", "kind", "a", "b", "transform_a", "transform_b", "queries", "target"],
+    *["selection", "difference", "lo", "hi", "detectable"],
+]
 
 
 def ceilings(outputs: Path, uses: dict, settings: dict) -> pd.DataFrame:
     """The ceiling table, on the draws that the methods were judged with."""
-    tables = []
+    found = []
     for kind in KINDS:
         judged = uses[kind]["evaluation"]
         arrays = {
@@ -19,10 +24,10 @@ def ceilings(outputs: Path, uses: dict, settings: dict) -> pd.DataFrame:
         rng = seeds.generator(*settings["axes"], "bootstrap", kind)
         shape = (settings["draws"], *arrays["loss"].shape[1:])
         draws = statistics.Draws.make(rng, shape, settings["level"])
-        tables.append(
+        found.append(
             lds.label(lds.ceilings(arrays, draws), experiment=settings["experiment"], queries=kind)
         )
-    return pd.concat(tables)
+    return pd.concat(found)
 
 
 def compared(folder: Path, pair: dict, kind: str, settings: dict) -> pd.DataFrame:
@@ -40,33 +45,33 @@ def compared(folder: Path, pair: dict, kind: str, settings: dict) -> pd.DataFram
     held_out = table["selection"] == "held_out"
     table["kind"] = held_out.map({True: pair["kind"], False: "exploratory"})
     names = {"experiment": settings["experiment"], "a": pair["a"], "b": pair["b"], "queries": kind}
-    return table.assign(**names)[lds.COMPARISON_COLUMNS]
+    return table.assign(**names)[COLUMNS]
 
 
 def run() -> None:
     """See the module's docstring."""
     parser = command.parser(__doc__)
-    parser.add_argument("--methods", type=Path, required=True, help="with a folder for each")
+    parser.add_argument("--methods", type=Path, required=True, help="folder of their folders")
     parser.add_argument("--queries", type=Path, required=True, help="folder of the queries")
-    parser.add_argument("--outputs", type=Path, required=True, help="of the evaluation subsets")
+    parser.add_argument(
+        "--outputs", type=Path, required=True, help="folder of the evaluation outputs"
+    )
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     args = parser.parse_args()
     settings = args.settings
     for table in ("summary.csv", "selection.csv", "leverage.csv", "per_query.parquet"):
-        parts = [artifacts.load_table(args.methods / name / table) for name in settings["methods"]]
-        artifacts.save_table(args.out / table, pd.concat([p for p in parts if len(p)] or parts[:1]))
+        artifacts.save_table(args.out / table, tables.joined(args.methods, table, settings))
     uses = artifacts.load_json(args.queries / "uses.json")
     artifacts.save_table(args.out / "ceiling.csv", ceilings(args.outputs, uses, settings))
     reasons = settings["inapplicable"]
-    table = lds.inapplicable(settings["experiment"], reasons)
-    artifacts.save_table(args.out / "inapplicable.csv", table)
-    tables = [
+    artifacts.save_table(args.out / "inapplicable.csv", tables.inapplicable(settings))
+    pairs = [
         compared(args.methods, pair, kind, settings)
         for pair in settings["comparisons"]
         for kind in KINDS
         if not any(kind in reasons.get(pair[side], {}) for side in "ab")
     ]
-    comparisons = pd.concat(tables) if tables else pd.DataFrame(columns=lds.COMPARISON_COLUMNS)
+    comparisons = pd.concat(pairs) if pairs else pd.DataFrame(columns=COLUMNS)
     artifacts.save_table(args.out / "comparisons.csv", comparisons)
 
 

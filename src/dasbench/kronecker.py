@@ -80,7 +80,7 @@ def sides(share: int, d_in: int, d_out: int, limit: int | None = None) -> tuple[
     Projecting a vector of d numbers to k by orthogonal rows gives its squared length the relative
     variance v = 2 (d - k) / (k (d + 2)); the two sides together (1 + v_in)(1 + v_out). The outputs
     stay whole, which saves a product, where that is at most a tenth worse; the inputs get at most
-    ``limit`` numbers, unless the whole layer fits.
+    ``limit`` numbers, unless the share is more than that and whole outputs can use.
     """
 
     def variance(k: int, d: int) -> float:
@@ -89,7 +89,7 @@ def sides(share: int, d_in: int, d_out: int, limit: int | None = None) -> tuple[
     def both(k: tuple[int, int]) -> float:
         return (1 + variance(k[0], d_in)) * (1 + variance(k[1], d_out))
 
-    most = d_in if limit is None or share >= d_in * d_out else min(limit, d_in)
+    most = d_in if limit is None or share > limit * d_out else min(limit, d_in)
     pairs = [(min(most, share // k_out), k_out) for k_out in range(1, min(d_out, share) + 1)]
     best = min(pairs, key=both)
     return pairs[-1] if pairs[-1][1] == d_out and both(pairs[-1]) < 1.1 * both(best) else best
@@ -289,22 +289,28 @@ class Kronecker:
         called: set[str] = set()
 
         def watch(layer: layers.Layer) -> Callable[..., None]:
-            def forward_hook(module, inputs, output):
-                self._check(layer, len(inputs[0]), n, layer.name in called)
+            def forward_hook(module, inputs, keywords, output):
+                x = (inputs[0] if inputs else keywords["input"]).detach()
+                self._check(layer, len(x), n, layer.name in called)
                 called.add(layer.name)
-                if not output.requires_grad:
+                first = not output.requires_grad
+                if first:
                     output.requires_grad_(True)
-                x = inputs[0].detach()
                 with torch.no_grad():
                     block = self.blocks[layer.name]
                     narrow = layer.inputs(x, block.inputs, block.factors)
                 kept = x if self.exact else None
                 output.register_hook(lambda delta: self._record(layer, narrow, delta, kept))
+                # what follows may work in place, which torch forbids on a leaf
+                return output.clone() if first else output
 
             return forward_hook
 
         thawed = [p for p in self.unet.parameters() if p.requires_grad]
-        handles = [layer.module.register_forward_hook(watch(layer)) for layer in self.layers]
+        handles = [
+            layer.module.register_forward_hook(watch(layer), with_kwargs=True)
+            for layer in self.layers
+        ]
         try:
             for parameter in thawed:
                 parameter.requires_grad_(False)

@@ -44,6 +44,42 @@ class Batch(NamedTuple):
     wanted: torch.Tensor
 
 
+def grid(count: int, total: int, spacing: str = "midpoint") -> tuple[np.ndarray, np.ndarray]:
+    """Timesteps at which a mean over all of them is estimated, and their weights.
+
+    All timesteps are cut into strata; each is represented by its middle and weighs its length.
+    Subset models differ at the first timesteps and hardly at the last ones (at t > T/2 the variance
+    of their losses is a hundredth), so short strata first leave less noise in the mean.
+
+    Args:
+        count: T_eval.
+        total: Length of the diffusion process.
+        spacing: "midpoint", strata of equal length; "quadratic", stratum k ends at
+            round(total ((k + 1) / T)^2); empty ones are left out.
+
+    Returns:
+        timesteps [T] int64, ascending, distinct; weights [T] float64 with sum 1. With "quadratic" T
+        may come out smaller than asked.
+
+    Raises:
+        ValueError: If the count is not in 1 .. total, or the spacing is unknown.
+
+    Source: quadratic spacing of the timesteps as for sampling by Song et al. (2021), arXiv
+    2010.02502, D.3.
+    """
+    if spacing == "midpoint":
+        steps = diffusion.timestep_grid(count, total)
+        return steps, np.full(len(steps), 1 / len(steps))
+    if spacing != "quadratic":
+        raise ValueError(f"spacing must be midpoint or quadratic, got {spacing!r}")
+    if not 1 <= count <= total:
+        raise ValueError(
+            f"timesteps must be 1 to {total}, got {count}; change it in the experiment file"
+        )
+    ends = np.unique((2 * np.arange(count + 1) ** 2 * total + count**2) // (2 * count**2))
+    return (ends[:-1] + ends[1:] - 1) // 2, np.diff(ends) / total
+
+
 def batch_size(shape: Sequence[int], device: torch.device) -> int:
     """Images of shape (C, H, W) in a batch of forward passes that suits the device."""
     if device.type != "cpu":
@@ -56,7 +92,7 @@ def batches(
     x: torch.Tensor,
     positions: np.ndarray,
     kind: str,
-    grid: np.ndarray,
+    timesteps: np.ndarray,
     axes: Sequence[str | int],
     size: int,
 ) -> Iterator[Batch]:
@@ -67,29 +103,28 @@ def batches(
         x: [n, C, H, W] queries.
         positions: [Q] which of them; key the noise.
         kind: "val" or "gen"; keys the noise.
-        grid: [T] timesteps.
+        timesteps: [T].
         axes: Leading seed axes: experiment, seed.
         size: Images in a batch; the memory used grows with it alone.
 
     Yields:
         Batches that together hold each pair once.
     """
-    stream, pairs = (*axes, "outputs"), len(grid) * len(positions)
+    stream, pairs = (*axes, "outputs"), len(timesteps) * len(positions)
     for start in range(0, pairs, size):
         rows = slice(start, min(start + size, pairs))
         k, place = np.divmod(np.arange(rows.start, rows.stop), len(positions))
         q = positions[place]
-        eps = np.concatenate(
-            [
-                noise_policies.draw("keyed", stream, kind, q[k == i], int(grid[i]), 0, x.shape[1:])
-                for i in np.unique(k)
-            ]
-        )
-        clean, drawn = x[torch.from_numpy(q)], torch.from_numpy(eps).to(x)
-        steps = torch.from_numpy(grid[k]).to(x.device)
+        drawn = [
+            noise_policies.draw("keyed", stream, kind, q[k == i], t, 0, x.shape[1:])
+            for i, t in enumerate(timesteps.tolist())
+            if (k == i).any()
+        ]
+        clean, eps = x[torch.from_numpy(q)], torch.from_numpy(np.concatenate(drawn)).to(x)
+        steps = torch.from_numpy(timesteps[k]).to(x.device)
         abar = diffusion.alphas(scheduler, steps, x)
-        wanted = diffusion.target(clean, drawn, abar, scheduler.config.prediction_type)
-        yield Batch(rows, diffusion.noised(clean, drawn, abar), steps, wanted)
+        wanted = diffusion.target(clean, eps, abar, scheduler.config.prediction_type)
+        yield Batch(rows, diffusion.noised(clean, eps, abar), steps, wanted)
 
 
 def measure(
@@ -98,7 +133,7 @@ def measure(
     scheduler: DDPMScheduler,
     queries: np.ndarray,
     kind: str,
-    timesteps: int,
+    timesteps: tuple[np.ndarray, np.ndarray],
     axes: Sequence[str | int],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Outputs of several models on all queries of a kind.
@@ -109,15 +144,16 @@ def measure(
         scheduler: The DDPM scheduler they share.
         queries: [Q, C, H, W] float32 in [-1, 1].
         kind: "val" or "gen"; keys the noise.
-        timesteps: T_eval, spread by the midpoint rule.
+        timesteps: Timesteps and weights, see ``grid``.
         axes: Leading seed axes: experiment, seed.
 
     Returns:
         loss [K, Q] float32, minus the mean squared error against the training target;
         displacement [K, Q] float32, minus the mean squared difference from the base's prediction.
     """
-    by_timestep = measure_by_timestep(models, base, scheduler, queries, kind, timesteps, axes)
-    return tuple(a.mean(1, dtype=np.float64).astype(np.float32) for a in by_timestep)
+    steps, weights = timesteps
+    by_timestep = measure_by_timestep(models, base, scheduler, queries, kind, steps, axes)
+    return tuple(np.einsum("ktq,t->kq", a, weights).astype(np.float32) for a in by_timestep)
 
 
 @torch.inference_mode()
@@ -127,7 +163,7 @@ def measure_by_timestep(
     scheduler: DDPMScheduler,
     queries: np.ndarray,
     kind: str,
-    timesteps: int,
+    steps: np.ndarray,
     axes: Sequence[str | int],
     chosen: Sequence[int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
@@ -139,8 +175,8 @@ def measure_by_timestep(
         scheduler: As for ``measure``.
         queries: As for ``measure``.
         kind: As for ``measure``.
-        timesteps: As for ``measure``; noise is keyed by the timestep itself, so a grid that is part
-            of another one has part of its numbers.
+        steps: [T] int64 timesteps; noise is keyed by the timestep itself, so a grid that is part of
+            another one has part of its numbers.
         axes: As for ``measure``.
         chosen: Positions of the Q queries that are measured; None: all. Noise is keyed by position.
 
@@ -149,18 +185,17 @@ def measure_by_timestep(
     """
     x = torch.from_numpy(queries).to(next(models[0].parameters()))
     positions = np.arange(len(x)) if chosen is None else np.asarray(chosen)
-    grid = diffusion.timestep_grid(timesteps, scheduler.config.num_train_timesteps)
     size = batch_size(x.shape[1:], x.device)
-    loss = x.new_zeros(len(models), len(grid) * len(positions))
+    loss = x.new_zeros(len(models), len(steps) * len(positions))
     displacement = None if base is None else torch.zeros_like(loss)
-    for batch in batches(scheduler, x, positions, kind, grid, axes, size):
+    for batch in batches(scheduler, x, positions, kind, steps, axes, size):
         before = None if base is None else base(batch.x_t, batch.steps).sample
         for k, model in enumerate(models):
             after = model(batch.x_t, batch.steps).sample
             loss[k, batch.rows] = -_mean_square(batch.wanted - after)
             if before is not None:
                 displacement[k, batch.rows] = -_mean_square(before - after)
-    shape = len(models), len(grid), len(positions)
+    shape = len(models), len(steps), len(positions)
     return tuple(
         None if a is None else a.cpu().numpy().reshape(shape) for a in (loss, displacement)
     )

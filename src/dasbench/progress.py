@@ -24,9 +24,11 @@ PHASES = {
     "features": (
         "compute_features",
         "decompose",
+        "compute_residuals",
+        "compute_ekfac",
+        "compute_unlearning",
         "compute_journeys",
         "compute_embeddings",
-        "compute_residuals",
     ),
     "outputs": ("measure_outputs", "gather_outputs"),
     "scores": ("select_damping", "score", "score_kind"),

@@ -22,6 +22,10 @@ Options of the kernel family (the axes of the ablation):
 
 Options of the similarity family: ``features`` (gradients as above, pixels, embeddings), ``measure``
 (dot, cosine), ``checkpoints`` (all, or a list of numbers: the mean over models kept in training).
+
+Options of other families: ``tuning`` (made of the tuning subsets' outputs), ``computed`` (scores
+that need the network itself, made by the rule ``compute_<computed>``), ``steps`` and
+``loss_timesteps`` (of unlearning).
 """
 
 from __future__ import annotations
@@ -31,6 +35,9 @@ from typing import Any
 _KERNEL = "dasbench.methods.kernel_methods"
 _SIMILARITY = "dasbench.methods.similarity"
 _CONTROLS = "dasbench.methods.controls"
+_EKFAC = "dasbench.methods.ekfac"
+_UNLEARNING = "dasbench.methods.unlearning"
+_DATAMODELS = "dasbench.methods.datamodels"
 
 
 def _features(
@@ -77,6 +84,11 @@ def _das(features: dict[str, Any], residual: str = "scalar", leverage: bool = Tr
     return _kernel(features, residual=residual, leverage=leverage, transform="square")
 
 
+def _datamodel(estimate: str) -> dict[str, Any]:
+    """An estimate from retrained models; of those, tuning subsets alone."""
+    return {"module": _DATAMODELS, "estimate": estimate, "tuning": True, "transform": "identity"}
+
+
 _PROBES = {"constant": 1, "rademacher": 1, "cosine": 2}
 
 METHODS: dict[str, dict[str, Any]] = {
@@ -112,6 +124,16 @@ METHODS: dict[str, dict[str, Any]] = {
         residual="released",
         leverage=False,
     ),
+    "empirical_influence": _datamodel("empirical_influence"),
+    "datamodel": _datamodel("datamodel"),
+    "ekfac_if": {"module": _EKFAC, "computed": "ekfac", "transform": "identity"},
+    "unlearning": {
+        "module": _UNLEARNING,
+        "computed": "unlearning",
+        "steps": [0.001, 0.01, 0.1],
+        "loss_timesteps": 4,
+        "transform": "identity",
+    },
     "external": {"module": "dasbench.methods.external", "scores": {}, "transform": "identity"},
 }
 

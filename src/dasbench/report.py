@@ -126,9 +126,9 @@ def headline(summary: Any, ceiling: Any, target: str) -> list[dict[str, Any]]:
         target: ``loss`` or ``displacement``.
 
     Returns:
-        Per method: method, control (bool), cells {kind: cell}; a cell has transform, lds, lo, hi,
-        oracle, fraction (None where the ceiling is not above zero), damping, edge, undefined,
-        queries, void.
+        Per method: method, control (bool), tuning (M_tune), cells {kind: cell}; a cell has
+        transform, lds, lo, hi, oracle, fraction (None where the ceiling is not above zero),
+        damping, edge, undefined, queries, void.
     """
     own = summary[summary.own & (summary.target == target) & (summary.selection != "path")]
     bounds = _ceilings(ceiling, target)
@@ -143,8 +143,14 @@ def headline(summary: Any, ceiling: Any, target: str) -> list[dict[str, Any]]:
                     held.iloc[0], best.iloc[0] if len(best) else None, bounds.get(kind)
                 )
         if cells:
-            rows.append({"method": str(method), "control": method in CONTROLS, "cells": cells})
+            head = {"method": str(method), "control": method in CONTROLS}
+            rows.append(head | {"cells": cells, "tuning": _tuning(group)})
     return sorted(rows, key=lambda row: (row["control"], -_mean(row["cells"]), row["method"]))
+
+
+def _tuning(rows: Any) -> int:
+    """Tuning subsets that a method is made from; 0 if it only chose its damping on them."""
+    return int(rows["M_tune"].max()) if "M_tune" in rows else 0
 
 
 def _cell(held: Any, oracle: Any, bound: dict[str, float] | None) -> dict[str, Any]:

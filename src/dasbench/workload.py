@@ -162,9 +162,14 @@ class Workload:
             yield self._trains(f"train_subsets_{use}", count, per_job, subset_size(e))
         steps = e["queries"]["sampling_steps"]
         yield self._infers("make_queries", 1, self.queries["gen"], steps)
-        # every batch of queries goes through the base model and through each of the shard's
-        times = e["outputs"]["timesteps"] * (per_job + 1)
-        yield self._infers("measure_outputs", sum(shards.values()), self.q, times, per_job + 1)
+        # every batch of queries goes through the base model and through each of the job's
+        wide = e["outputs"]["shards_per_job"]
+        jobs = sum(
+            -(-subsets[u]["models"] // per_job // wide) * subsets[u]["seeds"] for u in shards
+        )
+        held = -(-sum(shards.values()) * per_job // jobs) + 1
+        times = e["outputs"]["timesteps"] * held
+        yield self._infers("measure_outputs", jobs, self.q, times, held)
         largest = max(subsets[u]["models"] * subsets[u]["seeds"] for u in shards)
         yield self._light("gather_outputs", 2, largest * (2 * self.n + 32 * self.q))
 
@@ -200,6 +205,42 @@ class Workload:
             mean = {"forward": self.model.flops * self.n * mean / len(self.residuals)}
             yield group._replace(work=mean)
 
+        yield from self._network()
+
+    def _network(self) -> Iterator[Group]:
+        """Scores that need the network itself."""
+        f, p = self.experiment["features"], self.model.parameters
+        draws = f["timesteps"] * f["draws"]
+        gradients, grid = 3.0 * self.model.flops * draws, self._grid()
+        for by, passes in (("ekfac", 3), ("unlearning", 1)):
+            chosen = [o for o in self.methods.values() if o.get("computed") == by]
+            if not chosen:
+                continue
+            family, memory = f"compute_{by}", 8 * self.n * self.d + 24 * p
+            images = passes * self.n + self.q
+            work = {"features:kronecker": gradients * images}
+            if by == "ekfac":
+                work["kernel"] = 2.0 * grid * self.n * self.q * p
+                memory += 8 * self.q * p + 4 * 2 * _BATCH["features"] * p
+            else:
+                o = chosen[0]
+                times = o["loss_timesteps"] * (len(o["steps"]) * self.q + 1)
+                work["forward"] = 1.0 * self.model.flops * self.n * times
+            calls = draws * -(-images // _BATCH["features"])
+            yield Group(family, family, len(chosen), work, calls, memory)
+
+    def _grid(self) -> int:
+        """G, the number of dampings."""
+        damping = self.experiment["damping"]
+        first, last = damping["exponents"]
+        return len(damping["mantissas"]) * (last - first + 1)
+
+    def _computed_dampings(self, options: Mapping[str, Any]) -> int:
+        """How many dampings a method's scores are stored at; 0 without a rule of their own."""
+        if "computed" not in options:
+            return 0
+        return len(options["steps"]) if "steps" in options else self._grid()
+
     def _beside(self) -> Iterator[Group]:
         """What some methods compare instead: features of trajectories, embeddings."""
         sets = {}
@@ -215,15 +256,13 @@ class Workload:
                 "forward": 1.0 * self.model.flops * steps * q,
             }
             memory = self._feature_memory(chosen)
-            batches = -(-q // _BATCH["features"])
-            calls = (steps + taken) * batches
+            calls = (steps + taken) * -(-q // _BATCH["features"])
             yield Group("compute_journeys", "compute_journeys", len(sets), work, calls, memory)
         if any(o.get("features") == "embeddings" for o in self.methods.values()):
             images = self.n + self.q
             work = {"forward": float(_CLIP_FLOPS * images)}
-            memory = 4 * images * self.d + _CLIP_BYTES
-            calls = -(-images // _BATCH["features"])
-            yield Group("compute_embeddings", "compute_embeddings", 1, work, calls, memory)
+            names, calls = ["compute_embeddings"] * 2, -(-images // _BATCH["features"])
+            yield Group(*names, 1, work, calls, 4 * images * self.d + _CLIP_BYTES)
 
     def _feature_memory(self, chosen: Mapping[str, Any]) -> int:
         """Bytes: whole gradients of 9 batches are held, except where layers are projected apart."""
@@ -257,8 +296,7 @@ class Workload:
 
     def _scores(self) -> Iterator[Group]:
         e, subsets = self.experiment, self.experiment["subsets"]
-        first, last = e["damping"]["exponents"]
-        grid = len(e["damping"]["mantissas"]) * (last - first + 1)
+        grid = self._grid()
         wide = max((self.dimensions(o.get("features")) for o in self.methods.values()), default=0)
         small = min(self.n, wide)
         most = max(self.queries.values())
@@ -288,15 +326,11 @@ class Workload:
         e, r = self.experiment, self.removal
         arms = len(r["k"]) * len(r["methods"])
         steps = e["queries"]["sampling_steps"]
+        left, sets, nulls = self.n - min(r["k"]), r["random_sets"], r["null_models"]
         jobs = {
-            "methods": (arms, r["queries"], self.n - min(r["k"]), r["queries"] * steps),
-            "random": (
-                len(r["k"]),
-                r["random_sets"],
-                self.n - min(r["k"]),
-                r["random_sets"] * r["queries"] * steps,
-            ),
-            "null": (1, r["null_models"], self.n, r["null_models"] * r["queries"] * steps),
+            "methods": (arms, r["queries"], left, r["queries"] * steps),
+            "random": (len(r["k"]), sets, left, sets * r["queries"] * steps),
+            "null": (1, nulls, self.n, nulls * r["queries"] * steps),
         }
         count = sum(j[0] for j in jobs.values())
         yield self._light("choose_removals", count, 8 * self.n * self.q)
@@ -348,6 +382,10 @@ class Workload:
             "features": 4 * (self.n + self.q) * sum(map(self.dimensions, self.features.values()))
             + sum(8 * min(self.n, wide) * (min(self.n, wide) + 1) for wide in self.spectra),
             "residuals": (4 * self.n + 128) * len(self.residuals),
+            "network": 4
+            * self.n
+            * self.q
+            * sum(map(self._computed_dampings, self.methods.values())),
             "scores": 4
             * self.n
             * sum(self.queries[kind] for o in self.methods.values() for kind in config.kinds(o)),

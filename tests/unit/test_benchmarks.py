@@ -214,13 +214,14 @@ def test_the_shard_is_trained_and_measured_as_the_rules_say(tmp_path):
     made = evaluation._commands(experiment, tmp_path, tmp_path, 1, quick=False)
     train, measure = (
         json.loads(words[words.index("--settings") + 1])
-        for words in (made["train_one"], made["measure_shard"])
+        for words in (made["train_one"], made["measure"])
     )
     assert train["models_per_job"] == 1
     assert train["training"]["epochs"] == experiment["training"]["epochs"]
     assert "checkpoints" not in train["training"]
     assert measure["models_per_job"] == experiment["subsets"]["models_per_job"]
-    assert measure["timesteps"] == experiment["outputs"]["timesteps"]
+    assert measure["grid"]["count"] == experiment["outputs"]["timesteps"]
+    assert len(measure["shards"]) == experiment["outputs"]["shards_per_job"]
 
 
 def test_goals_are_judged_by_their_side():

@@ -14,6 +14,7 @@ from dasbench.registry import METHODS
 from tiny import AXES
 
 N, Q, DAMPINGS = 9, 7, [1e-3, 0.1, 1.0]
+M = 6
 ONE_QUERY = 8 * N  # bytes of its scores
 # beyond rounding of a float64 product, nothing depends on the block
 TOLERANCE = 1e-12
@@ -35,6 +36,9 @@ def make(options, p):
         residuals=rng.random(N).astype("f4"),
         scores=rng.standard_normal((N, Q)).astype("f4"),
         axes=(*AXES, "methods", "val"),
+        tuning_masks=rng.integers(0, 2, (M, N)).astype(bool),
+        tuning_outputs=rng.standard_normal((M, Q)),
+        computed=interface.Computed(np.array(DAMPINGS), rng.random((3, N, Q), np.float32)),
     )
 
 

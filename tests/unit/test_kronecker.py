@@ -246,7 +246,7 @@ def test_sides_are_as_good_as_any(limit):
         if share >= d_in * d_out:
             assert (k_in, k_out) == (d_in, d_out)
             continue
-        most = min(d_in, limit or d_in)
+        most = d_in if limit is None or share > limit * d_out else min(d_in, limit)
         assert k_in <= most
         allowed = [
             disturbance(a, d_in, b, d_out)

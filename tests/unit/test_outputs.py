@@ -1,5 +1,7 @@
 """Outputs of retrained models against loops over models, queries and timesteps."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from dasbench import diffusion, models, outputs
 from tiny import AXES, DIFFUSION, MODEL, SHAPE
 
 GRID = [166, 500, 833]
+THREE = outputs.grid(3, 1000)
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +23,7 @@ def retrained():
 
 def measure(tiny, unets, kind="val", images=None, axes=AXES, scheduler=None):
     images = tiny.images[kind] if images is None else images
-    return outputs.measure(unets, tiny.unet, scheduler or tiny.scheduler, images, kind, 3, axes)
+    return outputs.measure(unets, tiny.unet, scheduler or tiny.scheduler, images, kind, THREE, axes)
 
 
 def by_loops(tiny, unets, kind, velocity=False):
@@ -100,12 +103,43 @@ def test_batches_hold_every_pair_once_and_change_nothing(size, tiny, retrained, 
 
 
 def test_the_mean_over_timesteps_comes_last(tiny, retrained):
-    args = retrained, tiny.unet, tiny.scheduler, tiny.images["val"], "val", 3, AXES
+    args = retrained, tiny.unet, tiny.scheduler, tiny.images["val"], "val"
+    steps, weights = np.array([3, 400]), np.array([0.125, 0.875])
     for whole, parts in zip(
-        outputs.measure(*args), outputs.measure_by_timestep(*args), strict=True
+        outputs.measure(*args, (steps, weights), AXES),
+        outputs.measure_by_timestep(*args, steps, AXES),
+        strict=True,
     ):
-        assert parts.shape == (2, 3, 3)
-        np.testing.assert_allclose(whole, parts.mean(1), rtol=1e-6)
+        assert parts.shape == (2, 2, 3)
+        np.testing.assert_allclose(whole, parts[:, 0] / 8 + parts[:, 1] * 7 / 8, rtol=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 48, 400, 1000])
+@pytest.mark.parametrize("total", [1000, 1001])
+def test_strata_hold_every_timestep_once(count, total):
+    """Each stratum's middle stands for its length; the k-th ends at total ((k + 1) / T)^2."""
+    steps, weights = outputs.grid(count, total, "quadratic")
+    lengths = np.rint(weights * total).astype(int)
+    np.testing.assert_allclose(weights * total, lengths, rtol=1e-12)
+    ends = np.cumsum(lengths)
+    assert ends[-1] == total
+    np.testing.assert_array_equal(steps, (ends - lengths + ends - 1) // 2)
+    wanted = {total * Fraction(k + 1, count) ** 2 + Fraction(1, 2) for k in range(count)}
+    assert set(ends.tolist()) == {int(end) for end in wanted} - {0}
+
+
+def test_equal_strata_are_the_rule_of_the_features():
+    steps, weights = outputs.grid(32, 1000)
+    np.testing.assert_array_equal(steps, diffusion.timestep_grid(32, 1000))
+    assert weights.tolist() == [1 / 32] * 32
+
+
+def test_grids_that_are_none():
+    with pytest.raises(ValueError, match="midpoint or quadratic, got 'cubic'"):
+        outputs.grid(3, 10, "cubic")
+    for spacing in ("midpoint", "quadratic"):
+        with pytest.raises(ValueError, match="1 to 10, got 11"):
+            outputs.grid(11, 10, spacing)
 
 
 def test_a_grid_within_another_has_its_numbers(tiny, retrained):
@@ -114,16 +148,16 @@ def test_a_grid_within_another_has_its_numbers(tiny, retrained):
     assert set(few) <= set(many)
     coarse, fine = (
         outputs.measure_by_timestep(
-            retrained, None, tiny.scheduler, tiny.images["gen"], "gen", count, AXES
+            retrained, None, tiny.scheduler, tiny.images["gen"], "gen", steps, AXES
         )
-        for count in (4, 20)
+        for steps in (few, many)
     )
     assert coarse[1] is None
     np.testing.assert_allclose(coarse[0], fine[0][:, np.isin(many, few)], rtol=1e-12)
 
 
 def test_chosen_queries_have_the_numbers_they_have_among_all(tiny, retrained):
-    args = retrained, tiny.unet, tiny.scheduler, tiny.images["val"], "val", 3, AXES
+    args = retrained, tiny.unet, tiny.scheduler, tiny.images["val"], "val", THREE[0], AXES
     for some, every in zip(
         outputs.measure_by_timestep(*args, [2, 0]), outputs.measure_by_timestep(*args), strict=True
     ):

@@ -95,7 +95,7 @@ def test_streams_are_disjoint(monkeypatch, recipe):
 
     def output_stream():
         for kind in ("val", "gen"):
-            outputs.measure([unet], unet, scheduler, images, kind, 2, AXES)
+            outputs.measure([unet], unet, scheduler, images, kind, outputs.grid(2, 1000), AXES)
 
     def training_stream():
         for axes in ((*AXES, "base", 0, 0), (*AXES, "eval", 0, 0), (*AXES, "eval", 0, 1)):

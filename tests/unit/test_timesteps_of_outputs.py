@@ -10,7 +10,7 @@ from dasbench import artifacts, models, outputs
 from dasbench.errors import UserError
 from tiny import DIFFUSION, MODEL, SHAPE
 
-TOTAL = 250  # every midpoint grid of the study fits in
+TOTAL = 250  # every grid of the study fits in
 
 
 @pytest.fixture(scope="module")
@@ -56,24 +56,25 @@ def losses(toy, tmp_path_factory):
     return cache, study._gathered(experiment, cache)
 
 
-def test_thinned_losses_are_the_outputs_of_the_rule(toy, losses):
+@pytest.mark.parametrize("spacing", ["midpoint", "quadratic"])
+def test_thinned_losses_are_the_outputs_of_the_rule(spacing, toy, losses):
     """What the workflow measures with T_eval = 8 is part of what the study measured."""
     experiment, home, images = toy
     made = [models.load(home / f"models/eval/seed-0/shard-001/{k:02d}") for k in range(2)]
     unets = [unet for unet, _ in made]
-    loss, _ = outputs.measure(unets, unets[0], made[0][1], images, "val", 8, ("toy", 0))
-    grid = [(2 * k + 1) * TOTAL // 16 for k in range(8)]
-    found = losses[1][0, 2:, grid].mean(0)
+    grid = outputs.grid(8, TOTAL, spacing)
+    loss, _ = outputs.measure(unets, unets[0], made[0][1], images, "val", grid, ("toy", 0))
+    found = study._thinned(losses[1], 8, spacing)
     assert losses[1].shape == (1, 4, TOTAL, 4)
-    np.testing.assert_allclose(found, loss[:, 2:], rtol=1e-5)
+    np.testing.assert_allclose(found[0, 2:], loss[:, 2:], rtol=1e-5)
 
 
 def test_what_is_compared(toy, losses):
     experiment, home, _ = toy
     found = study.compare(experiment, home, losses[1])
-    assert [row["timesteps"] for row in found["outputs"]] == list(study.COUNTS)
+    assert [row["grid"] for row in found["outputs"]] == list(study.GRIDS)
     assert all(-1 <= row["rank_correlation"] <= 1 for row in found["outputs"])
-    assert len(found["lds"]) == 2 * len(study.COUNTS)
+    assert len(found["lds"]) == 2 * len(study.GRIDS)
     for row in found["lds"]:
         assert row["inside"] == (row["lo"] <= row["lds"] <= row["hi"])
         assert row["lo"] <= row["lds_all"] <= row["hi"]
@@ -83,7 +84,7 @@ def test_what_is_compared(toy, losses):
 
 
 def test_the_same_losses_at_every_timestep_agree_with_fewer(toy):
-    """If the loss does not depend on t, thinning changes nothing."""
+    """If the loss does not depend on t, weights that sum to 1 change nothing."""
     experiment, home, _ = toy
     constant = np.random.default_rng(1).standard_normal((1, 4, 1, 4)).repeat(TOTAL, axis=2)
     found = study.compare(experiment, home, constant)

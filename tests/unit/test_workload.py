@@ -31,7 +31,9 @@ def test_training_is_counted_image_by_image(smoke):
 def test_measuring_is_counted_image_by_image(smoke):
     groups, each = by_family(smoke), smoke.model.flops
     assert groups["make_queries"].work == {"forward": each * 12 * 5}
-    assert groups["measure_outputs"].work == {"forward": each * 24 * 4 * 5}
+    assert groups["measure_outputs"].work == {
+        "forward": each * 24 * 4 * 8
+    }  # 20 models in three jobs
     assert groups["compute_residuals"].work == {"forward": each * 120 * (2 + 5) / 2}
     # nine sets with one readout and two with four probes, which share their forward passes
     passes = (9 * 3 + 2 * (1 + 2 * 4)) / 11
@@ -40,6 +42,17 @@ def test_measuring_is_counted_image_by_image(smoke):
     # five steps of sampling, at two of them gradients
     journeys = {"features:kronecker": 3 * each * 2 * 12, "forward": each * 5 * 12}
     assert groups["compute_journeys"].work == journeys
+
+
+def test_scores_that_need_the_network_are_counted_image_by_image(smoke):
+    groups, each = by_family(smoke), smoke.model.flops
+    assert groups["compute_unlearning"].work == {
+        "features:kronecker": 3 * each * 2 * (120 + 24),
+        "forward": each * 120 * 4 * (3 * 24 + 1),
+    }
+    ekfac = groups["compute_ekfac"].work
+    assert ekfac["features:kronecker"] == 3 * each * 2 * (3 * 120 + 24)
+    assert ekfac["kernel"] == 2 * 27 * 120 * 24 * smoke.model.parameters
 
 
 def test_a_dense_projection_is_work_of_its_own(tmp_path):
@@ -56,7 +69,8 @@ def test_storage_counts_numbers(smoke):
     # eleven sets of P = 256; of those that have a kernel, eigenvalues and vectors of the N x N form
     kernels = by_family(smoke)["decompose"].jobs
     assert stored["features"] == 4 * 11 * (120 + 24) * 256 + kernels * 8 * 120 * 121
-    assert stored["scores"] == 4 * 120 * (21 * 24 + 12)  # one method of generated images alone
+    assert stored["scores"] == 4 * 120 * (25 * 24 + 12)  # one method of generated images alone
+    assert stored["network"] == 4 * (27 + 3) * 120 * 24  # dampings of ekfac_if, steps of unlearning
     models = 1 + 2 + 16 + 4 + 2 * 2 + 2 + 1  # base, checkpoints, eval, tune, removal
     assert stored["models"] == models * (4 * smoke.model.parameters + 15_000)
 

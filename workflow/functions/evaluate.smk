@@ -3,22 +3,46 @@
 OUTPUT_FILES = [f"{target}-{kind}.npy" for target in layout.TARGETS for kind in layout.KINDS]
 
 
-def shard_models(wildcards):
-    """Every file of one shard's models, without the masks."""
+def output_grid(experiment):
+    """Arguments of outputs.grid."""
+    e = EXPERIMENTS[experiment]
+    chosen = e["outputs"]
+    total = e["diffusion"]["timesteps"]
+    return {"count": chosen["timesteps"], "total": total, "spacing": chosen["spacing"]}
+
+
+def measuring_jobs(experiment, use):
+    """Job, as it stands in paths -> the shards that it measures."""
+    found, size = shards(experiment, use), EXPERIMENTS[experiment]["outputs"]["shards_per_job"]
+    return {f"{i // size:03d}": found[i : i + size] for i in range(0, len(found), size)}
+
+
+def measured_shards(wildcards):
+    """The shards of one measuring job."""
+    return measuring_jobs(wildcards.experiment, wildcards.use)[wildcards.job]
+
+
+def measured_models(wildcards):
+    """Every file of the models of one measuring job, without the masks."""
     pattern = shard_files(wildcards.experiment, wildcards.use)[1:]
-    return [file.format(seed=wildcards.seed, shard=wildcards.shard) for file in pattern]
+    return [
+        file.format(seed=wildcards.seed, shard=shard)
+        for shard in measured_shards(wildcards)
+        for file in pattern
+    ]
 
 
 def measure_settings(wildcards):
-    e = EXPERIMENTS[wildcards.experiment]
-    per_job = e["subsets"]["models_per_job"]
     return settings(
-        wildcards.experiment, models_per_job=per_job, timesteps=e["outputs"]["timesteps"]
+        wildcards.experiment,
+        models_per_job=EXPERIMENTS[wildcards.experiment]["subsets"]["models_per_job"],
+        shards=measured_shards(wildcards),
+        grid=output_grid(wildcards.experiment),
     )
 
 
-def all_shards(template):
-    """Input function: a file of every shard of a use."""
+def everywhere(template):
+    """Input function: a file of every shard, or of every measuring job, of a use."""
 
     def files(wildcards):
         where = {"experiment": wildcards.experiment, "use": wildcards.use}
@@ -27,6 +51,7 @@ def all_shards(template):
             **where,
             seed=seeds(wildcards.experiment, wildcards.use),
             shard=shards(wildcards.experiment, wildcards.use),
+            job=list(measuring_jobs(wildcards.experiment, wildcards.use)),
             file=OUTPUT_FILES,
         )
 
@@ -37,6 +62,7 @@ def gather_settings(wildcards):
     return settings(
         wildcards.experiment,
         shards=len(shards(wildcards.experiment, wildcards.use)),
+        jobs=len(measuring_jobs(wildcards.experiment, wildcards.use)),
         seeds=len(seeds(wildcards.experiment, wildcards.use)),
     )
 
@@ -53,12 +79,14 @@ def compared_pairs(experiment):
 
 
 def summary_settings(wildcards):
-    """Names of the methods, and which pairs of them are compared."""
-    e = EXPERIMENTS[wildcards.experiment]
+    """Names of the methods, which pairs of them are compared, and which are made of tuning subsets."""
+    e, chosen = EXPERIMENTS[wildcards.experiment], METHODS[wildcards.experiment]
+    seen = {m: e["subsets"]["tune"]["models"] for m, o in chosen.items() if o.get("tuning")}
     return settings(
         wildcards.experiment,
         experiment=wildcards.experiment,
-        methods=list(METHODS[wildcards.experiment]),
+        methods=list(chosen),
+        tuning=seen,
         comparisons=compared_pairs(wildcards.experiment),
         inapplicable=experiments.inapplicable(e),
         **e["lds"],

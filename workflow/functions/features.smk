@@ -1,6 +1,7 @@
 # Inputs and settings of the rules in workflow/rules/features.smk.
 
 SPECTRUM = ["eigenvalues", "eigenvectors"]
+COMPUTED = ["dampings", *layout.KINDS]  # scores that need the network, at all their dampings
 
 
 def feature_settings(wildcards):
@@ -69,3 +70,23 @@ def residual_sets(experiment):
 def residual_settings(wildcards):
     chosen = residual_sets(wildcards.experiment)[wildcards.residuals]
     return settings(wildcards.experiment, residuals=chosen)
+
+
+def computed(by, experiments=EXPERIMENTS):
+    """Names of the methods whose scores the rule compute_<by> makes, as a pattern."""
+    names = {m for e in experiments for m, o in METHODS[e].items() if o.get("computed") == by}
+    return "|".join(sorted(names)) or "(?!)"
+
+
+def computed_settings(*sections):
+    """Params function: how gradients are taken, the method's own options, and whole sections."""
+
+    def params(wildcards):
+        e = EXPERIMENTS[wildcards.experiment]
+        own = METHODS[wildcards.experiment][wildcards.method]
+        gradients = {key: e["features"][key] for key in ("timesteps", "draws", "parameters")}
+        gradients |= {key: own[key] for key in ("steps", "loss_timesteps") if key in own}
+        more = {name: e[name] for name in sections}
+        return settings(wildcards.experiment, gradients=gradients, **more)
+
+    return params

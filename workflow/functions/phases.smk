@@ -18,6 +18,12 @@ def phase_files(name):
             expand("{folder}/features/{name}/journey.npy", folder=folder, name=journeys(name)),
             [f"{folder}/features/embeddings/train.npy"] * embedded(name),
             expand("{folder}/residuals/{name}.npy", folder=folder, name=residual_sets(name)),
+            expand(
+                "{folder}/network/{method}/{file}.npy",
+                folder=folder,
+                method=[m for m, o in METHODS[name].items() if "computed" in o],
+                file=COMPUTED,
+            ),
         ],
         "scores": score_files(name),
         "lds": f"{folder}/lds/summary.csv",

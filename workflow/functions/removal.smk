@@ -54,7 +54,7 @@ def measure_removal_settings(wildcards):
         k=int(wildcards.k),
         members=removal_members(wildcards.experiment, arm),
         queries=removal_queries(wildcards.experiment),
-        timesteps=e["outputs"]["timesteps"],
+        grid=output_grid(wildcards.experiment),
         sampling_steps=e["queries"]["sampling_steps"],
     )
 

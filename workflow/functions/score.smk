@@ -52,6 +52,12 @@ def method_files(wildcards):
     residuals = residual_name(wildcards.experiment, options)
     if residuals:
         files["residuals"] = f"{folder}/residuals/{residuals}.npy"
+    if "computed" in options:
+        files["computed"] = [f"{folder}/network/{wildcards.method}/{f}.npy" for f in COMPUTED]
+    if options.get("tuning"):  # what a method may see of retrained models; no rule gives it more
+        files["tuning-masks"] = f"{home}/masks/tune.npy"
+        for kind in layout.KINDS:
+            files[f"tuning-{kind}"] = f"{home}/outputs/tune/loss-{kind}.npy"
     for kind, path in options.get("scores", {}).items():
         files[f"scores-{kind}"] = path
     return files

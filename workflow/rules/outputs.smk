@@ -6,18 +6,18 @@ include: "../functions/evaluate.smk"
 
 rule measure_outputs:
     input:
-        shard_models,
+        measured_models,
         base=pipeline("results/{experiment}/models/base"),
         queries=expand("results/{{experiment}}/queries/{kind}.npy", kind=layout.KINDS),
     output:
         expand(
-            "results/{{experiment}}/outputs/{{use}}/seed-{{seed}}/shard-{{shard}}/{file}",
+            "results/{{experiment}}/outputs/{{use}}/seed-{{seed}}/job-{{job}}/{file}",
             file=OUTPUT_FILES,
         ),
     log:
-        "logs/{experiment}/measure_outputs/{use}-{seed}-{shard}.log",
+        "logs/{experiment}/measure_outputs/{use}-{seed}-{job}.log",
     benchmark:
-        "logs/benchmark/{experiment}/measure_outputs/{use}-{seed}-{shard}.tsv"
+        "logs/benchmark/{experiment}/measure_outputs/{use}-{seed}-{job}.tsv"
     priority: 4
     conda:
         "../../environment.yml"
@@ -30,18 +30,19 @@ rule measure_outputs:
         settings=measure_settings,
         code=code("measure_outputs"),
         folder=filled("results/{experiment}"),
-        part=filled("{use}/seed-{seed}/shard-{shard}"),
+        seed=filled("{use}/seed-{seed}"),
     shell:
         "python scripts/measure_outputs.py --settings {params.settings:q}"
-        " --base {params.folder}/models/base --shard {params.folder}/models/{params.part}"
-        " --queries {params.folder}/queries --out {params.folder}/outputs/{params.part}"
+        " --base {params.folder}/models/base --models {params.folder}/models/{params.seed}"
+        " --queries {params.folder}/queries"
+        " --out {params.folder}/outputs/{params.seed}/job-{wildcards.job}"
         " --threads {threads} > {log} 2>&1"
 
 
 rule gather_outputs:
     input:
-        all_shards("results/{experiment}/models/{use}/seed-{seed}/shard-{shard}/masks.npy"),
-        all_shards("results/{experiment}/outputs/{use}/seed-{seed}/shard-{shard}/{file}"),
+        everywhere("results/{experiment}/models/{use}/seed-{seed}/shard-{shard}/masks.npy"),
+        everywhere("results/{experiment}/outputs/{use}/seed-{seed}/job-{job}/{file}"),
     output:
         expand("results/{{experiment}}/outputs/{{use}}/{file}", file=OUTPUT_FILES),
         masks="results/{experiment}/masks/{use}.npy",

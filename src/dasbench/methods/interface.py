@@ -19,6 +19,19 @@ BLOCK = 2**27  # bytes of one block of scores; a method and its transforms hold 
 
 
 @dataclass(frozen=True)
+class Computed:
+    """Scores of a method that needs the network itself, computed at all its dampings by a rule.
+
+    Attributes:
+        dampings: [G] float64, ascending, in the method's own unit.
+        scores: [G, N, Q] float32, mapped.
+    """
+
+    dampings: np.ndarray
+    scores: np.ndarray
+
+
+@dataclass(frozen=True)
 class Inputs:
     """Everything a method may use for some queries of one kind; what it does not need is None.
 
@@ -39,6 +52,9 @@ class Inputs:
             needs one makes it.
         positions: [Q] where these queries stand among all of their kind; None: they are all.
         asked: Number of queries of this kind in all; None: Q.
+        tuning_masks: [M, N] bool, the tuning subsets.
+        tuning_outputs: [M, Q] float64, their outputs (target ``loss``, averaged over seeds).
+        computed: Scores that a rule of their own computed, for all queries of the kind.
         others: ([N, P], [Q, P]) float32 of the further sets of a method with several, in order; the
             first set is ``train_features`` and ``query_features``.
     """
@@ -56,6 +72,9 @@ class Inputs:
     spectrum: Spectrum | None = None
     positions: np.ndarray | None = None
     asked: int | None = None
+    tuning_masks: np.ndarray | None = None
+    tuning_outputs: np.ndarray | None = None
+    computed: Computed | None = None
     others: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
 
     @property
@@ -78,6 +97,7 @@ class Inputs:
             scores=None if self.scores is None else self.scores[:, queries],
             positions=positions[queries],
             asked=self.shape[1] if self.asked is None else self.asked,
+            tuning_outputs=None if self.tuning_outputs is None else self.tuning_outputs[:, queries],
             others=tuple((train, rows(query)) for train, query in self.others),
         )
 
@@ -96,6 +116,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--residuals", type=Path, help="[N] .npy")
     parser.add_argument("--scores-val", type=Path, help="[N, Q] .npy, somebody else's scores")
     parser.add_argument("--scores-gen", type=Path, help="[N, Q] .npy, somebody else's scores")
+    parser.add_argument("--tuning-masks", type=Path, help="[M, N] .npy of the tuning subsets")
+    parser.add_argument("--tuning-val", type=Path, help="[R, M, Q] .npy of the tuning subsets")
+    parser.add_argument("--tuning-gen", type=Path, help="[R, M, Q] .npy of the tuning subsets")
+    parser.add_argument("--computed", type=Path, help="folder with dampings.npy and scores")
 
 
 def load_spectrum(args: argparse.Namespace) -> Spectrum | None:
@@ -146,6 +170,7 @@ def load(
         train_features = spectrum.train  # mapped once
     else:
         train_features = optional(first and first / "train.npy", (n, None))
+    masks, outputs = _tuning(args.tuning_masks, getattr(args, f"tuning_{kind}"), (n, q))
     return Inputs(
         train_images=train.images,
         train_labels=train.labels,
@@ -158,8 +183,53 @@ def load(
         scores=_given(getattr(args, f"scores_{kind}"), (n, q)),
         axes=(*axes, "methods", kind),
         spectrum=spectrum,
+        tuning_masks=masks,
+        tuning_outputs=outputs,
+        computed=_computed(args.computed, kind, (n, q)),
         others=tuple(map(pair, more)),
     )
+
+
+def _tuning(
+    masks: Path | None, outputs: Path | None, shape: tuple[int, int]
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Masks [M, N] and seed-averaged outputs [M, Q] of the tuning subsets."""
+    if masks is None:
+        return None, None
+    subsets = artifacts.load_array(masks, (None, shape[0]), bool)
+    measured = artifacts.load_array(outputs, (None, len(subsets), shape[1]), np.float32)
+    return subsets, measured.mean(0, dtype=np.float64)
+
+
+def _computed(folder: Path | None, kind: str, shape: tuple[int, int]) -> Computed | None:
+    """Scores that a rule computed at all dampings of a method."""
+    if folder is None:
+        return None
+    dampings = artifacts.load_array(folder / "dampings.npy", (None,), np.float64)
+    scores = mapped.load(folder / f"{kind}.npy", (len(dampings), *shape), np.float32)
+    return Computed(dampings, scores)
+
+
+def computed_path(inputs: Inputs, damping: Sequence[float]) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield (damping, scores [N, Q]) of computed scores.
+
+    Args:
+        inputs: With ``computed``.
+        damping: One value asks for that one; several, for all that were computed.
+
+    Raises:
+        ValueError: If the one value was not computed.
+    """
+    found = inputs.computed
+    chosen = range(len(found.dampings))
+    if len(damping) == 1:
+        chosen = [g for g in chosen if np.isclose(found.dampings[g], damping[0], rtol=1e-9, atol=0)]
+        if not chosen:
+            raise ValueError(f"damping {damping[0]} is none of those computed: {found.dampings}")
+    for g in chosen:
+        whole = found.scores[g]
+        scores = whole if inputs.positions is None else whole[:, inputs.positions]
+        yield float(found.dampings[g]), np.asarray(scores, np.float64)
 
 
 def _given(file: Path | None, shape: tuple[int, int]) -> np.ndarray | None:

@@ -1,0 +1,48 @@
+"""Compute EK-FAC influence of every training example on both kinds of queries, at all dampings."""
+
+import contextlib
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dasbench import artifacts, command, diffusion, ekfac, kernel, mapped, models
+from dasbench.layout import KINDS
+
+
+def run() -> None:
+    """See the module's docstring."""
+    parser = command.parser(__doc__)
+    parser.add_argument("--examples", type=Path, required=True)
+    parser.add_argument("--queries", type=Path, required=True, help="folder of the queries")
+    parser.add_argument("--model", type=Path, required=True, help="folder of the base model")
+    parser.add_argument("--out", type=Path, required=True, help="output folder")
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    settings = args.settings
+    models.use_threads(args.threads)
+    unet, scheduler = models.load(args.model, models.pick_device())
+    train = artifacts.load_examples(args.examples)
+    images = diffusion.to_model(train.images)
+    curvature = ekfac.Ekfac(unet, scheduler, settings["gradients"], settings["axes"])
+    curvature.fit(images, train.ids)
+    print(f"largest eigenvalue {curvature.scale:.4g}", flush=True)
+    dampings = kernel.damping_grid(settings["damping"])
+    artifacts.save_array(args.out / "dampings.npy", dampings)
+    with contextlib.ExitStack() as files:
+        queries, stored = [], {}
+        for kind in KINDS:
+            asked = artifacts.load_array(args.queries / f"{kind}.npy", (None,) * 4, np.float32)
+            queries.append(curvature.features(asked, np.arange(len(asked)), kind))
+            shape = (len(dampings), len(images), len(asked))
+            file = mapped.create(args.out / f"{kind}.npy", shape, np.float32)
+            stored[kind] = files.enter_context(file)
+        both = {name: torch.cat([q[name] for q in queries]) for name in queries[0]}
+        for rows, block in curvature.scores(images, train.ids, both, dampings):
+            stored["val"][:, rows] = block[:, :, : stored["val"].shape[2]]
+            stored["gen"][:, rows] = block[:, :, stored["val"].shape[2] :]
+            print(f"{rows.stop} of {len(images)} examples", flush=True)
+
+
+if __name__ == "__main__":
+    command.main(run)
