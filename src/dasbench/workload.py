@@ -22,13 +22,8 @@ from dasbench.errors import UserError
 from dasbench.layout import KINDS, TARGETS
 
 # (C, H, W) of data sets whose pool need not be here to plan with them
-SHAPES = {
-    "digits": (1, 8, 8),
-    "fashion": (1, 28, 28),
-    "cifar2": (3, 32, 32),
-    "cifar10": (3, 32, 32),
-    "celeba": (3, 64, 64),
-}
+SHAPES = {"digits": (1, 8, 8), "fashion": (1, 28, 28)}
+SHAPES |= {"cifar2": (3, 32, 32), "cifar10": (3, 32, 32), "celeba": (3, 64, 64)}
 # kinds of work that a GPU does where there is one
 DEVICE = ("train", "forward", "features")
 # projections by a p x P matrix
