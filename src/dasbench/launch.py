@@ -32,6 +32,8 @@ NETWORKS = (
     "compute_journeys",
     "compute_embeddings",
     "compute_residuals",
+    "compute_ekfac",
+    "compute_unlearning",
     "measure_outputs",
     "measure_removal",
 )
