@@ -51,7 +51,9 @@ def test_all_experiments_load():
 def test_smoke_has_the_graph_of_digits():
     smoke, digits = (config.load(name, ROOT) for name in ("smoke", "digits"))
     assert list(smoke["methods"]) == list(digits["methods"])
-    assert list(config.feature_sets(smoke)) == list(config.feature_sets(digits))
+    # how many checkpoints are kept is a setting of its own
+    sets = [[n for n in config.feature_sets(e) if "checkpoint" not in n] for e in (smoke, digits)]
+    assert sets[0] == sets[1]
     assert smoke["comparisons"] == digits["comparisons"]
 
 
