@@ -7,11 +7,6 @@ import pandas as pd
 from dasbench import artifacts, command, lds, seeds, statistics, tables
 from dasbench.layout import KINDS, TARGETS
 
-COLUMNS = [
-    *["experiment", "kind", "a", "b", "transform_a", "transform_b", "queries", "target"],
-    *["selection", "difference", "lo", "hi", "detectable"],
-]
-
 
 def ceilings(outputs: Path, uses: dict, settings: dict) -> pd.DataFrame:
     """The ceiling table, on the draws that the methods were judged with."""
@@ -45,17 +40,15 @@ def compared(folder: Path, pair: dict, kind: str, settings: dict) -> pd.DataFram
     held_out = table["selection"] == "held_out"
     table["kind"] = held_out.map({True: pair["kind"], False: "exploratory"})
     names = {"experiment": settings["experiment"], "a": pair["a"], "b": pair["b"], "queries": kind}
-    return table.assign(**names)[COLUMNS]
+    return table.assign(**names)[lds.COMPARISON_COLUMNS]
 
 
 def run() -> None:
     """See the module's docstring."""
     parser = command.parser(__doc__)
-    parser.add_argument("--methods", type=Path, required=True, help="folder of their folders")
+    parser.add_argument("--methods", type=Path, required=True, help="with a folder for each")
     parser.add_argument("--queries", type=Path, required=True, help="folder of the queries")
-    parser.add_argument(
-        "--outputs", type=Path, required=True, help="folder of the evaluation outputs"
-    )
+    parser.add_argument("--outputs", type=Path, required=True, help="of the evaluation subsets")
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     args = parser.parse_args()
     settings = args.settings
@@ -64,14 +57,15 @@ def run() -> None:
     uses = artifacts.load_json(args.queries / "uses.json")
     artifacts.save_table(args.out / "ceiling.csv", ceilings(args.outputs, uses, settings))
     reasons = settings["inapplicable"]
-    artifacts.save_table(args.out / "inapplicable.csv", tables.inapplicable(settings))
+    without = lds.inapplicable(settings["experiment"], reasons)
+    artifacts.save_table(args.out / "inapplicable.csv", without)
     pairs = [
         compared(args.methods, pair, kind, settings)
         for pair in settings["comparisons"]
         for kind in KINDS
         if not any(kind in reasons.get(pair[side], {}) for side in "ab")
     ]
-    comparisons = pd.concat(pairs) if pairs else pd.DataFrame(columns=COLUMNS)
+    comparisons = pd.concat(pairs) if pairs else pd.DataFrame(columns=lds.COMPARISON_COLUMNS)
     artifacts.save_table(args.out / "comparisons.csv", comparisons)
 
 

@@ -29,6 +29,11 @@ SUMMARY_COLUMNS = (
 ).split()
 PER_QUERY_COLUMNS = "experiment method transform queries target selection query lds".split()
 CEILING_COLUMNS = "experiment queries target reliability rho ceiling lo hi M R Q".split()
+COMPARISON_COLUMNS = (
+    "experiment kind a b transform_a transform_b queries target "
+    "selection difference lo hi detectable"
+).split()
+INAPPLICABLE_COLUMNS = "experiment method queries reason".split()
 DRAWN = ("held_out", "oracle")  # selections with an interval, in the order of the rows of the draws
 
 
@@ -285,6 +290,21 @@ def label(frame: pd.DataFrame, own: str | None = None, **columns: str) -> pd.Dat
     if own is not None:
         named["own"] = named["transform"] == own
     return _ordered(named)
+
+
+def inapplicable(experiment: str, reasons: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:
+    """Which method has no scores of which kind of query, and why; one row each.
+
+    Args:
+        experiment: Its name.
+        reasons: Method -> kind of query -> reason.
+    """
+    rows = [
+        (experiment, method, kind, reason)
+        for method, kinds in reasons.items()
+        for kind, reason in kinds.items()
+    ]
+    return pd.DataFrame(rows, columns=INAPPLICABLE_COLUMNS)
 
 
 def _ordered(frame: pd.DataFrame) -> pd.DataFrame:

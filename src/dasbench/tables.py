@@ -10,8 +10,6 @@ import pandas as pd
 
 from dasbench import artifacts
 
-INAPPLICABLE = ["experiment", "method", "queries", "reason"]
-
 
 def joined(folder: Path, table: str, settings: Mapping[str, Any]) -> pd.DataFrame:
     """One table of all methods.
@@ -31,14 +29,3 @@ def joined(folder: Path, table: str, settings: Mapping[str, Any]) -> pd.DataFram
     if table == "summary.csv":
         whole["M_tune"] = [settings["tuning"].get(name, 0) for name in whole["method"]]
     return whole
-
-
-def inapplicable(settings: Mapping[str, Any]) -> pd.DataFrame:
-    """Why methods have no rows; settings: experiment, inapplicable (method -> kind -> reason)."""
-    why = settings["inapplicable"].items()
-    rows = [
-        (settings["experiment"], method, kind, reason)
-        for method, kinds in why
-        for kind, reason in kinds.items()
-    ]
-    return pd.DataFrame(rows, columns=INAPPLICABLE)

@@ -35,6 +35,8 @@ DEVICE = ("train", "forward", "features")
 DENSE = ("rademacher", "gaussian")
 _BATCH = {"forward": 256, "features": 64}
 _TRANSFORMS, _FORMATS = 3, 2
+# a CLIP model's size is not in the experiment file: of ViT-B/32, per image and in all
+_CLIP_FLOPS, _CLIP_BYTES = 8.8e9, 2**30
 
 
 def _readouts(features: Mapping[str, Any]) -> int:
@@ -253,8 +255,11 @@ class Workload:
             calls = (steps + taken) * batches
             yield Group("compute_journeys", "compute_journeys", len(sets), work, calls, memory)
         if any(o.get("features") == "embeddings" for o in self.methods.values()):
-            # what a CLIP model costs is not known from the experiment file
-            yield self._light("compute_embeddings", memory=4 * (self.n + self.q) * self.d + 2**30)
+            images = self.n + self.q
+            work = {"forward": float(_CLIP_FLOPS * images)}
+            memory = 4 * images * self.d + _CLIP_BYTES
+            calls = -(-images // _BATCH["features"])
+            yield Group("compute_embeddings", "compute_embeddings", 1, work, calls, memory)
 
     def _feature_memory(self, chosen: Mapping[str, Any]) -> int:
         """Bytes: whole gradients of 9 batches are held, except where layers are projected apart."""
@@ -378,15 +383,13 @@ class Workload:
             "features": 4 * (self.n + self.q) * sum(map(self.dimensions, self.features.values()))
             + sum(8 * min(self.n, wide) * (min(self.n, wide) + 1) for wide in self.spectra),
             "residuals": (4 * self.n + 128) * len(self.residuals),
-            "network": 4
-            * self.n
-            * self.q
-            * sum(map(self._computed_dampings, self.methods.values())),
             "scores": 4
             * self.n
             * sum(self.queries[kind] for o in self.methods.values() for kind in config.kinds(o)),
             "lds": len(self.methods) * (4 * 24 * e["lds"]["draws"] + 70_000),
         }
+        dampings = sum(map(self._computed_dampings, self.methods.values()))
+        folders |= {"network": 4 * self.n * self.q * dampings} if dampings else {}
         if self.own:
             measured = sum(subsets[u]["models"] * subsets[u]["seeds"] for u in ("tune", "eval"))
             asked = 4 * self.d * (self.queries["val"] + 2 * self.queries["gen"])

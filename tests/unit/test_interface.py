@@ -24,7 +24,7 @@ def make(options, p):
     """Random inputs of a method, features [9, p]."""
     rng = np.random.default_rng(p)
     phi, phi_q = (rng.standard_normal((n, p)).astype("f4") for n in (N, Q))
-    own = isinstance(options.get("features"), dict)
+    own = isinstance(options.get("features"), dict) or options.get("features") == "embeddings"
     return interface.Inputs(
         train_images=rng.integers(0, 256, (N, 4, 6, 2)).astype(np.uint8),
         train_labels=rng.integers(0, 3, N),

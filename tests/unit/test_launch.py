@@ -95,7 +95,8 @@ def test_a_process_that_sees_no_others_refuses():
 
 
 def test_networks_are_what_needs_a_device():
-    groups = Workload(load("smoke", ROOT), (1, 8, 8)).groups()
+    experiment = {**load("smoke", ROOT), "embedding": {"model": "clip"}}
+    groups = Workload(experiment, (1, 8, 8)).groups()
     needing = {g.family for g in groups if on_device(g)}
     assert {name.removesuffix("_tune").removesuffix("_eval") for name in needing} - {
         f"train_removal_{arm}" for arm in ("methods", "random", "null")
