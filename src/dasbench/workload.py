@@ -199,7 +199,6 @@ class Workload:
             group = self._infers("compute_residuals", len(self.residuals), self.n, times)
             mean = {"forward": self.model.flops * self.n * mean / len(self.residuals)}
             yield group._replace(work=mean)
-
         yield from self._network()
 
     def _network(self) -> Iterator[Group]:
@@ -211,18 +210,17 @@ class Workload:
             chosen = [o for o in self.methods.values() if o.get("computed") == by]
             if not chosen:
                 continue
-            family, memory = f"compute_{by}", 8 * self.n * self.d + 24 * p
-            images = passes * self.n + self.q
+            memory, images = 8 * self.n * self.d + 24 * p, passes * self.n + self.q
             work = {"features:kronecker": gradients * images}
             if by == "ekfac":
                 work["kernel"] = 2.0 * grid * self.n * self.q * p
                 memory += 8 * self.q * p + 4 * 2 * _BATCH["features"] * p
             else:
-                o = chosen[0]
-                times = o["loss_timesteps"] * (len(o["steps"]) * self.q + 1)
+                asked = len(chosen[0]["steps"]) * self.q + 1
+                times = chosen[0]["loss_timesteps"] * asked
                 work["forward"] = 1.0 * self.model.flops * self.n * times
             calls = draws * -(-images // _BATCH["features"])
-            yield Group(family, family, len(chosen), work, calls, memory)
+            yield Group(f"compute_{by}", f"compute_{by}", len(chosen), work, calls, memory)
 
     def _grid(self) -> int:
         """G, the number of dampings."""
@@ -232,9 +230,7 @@ class Workload:
 
     def _computed_dampings(self, options: Mapping[str, Any]) -> int:
         """How many dampings a method's scores are stored at; 0 without a rule of their own."""
-        if "computed" not in options:
-            return 0
-        return len(options["steps"]) if "steps" in options else self._grid()
+        return len(options.get("steps", range(self._grid()))) * ("computed" in options)
 
     def _beside(self) -> Iterator[Group]:
         """What some methods compare instead: features of trajectories, embeddings."""
