@@ -118,5 +118,8 @@ def test_a_method_reads_what_its_rule_computed(name):
     ((damping, scores),) = interface.path(METHODS[name], inputs.about([3, 1]), [0.2])
     assert damping == 0.2
     np.testing.assert_array_equal(scores, computed.scores[1][:, [3, 1]])
+    if name == "unlearning":  # a grid of one damping is in another unit: all step sizes
+        assert [step for step, _ in interface.path(METHODS[name], inputs, [0.3])] == [0.1, 0.2, 1]
+        return
     with pytest.raises(ValueError, match=r"damping 0\.3 is none of those computed"):
         list(interface.path(METHODS[name], inputs, [0.3]))

@@ -20,6 +20,7 @@ EXPERIMENT = config.load("smoke", ROOT)
 def rules():
     """The functions of workflow/functions/score.smk for one experiment with every method."""
     everything = {**EXPERIMENT, "methods": {name: {} for name in METHODS}}
+    everything["embedding"] = {**everything["embedding"], "model": "some/clip"}
     methods = config.methods(everything)
     methods["external"]["scores"] = {kind: f"theirs/{kind}.npy" for kind in layout.KINDS}
     names = {
