@@ -60,7 +60,8 @@ def _nan(array):
 
 
 def _column(table, rng):
-    return rng.choice(sorted(table.select_dtypes("number").columns)) if len(table) else None
+    numbers = sorted(table.select_dtypes("number").columns) if len(table) else []
+    return rng.choice(numbers) if numbers else None
 
 
 def _nan_cell(table, rng):
