@@ -37,6 +37,9 @@ LOOPS = (
     "measure_removal",
     "compute_features",
     "compute_residuals",
+    "compute_journeys",
+    "compute_ekfac",
+    "compute_unlearning",
 )
 STARTS = 3  # of each script, for the least
 PAUSE = 60.0  # seconds without any job: longer ones lie between two runs
