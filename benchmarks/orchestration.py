@@ -43,7 +43,7 @@ LOOPS = (
 )
 STARTS = 3  # of each script, for the least
 PAUSE = 60.0  # seconds without any job: longer ones lie between two runs
-SHARDS = 500  # of evaluation models, one job to train and one to measure each
+SHARDS = 700  # of evaluation models, one job to train each, one to measure a few
 NOTHING = "Nothing to be done"
 
 
