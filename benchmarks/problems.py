@@ -15,7 +15,8 @@ import torch
 from diffusers import DDPMScheduler
 
 from benchmarks.machine import ROOT
-from dasbench import config, features, models
+from dasbench import config, features
+from dasbench.families import pixel
 
 AXES = ("benchmarks", 0)
 DIMENSIONS = 4096
@@ -126,6 +127,6 @@ def _problem(
     name: str, model: dict[str, Any], shape: tuple[int, int, int], count: int, batch: int
 ) -> Problem:
     process = {"timesteps": 1000, "beta_schedule": "linear", "prediction_type": "epsilon"}
-    unet, scheduler = models.build(model, process, shape, (*AXES, name))
+    unet, scheduler = pixel.build(model, process, shape, (*AXES, name))
     images = np.random.default_rng(0).uniform(-1, 1, (count, *shape)).astype(np.float32)
     return Problem(name, unet.eval(), scheduler, images, batch)

@@ -40,6 +40,8 @@ from dasbench import (
     statistics,
 )
 from dasbench import seeds as named
+from dasbench.errors import UserError
+from dasbench.families import pixel
 from dasbench.kernel import Spectrum
 from dasbench.layout import KINDS, TARGETS
 from dasbench.methods import interface
@@ -132,8 +134,14 @@ def forms(study: Study, options: dict[str, Any]) -> Iterator[tuple[str, dict[str
 
 
 def load(root: Path = ROOT) -> Study:
-    """The experiment and its files."""
+    """The experiment and its files.
+
+    Raises:
+        UserError: If its queries or models are not there.
+    """
     experiment, home = config.load(EXPERIMENT, root), root / "results" / EXPERIMENT
+    if not (home / "queries/val.npy").exists() or not (home / "models/base").is_dir():
+        raise UserError(f"{EXPERIMENT} has not run; `./run {EXPERIMENT}` or `./run pull` first")
     images = {
         kind: artifacts.load_array(home / f"queries/{kind}.npy", (None,) * 4, np.float32)
         for kind in KINDS
@@ -150,7 +158,7 @@ def load(root: Path = ROOT) -> Study:
 
 def _features(study: Study, settings: dict[str, Any]) -> dict[str, np.ndarray]:
     """Split -> features of all its images."""
-    unet, scheduler = models.load(study.home / "models/base")
+    unet, scheduler = pixel.load(study.home / "models/base")
     splits = {"train": (diffusion.to_model(study.train.images), study.train.ids)}
     splits |= {kind: (images, np.arange(len(images))) for kind, images in study.images.items()}
     return {
@@ -161,7 +169,7 @@ def _features(study: Study, settings: dict[str, Any]) -> dict[str, np.ndarray]:
 
 def _weights(study: Study) -> np.ndarray:
     """Which columns of unprojected features belong to ``parameters: weights``, [p]."""
-    unet, _ = models.load(study.home / "models/base")
+    unet, _ = pixel.load(study.home / "models/base")
     own = {name for names in layers.members(unet, "weights").values() for name in names}
     return np.concatenate([np.full(p.numel(), n in own) for n, p in unet.named_parameters()])
 

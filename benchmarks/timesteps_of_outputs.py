@@ -84,13 +84,12 @@ def _measure(
 ) -> None:
     """Losses of one shard at all timesteps, on the evaluation queries."""
     from dasbench import models, outputs
+    from dasbench.families import pixel
 
     models.use_threads(threads)
     seed, shard = place
     folder = home / f"models/eval/seed-{seed}/shard-{shard:03d}"
-    made = [
-        models.load(folder / f"{k:02d}") for k in range(experiment["subsets"]["models_per_job"])
-    ]
+    made = [pixel.load(folder / f"{k:02d}") for k in range(experiment["subsets"]["models_per_job"])]
     images = artifacts.load_array(home / f"queries/{KIND}.npy", (None,) * 4, np.float32)
     losses, _ = outputs.measure_by_timestep(
         [unet for unet, _ in made],
@@ -100,7 +99,7 @@ def _measure(
         KIND,
         np.arange(experiment["diffusion"]["timesteps"]),
         _axes(experiment),
-        _judged(home),
+        chosen=_judged(home),
     )
     artifacts.save_array(_file(cache, seed, shard), losses)
 

@@ -6,24 +6,24 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dasbench import artifacts, command, diffusion, ekfac, kernel, mapped, models
+from dasbench import artifacts, command, ekfac, inputs, kernel, mapped, models
 from dasbench.layout import KINDS
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.parser(__doc__)
+    parser = command.model_parser(__doc__)
     parser.add_argument("--examples", type=Path, required=True)
     parser.add_argument("--queries", type=Path, required=True, help="folder of the queries")
     parser.add_argument("--model", type=Path, required=True, help="folder of the base model")
     parser.add_argument("--out", type=Path, required=True, help="output folder")
-    parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     settings = args.settings
     models.use_threads(args.threads)
-    unet, scheduler = models.load(args.model, models.pick_device())
+    family = inputs.family(settings)
+    unet, scheduler = family.load(args.model, models.pick_device(), settings["model"])
     train = artifacts.load_examples(args.examples)
-    images = diffusion.to_model(train.images)
+    images = inputs.examples(train, args)
     curvature = ekfac.Ekfac(unet, scheduler, settings["gradients"], settings["axes"])
     curvature.fit(images, train.ids)
     print(f"largest eigenvalue {curvature.scale:.4g}", flush=True)
@@ -32,7 +32,7 @@ def run() -> None:
     with contextlib.ExitStack() as files:
         queries, stored = [], {}
         for kind in KINDS:
-            asked = artifacts.load_array(args.queries / f"{kind}.npy", (None,) * 4, np.float32)
+            asked, _ = inputs.queries(args.queries, kind, args)
             queries.append(curvature.features(asked, np.arange(len(asked)), kind))
             shape = (len(dampings), len(images), len(asked))
             file = mapped.create(args.out / f"{kind}.npy", shape, np.float32)

@@ -4,23 +4,31 @@ from pathlib import Path
 
 import numpy as np
 
-from dasbench import artifacts, command, journeys, models
+from dasbench import artifacts, command, inputs, journeys, models
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.parser(__doc__)
+    parser = command.model_parser(__doc__)
     parser.add_argument("--noise", required=True, help="initial noise of the generated queries")
+    parser.add_argument("--labels", required=True, help="classes of the generated queries")
     parser.add_argument("--model", type=Path, required=True, help="folder of the base model")
     parser.add_argument("--out", required=True, help="output, .npy")
-    parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     settings = args.settings
     models.use_threads(args.threads)
-    unet, scheduler = models.load(args.model, models.pick_device())
+    family = inputs.family(settings)
+    unet, scheduler = family.load(args.model, models.pick_device(), settings["model"])
     noise = artifacts.load_array(args.noise, (None, None, None, None), np.float32)
+    labels = artifacts.load_array(args.labels, (len(noise),), np.int64)
     phi = journeys.compute(
-        unet, scheduler, noise, settings["features"], settings["axes"], settings["sampling_steps"]
+        unet,
+        scheduler,
+        noise,
+        settings["features"],
+        settings["axes"],
+        settings["sampling_steps"],
+        family.condition(settings["model"], labels, inputs.prompts(args)),
     )
     artifacts.save_array(args.out, phi)
 

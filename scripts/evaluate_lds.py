@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dasbench import artifacts, command, kernel, lds, predictions, seeds, statistics
+from dasbench import artifacts, command, kernel, lds, predictions, seeds, statistics, tables
 from dasbench.layout import TARGETS
 from dasbench.methods import interface
 
@@ -37,7 +37,7 @@ def run() -> None:
     masks = artifacts.load_array(args.masks, (None, None), bool)
     grid = kernel.damping_grid(settings["damping"])
     uses = artifacts.load_json(args.queries / "uses.json")
-    selection, spectrum = artifacts.load_table(args.selection), interface.load_spectrum(args)
+    selection, spectrum = tables.load_table(args.selection), interface.load_spectrum(args)
     summaries, per_query, resampled, leverages = [], [], [], []
     for kind in settings["kinds"]:
         judged = uses[kind]["evaluation"]
@@ -67,9 +67,9 @@ def run() -> None:
         queries["query"] = np.asarray(judged)[queries["query"]]  # positions in queries/<kind>.npy
         per_query.append(lds.label(queries, **names))
         resampled.append(drawn)
-    artifacts.save_table(args.out / "leverage.csv", pd.DataFrame(leverages, columns=LEVERAGE))
-    artifacts.save_table(args.out / "summary.csv", pd.concat(summaries))
-    artifacts.save_table(args.out / "per_query.parquet", pd.concat(per_query))
+    tables.save_table(args.out / "leverage.csv", pd.DataFrame(leverages, columns=LEVERAGE))
+    tables.save_table(args.out / "summary.csv", pd.concat(summaries))
+    tables.save_table(args.out / "per_query.parquet", pd.concat(per_query))
     artifacts.save_array(args.out / "draws.npy", np.concatenate(resampled))
 
 

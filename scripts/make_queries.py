@@ -5,41 +5,50 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dasbench import artifacts, command, diffusion, models, queries, seeds
+from dasbench import artifacts, command, diffusion, inputs, models, queries, sampling, seeds
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.parser(__doc__)
+    parser = command.model_parser(__doc__)
     parser.add_argument("--train", required=True)
     parser.add_argument("--val", required=True)
     parser.add_argument("--model", required=True, help="folder of the base model")
     parser.add_argument("--out", type=Path, required=True, help="output folder")
-    parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
-    settings = args.settings
+    settings, model = args.settings, args.settings["model"]
     models.use_threads(args.threads)
     train, val = artifacts.load_examples(args.train), artifacts.load_examples(args.val)
-    pixels = diffusion.to_model(train.images)
-    unet, scheduler = models.load(args.model, models.pick_device())
+    family, device = inputs.family(settings), models.pick_device()
+    network, scheduler = family.load(args.model, device, model)
+    shape = inputs.examples(train, args).shape[1:]
+    axes, count = (*settings["axes"], "sampling"), settings["gen"]
     noise = np.stack(
-        [
-            seeds.generator(*settings["axes"], "sampling", "gen", q).standard_normal(
-                pixels.shape[1:], np.float32
-            )
-            for q in range(settings["gen"])
-        ]
+        [seeds.generator(*axes, "gen", q).standard_normal(shape, np.float32) for q in range(count)]
     )
-    start = torch.from_numpy(noise).to(unet.device)
-    generated = (
-        diffusion.ddim_sample(unet, scheduler, start, settings["sampling_steps"]).cpu().numpy()
+    # classes as often as among the training examples; of models that are told none, none
+    drawn = train.labels[seeds.generator(*axes, "labels").integers(0, len(train.labels), count)]
+    told = family.condition(model, drawn, inputs.prompts(args))
+    generated = sampling.ddim_sample(
+        network,
+        scheduler,
+        torch.from_numpy(noise).to(device),
+        settings["sampling_steps"],
+        condition=told,
+        guidance=settings["guidance"],
     )
+    generated = generated.cpu().numpy()
+    if args.latents is not None:
+        seen = artifacts.load_array(args.latents / "val.npy", (settings["val"], *shape), "float32")
+        artifacts.save_array(args.out / "val_latents.npy", seen)
+        artifacts.save_array(args.out / "gen_latents.npy", generated)
+        generated = family.decode(model, generated, device)
+    if told is None:
+        drawn = queries.nearest_labels(generated, diffusion.to_model(train.images), train.labels)
     artifacts.save_array(args.out / "val.npy", diffusion.to_model(val.images[: settings["val"]]))
     artifacts.save_array(args.out / "val_labels.npy", val.labels[: settings["val"]])
     artifacts.save_array(args.out / "gen.npy", generated)
-    artifacts.save_array(
-        args.out / "gen_labels.npy", queries.nearest_labels(generated, pixels, train.labels)
-    )
+    artifacts.save_array(args.out / "gen_labels.npy", drawn)
     artifacts.save_array(args.out / "gen_noise.npy", noise)
     artifacts.save_json(args.out / "uses.json", queries.uses(settings))
 

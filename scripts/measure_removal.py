@@ -6,39 +6,43 @@ import numpy as np
 import pandas as pd
 import torch
 
-from dasbench import artifacts, command, diffusion, models, outputs, removal
+from dasbench import artifacts, command, inputs, models, outputs, removal, sampling, tables
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.parser(__doc__)
-    parser.add_argument("--base", required=True, help="folder of the base model")
+    parser = command.model_parser(__doc__)
+    parser.add_argument("--base", type=Path, required=True, help="folder of the base model")
     parser.add_argument("--models", type=Path, required=True, help="folder of the retrained models")
     parser.add_argument("--queries", type=Path, required=True, help="folder of the queries")
     parser.add_argument("--out", type=Path, required=True, help="output folder")
-    parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
-    settings = args.settings
+    settings, model = args.settings, args.settings["model"]
     models.use_threads(args.threads)
-    device = models.pick_device()
-    base, scheduler = models.load(args.base, device)
-    retrained = [models.load(args.models / member, device)[0] for member in settings["members"]]
-    images = artifacts.load_array(args.queries / "gen.npy", (None, None, None, None), np.float32)
-    noise = artifacts.load_array(args.queries / "gen_noise.npy", images.shape, np.float32)
-    asked = settings["queries"]
-    grid = outputs.grid(**settings["grid"])
-    loss, _ = outputs.measure(
-        [base, *retrained], base, scheduler, images, "gen", grid, settings["axes"]
-    )
+    family, device = inputs.family(settings), models.pick_device()
+    folders = [args.models / member for member in settings["members"]]
+    (base, *retrained), scheduler = family.load_members([args.base, *folders], device, model)
+    seen, told = inputs.queries(args.queries, "gen", args)
+    images = artifacts.load_array(args.queries / "gen.npy", (len(seen), None, None, None), "f4")
+    noise = artifacts.load_array(args.queries / "gen_noise.npy", seen.shape, np.float32)
+    asked, grid, axes = settings["queries"], outputs.grid(**settings["grid"]), settings["axes"]
+    loss, _ = outputs.measure([base, *retrained], base, scheduler, seen, "gen", grid, axes, told)
     change = loss[0] - loss[1:]  # [members, Q]; outputs are minus the loss
     shared = settings["arm"] != "method"  # one model for every query
     rows, shown = [], []
-    for number, model in enumerate(retrained):
+    for number, network in enumerate(retrained):
         mine = asked if shared else [asked[number]]
-        start = torch.from_numpy(noise[mine]).to(device)
-        after = (
-            diffusion.ddim_sample(model, scheduler, start, settings["sampling_steps"]).cpu().numpy()
+        after = sampling.ddim_sample(
+            network,
+            scheduler,
+            torch.from_numpy(noise[mine]).to(device),
+            settings["sampling_steps"],
+            condition=None if told is None else told[mine],
+            guidance=settings["guidance"],
         )
+        after = after.cpu().numpy()
+        if args.latents is not None:
+            after = family.decode(model, after, device)
         shown.append(after)
         distance = removal.image_l2(images[mine], after)
         rows += [
@@ -55,7 +59,7 @@ def run() -> None:
     )
     table["set"] = table["set"].astype("Int64")
     columns = ["method", "k", "query", "set", *removal.MEASURES]
-    artifacts.save_table(args.out / "per_query.parquet", table[columns])
+    tables.save_table(args.out / "per_query.parquet", table[columns])
     artifacts.save_array(args.out / "images.npy", np.concatenate(shown))
 
 

@@ -1,6 +1,6 @@
 """Draw LDS per method for both targets, under the three transforms, and along the damping grid."""
 
-from dasbench import artifacts, command
+from dasbench import command, tables
 from dasbench.figures import damping, lds, style
 
 
@@ -15,7 +15,7 @@ def run() -> None:
         )
     args = parser.parse_args()
     families = args.settings.get("families")
-    summary, ceiling = artifacts.load_table(args.summary), artifacts.load_table(args.ceiling)
+    summary, ceiling = tables.load_table(args.summary), tables.load_table(args.ceiling)
     if args.lds_loss:
         style.save(lds.bars(summary, ceiling, "loss", families), args.lds_loss)
     if args.lds_displacement:

@@ -1,6 +1,6 @@
 """Draw the effect of removal per method, and images before and after it."""
 
-from dasbench import artifacts, command
+from dasbench import artifacts, command, tables
 from dasbench.figures import before_after, removal, style
 
 
@@ -17,10 +17,10 @@ def run() -> None:
     args = parser.parse_args()
     settings = args.settings
     families = settings.get("families")
-    per_query = removal.named(artifacts.load_table(args.per_query))
-    summary = removal.named(artifacts.load_table(args.summary))
+    per_query = removal.named(tables.load_table(args.per_query))
+    summary = removal.named(tables.load_table(args.summary))
     style.save(removal.effects(summary, per_query, families), args.removal)
-    index = removal.named(artifacts.load_table(args.index))
+    index = removal.named(tables.load_table(args.index))
     queries = artifacts.load_array(args.queries, (None, None, None, None), "float32")
     shown = sorted(index["query"].unique())[: settings["queries"]]  # positions in gen.npy
     rank = {query: place for place, query in enumerate(shown)}

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dasbench import artifacts, command, report
+from dasbench import artifacts, command, report, tables
 
 
 def run() -> None:
@@ -12,6 +12,7 @@ def run() -> None:
         parser.add_argument(f"--{name}", required=True, help=f"lds/{name}.csv")
     parser.add_argument("--removal", help="removal/summary.csv, if the experiment has one")
     parser.add_argument("--leverage", help="lds/leverage.csv, if it was measured")
+    parser.add_argument("--gains", help="ablation/gains.csv, if the experiment has an ablation")
     parser.add_argument("--metrics", help="metrics.json")
     parser.add_argument("--data-card", help="JSON: source, licence, size, hash")
     parser.add_argument(
@@ -27,18 +28,22 @@ def run() -> None:
         report.Results(
             experiment=settings["experiment"],
             settings=settings["settings"],
-            summary=artifacts.load_table(args.summary),
-            selection=artifacts.load_table(args.selection),
-            comparisons=artifacts.load_table(args.comparisons),
-            ceiling=artifacts.load_table(args.ceiling),
-            removal=artifacts.load_table(args.removal) if args.removal else None,
+            summary=tables.load_table(args.summary),
+            selection=tables.load_table(args.selection),
+            comparisons=tables.load_table(args.comparisons),
+            ceiling=tables.load_table(args.ceiling),
+            removal=tables.load_table(args.removal) if args.removal else None,
             figures=[Path(path) for path in args.figures],
             metrics=artifacts.load_json(args.metrics) if args.metrics else {},
-            data_card=artifacts.load_json(args.data_card) if args.data_card else {},
+            data_card={
+                **settings.get("data_card", {}),
+                **(artifacts.load_json(args.data_card) if args.data_card else {}),
+            },
             versions=settings.get("versions", {}),
             inapplicable=settings.get("inapplicable", {}),
             timings=args.timings or None,
-            leverage=artifacts.load_table(args.leverage) if args.leverage else None,
+            gains=tables.load_table(args.gains) if args.gains else None,
+            leverage=tables.load_table(args.leverage) if args.leverage else None,
         )
     )
     with artifacts.atomic(args.report) as temporary:

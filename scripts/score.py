@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dasbench import artifacts, command
+from dasbench import command, tables
 from dasbench.methods import interface
 
 
@@ -14,7 +14,7 @@ def run() -> None:
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     args = parser.parse_args()
     settings = args.settings
-    selection = artifacts.load_table(args.selection).set_index(["queries", "transform"])["damping"]
+    selection = tables.load_table(args.selection).set_index(["queries", "transform"])["damping"]
     spectrum = interface.load_spectrum(args)
     for kind in settings["kinds"]:
         inputs = interface.load(args, kind, settings["axes"], spectrum)

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from dasbench import artifacts, command, kernel, lds, predictions
+from dasbench import artifacts, command, kernel, lds, predictions, tables
 from dasbench.methods import interface
 
 
@@ -20,7 +20,7 @@ def run() -> None:
     masks = artifacts.load_array(args.masks, (None, None), bool)
     grid = kernel.damping_grid(settings["damping"])
     uses = artifacts.load_json(args.queries / "uses.json")
-    tables, spectrum = [], interface.load_spectrum(args)
+    found, spectrum = [], interface.load_spectrum(args)
     for kind in settings["kinds"]:
         chosen = uses[kind]["tuning"]
         outputs = artifacts.load_array(
@@ -38,8 +38,8 @@ def run() -> None:
             "method": settings["method"],
             "queries": kind,
         }
-        tables.append(lds.label(selected, **names))
-    artifacts.save_table(args.selection, pd.concat(tables))
+        found.append(lds.label(selected, **names))
+    tables.save_table(args.selection, pd.concat(found))
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def compared(folder: Path, pair: dict, kind: str, settings: dict) -> pd.DataFram
     """Paired differences of two methods on one kind of query."""
     sides = []
     for name in (pair["a"], pair["b"]):
-        summary = artifacts.load_table(folder / name / "summary.csv")
+        summary = tables.load_table(folder / name / "summary.csv")
         draws = artifacts.load_array(folder / name / "draws.npy")
         drawn = summary[summary["selection"].isin(lds.DRAWN)]
         sides.append(
@@ -60,11 +60,11 @@ def run() -> None:
     args = parser.parse_args()
     settings = args.settings
     for table in ("summary.csv", "selection.csv", "leverage.csv", "per_query.parquet"):
-        artifacts.save_table(args.out / table, tables.joined(args.methods, table, settings))
+        tables.save_table(args.out / table, tables.joined(args.methods, table, settings))
     uses = artifacts.load_json(args.queries / "uses.json")
-    artifacts.save_table(args.out / "ceiling.csv", ceilings(args.outputs, uses, settings))
+    tables.save_table(args.out / "ceiling.csv", ceilings(args.outputs, uses, settings))
     reasons = settings["inapplicable"]
-    artifacts.save_table(args.out / "inapplicable.csv", tables.inapplicable(settings))
+    tables.save_table(args.out / "inapplicable.csv", tables.inapplicable(settings))
     pairs = [
         compared(args.methods, pair, kind, settings)
         for pair in settings["comparisons"]
@@ -72,7 +72,7 @@ def run() -> None:
         if not any(kind in reasons.get(pair[side], {}) for side in "ab")
     ]
     comparisons = pd.concat(pairs) if pairs else pd.DataFrame(columns=COLUMNS)
-    artifacts.save_table(args.out / "comparisons.csv", comparisons)
+    tables.save_table(args.out / "comparisons.csv", comparisons)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dasbench import artifacts, command, removal, seeds
+from dasbench import artifacts, command, removal, seeds, tables
 
 
 def run() -> None:
@@ -17,16 +17,16 @@ def run() -> None:
     settings = args.settings
     folders = [args.parts / method / f"k-{k}" for method, k in settings["arms"]]
     table = pd.concat(
-        [artifacts.load_table(f / "per_query.parquet") for f in folders], ignore_index=True
+        [tables.load_table(f / "per_query.parquet") for f in folders], ignore_index=True
     )
     images = np.concatenate([artifacts.load_array(f / "images.npy") for f in folders])
     rng = seeds.generator(*settings["axes"], "bootstrap", "removal")
     summary = removal.summarise(table, rng, settings["draws"], settings["level"])
     described = table[["method", "k", "query", "set"]].rename_axis("row").reset_index()
-    artifacts.save_table(args.out / "per_query.parquet", table)
-    artifacts.save_table(args.out / "summary.csv", summary)
+    tables.save_table(args.out / "per_query.parquet", table)
+    tables.save_table(args.out / "summary.csv", summary)
     artifacts.save_array(args.out / "images.npy", images)
-    artifacts.save_table(args.out / "images.csv", described)
+    tables.save_table(args.out / "images.csv", described)
 
 
 if __name__ == "__main__":

@@ -2,32 +2,29 @@
 
 from pathlib import Path
 
-from dasbench import artifacts, command, diffusion, models, training
+from dasbench import artifacts, command, inputs, training
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.parser(__doc__)
+    parser = command.model_parser(__doc__)
     parser.add_argument("--examples", required=True)
     parser.add_argument("--masks", required=True, help="[members, N] .npy")
     parser.add_argument(
         "--out", type=Path, required=True, help="output folder, one folder a member"
     )
-    parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
-    settings = args.settings
-    images = diffusion.to_model(artifacts.load_examples(args.examples).images)
+    settings, model, recipe = (args.settings, *(args.settings[k] for k in ("model", "training")))
+    family, _, data = inputs.training(args.examples, args)
     members = settings["members"]
-    masks = artifacts.load_array(args.masks, (len(members), len(images)), bool)
-    accelerator = training.make_accelerator(args.threads)
+    masks = artifacts.load_array(args.masks, (len(members), len(data.x)), bool)
+    accelerator = training.make_accelerator(args.threads, recipe["mixed_precision"])
     for number, (member, mask) in enumerate(zip(members, masks, strict=True)):
         seed = number + 1 if settings["other_seeds"] else 0
         axes = (*settings["axes"], "base", 0, seed)
-        unet, scheduler = models.build(
-            settings["model"], settings["diffusion"], images.shape[1:], axes
-        )
-        training.train(accelerator, unet, scheduler, images, mask, settings["training"], axes)
-        models.save(args.out / member, unet, scheduler)
+        network, scheduler = family.build(model, settings["diffusion"], data.x.shape[1:], axes)
+        training.train(accelerator, network, scheduler, data, mask, recipe, axes)
+        family.save_member(args.out / member, network, scheduler, model)
         print(f"model {number + 1} of {len(members)} trained", flush=True)
 
 

@@ -4,23 +4,21 @@ from pathlib import Path
 
 import numpy as np
 
-from dasbench import artifacts, command, diffusion, models, seeds, subsets, training
+from dasbench import artifacts, command, inputs, seeds, subsets, training
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.parser(__doc__)
+    parser = command.model_parser(__doc__)
     parser.add_argument("--examples", required=True)
     parser.add_argument("--use", required=True, help="tune or eval")
     parser.add_argument("--seed", type=int, required=True, help="retraining seed r")
     parser.add_argument("--shard", type=int, required=True, help="number of the shard s")
     parser.add_argument("--out", type=Path, required=True, help="output folder of the shard")
-    parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
-    settings = args.settings
-    train = artifacts.load_examples(args.examples)
-    images = diffusion.to_model(train.images)
-    accelerator = training.make_accelerator(args.threads)
+    settings, model, recipe = (args.settings, *(args.settings[k] for k in ("model", "training")))
+    family, train, data = inputs.training(args.examples, args)
+    accelerator = training.make_accelerator(args.threads, recipe["mixed_precision"])
     masks = []
     for k in range(settings["models_per_job"]):
         m = args.shard * settings["models_per_job"] + k
@@ -29,11 +27,9 @@ def run() -> None:
             subsets.draw_mask(train.labels, settings["fraction"], settings["stratify"], rng)
         )
         axes = (*settings["axes"], args.use, m, args.seed)
-        unet, scheduler = models.build(
-            settings["model"], settings["diffusion"], images.shape[1:], axes
-        )
-        training.train(accelerator, unet, scheduler, images, masks[-1], settings["training"], axes)
-        models.save(args.out / f"{k:02d}", unet, scheduler)
+        network, scheduler = family.build(model, settings["diffusion"], data.x.shape[1:], axes)
+        training.train(accelerator, network, scheduler, data, masks[-1], recipe, axes)
+        family.save_member(args.out / f"{k:02d}", network, scheduler, model)
         print(f"model {k + 1} of {settings['models_per_job']} trained", flush=True)
     artifacts.save_array(args.out / "masks.npy", np.stack(masks))
 

@@ -1,6 +1,6 @@
 """Write the small flat table of numbers that `dvc metrics` compares between versions."""
 
-from dasbench import artifacts, command
+from dasbench import artifacts, command, tables
 
 
 def run() -> None:
@@ -11,12 +11,12 @@ def run() -> None:
     parser.add_argument("--removal", help="removal/summary.csv, where there is a study")
     parser.add_argument("--metrics", required=True, help="output, .json")
     args = parser.parse_args()
-    summary = artifacts.load_table(args.summary)
+    summary = tables.load_table(args.summary)
     own = summary[summary["own"] & (summary["selection"] == "held_out")]
     metrics = {f"lds.{r.target}.{r.queries}.{r.method}": round(r.lds, 6) for r in own.itertuples()}
-    for r in artifacts.load_table(args.ceiling).itertuples():
+    for r in tables.load_table(args.ceiling).itertuples():
         metrics[f"ceiling.{r.target}.{r.queries}"] = round(r.ceiling, 6)
-    removed = artifacts.load_table(args.removal).dropna(subset=["excess"]) if args.removal else None
+    removed = tables.load_table(args.removal).dropna(subset=["excess"]) if args.removal else None
     for r in () if removed is None else removed.itertuples():
         metrics[f"removal.{r.measure}.k-{int(r.k)}.{r.method}"] = round(r.excess, 6)
     artifacts.save_json(args.metrics, metrics)

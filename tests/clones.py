@@ -95,10 +95,25 @@ class Clone:
         status = self.call("dvc", "status", "--with-deps", "report@smoke").stdout
         return not changed and status == "Data and pipelines are up to date.\n"
 
+    def add_remote(self, name, url, **settings):
+        """Set a remote in this clone alone."""
+        self.call("dvc", "remote", "add", "--local", "--force", name, url)
+        for key, value in settings.items():
+            self.call("dvc", "remote", "modify", "--local", name, key, value)
+
+    def has_all_of(self, made):
+        """Whether nothing is to be done, every artifact is that of ``made``, and all is clean."""
+        return self.plan() == {} and self.hashes() == made.hashes() and self.clean()
+
     def smoke_status(self):
         """What ``dvc status`` says of the stages of smoke."""
         stages = self.call("dvc", "stage", "list", "--name-only").stdout.split()
         return self.call("dvc", "status", *(s for s in stages if s.endswith("@smoke"))).stdout
+
+
+def stored(folder):
+    """All files of a folder."""
+    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 def cloned(origin, folder):

@@ -74,6 +74,7 @@ def recipe():
         "ema_decay": 0.9,
         "clip_norm": 1.0,
         "flip": False,
+        "mixed_precision": "no",
     }
     return {"model": model, "diffusion": DIFFUSION, "training": training}
 

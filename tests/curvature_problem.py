@@ -45,18 +45,19 @@ def make():
     return Net().double(), scheduler, images
 
 
-def samples(problem, split, i, grid=GRID, draws=SETTINGS["draws"]):
+def samples(problem, split, i, grid=GRID, draws=SETTINGS["draws"], policy="keyed"):
     """The noised image, timestep and noise of each timestep and draw, spelled out."""
     _, scheduler, images = problem
     abar = scheduler.alphas_cumprod.double().numpy()
     found = []
     for t, draw in itertools.product(grid, range(draws)):
-        eps = drawn("features", split, IDS[split][i], t, draw)
+        named = ("keyed", split, IDS[split][i]) if policy == "keyed" else (policy,)
+        eps = drawn("features", *named, t, draw)
         x_t = oracle.add_noise(torch.from_numpy(images[split][i]), t, eps, abar)
         found.append((x_t, t, eps.double()))
     return found
 
 
-def drawn(stream, split, example, t, draw):
-    rng = seeds.generator(*AXES, stream, "keyed", split, example, t, draw)
+def drawn(stream, *named):
+    rng = seeds.generator(*AXES, stream, *named)
     return torch.from_numpy(rng.standard_normal(SHAPE, np.float32))

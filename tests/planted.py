@@ -14,7 +14,16 @@ import torch
 from diffusers import DDPMScheduler
 from torch import nn
 
-from dasbench import config, diffusion, ekfac, features, journeys, residuals, unlearning
+from dasbench import (
+    config,
+    diffusion,
+    ekfac,
+    feature_sets,
+    features,
+    journeys,
+    residuals,
+    unlearning,
+)
 from dasbench.methods import interface
 from dasbench.registry import METHODS
 from experiment_files import ROOT
@@ -115,7 +124,7 @@ class World:
     def inputs(self, name, kind):
         """What the rules would give to a method."""
         options = self.methods[name]
-        sets = list(config.feature_sets_of(options, self.experiment).values())
+        sets = list(feature_sets.of_method(options, self.experiment).values())
         train = [self._features(settings, "train") for settings in sets]
         query = [self._features(settings, kind) for settings in sets]
         if options.get("journey"):
@@ -162,7 +171,7 @@ class World:
         return self._once((split, str(settings)), make)
 
     def _residuals(self, options):
-        if options.get("residual", "none") == "none":
+        if options.get("residual", "none") in ("none", "vector"):
             return None
         form = {"timesteps": 10, "timestep_rule": "midpoint", "draws": 4}
         form["kind"] = options["residual"]
@@ -175,10 +184,10 @@ class World:
         how = {
             key: self.experiment["features"][key] for key in ("timesteps", "draws", "parameters")
         }
-        how |= {key: options[key] for key in ("steps", "loss_timesteps") if key in options}
+        how |= {key: options[key] for key in ("steps", "loss_timesteps", "noise") if key in options}
         family = {"ekfac": ekfac.Ekfac, "unlearning": unlearning.Unlearning}[options["computed"]]
         fitted = self._once(
-            options["computed"],
+            (options["computed"], options.get("noise")),
             lambda: family(self.net, self.scheduler, how, AXES).fit(self.x["train"], np.arange(N)),
         )
         if options["computed"] == "unlearning":

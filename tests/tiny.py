@@ -3,7 +3,8 @@
 import numpy as np
 
 import oracle
-from dasbench import models, seeds
+from dasbench import seeds
+from dasbench.families import pixel
 
 SHAPE = (2, 4, 6)  # C, H, W all different: a transposed axis cannot go unseen
 AXES = ("tests", 3)
@@ -23,7 +24,7 @@ class TinyProblem:
 
     def __init__(self):
         self.shape, self.axes, self.ids = SHAPE, AXES, IDS
-        self.unet, self.scheduler = models.build(MODEL, DIFFUSION, SHAPE, (*AXES, "base", 0, 0))
+        self.unet, self.scheduler = pixel.build(MODEL, DIFFUSION, SHAPE, (*AXES, "base", 0, 0))
         self.unet = self.unet.double().eval()
         self.model = oracle.Sample(self.unet)
         # the scheduler's own float32 products: the oracle's differ from them by float32 rounding

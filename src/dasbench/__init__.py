@@ -7,13 +7,14 @@ T timesteps, E noise draws per timestep, P feature dimensions, D = C * H * W num
 B bootstrap draws. Images are float32 in [-1, 1] unless a docstring says uint8.
 """
 
-__version__ = "0.1.0"
+# where a name of the package is defined; by text, so that no job depends on it
+_LATER = {"attribute": "dasbench.attribution", "__version__": "dasbench.version"}
 
 
 def __getattr__(name: str):
-    """Import ``attribute`` only when it is asked for: most users of the package need no torch."""
-    if name == "attribute":
+    """Import a name only when it is asked for: most users of the package need no torch."""
+    if name in _LATER:
         import importlib
 
-        return importlib.import_module("dasbench.attribution").attribute
+        return getattr(importlib.import_module(_LATER[name]), name)
     raise AttributeError(f"module 'dasbench' has no attribute {name!r}")

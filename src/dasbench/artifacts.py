@@ -91,7 +91,7 @@ def load_array(
     Raises:
         UserError: If the file is missing, not a plain array, or not what was expected.
     """
-    array = _read(path, _npy)
+    array = read(path, _npy)
     _check(path, array, shape, dtype, finite)
     return array
 
@@ -106,7 +106,7 @@ def save_examples(
         "ids": np.asarray(ids, np.int64),
     }
     with atomic(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez(file, **arrays)  # zlib's bytes differ from version to version
 
 
 def load_examples(path: str | Path) -> Examples:
@@ -115,7 +115,7 @@ def load_examples(path: str | Path) -> Examples:
     Raises:
         UserError: If the file is missing, damaged, or its arrays do not fit together.
     """
-    content = _read(path, _npz)
+    content = read(path, _npz)
     if set(content) != {"images", "labels", "ids"}:
         raise UserError(
             f"{path} holds {sorted(content)}, not images, labels and ids: {remake(path)}"
@@ -141,30 +141,7 @@ def load_json(path: str | Path) -> Any:
     Raises:
         UserError: If the file is missing or no JSON.
     """
-    return _read(path, lambda data: json.loads(data.read().decode()))
-
-
-def save_table(path: str | Path, table: Any) -> None:
-    """Write a pandas table as ``.csv`` or ``.parquet``, by the suffix; the index is dropped."""
-    with atomic(path) as temporary:
-        if Path(path).suffix == ".parquet":
-            table.to_parquet(temporary, index=False)
-        else:
-            table.to_csv(temporary, index=False)
-
-
-def load_table(path: str | Path) -> Any:
-    """Read a table that ``save_table`` wrote.
-
-    Raises:
-        UserError: If the file is missing or no table.
-    """
-    import pandas as pd
-
-    if Path(path).suffix == ".parquet":
-        return _read(path, pd.read_parquet)
-    # a method may be called "null"; only an empty field is missing
-    return _read(path, lambda data: pd.read_csv(data, keep_default_na=False, na_values=[""]))
+    return read(path, lambda data: json.loads(data.read().decode()))
 
 
 def remake(path: str | Path) -> str:
@@ -188,7 +165,12 @@ def file_mode() -> int:
     return 0o666 & ~mask
 
 
-def _read(path: str | Path, parse: Any) -> Any:
+def read(path: str | Path, parse: Any) -> Any:
+    """What ``parse`` makes of a file's bytes (as a binary stream).
+
+    Raises:
+        UserError: If the file is missing, or ``parse`` fails in any way.
+    """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path} is missing: {remake(path)}")

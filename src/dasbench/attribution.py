@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from dasbench import artifacts, command, registry, transforms
+from dasbench import artifacts, command, registry, tables, transforms
 from dasbench.errors import UserError
 from dasbench.methods import interface
 
@@ -58,16 +58,15 @@ def attribute(
         [N, Q] float64, higher = more influential, under the method's own transform.
 
     Raises:
-        UserError: If the method or an option is unknown, or the images do not fit the model.
+        UserError: If the method or an option is unknown, the images do not fit the model, or the
+            model is none of pixels alone.
 
     Example:
         >>> scores = attribute("results/digits/models/base", train, generated)  # doctest: +SKIP
         >>> scores[:, 0].argsort()[::-1][:8]  # doctest: +SKIP
     """
-    from dasbench import models
-
     options = _options(method, feature_options)
-    pair = model if isinstance(model, tuple) else models.load(model, models.pick_device())
+    pair = model if isinstance(model, tuple) else _load(Path(model))
     complete = {**FEATURE_DEFAULTS, **feature_options, **options["features"]}
     return scores(pair, images, queries, {**options, "features": complete}, damping, seed)
 
@@ -96,10 +95,12 @@ def scores(
         [N, Q] float64.
 
     Raises:
-        UserError: If the images do not fit the model.
+        UserError: If the images do not fit the model, or the kernel keeps timesteps apart.
     """
     from dasbench import diffusion, features, residuals
 
+    if options["kernel"] != "averaged":
+        raise UserError(f"kernel {options['kernel']} cannot be used here; choose averaged")
     unet, scheduler = model
     train, asked = diffusion.to_model(images), diffusion.to_model(queries)
     _fits(unet, train, "training images")
@@ -147,6 +148,32 @@ def _usable(methods: Mapping[str, Mapping[str, Any]]) -> list[str]:
         for name, options in methods.items()
         if options["module"].endswith("kernel_methods") and not options.get("journey")
     ]
+
+
+def _load(folder: Path) -> tuple[Any, Any]:
+    """(unet, scheduler) of a pipeline that takes images, and nothing with them.
+
+    Raises:
+        UserError: If it takes latents, prompts or classes: an image alone does not say them.
+    """
+    from dasbench import models
+    from dasbench.families import pixel
+
+    index, lora = folder / "model_index.json", folder / "pytorch_lora_weights.safetensors"
+    named = artifacts.load_json(index) if index.is_file() else {}
+    parts = named if isinstance(named, dict) else {}
+    takes = "latents" if "vqvae" in parts or "vae" in parts else None
+    if lora.is_file() or "text_encoder" in parts:
+        takes = "prompts"
+    unet, scheduler = (None, None) if takes else pixel.load(folder, models.pick_device())
+    if unet is not None and unet.config.get("num_class_embeds"):
+        takes = "classes"
+    if takes:
+        raise UserError(
+            f"the model in {folder} takes {takes}, expected an unconditional one of pixels; make "
+            "the images queries of an experiment, whose scores are files in results/"
+        )
+    return unet, scheduler
 
 
 def _fits(unet: Any, images: np.ndarray, what: str) -> None:
@@ -238,7 +265,7 @@ def _damping(args: argparse.Namespace, transform: str) -> float:
     selection = _results(args) / "lds" / "selection.csv"
     if args.model is not None or not selection.is_file():
         return DEFAULT_DAMPING
-    table = artifacts.load_table(selection)
+    table = tables.load_table(selection)
     rows = table[
         (table["method"] == args.method)
         & (table["transform"] == transform)
@@ -268,7 +295,7 @@ def main() -> None:
     options, released_timesteps = _method(args)
     models.use_threads(max(1, (os.cpu_count() or 1)))
     folder = args.model or _results(args) / "models" / "base"
-    unet, scheduler = models.load(folder, models.pick_device())
+    unet, scheduler = _load(folder)
     size = unet.config.sample_size
     shape = (unet.config.in_channels, *((size, size) if isinstance(size, int) else size))
     train, names = _training_set(args, shape)

@@ -6,7 +6,29 @@ zero: they count as such in the LDS and come last wherever scores are not negati
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+
+from dasbench import artifacts, diffusion
+from dasbench.layout import KINDS
+
+
+def chosen(images: np.ndarray, queries: Path, count: int | None) -> np.ndarray:
+    """Which training images get features.
+
+    Args:
+        images: [N, H, W, C] uint8, the training images.
+        queries: Folder of the queries.
+        count: Candidates of one query; None is everything.
+
+    Returns:
+        [N] bool.
+    """
+    if count is None:
+        return np.ones(len(images), bool)
+    asked = [artifacts.load_array(queries / f"{kind}.npy") for kind in KINDS]
+    return nearest(diffusion.to_model(images), np.concatenate(asked), count)
 
 
 def nearest(train: np.ndarray, queries: np.ndarray, count: int) -> np.ndarray:

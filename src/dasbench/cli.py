@@ -78,7 +78,7 @@ def run(arguments: Sequence[str]) -> NoReturn:
     Raises:
         UserError: If an experiment file is broken, the disk is full, or another run is under way.
     """
-    names, flags = split(arguments)
+    names, flags = split(_planned(arguments))
     config.load_all(ROOT)  # Snakemake would tell the same, but among lines of its own
     if "--" in flags:
         targets = names  # the user's own targets follow the flags already
@@ -93,6 +93,15 @@ def run(arguments: Sequence[str]) -> NoReturn:
             display = ["--logger", "dasbench"]
             os.environ["DASBENCH_COMMAND"] = shlex.join(["./run", *arguments])
     become([*SNAKEMAKE, *display, *flags, *targets])
+
+
+def _planned(arguments: Sequence[str]) -> list[str]:
+    """``-n E...`` as ``E... -n``: to plan takes no value, so that what follows are experiments."""
+    if not arguments or arguments[0] not in {"-n", "--dry-run", "--dryrun"}:
+        return list(arguments)
+    flag, *rest = arguments
+    end = next((i for i, word in enumerate(rest) if word.startswith("-")), len(rest))
+    return [*rest[:end], flag, *rest[end:]]
 
 
 def become(command: Sequence[str]) -> NoReturn:
@@ -126,6 +135,13 @@ def estimate(arguments: Sequence[str]) -> int:
     from dasbench import estimate as page
 
     return page.main(arguments, ROOT)
+
+
+def new_experiment(arguments: Sequence[str]) -> int:
+    """``new-experiment NAME --images DIR``: an experiment file for one's own pictures."""
+    from dasbench import new_experiment as writing
+
+    return writing.main(arguments, ROOT)
 
 
 def save(arguments: Sequence[str]) -> int:
@@ -331,6 +347,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "attribute": attribute,
     "bench": bench,
     "estimate": estimate,
+    "new-experiment": new_experiment,
 }
 
 if __name__ == "__main__":

@@ -7,7 +7,9 @@ gives a plain dict with every section complete, plus
 * ``name``: the file's name;
 * ``parent``: the experiment whose models are used, or None;
 * ``seed_name``: the root of the chain of parents, or the experiment itself: the name that stands
-  first in every seed, and under ``results/`` for what is shared.
+  first in every seed, and under ``results/`` for what is shared;
+* ``base_home``: the experiment whose base model is attributed: ``seed_name``, or the replicate on
+  the way there that trains one of its own.
 
 Standard library, yaml and jsonschema only: this is imported by every planning run.
 """
@@ -22,7 +24,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dasbench import config_checks
+from dasbench import config_checks, miniature
 from dasbench.config_schema import (
     Problem,
     dotted,
@@ -36,7 +38,7 @@ from dasbench.config_schema import (
 )
 from dasbench.errors import UserError
 from dasbench.layout import KINDS
-from dasbench.registry import METHODS
+from dasbench.registry import FAMILIES, METHODS, SOURCES
 
 Experiment = dict[str, Any]
 
@@ -45,18 +47,20 @@ SCHEMA = "workflow/schemas/experiment.schema.yaml"
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 # an experiment with a parent takes these over as they are
-SHARED = ("seed", "data", "model", "diffusion", "training", "subsets", "queries", "outputs")
+SHARED = tuple("seed data model diffusion training base subsets queries outputs".split())
 # and from these the keys that it does not give itself
 INHERITED = ("features", "residuals", "damping", "embedding", "lds")
 
 PHASES = tuple(
     "pool examples base tune eval queries outputs features scores lds removal report".split()
 )
-SUBCOMMANDS = tuple("test save push pull verify prune bundle attribute bench estimate help".split())
-RESERVED = frozenset({*PHASES, *SUBCOMMANDS, "all", "none", "snakemake", "dvc"})
+STUDIES = ("tuning", "effects", "costs", "replicates")  # phases that are no stage of dvc.yaml
+SUBCOMMANDS = tuple(
+    "test save push pull verify prune bundle attribute bench estimate new-experiment help".split()
+)
+RESERVED = frozenset({*PHASES, *STUDIES, *SUBCOMMANDS, "all", "none", "snakemake", "dvc"})
 
 NO_EMBEDDING = "no image embeddings: embedding.model names no CLIP model"
-_SUFFIXES = (("timesteps", "T"), ("draws", "E"), ("dimensions", "P"))
 
 
 def names(root: str | Path) -> list[str]:
@@ -125,19 +129,35 @@ def _complete(
     if not isinstance(data, dict):
         raise UserError(f"{shown}: expected a mapping of sections such as data, model and methods")
     schema = _schema(root / SCHEMA)
-    parent, seed_name = data.get("parent"), name
+    parent, seed_name, base_home = data.get("parent"), name, name
     if isinstance(parent, str):
         origin = _parent(parent, root, reserved, chain)
-        seed_name = origin["seed_name"]
+        seed_name, base_home = origin["seed_name"], origin["base_home"]
         data = _with_parent(data, origin, shown)
+    large, small = data.get("debug_of"), data
+    if isinstance(large, str):
+        whole = _parent(large, root, reserved, chain, "debug_of")
+        data = miniature.merge(whole, data)
     data = _spell_out_methods(data)
     filled = fill_defaults(data, schema)
     _report(schema_problems(filled, schema), shown)
     experiment = settle_numbers(filled, schema)
+    # defaults of keys that other families take
+    defaults = schema["properties"]["model"]["properties"]
+    family = FAMILIES[experiment["model"]["family"]]
+    experiment["model"] = {
+        key: value
+        for key, value in experiment["model"].items()
+        if not (config_checks.refused(family, key) and value == defaults[key].get("default"))
+    }
     found = config_checks.problems(experiment)
     unknown_data = ("data", "dataset")
     _report((p for p in found if not planned or p[0] != unknown_data), shown)
-    return {**experiment, "name": name, "parent": parent, "seed_name": seed_name}
+    if isinstance(large, str):
+        _report(miniature.problems(whole, experiment, small), shown)
+    home = name if experiment["replicate"]["base"] else base_home
+    names_ = {"name": name, "parent": parent, "seed_name": seed_name, "base_home": home}
+    return {**experiment, **names_}
 
 
 @functools.cache
@@ -156,7 +176,7 @@ def _check_name(name: str, known: Iterable[str], reserved: frozenset[str]) -> No
         raise UserError(
             f"{shown}: {name} is the name of a rule or a subcommand of ./run; rename the file"
         )
-    for phase in PHASES:
+    for phase in (*PHASES, *STUDIES):
         other = name.removeprefix(f"{phase}_")
         if other != name and other in known:
             raise UserError(
@@ -170,16 +190,20 @@ def _rule_names(root: Path) -> frozenset[str]:
 
 
 def _parent(
-    name: str, root: Path, reserved: frozenset[str], children: tuple[str, ...]
+    name: str,
+    root: Path,
+    reserved: frozenset[str],
+    children: tuple[str, ...],
+    key: str = "parent",
 ) -> Experiment:
     shown = f"{FOLDER}/{children[-1]}.yaml"
     if name in children:
         chain = " -> ".join((*children, name))
-        raise UserError(f"{shown}: parent is {name}, which leads back to itself ({chain})")
+        raise UserError(f"{shown}: {key} is {name}, which leads back to itself ({chain})")
     known = [other for other in names(root) if other not in children]
     if name not in known:
         raise UserError(
-            f"{shown}: parent is {name}, expected one of the other experiments: {', '.join(known)}"
+            f"{shown}: {key} is {name}, expected one of the other experiments: {', '.join(known)}"
             f"{suggestion(name, known)}"
         )
     return _load(name, root, reserved, children)
@@ -231,6 +255,16 @@ def _report(found: Iterable[Problem], shown: str) -> None:
         )
 
 
+def pool_name(experiment: Mapping[str, Any]) -> str:
+    """Folder under ``data/`` with an experiment's pool.
+
+    That of the data set; of one that is read from files, and so depends on size and classes, that
+    of the experiment whose models are used.
+    """
+    dataset = experiment["data"]["dataset"]
+    return experiment["seed_name"] if dataset in SOURCES else dataset
+
+
 def methods(experiment: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Options of every method of an experiment, in the file's order.
 
@@ -264,7 +298,7 @@ def _resolve(
     options = copy.deepcopy(METHODS[overrides.get("like", name)])
     for key, value in overrides.items():
         if key != "like":
-            both = isinstance(value, dict) and isinstance(options[key], dict)
+            both = isinstance(value, dict) and isinstance(options.get(key), dict)
             options[key] = {**options[key], **value} if both else copy.deepcopy(value)
     if isinstance(options.get("features"), dict):
         options["features"] = {**experiment["features"], **options["features"]}
@@ -278,113 +312,6 @@ def checkpoints(experiment: Mapping[str, Any]) -> list[int]:
     training = experiment["training"]
     count = min(training["checkpoints"], training["epochs"])
     return [training["epochs"] * (c + 1) // count for c in range(count)]
-
-
-def feature_sets_of(
-    options: Mapping[str, Any], experiment: Mapping[str, Any]
-) -> dict[str, dict[str, Any]]:
-    """The sets of gradient features of one method, in the order in which it is given them.
-
-    Args:
-        options: ``methods(experiment)[name]``. With ``checkpoints`` there is one for each of them;
-            the last checkpoint is the base model, whose features have no checkpoint in their name.
-        experiment: As for ``feature_name``.
-
-    Returns:
-        name -> settings; empty for pixels, embeddings and methods without features.
-    """
-    features = options.get("features")
-    if not isinstance(features, Mapping):
-        return {}
-    sets = [dict(features)]
-    if "checkpoints" in options:
-        every = range(len(checkpoints(experiment)))
-        chosen = every if options["checkpoints"] == "all" else options["checkpoints"]
-        sets = [
-            {**features, **({"checkpoint": c} if c != every[-1] else {})} for c in sorted(chosen)
-        ]
-    return {feature_name(settings, experiment): settings for settings in sets}
-
-
-def feature_sets(experiment: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Every set of gradient features that some method needs: name -> settings, each once."""
-    found = {}
-    for options in methods(experiment).values():
-        found |= feature_sets_of(options, experiment)
-    return found
-
-
-def feature_name(
-    features: Mapping[str, Any] | str | None, experiment: Mapping[str, Any]
-) -> str | None:
-    """Readable name of a feature set, such as ``mean-normalised-keyed`` or ``loss-keyed-T100``.
-
-    Args:
-        features: ``methods(experiment)[name].get("features")``.
-        experiment: Settings that equal the experiment's own are left out of the name.
-
-    Returns:
-        The name, or None for pixels and for methods without features.
-    """
-    if not isinstance(features, Mapping):
-        return None
-    parts = [features["readout"]]
-    parts += [f"{kind}{n}" for kind, n in features.get("probes", {}).items() if n]
-    parts += ["normalised"] if features["normalise"] else []
-    parts += [features["noise"]]
-    parts += ["released"] if features["timestep_rule"] == "released" else []
-    usual = experiment["features"]
-    parts += [
-        f"{letter}{features[key]}" for key, letter in _SUFFIXES if features[key] != usual[key]
-    ]
-    if features["projection"] != usual["projection"]:
-        parts.append({"none": "unprojected"}.get(features["projection"], features["projection"]))
-    for key, none in (
-        ("norms", ""),
-        ("oversampling", "times"),
-        ("parameters", ""),
-        ("candidates", "all"),
-        ("dtype", ""),
-    ):
-        if features[key] != usual[key]:
-            parts.append(f"{none and key}{features[key] or none}")
-    parts += [f"checkpoint{features['checkpoint']:02d}"] if "checkpoint" in features else []
-    return "-".join(parts)
-
-
-def residual_name(options: Mapping[str, Any], experiment: Mapping[str, Any]) -> str | None:
-    """Name of the residuals that a method needs, such as ``scalar`` or ``scalar-T100``, or None.
-
-    The scalar form is taken at the method's own feature timesteps, the released form at a grid of
-    its own.
-    """
-    kind = options.get("residual", "none")
-    if kind == "none":
-        return None
-    usual, own = experiment["features"], options["features"]
-    parts = [kind]
-    if kind == "scalar":
-        parts += [f"T{own['timesteps']}"] * (own["timesteps"] != usual["timesteps"])
-        parts += [f"E{own['draws']}"] * (own["draws"] != usual["draws"])
-        parts += ["released"] * (own["timestep_rule"] == "released")
-    return "-".join(parts)
-
-
-def residual_sets(experiment: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Every set of residuals that some method needs: name -> settings, each once."""
-    found = {}
-    for options in methods(experiment).values():
-        name = residual_name(options, experiment)
-        if name:
-            own, released = options["features"], options["residual"] == "released"
-            count = experiment["residuals"]["released_timesteps"]
-            found[name] = {
-                "kind": options["residual"],
-                "timesteps": count if released else own["timesteps"],
-                "timestep_rule": "released" if released else own["timestep_rule"],
-                "draws": experiment["features"]["draws"] if released else own["draws"],
-            }
-    return found
 
 
 def canonical(settings: Any) -> str:

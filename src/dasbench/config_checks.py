@@ -6,43 +6,73 @@ The checks run on a whole experiment that already satisfies the schema.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from dasbench import designs, method_checks
 from dasbench.config_schema import Problem, suggestion
-from dasbench.registry import DATASETS, METHODS
+from dasbench.registry import DATASETS, FAMILIES, METHODS, SOURCES
 
-# rows of the removal tables that are no methods
-TABLE_WORDS = frozenset({"null"})
 # rows that every removal study has
 CONTROLS = frozenset({"random", "null"})
-# what a rule can name in a shell command and in a path
-_PATH = re.compile(r"[A-Za-z0-9_./-]+")
 
 
 def problems(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield every violation of a rule that involves more than one key, or a registry."""
-    for check in (_dataset, _model, _training, _subsets, _queries, _timesteps, _damping):
+    judged = (_training, _subsets) if experiment["subsets"] else (_unjudged,)
+    for check in (_dataset, _model, _base, *judged, _queries, _timesteps, _damping):
         yield from check(experiment)
-    yield from _methods(experiment)
-    yield from _applicable(experiment)
+    yield from method_checks.problems(experiment)
     yield from _removal(experiment)
+    yield from _acceleration(experiment)
+    yield from _replicate(experiment)
     yield from _comparisons(experiment)
 
 
 def _dataset(experiment: Mapping[str, Any]) -> Iterator[Problem]:
-    name = experiment["data"]["dataset"]
-    if name not in DATASETS:
-        known = f"known: {', '.join(sorted(DATASETS))}{suggestion(name, DATASETS)}"
-        yield ("data", "dataset"), f"is {name}, which is not a registered dataset; {known}"
+    data = experiment["data"]
+    name, known = data["dataset"], {**DATASETS, **SOURCES}
+    if name not in known:
+        listed = f"known: {', '.join(sorted(known))}{suggestion(name, known)}"
+        yield ("data", "dataset"), f"is {name}, which is not a registered dataset; {listed}"
+    if data["channels"] == 2:  # noqa: PLR2004
+        yield ("data", "channels"), "is 2, expected 1 for grey or 3 for RGB"
+    if name in DATASETS:
+        for key in ("size", "path", "labels", "limit"):
+            if data[key] is not None:
+                yield ("data", key), f"is for data sets that are read from files, not for {name}"
+    elif name == "folder":
+        for key, wanted in (("path", "the folder"), ("size", "the side in pixels of the images")):
+            if data[key] is None:
+                yield ("data", key), f"is missing; expected {wanted}"
 
 
 def _model(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     model = experiment["model"]
-    channels, groups = model["block_out_channels"], model["norm_num_groups"]
+    family = FAMILIES[model["family"]]
+    for key in family["needs"]:
+        if key not in model:
+            yield ("model", key), f"is missing; family: {model['family']} needs it"
+    for key in model:
+        if refused(family, key):
+            yield ("model", key), f"is nothing that family: {model['family']} takes; leave it out"
+    if "{class}" not in model.get("prompt", "{class}"):
+        yield ("model", "prompt"), f"is {model['prompt']}, expected {{class}} somewhere in it"
+    yield from _blocks(model)
+
+
+def refused(family: Mapping[str, Any], key: str) -> bool:
+    """Whether a family of the registry has no use for a key of ``model``."""
+    if family["refuses"] == "unet":
+        return key not in {"family", "revision", *family["needs"]}
+    return key in family["refuses"]
+
+
+def _blocks(model: Mapping[str, Any]) -> Iterator[Problem]:
+    """The levels of a UNet2DModel."""
+    channels, groups = model.get("block_out_channels", []), model.get("norm_num_groups", 1)
     for key in ("down_block_types", "up_block_types"):
-        if len(model[key]) != len(channels):
+        if len(model.get(key, channels)) != len(channels):
             yield (
                 ("model", key),
                 f"has {len(model[key])} blocks, expected {len(channels)}, one per entry of "
@@ -56,10 +86,35 @@ def _model(experiment: Mapping[str, Any]) -> Iterator[Problem]:
             )
 
 
+def _base(experiment: Mapping[str, Any]) -> Iterator[Problem]:
+    family = experiment["model"]["family"]
+    if experiment["base"] is not None and family != "pixel":
+        yield ("base",), f"is given with family: {family}, expected a model of pixels"
+
+
+def _unjudged(experiment: Mapping[str, Any]) -> Iterator[Problem]:
+    """Without subset models nothing can be chosen, judged or compared."""
+    damping = experiment["damping"]
+    first, last = damping["exponents"]
+    if first != last or len(damping["mantissas"]) != 1:
+        yield (
+            ("damping",),
+            f"is a grid of {len(damping['mantissas']) * (last - first + 1)} values, but subsets is "
+            "null, so that none can be chosen; give one, such as "
+            "{mantissas: [1], exponents: [-4, -4]}",
+        )
+    for key, value in (
+        ("removal", experiment["removal"]["methods"]),
+        ("comparisons", experiment["comparisons"]),
+    ):
+        if value:
+            yield (key,), "needs subset models; leave it out, or give subsets"
+
+
 def _training(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     training, count = experiment["training"], subset_size(experiment)
     steps = training["epochs"] * math.ceil(max(count, 1) / training["batch_size"])
-    if training["warmup_steps"] >= steps:
+    if training["warmup_fraction"] is None and training["warmup_steps"] >= steps:
         yield (
             ("training", "warmup_steps"),
             f"is {training['warmup_steps']}, expected fewer than the {steps} steps that a subset "
@@ -92,6 +147,11 @@ def _subsets(experiment: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _queries(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     queries = experiment["queries"]
+    if queries["guidance"] != 1 and not FAMILIES[experiment["model"]["family"]]["prompts"]:
+        yield (
+            ("queries", "guidance"),
+            f"is {queries['guidance']}, expected 1: only text_to_image models have prompts",
+        )
     fewest = min(queries["val"], queries["gen"])
     if queries["tuning"] >= fewest:
         yield (
@@ -117,6 +177,19 @@ def _timesteps(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     for path, value in values:
         if value > most:
             yield path, f"is {value}, expected at most diffusion.timesteps, {most}"
+    own = [(("features",), experiment["features"])]
+    for name, overrides in experiment["methods"].items():
+        if isinstance(overrides.get("features"), dict):
+            both = {**experiment["features"], **overrides["features"]}
+            own.append((("methods", name, "features"), both))
+    for path, features in own:
+        first, end = features["timestep_range"] or (0, most)
+        if end > most or end - first < min(features["timesteps"], most):
+            yield (
+                (*path, "timestep_range"),
+                f"is [{first}, {end}], expected at most diffusion.timesteps, {most}, and room for "
+                f"the {features['timesteps']} timesteps of features.timesteps",
+            )
 
 
 def _damping(experiment: Mapping[str, Any]) -> Iterator[Problem]:
@@ -126,117 +199,6 @@ def _damping(experiment: Mapping[str, Any]) -> Iterator[Problem]:
         yield ("damping", "exponents"), f"is [{first}, {last}], expected the smaller exponent first"
     if damping["mantissas"] != sorted(damping["mantissas"]):
         yield ("damping", "mantissas"), f"is {damping['mantissas']}, expected ascending numbers"
-
-
-def _methods(experiment: Mapping[str, Any]) -> Iterator[Problem]:
-    for name, overrides in experiment["methods"].items():
-        path, like = ("methods", name), overrides.get("like")
-        known = f"known: {', '.join(METHODS)}"
-        if name in TABLE_WORDS:
-            yield path, "is a word of the removal tables; expected another name"
-        elif name in METHODS and like is not None:
-            yield (*path, "like"), f"is {like}, but {name} is registered itself; use another name"
-        elif like is None and name not in METHODS:
-            yield (
-                path,
-                f"is not a registered method; {known}; a new name needs scores:, or like: and one "
-                f"of these{suggestion(name, METHODS)}",
-            )
-        elif like is not None and like not in METHODS:
-            hint = suggestion(like, METHODS)
-            yield (*path, "like"), f"is {like}, which is not a registered method; {known}{hint}"
-        else:
-            yield from _options(path, METHODS[like or name], overrides)
-
-
-def _options(
-    path: tuple, entry: Mapping[str, Any], overrides: Mapping[str, Any]
-) -> Iterator[Problem]:
-    """Overrides must be options that the method's registry entry has."""
-    allowed = [key for key in entry if key not in ("module", "journey", "inapplicable")]
-    for key in overrides:
-        if key not in allowed and key != "like":
-            hint = suggestion(key, allowed)
-            yield (
-                (*path, key),
-                f"is not an option of this method; allowed: {', '.join(allowed)}{hint}",
-            )
-    features = overrides.get("features")
-    if features is not None and isinstance(features, dict) != isinstance(
-        entry.get("features"), dict
-    ):
-        yield (
-            (*path, "features"),
-            "must stay what it is in the registry (a word, or options of gradient features); "
-            "start from another method with like:",
-        )
-    yield from _probes(path, entry, features)
-    if "scores" in entry and not overrides.get("scores"):
-        yield (*path, "scores"), "is missing; expected {val: FILE.npy, gen: FILE.npy}"
-    for kind, file in overrides.get("scores", {}).items():
-        if not _PATH.fullmatch(file) or file.startswith("/") or ".." in file.split("/"):
-            yield (
-                (*path, "scores", kind),
-                f"is {file}, expected a path inside the repository, relative to its root and "
-                "without .., of letters, digits, _ . / and - only",
-            )
-
-
-def _probes(path: tuple, entry: Mapping[str, Any], features: Any) -> Iterator[Problem]:
-    """Readout probe and its probes belong together."""
-    if not isinstance(features, dict) or not isinstance(entry.get("features"), dict):
-        return
-    merged = {**entry["features"], **features}
-    probing, counts = merged["readout"] == "probe", merged.get("probes")
-    if probing and not sum((counts or {}).values()):
-        yield (
-            (*path, "features", "probes"),
-            "has no probe, expected such as {constant: 1, cosine: 2} with readout: probe",
-        )
-    if counts is not None and not probing:
-        yield (
-            (*path, "features", "readout"),
-            f"is {merged['readout']}, expected probe beside probes; start from another method with "
-            "like:",
-        )
-
-
-def _applicable(experiment: Mapping[str, Any]) -> Iterator[Problem]:
-    """What methods refer to must be there: checkpoints, dimensions, kinds of queries."""
-    training = experiment["training"]
-    kept = min(training["checkpoints"], training["epochs"])
-    for name, overrides in experiment["methods"].items():
-        entry = METHODS.get(overrides.get("like", name), {})
-        chosen = overrides.get("checkpoints", "all")
-        if chosen != "all" and max(chosen) >= kept:
-            yield (
-                ("methods", name, "checkpoints"),
-                f"is {chosen}, expected numbers from 0 to {kept - 1}: training keeps {kept} models",
-            )
-        features = overrides.get("features", entry.get("features"))
-        if isinstance(features, dict) and isinstance(entry.get("features"), dict):
-            yield from _room_for_probes(
-                ("methods", name, "features"),
-                {**experiment["features"], **entry["features"], **features},
-            )
-        gone = features == "embeddings" and not experiment["embedding"]["model"]
-        if (gone or "gen" in entry.get("inapplicable", {})) and name in experiment["removal"][
-            "methods"
-        ]:
-            yield (
-                ("removal", "methods"),
-                f"has {name}, which has no scores of generated images in this experiment",
-            )
-
-
-def _room_for_probes(path: tuple, features: Mapping[str, Any]) -> Iterator[Problem]:
-    m = sum(features.get("probes", {}).values())
-    if m > features["dimensions"]:
-        yield (
-            (*path, "probes"),
-            f"are {m}, expected at most the method's dimensions, {features['dimensions']}, which "
-            "they share",
-        )
 
 
 def _removal(experiment: Mapping[str, Any]) -> Iterator[Problem]:
@@ -260,6 +222,23 @@ def _removal(experiment: Mapping[str, Any]) -> Iterator[Problem]:
             ("removal", "queries"),
             f"is {removal['queries']}, expected at most queries.gen - queries.tuning, {left}",
         )
+
+
+def _acceleration(experiment: Mapping[str, Any]) -> Iterator[Problem]:
+    name = experiment["acceleration"]["reference"]
+    if name is not None:
+        path = ("acceleration", "reference")
+        yield from _references(experiment, [(path, name)])
+        over = experiment["methods"].get(name, {})
+        own = {**METHODS.get(over.get("like", name), {}), **over}
+        if own and not designs.timed({**own, "features": own.get("features", {})}):
+            yield path, f"is {name}, whose cost is not measured; expected one set, one kernel"
+
+
+def _replicate(experiment: Mapping[str, Any]) -> Iterator[Problem]:
+    for key, value in experiment["replicate"].items():
+        if value and not experiment.get("parent"):
+            yield ("replicate", key), f"is {value}, but there is no parent to replicate; expected 0"
 
 
 def _comparisons(experiment: Mapping[str, Any]) -> Iterator[Problem]:

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from diffusers import DDPMScheduler
 
-from dasbench import diffusion
+from dasbench import sampling
 from dasbench.recorder import Matrices, Noise, Recorder, noised
 
 
@@ -72,8 +72,9 @@ class Ekfac:
         self.where = next(unet.parameters())
         total = scheduler.config.num_train_timesteps
         rule = settings.get("timestep_rule", "midpoint")
-        grid = diffusion.timestep_grid(settings["timesteps"], total, rule)
+        grid = sampling.timestep_grid(settings["timesteps"], total, rule)
         self.pairs = [(int(t), e) for t in grid for e in range(settings["draws"])]
+        self.policy = settings.get("noise", "keyed")
         self.factors: dict[str, Factors] = {}
 
     def fit(self, images: np.ndarray, examples: Sequence[int]) -> Ekfac:
@@ -116,7 +117,7 @@ class Ekfac:
     def features(self, images: np.ndarray, examples: Sequence[int], split: str) -> Matrices:
         """Mean loss gradients in the eigenbasis: layer's name -> [n, g d_out d_in]."""
         x = torch.from_numpy(images).to(self.where)
-        noise = Noise(self.axes, split, examples, x.shape[1:])
+        noise = Noise(self.axes, split, examples, x.shape[1:], policy=self.policy)
         parts = []
         for rows in self._blocks(len(x)):
             total: Matrices = {}
@@ -161,7 +162,7 @@ class Ekfac:
         """Gradients for sampled targets, batch by batch; the same numbers in every pass."""
         x = torch.from_numpy(images).to(self.where)
         d = x[0].numel()
-        noise = Noise(self.axes, "train", examples, x.shape[1:])
+        noise = Noise(self.axes, "train", examples, x.shape[1:], policy=self.policy)
         sample = Noise(self.axes, "train", examples, x.shape[1:], "curvature")
         for rows in self._blocks(len(x)):
             targets = sample.of(rows)

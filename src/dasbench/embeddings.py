@@ -79,3 +79,9 @@ def compute(clip: torch.nn.Module, images: np.ndarray, batch: int = 64) -> np.nd
         seen = clip.vision_model(pixel_values=pixels).pooler_output
         found.append(clip.visual_projection(seen).float().cpu().numpy())
     return np.concatenate(found)
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Cosine [n] float64 of the embeddings of two images each, [n, P] both."""
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    return (a * b).sum(axis=1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))

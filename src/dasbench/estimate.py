@@ -18,7 +18,9 @@ from typing import Any
 
 from dasbench import config, rates
 from dasbench.errors import UserError
-from dasbench.workload import DEVICE, Group, Workload, shape_of
+from dasbench.groups import DEVICE, Group
+from dasbench.shapes import shape_for
+from dasbench.workload import Workload
 
 HOUR = 3600
 GB = 1e9
@@ -65,7 +67,7 @@ def main(arguments: Sequence[str], root: str | Path = ".") -> int:
     plans = []
     for name in args.experiment or ["digits"]:
         experiment = find(name, root)
-        shape = args.shape or shape_of(experiment["data"]["dataset"], root)
+        shape = args.shape or shape_for(experiment, root)
         plans.append(plan(Workload(experiment, shape), known, gpu))
     if args.json:
         print(json.dumps(plans, indent=1))
@@ -201,7 +203,7 @@ def measure(root: str | Path, names: Sequence[str]) -> int:
                 raise UserError(f"{name} has not been made here; run `./run {name}` first")
             continue
         experiment = config.load(name, root)
-        work = Workload(experiment, shape_of(experiment["data"]["dataset"], root))
+        work = Workload(experiment, shape_for(experiment, root))
         with costs.open(encoding="utf-8") as file:
             rows = [row | {"peak_mb": row["peak_mb"] or "nan"} for row in csv.DictReader(file)]
         observed[name] = rates.observe(work.groups(), rows)

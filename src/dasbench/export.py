@@ -1,10 +1,11 @@
 """One folder to publish: the base model, the scores and their judgement, with cards.
 
 The folder has the form of a model on the Hugging Face hub: ``DDPMPipeline.from_pretrained(it)``
-works, ``README.md`` is the model card, ``attribution/README.md`` the data card of what lies beside
-it. No training or held-out image goes in, because a data set's licence may forbid it and a user's
-own images are nobody else's business; their positions in the pool and labels do. Equal results,
-equal bytes; nothing is uploaded.
+works (``LDMPipeline`` with a model of latents, ``load_lora_weights`` with an adapter, whose frozen
+pipeline stays where it is), ``README.md`` is the model card, ``attribution/README.md`` the data
+card of what lies beside it. No training or held-out image goes in, because a data set's licence may
+forbid it and a user's own images are nobody else's business; their positions in the pool and labels
+do. Equal results, equal bytes; nothing is uploaded.
 """
 
 from __future__ import annotations
@@ -23,7 +24,17 @@ import jinja2
 import numpy as np
 import yaml
 
-from dasbench import __version__, artifacts, config, layout, manifests, pages, reference, report
+from dasbench import (
+    __version__,
+    artifacts,
+    config,
+    facts,
+    manifests,
+    pages,
+    reference,
+    registry,
+    report,
+)
 from dasbench.errors import UserError
 
 # licences as the hub spells them; any other is `other` with its name beside it
@@ -40,6 +51,9 @@ _SCORE_SETTINGS = ("subsets", "queries", "features", "damping")
 _FACTS = ("name", "source", "content", "licence", "images", "shape", "sha256")
 _TABLES = ("summary", "ceiling", "comparisons", "selection", "inapplicable")
 _COLUMNS, _ROWS, _SIDE = 10, 3, 64
+# settings that name a place; elsewhere only its last part means something
+_PLACES = {("data", "path"), ("data", "labels"), ("model", "pretrained")}
+_TAGS = {"text_to_image": "text-to-image"}
 
 
 def create(root: Path, name: str, target: Path) -> int:
@@ -54,13 +68,19 @@ def create(root: Path, name: str, target: Path) -> int:
         Number of files in it.
 
     Raises:
-        UserError: If target holds something, or a result is missing or damaged.
+        UserError: If target holds something, a result is missing or damaged, or nothing judges the
+            experiment's scores.
     """
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise UserError(
             f"{target} is there already; name another folder with --out, or delete this one"
         )
     experiment = config.load(name, root)
+    if not experiment["subsets"]:
+        raise UserError(
+            f"{name} has no subset models, and scores that nothing judges are not exported; give "
+            "subsets.eval and subsets.tune in its experiment file"
+        )
     files = dict(_files(experiment))
     _check(root, name, files.values())
     temporary = None
@@ -89,8 +109,13 @@ def create(root: Path, name: str, target: Path) -> int:
 def _files(experiment: config.Experiment) -> Iterator[tuple[str, str]]:
     """(place in the folder, artifact) of all that is copied."""
     home, own = f"results/{experiment['seed_name']}", f"results/{experiment['name']}"
-    for file in layout.PIPELINE_FILES:
+    for file in registry.FAMILIES[experiment["model"]["family"]]["files"]:
         yield file, f"{home}/models/base/{file}"
+    family = registry.FAMILIES[experiment["model"]["family"]]
+    if family["latents"]:
+        yield "frozen.json", f"{home}/latents/pretrained.json"
+    if family["prompts"]:
+        yield "attribution/prompts.json", f"{home}/prompts/texts.json"
     yield "attribution/gen.npy", f"{home}/queries/gen.npy"
     yield "attribution/uses.json", f"{home}/queries/uses.json"
     for method, options in config.methods(experiment).items():
@@ -148,14 +173,31 @@ def _draw_samples(folder: Path) -> None:
     sheet.save(folder / "figures/samples.png")
 
 
+def published(experiment: Mapping[str, Any]) -> dict[str, Any]:
+    """The experiment without what its settings tell of its user's disk."""
+    shown = {name: dict(v) if isinstance(v, dict) else v for name, v in experiment.items()}
+    for section, key in _PLACES:
+        place = shown[section].get(key)
+        if place and (Path(place).expanduser().exists() or place.startswith(("/", "~", "."))):
+            shown[section][key] = Path(place).name
+    return shown
+
+
 def _write_cards(root: Path, experiment: config.Experiment, folder: Path) -> None:
-    data = _data_card(root / "data" / experiment["data"]["dataset"] / "card.json")
+    data = _data_card(
+        root / "data" / config.pool_name(experiment) / "card.json", facts.of(experiment, root)
+    )
     results = root / "results" / experiment["name"]
     uses = artifacts.load_json(folder / "attribution/uses.json")
     table = reference.table(reference.collect(results))
     methods = config.methods(experiment)
-    facts = {
+    experiment = published(experiment)
+    model = experiment["model"]
+    answers = {
         "experiment": experiment,
+        "model": {"num_class_embeds": None, "lora": None, "revision": None, **model},
+        "prompts": _prompts(folder),
+        "side": artifacts.load_array(folder / "attribution/gen.npy").shape[-1],
         "version": __version__,
         "data": data,
         "uses": {kind: {use: len(rows) for use, rows in uses[kind].items()} for kind in uses},
@@ -167,21 +209,35 @@ def _write_cards(root: Path, experiment: config.Experiment, folder: Path) -> Non
         "table": html.escape(table, quote=False),
         "groups": report.flatten({key: experiment[key] for key in _SETTINGS}),
         "score_groups": report.flatten({key: experiment[key] for key in _SCORE_SETTINGS}),
-        "parameters": _parameters(folder / layout.PIPELINE_FILES[-1]),
+        "parameters": _parameters(
+            folder / registry.FAMILIES[experiment["model"]["family"]]["files"][-1]
+        ),
         "rows": len((folder / "attribution/train.csv").read_text().splitlines()) - 1,
     }
     header = {**_licence(str(data["licence"])), "tags": ["data-attribution", "das-bench"]}
-    model = {"library_name": "diffusers", "pipeline_tag": "unconditional-image-generation"}
-    (folder / "README.md").write_text(_card("model_card.md.j2", {**header, **model}, facts))
+    tag = _TAGS.get(model["family"], "unconditional-image-generation")
+    hub = {"library_name": "diffusers", "pipeline_tag": tag}
+    if model.get("lora"):
+        hub |= {"base_model": model["pretrained"]} if "/" in model["pretrained"] else {}
+        hub["tags"] = [*header["tags"], "lora"]
+    (folder / "README.md").write_text(_card("model_card.md.j2", {**header, **hub}, answers))
     pretty = {"pretty_name": f"Attribution scores of {experiment['name']}"}
     (folder / "attribution/README.md").write_text(
-        _card("data_card.md.j2", {**header, **pretty}, facts)
+        _card("data_card.md.j2", {**header, **pretty}, answers)
     )
 
 
-def _data_card(path: Path) -> dict[str, Any]:
+def _prompts(folder: Path) -> list[str]:
+    """What generated images were asked for, one prompt a class; none without prompts."""
+    path = folder / "attribution/prompts.json"
+    return artifacts.load_json(path)[:-1] if path.is_file() else []
+
+
+def _data_card(path: Path, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What is known of the data set, and what was measured of the images."""
     data = artifacts.load_json(path)
-    lacking = [key for key in _FACTS if not isinstance(data, dict) or key not in data]
+    data = {**(known or {}), **data} if isinstance(data, dict) else {}
+    lacking = [key for key in _FACTS if key not in data]
     if lacking:
         raise UserError(f"{path} is damaged: it has no {lacking[0]}; {artifacts.remake(path)}")
     return data

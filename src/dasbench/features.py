@@ -22,8 +22,9 @@ from diffusers import DDPMScheduler
 from torch.func import functional_call, grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from dasbench import diffusion, layers, probes
+from dasbench import conditions, diffusion, grids, layers, probes
 from dasbench import noise as noise_policies
+from dasbench.conditions import Condition
 from dasbench.errors import UserError
 from dasbench.kronecker import Kronecker
 from dasbench.projection import Projection
@@ -45,8 +46,8 @@ _LARGE = 256  # pixels from which convolutions on a CPU are faster with channels
 
 def per_example_gradients(
     unet: torch.nn.Module, readout: str | Readout, parameters: str = "all"
-) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]:
-    """Build a function of (x_t [n, C, H, W], t [n], training target [n, C, H, W]) -> [n, p].
+) -> Callable[..., torch.Tensor]:
+    """Build a function of (x_t [n, C, H, W], t [n], target [n, C, H, W], condition) -> [n, p].
 
     Args:
         unet: The denoiser, in evaluation mode.
@@ -65,15 +66,21 @@ def per_example_gradients(
     own = {name: p for name, p in everything.items() if name in chosen}
     fixed = {**dict(unet.named_buffers()), **everything}
 
-    def value(weights, x_t, t, wanted):
-        out = functional_call(unet, {**fixed, **weights}, (x_t[None], t[None])).sample
+    def value(weights, x_t, t, wanted, told):
+        told = {keyword: one[None] for keyword, one in told.items()}
+        out = functional_call(unet, {**fixed, **weights}, (x_t[None], t[None]), told).sample
         return scalar(wanted[None], out)[0]
 
-    batched = vmap(grad(value), in_dims=(None, 0, 0, 0))
+    batched = vmap(grad(value), in_dims=(None, 0, 0, 0, 0))
 
-    def gradients(x_t: torch.Tensor, t: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    def gradients(
+        x_t: torch.Tensor,
+        t: torch.Tensor,
+        wanted: torch.Tensor,
+        condition: Condition | None = None,
+    ) -> torch.Tensor:
         with sdpa_kernel(SDPBackend.MATH):  # the fused attentions have no rule for vmap
-            by_name = batched(own, x_t, t, wanted)
+            by_name = batched(own, x_t, t, wanted, conditions.arguments(condition))
         return torch.cat([g.flatten(1) for g in by_name.values()], dim=1)
 
     return gradients
@@ -88,6 +95,7 @@ class Extractor:
         settings: readout, normalise, noise, timesteps, timestep_rule, draws, dimensions,
             projection; optional: norms (with kronecker, ``normalise`` divides by the length of the
             gradient, "exact", or of its projection, "projected"), oversampling (``Kronecker``),
+            timestep_range (``dasbench.grids``),
             parameters (``dasbench.layers.SUBSETS``), dtype (of the denoiser's arithmetic: float32,
             bfloat16); with readout "probe", probes (see ``dasbench.probes``).
         axes: Leading seed axes: experiment, seed; stream "features".
@@ -122,9 +130,7 @@ class Extractor:
             self.readouts = [(read, settings["normalise"]) for read in _chosen(settings, axes)]
         parts = len(self.readouts) if settings["readout"] == "probe" else 1
         dimensions = settings["dimensions"] // parts
-        self.grid = diffusion.timestep_grid(
-            settings["timesteps"], scheduler.config.num_train_timesteps, settings["timestep_rule"]
-        )
+        self.grid = grids.timesteps(settings, scheduler.config.num_train_timesteps)
         kind, norms = settings["projection"], settings.get("norms", "exact")
         parameters = settings.get("parameters", "all")
         self.dtype = DTYPES[settings.get("dtype", "float32")]
@@ -138,7 +144,7 @@ class Extractor:
                 exact,
                 parts * settings.get("oversampling", 1),
             )
-            self.gradients, self.held = self._narrow, self.batch
+            self.gradients, self.held, self.late = self._narrow, self.batch, False
         elif self.dtype is not None:
             raise UserError(
                 f"dtype: bfloat16 needs projection: kronecker, got {kind}; use float32 with it"
@@ -148,16 +154,23 @@ class Extractor:
             p = sum(unet.get_parameter(name).numel() for name in own)
             self.project = Projection(kind, p, dimensions, axes)
             self.wide = [per_example_gradients(unet, read, parameters) for read, _ in self.readouts]
-            self.gradients, self.held = self._dense, 8 * self.batch
+            self.gradients, self.held, self.late = self._dense, 8 * self.batch, True
         self.dimensions = self.project.dimensions
 
-    def __call__(self, images: np.ndarray, examples: Sequence[int], split: str) -> list[np.ndarray]:
+    def __call__(
+        self,
+        images: np.ndarray,
+        examples: Sequence[int],
+        split: str,
+        condition: Condition | None = None,
+    ) -> list[np.ndarray]:
         """Features of some images, one [n, P] float32 array for each readout.
 
         Args:
             images: [n, C, H, W] float32 in [-1, 1].
             examples: [n] what the noise is keyed by: ids for ``keyed``, positions for ``batch``.
             split: "train", "val" or "gen".
+            condition: Of the n images, or None.
 
         Returns:
             They do not depend on batch, or on what else is computed, beyond float32 rounding
@@ -171,16 +184,66 @@ class Extractor:
             for first in range(start, stop, self.batch):
                 rows = slice(first, min(first + self.batch, stop))
                 x = torch.from_numpy(images[rows]).to(where)
-                parts.append(self._means(x, examples[rows], split))
+                told = None if condition is None else condition[rows].to(x)
+                parts.append(self._means(x, examples[rows], split, told))
             for kept, whole in zip(found, zip(*parts, strict=True), strict=True):
                 kept.append(self.project(torch.cat(whole)).float().cpu().numpy())
         return [np.concatenate(kept) for kept in found]
 
-    def _means(self, x: torch.Tensor, examples: Sequence[int], split: str) -> list[torch.Tensor]:
+    def by_timestep(
+        self,
+        images: np.ndarray,
+        examples: Sequence[int],
+        split: str,
+        condition: Condition | None = None,
+    ) -> list[np.ndarray]:
+        """Features before the mean over timesteps, one [T, n, P] float32 array for each readout.
+
+        Their mean over T is what ``__call__`` gives, up to rounding; the arguments are the same.
+        Memory is T times as much; reference kinds hold T * batch * p numbers.
+        """
+        where = next(self.unet.parameters())
+        found: list[list[np.ndarray]] = [[] for _ in self.readouts]
+        for start in range(0, len(images), self.batch):
+            rows = slice(start, min(start + self.batch, len(images)))
+            x = torch.from_numpy(images[rows]).to(where)
+            told = None if condition is None else condition[rows].to(x)
+            for kept, own in zip(found, self._each(x, examples[rows], split, told), strict=True):
+                projected = self.project(own) if self.late else own
+                kept.append(projected.view(len(self.grid), len(x), -1).float().cpu().numpy())
+        return [np.concatenate(kept, axis=1) for kept in found]
+
+    def _each(
+        self, x: torch.Tensor, examples: Sequence[int], split: str, condition: Condition | None
+    ) -> list[torch.Tensor]:
+        """Gradients of a batch for every timestep, [T * n, width]; kronecker: projected, P wide."""
+        n, draws = len(x), self.settings["draws"]
+        totals: list[torch.Tensor] | None = None
+        seen = 0
+        for x_t, t, wanted in self._noised(x, examples, split):
+            told = None if condition is None else condition.repeated(len(x_t) // n)
+            found = self.gradients(x_t, t, wanted, told)
+            wide = [g if self.late else self.project(g) for g, _ in found]
+            if totals is None:
+                totals = [x.new_zeros(len(self.grid) * n, g.shape[1]) for g in wide]
+            for total, g, (_, lengths) in zip(totals, wide, found, strict=True):
+                for rows in range(0, len(g), n):
+                    place = (seen + rows // n) // draws * n
+                    part = g[rows : rows + n] / draws
+                    if lengths is not None:
+                        part = part / _nonzero(lengths[rows : rows + n, None])
+                    total[place : place + n] += part
+            seen += len(x_t) // n
+        return totals
+
+    def _means(
+        self, x: torch.Tensor, examples: Sequence[int], split: str, condition: Condition | None
+    ) -> list[torch.Tensor]:
         """Means over timesteps and draws of a batch's gradients, [n, width] for each readout."""
         n, totals = len(x), None
         for x_t, t, wanted in self._noised(x, examples, split):
-            found = self.gradients(x_t, t, wanted)
+            told = None if condition is None else condition.repeated(len(x_t) // n)
+            found = self.gradients(x_t, t, wanted, told)
             if totals is None:
                 totals = [x.new_zeros(n, g.shape[1]) for g, _ in found]
             for total, (g, lengths) in zip(totals, found, strict=True):
@@ -213,7 +276,11 @@ class Extractor:
             yield diffusion.noised(many, eps, abar), t, wanted
 
     def _narrow(
-        self, x_t: torch.Tensor, t: torch.Tensor, wanted: torch.Tensor
+        self,
+        x_t: torch.Tensor,
+        t: torch.Tensor,
+        wanted: torch.Tensor,
+        condition: Condition | None,
     ) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
         """Two-sided projections [rows, width] of each readout's gradients; lengths, if asked."""
         if x_t[0, 0].numel() >= _LARGE:
@@ -221,17 +288,23 @@ class Extractor:
             x_t = x_t.contiguous(memory_format=torch.channels_last)
         low = self.dtype and torch.autocast(x_t.device.type, self.dtype)
         with low or nullcontext():
-            found = self.project.gradients(x_t, t, wanted, [read for read, _ in self.readouts])
+            found = self.project.gradients(
+                x_t, t, wanted, [read for read, _ in self.readouts], condition
+            )
         lengths = [g.norm(dim=1) for g in found]
         if self.project.exact:
             lengths = [square.sqrt() for square in self.project.squares]
         return self._where_asked(found, lengths)
 
     def _dense(
-        self, x_t: torch.Tensor, t: torch.Tensor, wanted: torch.Tensor
+        self,
+        x_t: torch.Tensor,
+        t: torch.Tensor,
+        wanted: torch.Tensor,
+        condition: Condition | None,
     ) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
         """Full per-sample gradients [rows, p] of each readout; lengths, if asked."""
-        found = [gradients(x_t, t, wanted) for gradients in self.wide]
+        found = [gradients(x_t, t, wanted, condition) for gradients in self.wide]
         return self._where_asked(found, [g.norm(dim=1) for g in found])
 
     def _where_asked(self, found: list, lengths: list) -> list:

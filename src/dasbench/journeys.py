@@ -24,7 +24,8 @@ import numpy as np
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 
-from dasbench import diffusion
+from dasbench import diffusion, sampling
+from dasbench.conditions import Condition
 from dasbench.features import Extractor
 
 BATCH = 256
@@ -32,7 +33,11 @@ BATCH = 256
 
 @torch.no_grad()
 def trajectory(
-    unet: torch.nn.Module, scheduler: DDPMScheduler, noise: torch.Tensor, steps: int
+    unet: torch.nn.Module,
+    scheduler: DDPMScheduler,
+    noise: torch.Tensor,
+    steps: int,
+    condition: Condition | None = None,
 ) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
     """Yield, from noise to image, each timestep of a deterministic sampling and where it leads.
 
@@ -41,6 +46,7 @@ def trajectory(
         scheduler: The training scheduler; its betas and prediction type are used.
         noise: [Q, C, H, W] initial noise.
         steps: Number of denoising steps S.
+        condition: Of the Q images, or None.
 
     Yields:
         (t, predicted clean images, images after the step), both [Q, C, H, W].
@@ -49,7 +55,7 @@ def trajectory(
     ddim.set_timesteps(steps, device=noise.device)
     x = noise
     for t in ddim.timesteps:
-        out = torch.cat([unet(some, t).sample for some in x.split(BATCH)])
+        out = diffusion.predict(unet, x, t.expand(len(x)), condition, BATCH)
         step = ddim.step(out, t, x, eta=0.0)
         x = step.prev_sample
         yield int(t), step.pred_original_sample, x
@@ -62,6 +68,7 @@ def compute(
     settings: Mapping[str, Any],
     axes: Sequence[str | int],
     steps: int,
+    condition: Condition | None = None,
 ) -> np.ndarray:
     """Features of sampled images along their trajectories.
 
@@ -72,17 +79,21 @@ def compute(
         settings: Of the training features, see ``dasbench.features.Extractor``.
         axes: Leading seed axes: experiment, seed.
         steps: Denoising steps S of the sampling.
+        condition: Of the Q images, or None.
 
     Returns:
         [Q, P] float32, of the same projection as the training features.
     """
     extractor = Extractor(unet, scheduler, settings, axes)
-    chosen = diffusion.timestep_grid(min(settings["timesteps"], steps), steps)
+    chosen = sampling.timestep_grid(min(settings["timesteps"], steps), steps)
     start = torch.from_numpy(noise).to(next(unet.parameters()))
     total, examples = 0.0, np.arange(len(noise))
-    for number, (t, clean, _) in enumerate(trajectory(unet, scheduler, start, steps)):
+    told = None if condition is None else condition.to(start)
+    for number, (t, clean, _) in enumerate(trajectory(unet, scheduler, start, steps, told)):
         if number in chosen:
             extractor.grid = np.array([t])
             images = clean.cpu().numpy()
-            total = total + np.hstack(extractor(images, examples, "journey")).astype(np.float64)
+            total = total + np.hstack(extractor(images, examples, "journey", told)).astype(
+                np.float64
+            )
     return (total / len(chosen)).astype(np.float32)

@@ -64,6 +64,15 @@ class Spectrum:
         other.right = self._rotated(query)
         return other
 
+    def seen_from(self, left: np.ndarray) -> Spectrum:
+        """The same kernel and queries, with other rows [n, r] in the place of the examples'.
+
+        Products are linear in the rows of ``left``: those of a mean of examples are the mean.
+        """
+        other = copy.copy(self)
+        other.left = left
+        return other
+
     def inner(self, damping: float) -> np.ndarray:
         """phi_i^T K^-1 phi_q for all pairs, [N, Q]; ``damping`` relative to ``scale``."""
         return self.left @ (self.right / self._shifted(damping)).T

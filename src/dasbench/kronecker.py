@@ -26,7 +26,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from dasbench import layers, seeds
+from dasbench import diffusion, layers, seeds
+from dasbench.conditions import Condition
 from dasbench.errors import UserError
 
 
@@ -215,6 +216,7 @@ class Kronecker:
         t: torch.Tensor,
         wanted: torch.Tensor,
         readouts: Sequence[Callable[[torch.Tensor, torch.Tensor], torch.Tensor]],
+        condition: Condition | None = None,
     ) -> list[torch.Tensor]:
         """Projected gradients of some readouts, from one forward pass.
 
@@ -223,6 +225,7 @@ class Kronecker:
             t: [n] timesteps.
             wanted: [n, C, H, W] training targets.
             readouts: Functions of (wanted, predicted), both [n, C, H, W], to [n].
+            condition: Of the n images, or None.
 
         Returns:
             [n, width] for each readout: the blocks side by side.
@@ -233,7 +236,7 @@ class Kronecker:
         n = len(x_t)
         self.squares, returned = [], []
         with self._hooks(n) as called, torch.enable_grad():
-            predicted = self.unet(x_t, t).sample
+            predicted = diffusion.predict(self.unet, x_t, t, condition)
             missing = [layer.name for layer in self.layers if layer.name not in called]
             if missing:
                 raise UserError(

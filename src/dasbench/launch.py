@@ -24,14 +24,19 @@ from dasbench.errors import UserError
 
 # what runs networks; the other scripts need no device
 NETWORKS = (
+    "encode_latents",
+    "embed_prompts",
     "train_base",
     "train_subsets",
     "train_removal",
     "make_queries",
     "compute_features",
+    "compute_timesteps",
     "compute_journeys",
     "compute_embeddings",
+    "embed_removals",
     "compute_residuals",
+    "time_methods",
     "compute_ekfac",
     "compute_unlearning",
     "measure_outputs",

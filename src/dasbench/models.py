@@ -1,22 +1,23 @@
-"""Build, save and load the denoisers: diffusers pipelines that anybody can open."""
+"""What all families of models share: devices, schedulers, folders that are whole or refused."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+from diffusers import DDPMScheduler
 from safetensors import SafetensorError
 
 from dasbench import seeds
 from dasbench.artifacts import file_mode, first_line, remake
 from dasbench.errors import UserError
-from dasbench.layout import PIPELINE_FILES
 
 
 def pick_device() -> torch.device:
@@ -39,50 +40,51 @@ def use_threads(count: int) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
-def build(
-    model: Mapping[str, Any],
-    diffusion: Mapping[str, Any],
-    shape: tuple[int, int, int],
-    axes: Sequence[str | int],
-) -> tuple[UNet2DModel, DDPMScheduler]:
-    """A new denoiser with its own initial weights.
-
-    Args:
-        model: Arguments of diffusers' UNet2DModel; sample size and channels follow the data.
-        diffusion: timesteps, beta_schedule, prediction_type.
-        shape: (C, H, W) of the images.
-        axes: Seed axes of this model; stream "init" is drawn from.
-
-    Returns:
-        The UNet on the CPU and its DDPM scheduler.
-    """
-    channels, height, width = shape
+@contextmanager
+def initial_weights(axes: Sequence[str | int]) -> Iterator[None]:
+    """Draw torch's random numbers from a model's own stream "init"; those outside stay."""
     with torch.random.fork_rng():
         torch.manual_seed(seeds.key(*axes, "init") % 2**63)
-        unet = UNet2DModel(
-            sample_size=height if height == width else (height, width),
-            in_channels=channels,
-            out_channels=channels,
-            **{k: tuple(v) if isinstance(v, list) else v for k, v in model.items()},
-        )
-    scheduler = DDPMScheduler(
+        yield
+
+
+def make_scheduler(diffusion: Mapping[str, Any], clip: bool = True) -> DDPMScheduler:
+    """The forward process of an experiment.
+
+    Args:
+        diffusion: timesteps, beta_schedule, prediction_type; beta_start and beta_end may be given.
+        clip: Whether samples are images in [-1, 1], so that estimates of them may be clipped.
+    """
+    more = {key: diffusion[key] for key in ("beta_start", "beta_end") if key in diffusion}
+    return DDPMScheduler(
         num_train_timesteps=diffusion["timesteps"],
         beta_schedule=diffusion["beta_schedule"],
         prediction_type=diffusion["prediction_type"],
+        clip_sample=clip,
+        **more,
     )
-    return unet, scheduler
 
 
-def save(folder: str | Path, unet: UNet2DModel, scheduler: DDPMScheduler) -> None:
-    """Write a pipeline folder, each file by rename; the same weights give the same bytes."""
+def write_folder(folder: str | Path, files: Sequence[str], write: Callable[[Path], object]) -> None:
+    """Write a model's folder, each file by rename; the same weights give the same bytes.
+
+    Args:
+        folder: Target; other files in it stay.
+        files: Paths relative to the folder that are kept of what is written.
+        write: Writes all of them into the folder that it is given.
+
+    Raises:
+        UserError: If the disk refuses.
+    """
     folder = Path(folder)
     temporary = None
     try:
         folder.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".part-", dir=folder))
-        DDPMPipeline(unet=unet, scheduler=scheduler).save_pretrained(temporary)
-        for name in PIPELINE_FILES:
+        write(temporary)
+        for name in files:
             (folder / name).parent.mkdir(exist_ok=True)
+            _forget_origin(temporary / name)
             (temporary / name).chmod(file_mode())
             (temporary / name).replace(folder / name)
     except (OSError, SafetensorError) as error:
@@ -95,42 +97,47 @@ def save(folder: str | Path, unet: UNet2DModel, scheduler: DDPMScheduler) -> Non
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def load(
-    folder: str | Path, device: torch.device | str = "cpu"
-) -> tuple[UNet2DModel, DDPMScheduler]:
-    """Read a pipeline folder; only JSON and safetensors are opened.
+def _forget_origin(path: Path) -> None:
+    """Drop the folder on this machine that diffusers notes in a configuration."""
+    if path.suffix == ".json":
+        content = json.loads(path.read_text())
+        if content.pop("_name_or_path", None) is not None:
+            path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
 
-    Returns:
-        The UNet in evaluation mode on ``device``, and its DDPM scheduler.
+
+@contextmanager
+def reading(folder: str | Path, files: Sequence[str]) -> Iterator[Path]:
+    """Refuse a model's folder that lacks a file, or whose reading fails, in one sentence.
+
+    Args:
+        folder: The folder.
+        files: Paths relative to it that are needed, the weights last.
 
     Raises:
         UserError: If a file is missing or damaged.
     """
     folder = Path(folder)
-    for name in PIPELINE_FILES:
+    for name in files:
         if not (folder / name).is_file():
             raise UserError(f"{folder / name} is missing: {remake(folder / name)}")
     try:
-        # _diffusers_version and the like are ignored by from_config
-        unet, info = UNet2DModel.from_pretrained(
-            folder / "unet",
-            use_safetensors=True,
-            local_files_only=True,
-            low_cpu_mem_usage=False,
-            output_loading_info=True,
-        )
-        # diffusers fills weights that are missing from the file at random and goes on
-        if info["missing_keys"] or info["unexpected_keys"]:
-            raise ValueError("its weights are not those of its config.json")
-        scheduler = DDPMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
+        yield folder
+    except UserError:
+        raise
     # a damaged file makes diffusers raise anything from OSError to TypeError
     except Exception as error:
-        weights = folder / PIPELINE_FILES[-1]
+        weights = folder / files[-1]
         raise UserError(f"{folder} is damaged ({first_line(error)}): {remake(weights)}") from error
-    for name, parameter in unet.named_parameters():
+
+
+def check_finite(network: torch.nn.Module, weights: Path) -> None:
+    """Refuse weights that are not finite.
+
+    Raises:
+        UserError: With the file and the name of the parameter.
+    """
+    for name, parameter in network.named_parameters():
         if not torch.isfinite(parameter).all():
-            weights = folder / PIPELINE_FILES[-1]
             raise UserError(
                 f"{weights} has values in {name} that are not finite: {remake(weights)}"
             )
-    return unet.eval().to(device), scheduler

@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from diffusers import DDPMScheduler
 
-from dasbench import diffusion
+from dasbench import diffusion, sampling
 from dasbench import noise as noise_policies
+from dasbench.conditions import Condition
 
 # Numbers in the images of one batch. On a CPU, activations of a larger one leave the cache and are
 # given back to the system after each layer, and a smaller one pays for calls: at 8x8, 256 images
@@ -36,12 +37,14 @@ class Batch(NamedTuple):
         x_t: [n, C, H, W] noised images.
         steps: [n] int64 timesteps.
         wanted: [n, C, H, W] training targets.
+        condition: Of the n images, or None.
     """
 
     rows: slice
     x_t: torch.Tensor
     steps: torch.Tensor
     wanted: torch.Tensor
+    condition: Condition | None
 
 
 def grid(count: int, total: int, spacing: str = "midpoint") -> tuple[np.ndarray, np.ndarray]:
@@ -68,7 +71,7 @@ def grid(count: int, total: int, spacing: str = "midpoint") -> tuple[np.ndarray,
     2010.02502, D.3.
     """
     if spacing == "midpoint":
-        steps = diffusion.timestep_grid(count, total)
+        steps = sampling.timestep_grid(count, total)
         return steps, np.full(len(steps), 1 / len(steps))
     if spacing != "quadratic":
         raise ValueError(f"spacing must be midpoint or quadratic, got {spacing!r}")
@@ -95,6 +98,7 @@ def batches(
     timesteps: np.ndarray,
     axes: Sequence[str | int],
     size: int,
+    condition: Condition | None = None,
 ) -> Iterator[Batch]:
     """Some queries at all timesteps of the grid, ``size`` images at a time.
 
@@ -106,6 +110,7 @@ def batches(
         timesteps: [T].
         axes: Leading seed axes: experiment, seed.
         size: Images in a batch; the memory used grows with it alone.
+        condition: Of all queries of x, or None.
 
     Yields:
         Batches that together hold each pair once.
@@ -124,7 +129,8 @@ def batches(
         steps = torch.from_numpy(timesteps[k]).to(x.device)
         abar = diffusion.alphas(scheduler, steps, x)
         wanted = diffusion.target(clean, eps, abar, scheduler.config.prediction_type)
-        yield Batch(rows, diffusion.noised(clean, eps, abar), steps, wanted)
+        told = None if condition is None else condition[torch.from_numpy(q)]
+        yield Batch(rows, diffusion.noised(clean, eps, abar), steps, wanted, told)
 
 
 def measure(
@@ -135,6 +141,7 @@ def measure(
     kind: str,
     timesteps: tuple[np.ndarray, np.ndarray],
     axes: Sequence[str | int],
+    condition: Condition | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Outputs of several models on all queries of a kind.
 
@@ -146,18 +153,21 @@ def measure(
         kind: "val" or "gen"; keys the noise.
         timesteps: Timesteps and weights, see ``grid``.
         axes: Leading seed axes: experiment, seed.
+        condition: Of the Q queries, or None.
 
     Returns:
         loss [K, Q] float32, minus the mean squared error against the training target;
         displacement [K, Q] float32, minus the mean squared difference from the base's prediction.
     """
     steps, weights = timesteps
-    by_timestep = measure_by_timestep(models, base, scheduler, queries, kind, steps, axes)
+    by_timestep = measure_by_timestep(
+        models, base, scheduler, queries, kind, steps, axes, condition=condition
+    )
     return tuple(np.einsum("ktq,t->kq", a, weights).astype(np.float32) for a in by_timestep)
 
 
 @torch.inference_mode()
-def measure_by_timestep(
+def measure_by_timestep(  # noqa: PLR0913 - those of measure, and two
     models: Sequence[torch.nn.Module],
     base: torch.nn.Module | None,
     scheduler: DDPMScheduler,
@@ -165,7 +175,9 @@ def measure_by_timestep(
     kind: str,
     steps: np.ndarray,
     axes: Sequence[str | int],
+    *,
     chosen: Sequence[int] | None = None,
+    condition: Condition | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """As ``measure``, before the mean over timesteps.
 
@@ -179,6 +191,7 @@ def measure_by_timestep(
             another one has part of its numbers.
         axes: As for ``measure``.
         chosen: Positions of the Q queries that are measured; None: all. Noise is keyed by position.
+        condition: As for ``measure``.
 
     Returns:
         loss [K, T, Q] and displacement [K, T, Q] (None without base), in the models' dtype.
@@ -188,10 +201,12 @@ def measure_by_timestep(
     size = batch_size(x.shape[1:], x.device)
     loss = x.new_zeros(len(models), len(steps) * len(positions))
     displacement = None if base is None else torch.zeros_like(loss)
-    for batch in batches(scheduler, x, positions, kind, steps, axes, size):
-        before = None if base is None else base(batch.x_t, batch.steps).sample
+    told = None if condition is None else condition.to(x)
+    for batch in batches(scheduler, x, positions, kind, steps, axes, size, told):
+        asked = batch.x_t, batch.steps, batch.condition
+        before = None if base is None else diffusion.predict(base, *asked)
         for k, model in enumerate(models):
-            after = model(batch.x_t, batch.steps).sample
+            after = diffusion.predict(model, *asked)
             loss[k, batch.rows] = -_mean_square(batch.wanted - after)
             if before is not None:
                 displacement[k, batch.rows] = -_mean_square(before - after)

@@ -20,7 +20,9 @@ FAMILIES = (
     "lds-loss",
     "lds-displacement",
     "lds-transforms",
+    "lds-by-models",
     "damping",
+    "ablation",
     "removal",
     "before-after",
     "neighbours",
@@ -128,3 +130,30 @@ def plain(value: Any) -> str:
 
 def _minus(text: str) -> str:
     return text.replace("-", "−")
+
+
+def gains(table: Any) -> list[dict[str, Any]]:
+    """Shares of a method's gain over another for the target loss, one row per path and switch.
+
+    Args:
+        table: ``ablation/gains.csv``, None or empty where there is none.
+
+    Returns:
+        Dictionaries with before, after, switch, change (in words), cells {queries: {order:
+        {difference, lo, hi}}}; the order of the whole gain is "all".
+    """
+    if table is None or not len(table):
+        return []
+    rows: dict[tuple[str, ...], dict[str, Any]] = {}
+    for row in table[table.target == "loss"].to_dict("records"):
+        key = (row["before"], row["after"], row["switch"])
+        change = "" if row["switch"] == "all" else f"{_level(row['from'])} to {_level(row['to'])}"
+        new = dict(zip(("before", "after", "switch"), key, strict=True))
+        entry = rows.setdefault(key, {**new, "change": change, "cells": {}})
+        cell = entry["cells"].setdefault(row["queries"], {})
+        cell[row["order"]] = {name: float(row[name]) for name in ("difference", "lo", "hi")}
+    return list(rows.values())
+
+
+def _level(value: Any) -> str:
+    return {"True": "on", "False": "off"}.get(str(value), str(value))

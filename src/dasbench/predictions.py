@@ -1,10 +1,10 @@
 """What scores predict: the output of each subset model, for every damping and transform.
 
 Letters: N training examples, Q queries, M subset models, G dampings of a grid. A *path* is an
-iterable of (damping relative to the largest eigenvalue, or None; scores [N, Q] before any
-transform), one item per damping. It is read once and only its predictions [M, Q] are kept, so one
-pass serves every transform, and many queries come in blocks, a path for each: the linear
-datamodelling score of a query depends on no other query.
+iterable of (damping relative to the largest eigenvalue, or None; scores before any transform,
+[N, Q] or by timestep [T, N, Q]), one item per damping. It is read once and only its predictions
+[M, Q] are kept, so one pass serves every transform, and many queries come in blocks, a path for
+each: the linear datamodelling score of a query depends on no other query.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dasbench.transforms import TRANSFORMS, apply
+from dasbench.transforms import TRANSFORMS, combine
 
 Path = Iterable[tuple[float | None, np.ndarray]]
 
@@ -95,7 +95,7 @@ def predict(paths: Iterable[Path], masks: np.ndarray) -> Predicted:
         for damping, scores in path:
             dampings.append(np.nan if damping is None else float(damping))
             for name in TRANSFORMS:
-                sums[name].append(sum_scores(weights, apply(scores, name)))
+                sums[name].append(sum_scores(weights, combine(scores, name)))
         values = np.array(dampings)
         if (
             not dampings

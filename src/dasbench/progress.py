@@ -17,12 +17,21 @@ from typing import NamedTuple
 
 # family of jobs -> phase, in the order in which people think of them
 PHASES = {
-    "data": ("prepare_pool", "choose_examples"),
-    "base model": ("train_base",),
+    "data": (
+        "prepare_pool",
+        "read_images",
+        "choose_examples",
+        "split_examples",
+        "encode_latents",
+        "embed_prompts",
+    ),
+    "base model": ("train_base", "import_base"),
     "subset models": ("train_subsets_tune", "train_subsets_eval"),
     "queries": ("make_queries",),
     "features": (
         "compute_features",
+        "compute_timesteps",
+        "compute_readouts",
         "decompose",
         "compute_residuals",
         "compute_ekfac",
@@ -31,27 +40,35 @@ PHASES = {
         "compute_embeddings",
     ),
     "outputs": ("measure_outputs", "gather_outputs"),
-    "scores": ("select_damping", "score", "score_kind"),
+    "scores": ("select_damping", "fix_damping", "rank_by_tuning", "score", "score_kind"),
     "LDS": ("evaluate_lds", "summarise_lds"),
+    "costs": ("time_methods", "relate_costs"),
+    "ablation": ("evaluate_cells", "summarise_ablation"),
+    "replicates": ("summarise_replicates",),
     "removal": (
         "choose_removals",
         "train_removal_methods",
         "train_removal_random",
         "train_removal_null",
         "measure_removal",
+        "embed_removals",
         "summarise_removal",
+        "summarise_embedded_removal",
     ),
     "report": (
         "plot_samples",
         "plot_lds",
+        "tabulate_lds",
         "plot_neighbours",
         "plot_removal",
+        "plot_ablation",
         "write_metrics",
         "render_report",
+        "render_examples",
     ),
 }
 _PHASE_OF = {family: phase for phase, families in PHASES.items() for family in families}
-SHOWN_LINES, SHOWN_WIDTH = 12, 300
+SHOWN_LINES, SHOWN_WIDTH = 12, 600
 
 
 class Kind(NamedTuple):
@@ -80,11 +97,20 @@ def kind_of(rule: str, known: Mapping[str, tuple[float, int]]) -> Kind:
     return Kind(_PHASE_OF[max(fitting, key=len)] if fitting else None, seconds, models)
 
 
-def predictions(root: str | Path) -> dict[str, tuple[float, int]]:
-    """Seconds and models of a job of each rule; of a rule of several experiments, the longest."""
+def predictions(
+    root: str | Path, planned: Iterable[str] | None = None
+) -> dict[str, tuple[float, int]]:
+    """Seconds and models of a job of each rule; of a rule of several experiments, the longest.
+
+    Args:
+        root: Folder of the repository.
+        planned: Names of rules; only experiments that one of them is named after are looked at,
+            because a job of the largest takes a thousand times as long as one of the smallest.
+    """
     from dasbench import config, rates
     from dasbench.errors import UserError
-    from dasbench.workload import Workload, shape_of
+    from dasbench.shapes import shape_for
+    from dasbench.workload import Workload
 
     found: dict[str, tuple[float, int]] = {}
     try:
@@ -92,9 +118,12 @@ def predictions(root: str | Path) -> dict[str, tuple[float, int]]:
         experiments = config.load_all(root)
     except UserError:
         return {}  # Snakemake tells what is wrong; without predictions no time left is shown
-    for experiment in experiments.values():
+    asked = experiments if planned is None else _named(planned, experiments)
+    for name, experiment in experiments.items():
+        if name not in asked:
+            continue
         try:
-            work = Workload(experiment, shape_of(experiment["data"]["dataset"], root))
+            work = Workload(experiment, shape_for(experiment, root))
         except UserError:
             continue
         trained = work.trained()
@@ -103,6 +132,12 @@ def predictions(root: str | Path) -> dict[str, tuple[float, int]]:
             before = found.get(group.rule, (0.0, 0))
             found[group.rule] = (max(seconds, before[0]), trained.get(group.family, 0))
     return found
+
+
+def _named(rules: Iterable[str], names: Iterable[str]) -> set[str]:
+    """Experiments that rules are named after; ``train_base_debug_cifar2`` is not cifar2's."""
+    fitting = [[n for n in names if r == n or r.endswith(f"_{n}")] for r in rules]
+    return {max(found, key=len) for found in fitting if found}
 
 
 def duration(seconds: float) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dasbench.errors import UserError
-from dasbench.workload import DEVICE, Group
+from dasbench.groups import DEVICE, Group
 
 FILE = "reference/rates.json"
 MB = 1_000_000

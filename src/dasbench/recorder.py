@@ -73,7 +73,7 @@ class Recorder:
         """
         found = []
         with self._hooks(see), torch.enable_grad():
-            predicted = self.unet(x_t, t).sample
+            predicted = diffusion.predict(self.unet, x_t, t)
             wanted = output_gradients(predicted.detach())
             for k, gradient in enumerate(wanted):
                 self._found: Matrices = {}
@@ -163,7 +163,7 @@ def noised(
 
 
 class Noise:
-    """The noise of the features of some images, keyed by example: that of ``trak``.
+    """The noise of the features of some images: keyed by example that of ``trak``.
 
     Args:
         axes: Leading seed axes: experiment, seed.
@@ -171,6 +171,7 @@ class Noise:
         examples: [n] what keys the noise: ids, or positions of queries.
         shape: (C, H, W).
         stream: Name of the stream.
+        policy: "keyed", or "common" for one array for all images, that of ``trak_common``.
     """
 
     def __init__(
@@ -180,16 +181,17 @@ class Noise:
         examples: Sequence[int],
         shape: tuple[int, ...],
         stream: str = "features",
+        policy: str = "keyed",
     ):
         """Remember the names; nothing is drawn yet."""
         self.named = ((*axes, stream), split, examples)
-        self.shape = tuple(shape)
+        self.shape, self.policy = tuple(shape), policy
 
     def __call__(self, t: int, e: int) -> np.ndarray:
         """[n, C, H, W] float32."""
-        return noise_policies.draw("keyed", *self.named, t, e, self.shape)
+        return noise_policies.draw(self.policy, *self.named, t, e, self.shape)
 
     def of(self, rows: slice) -> Noise:
         """The same for some of the images."""
         axes, split, examples = self.named
-        return Noise(axes[:-1], split, examples[rows], self.shape, axes[-1])
+        return Noise(axes[:-1], split, examples[rows], self.shape, axes[-1], self.policy)

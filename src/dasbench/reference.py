@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dasbench import artifacts, command
+from dasbench import artifacts, command, tables
 from dasbench.errors import UserError
 from dasbench.layout import KINDS
 
@@ -31,10 +31,10 @@ def collect(folder: str | Path) -> dict[str, list[dict[str, Any]]]:
         target, with its interval; ceiling: likewise; comparisons: the primary ones.
     """
     folder = Path(folder) / "lds"
-    summary = artifacts.load_table(folder / "summary.csv")
+    summary = tables.load_table(folder / "summary.csv")
     own = summary[summary["own"] & (summary["selection"] == "held_out")]
-    ceiling = artifacts.load_table(folder / "ceiling.csv")
-    pairs = artifacts.load_table(folder / "comparisons.csv")
+    ceiling = tables.load_table(folder / "ceiling.csv")
+    pairs = tables.load_table(folder / "comparisons.csv")
     primary = pairs[(pairs["kind"] == "primary") & (pairs["selection"] == "held_out")]
     return {
         "lds": _rows(own, [*KEYS, "transform", "lds", "lo", "hi"]),

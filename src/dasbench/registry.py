@@ -16,16 +16,19 @@ Options of the kernel family (the axes of the ablation):
   readout probe, ``probes`` (how many of each kind);
 * ``journey`` (the queries' features are taken along their sampling trajectories);
 * ``kernel`` (averaged: one kernel of the features averaged over timesteps, decomposed once for all
-  methods that share them);
+  methods that share them; pooled and per_t: ``dasbench.timesteps``);
 * ``residual`` (none, scalar, released), ``leverage`` (divide by 1 - h), ``denominator`` (none,
   preconditioned_norm, feature_norm), ``transform`` (identity, square, signed_square).
+
+Options of the vector family: ``features`` (probes, Rademacher alone), ``kernel`` (averaged,
+pooled), ``residual`` (vector), ``effect`` (loss, displacement).
 
 Options of the similarity family: ``features`` (gradients as above, pixels, embeddings), ``measure``
 (dot, cosine), ``checkpoints`` (all, or a list of numbers: the mean over models kept in training).
 
 Options of other families: ``tuning`` (made of the tuning subsets' outputs), ``computed`` (scores
-that need the network itself, made by the rule ``compute_<computed>``), ``steps`` and
-``loss_timesteps`` (of unlearning).
+that need the network itself, made by the rule ``compute_<computed>``), ``noise`` (of EK-FAC),
+``steps`` and ``loss_timesteps`` (of unlearning).
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ from typing import Any
 _KERNEL = "dasbench.methods.kernel_methods"
 _SIMILARITY = "dasbench.methods.similarity"
 _CONTROLS = "dasbench.methods.controls"
+_VECTOR = "dasbench.methods.vector_residual"
 _EKFAC = "dasbench.methods.ekfac"
 _UNLEARNING = "dasbench.methods.unlearning"
 _DATAMODELS = "dasbench.methods.datamodels"
@@ -84,6 +88,23 @@ def _das(features: dict[str, Any], residual: str = "scalar", leverage: bool = Tr
     return _kernel(features, residual=residual, leverage=leverage, transform="square")
 
 
+def _vector(effect: str, transform: str) -> dict[str, Any]:
+    """Steps of the whole prediction error; probes are isotropic, and unnormalised like the loss."""
+    return {
+        "module": _VECTOR,
+        "features": _features("probe", probes={"rademacher": 4}),
+        "kernel": "averaged",
+        "residual": "vector",
+        "effect": effect,
+        "transform": transform,
+    }
+
+
+def _ekfac(noise: str) -> dict[str, Any]:
+    """Influence with the Kronecker-factored curvature of the loss."""
+    return {"module": _EKFAC, "computed": "ekfac", "noise": noise, "transform": "identity"}
+
+
 def _datamodel(estimate: str) -> dict[str, Any]:
     """An estimate from retrained models; of those, tuning subsets alone."""
     return {"module": _DATAMODELS, "estimate": estimate, "tuning": True, "transform": "identity"}
@@ -124,9 +145,12 @@ METHODS: dict[str, dict[str, Any]] = {
         residual="released",
         leverage=False,
     ),
+    "das_vector": _vector("displacement", "square"),
+    "vector_if": _vector("loss", "identity"),
     "empirical_influence": _datamodel("empirical_influence"),
     "datamodel": _datamodel("datamodel"),
-    "ekfac_if": {"module": _EKFAC, "computed": "ekfac", "transform": "identity"},
+    "ekfac_if": _ekfac("keyed"),
+    "ekfac_if_common": _ekfac("common"),
     "unlearning": {
         "module": _UNLEARNING,
         "computed": "unlearning",
@@ -137,4 +161,57 @@ METHODS: dict[str, dict[str, Any]] = {
     "external": {"module": "dasbench.methods.external", "scores": {}, "transform": "identity"},
 }
 
+# data sets that come with a package
 DATASETS: dict[str, str] = {"digits": "dasbench.datasets.digits"}
+
+# data sets that are read from files; data/registry.yaml says what to fetch and where to put it
+SOURCES: dict[str, str] = {
+    name: f"dasbench.datasets.{name}"
+    for name in ("fashion", "cifar10", "celeba", "artbench", "folder")
+}
+
+
+_UNET = (
+    "scheduler/scheduler_config.json",
+    "unet/config.json",
+    "unet/diffusion_pytorch_model.safetensors",
+)
+_SIZES = ("block_out_channels", "down_block_types", "up_block_types")
+
+# family -> its module; the files of the base model's folder and of every other model's (those that
+# the module says); what it sees and is told besides; which keys of `model` it needs and refuses
+FAMILIES: dict[str, dict[str, Any]] = {
+    "pixel": {
+        "module": "dasbench.families.pixel",
+        "files": ("model_index.json", *_UNET),
+        "member_files": ("model_index.json", *_UNET),
+        "latents": False,
+        "prompts": False,
+        "needs": _SIZES,
+        "refuses": ("pretrained", "revision", "lora", "prompt"),
+    },
+    "latent": {
+        "module": "dasbench.families.latent",
+        "files": (
+            "model_index.json",
+            "vqvae/config.json",
+            "vqvae/diffusion_pytorch_model.safetensors",
+            *_UNET,
+        ),
+        "member_files": _UNET,
+        "latents": True,
+        "prompts": False,
+        "needs": (*_SIZES, "pretrained"),
+        "refuses": ("lora", "prompt"),
+    },
+    "text_to_image": {
+        "module": "dasbench.families.text_to_image",
+        "files": ("pytorch_lora_weights.safetensors",),
+        "member_files": ("pytorch_lora_weights.safetensors",),
+        "latents": True,
+        "prompts": True,
+        "needs": ("pretrained", "lora", "prompt"),
+        # every argument of UNet2DModel: its own UNet is the pretrained one
+        "refuses": "unet",
+    },
+}

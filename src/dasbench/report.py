@@ -50,6 +50,7 @@ class Results:
             in the tables.
         timings: Relative link to the page with the costs, None without one.
         leverage: ``lds/leverage.csv``, may be empty; None if it was not measured.
+        gains: ``ablation/gains.csv``, None without an ablation.
     """
 
     experiment: str
@@ -66,6 +67,7 @@ class Results:
     inapplicable: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     timings: str | None = "timings.html"
     leverage: Any = None
+    gains: Any = None
 
 
 def render(results: Results) -> str:
@@ -99,6 +101,7 @@ def render(results: Results) -> str:
         "quantiles": QUANTILES,
         "designed": _undefined_by_design(results.settings),
         "removal": removal,
+        "gains": pages.gains(results.gains),
         "random_sets": _random_sets(removal),
         "measures": _measures(removal),
         "level": f"{100 * results.settings.get('lds', {}).get('level', 0.95):g} %",

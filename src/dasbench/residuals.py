@@ -5,15 +5,18 @@ Noise stream "residuals", keyed by (example, t, draw): disjoint from that of the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from diffusers import DDPMScheduler
 
-from dasbench import diffusion
+from dasbench import diffusion, grids
 from dasbench import noise as noise_policies
+from dasbench.conditions import Condition
+
+_BATCH = 256  # images per forward pass
 
 
 def compute(
@@ -23,6 +26,7 @@ def compute(
     examples: Sequence[int],
     settings: Mapping[str, Any],
     axes: Sequence[str | int],
+    condition: Condition | None = None,
 ) -> np.ndarray:
     """Residuals of the training examples.
 
@@ -31,11 +35,14 @@ def compute(
         scheduler: Its DDPM scheduler.
         images: [N, C, H, W] float32 in [-1, 1].
         examples: [N] ids, which key the noise.
-        settings: kind ("scalar" or "released"), timesteps, timestep_rule, draws.
+        settings: kind ("scalar" or "released"), timesteps, timestep_rule, draws; optional:
+            by_timestep (scalar only).
         axes: Leading seed axes: experiment, seed.
+        condition: Of the N images, or None.
 
     Returns:
-        [N] float32. With s_{i,t} = sqrt(mean squared error of example i at t):
+        [N] float32; by timestep s_{i,t}, [T, N] (mean over draws). With s_{i,t} = sqrt(mean
+        squared error of example i at t):
         scalar: mean_t s_{i,t} (this is ||eps - eps_theta|| / sqrt(D));
         released: mean_t s_{i,t} / sqrt(sum_t s_{i,t}^2).
 
@@ -44,9 +51,8 @@ def compute(
     """
     where = next(unet.parameters())
     x = torch.from_numpy(images).to(where)
-    grid = diffusion.timestep_grid(
-        settings["timesteps"], scheduler.config.num_train_timesteps, settings["timestep_rule"]
-    )
+    told = None if condition is None else condition.to(x)
+    grid = grids.timesteps(settings, scheduler.config.num_train_timesteps)
     roots = []
     for repeat in range(settings["draws"]):
 
@@ -56,12 +62,46 @@ def compute(
             )
             return torch.from_numpy(eps).to(x)
 
-        for _, wanted, out in diffusion.errors_by_timestep(unet, scheduler, x, noise_of, grid):
+        for _, wanted, out in errors_by_timestep(unet, scheduler, x, noise_of, grid, told):
             roots.append((wanted - out).square().flatten(1).mean(1).sqrt())
-    s = torch.stack(roots).double()  # [T * E, N]
+    s = torch.stack(roots).double()  # [E * T, N]
     r = s.mean(0)
-    if settings["kind"] == "released":
+    if settings.get("by_timestep"):
+        r = s.view(settings["draws"], len(grid), -1).mean(0)
+    elif settings["kind"] == "released":
         r = r / s.square().sum(0).sqrt()
     elif settings["kind"] != "scalar":
         raise ValueError(f"residual kind must be scalar or released, got {settings['kind']!r}")
     return r.float().cpu().numpy()
+
+
+@torch.no_grad()
+def errors_by_timestep(
+    unet: torch.nn.Module,
+    scheduler: DDPMScheduler,
+    x: torch.Tensor,
+    noise_of: Callable[[int], torch.Tensor],
+    timesteps: np.ndarray,
+    condition: Condition | None = None,
+) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
+    """Yield, for each timestep, the training target and the model's prediction.
+
+    Args:
+        unet: The denoiser, in evaluation mode.
+        scheduler: Its DDPM scheduler.
+        x: [n, C, H, W] images.
+        noise_of: Function t -> [n, C, H, W] noise.
+        timesteps: [T] integers.
+        condition: Of the n images, or None.
+
+    Yields:
+        (t, target [n, C, H, W], prediction [n, C, H, W]).
+    """
+    for t in timesteps:
+        t = int(t)
+        eps = noise_of(t)
+        steps = torch.full((len(x),), t, device=x.device)
+        abar = diffusion.alphas(scheduler, steps, x)
+        x_t = diffusion.noised(x, eps, abar)
+        wanted = diffusion.target(x, eps, abar, scheduler.config.prediction_type)
+        yield t, wanted, diffusion.predict(unet, x_t, steps, condition, _BATCH)

@@ -17,10 +17,11 @@ def key(*axes: str | int) -> int:
     """128-bit key of a named draw.
 
     The axes are joined with their types and lengths, so that ``("a", "b")``, ``("ab",)`` and
-    ``("1",)``, ``(1,)`` all differ.
+    ``("1",)``, ``(1,)`` all differ; NumPy's integers are integers.
     """
     if not axes:
         raise ValueError("a random draw needs at least one named axis")
+    axes = [axis.item() if isinstance(axis, np.generic) else axis for axis in axes]
     text = "".join(f"{type(axis).__name__}:{len(str(axis))}:{axis};" for axis in axes)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
 

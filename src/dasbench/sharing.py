@@ -72,7 +72,7 @@ def stages(root: Path, names: Iterable[str]) -> list[str]:
         for stage, body in content["stages"].items():
             items = variables.get(re.sub(r"[${}]", "", str(body.get("foreach"))), [])
             wanted = (
-                {owners[-1]["data"]["dataset"]} if stage == "pool" else {e["name"] for e in owners}
+                {config.pool_name(owners[-1])} if stage == "pool" else {e["name"] for e in owners}
             )
             found |= {f"{stage}@{item}": None for item in items if item in wanted}
         if f"report@{name}" not in found:

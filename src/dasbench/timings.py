@@ -137,9 +137,10 @@ def write(
     runtimes: Mapping[str, Runtime],
 ) -> None:
     """Write costs.csv, figures/cost-by-rule.{svg,png} and timings.html into ``folder``."""
-    from dasbench.artifacts import atomic, save_table
+    from dasbench.artifacts import atomic
     from dasbench.figures import costs as drawing
     from dasbench.figures import style
+    from dasbench.tables import save_table
 
     folder = Path(folder)
     table = costs(manifest, runtimes)

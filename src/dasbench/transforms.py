@@ -7,6 +7,7 @@ three transforms, its own marked.
 
 import numpy as np
 
+MATRIX = 2  # axes
 TRANSFORMS = ("identity", "square", "signed_square")
 
 
@@ -36,3 +37,14 @@ def apply(scores: np.ndarray, name: str) -> np.ndarray:
     raise ValueError(
         f"transform is {name!r}, expected one of {TRANSFORMS}; correct the method's options"
     )
+
+
+def combine(scores: np.ndarray, name: str) -> np.ndarray:
+    """Transformed scores [N, Q]; of scores by timestep [T, N, Q], the mean of the transformed.
+
+    Args:
+        scores: [N, Q] or [T, N, Q], any real dtype.
+        name: One of ``TRANSFORMS``.
+    """
+    made = apply(scores, name)
+    return made.mean(axis=0) if made.ndim > MATRIX else made

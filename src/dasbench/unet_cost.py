@@ -12,8 +12,18 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
+# What is asked for with a pretrained text-to-image pipeline, which need not be here to plan with: a
+# Stable Diffusion 1 UNet's operations per place of its latents, its parameters, those of an adapter
+# of its attentions per unit of rank; the autoencoder's operations per number of an image.
+PIPELINE = 166_000_000
+FROZEN_BYTES = 4 * 1_070_000_000
+ADAPTER = 199_296
+AUTOENCODER = 1_400_000
+# channels and shrinking of latents where the autoencoder is not here to say
+_LATENT_CHANNELS, _SHRINKS = 4, 8
 # of these the formulas below are those of diffusers
 _USUAL = {
     "down_block_types": {"DownBlock2D", "AttnDownBlock2D"},
@@ -42,12 +52,28 @@ class Size(NamedTuple):
         return Size(self.flops + other.flops, self.parameters + other.parameters)
 
 
+def seen_shape(model: Mapping[str, Any], shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    """What the network denoises: images of this shape, or their latents."""
+    if model.get("family", "pixel") == "pixel":
+        return shape
+    channels, shrinks = _LATENT_CHANNELS, _SHRINKS
+    name = model["pretrained"]
+    places = [Path(p, n) for p in (name, f"data/pretrained/{name}") for n in ("vae", "vqvae", "")]
+    for place in places:
+        if (place / "config.json").is_file():
+            found = json.loads((place / "config.json").read_text())
+            channels = found.get("latent_channels", channels)
+            shrinks = 2 ** (len(found.get("block_out_channels", [0] * 4)) - 1)
+            break
+    return channels, max(1, shape[1] // shrinks), max(1, shape[2] // shrinks)
+
+
 def size(model: Mapping[str, Any], shape: tuple[int, int, int]) -> Size:
-    """Operations and parameters of the UNet2DModel of an experiment.
+    """Operations, and parameters that are trained, of the network of an experiment.
 
     Args:
         model: The experiment's ``model`` section.
-        shape: (C, H, W) of the images.
+        shape: (C, H, W) of what it denoises, see ``seen_shape``.
 
     Returns:
         The size. Matrix products and convolutions count, norms and activations do not.
@@ -58,6 +84,8 @@ def size(model: Mapping[str, Any], shape: tuple[int, int, int]) -> Size:
 @functools.cache
 def _size(model: str, shape: tuple[int, int, int]) -> Size:
     settings = json.loads(model)
+    if settings.get("family") == "text_to_image":
+        return Size(PIPELINE * shape[1] * shape[2], ADAPTER * settings["lora"]["rank"])
     usual = all(
         set(v if isinstance(v, list) else [v]) <= _USUAL[k]
         for k, v in settings.items()
@@ -71,12 +99,13 @@ def by_building(model: Mapping[str, Any], shape: tuple[int, int, int]) -> Size:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from dasbench import models
+    from dasbench.families import pixel
 
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         scheduler = {"timesteps": 2, "beta_schedule": "linear", "prediction_type": "epsilon"}
-        unet, _ = models.build(model, scheduler, shape, ("size",))
-        unet(torch.zeros(1, *shape), torch.zeros(1))
+        unet, _ = pixel.build(model, scheduler, shape, ("size",))
+        told = {"class_labels": torch.zeros(1, dtype=torch.long)}
+        unet(torch.zeros(1, *shape), torch.zeros(1), **told if unet.config.num_class_embeds else {})
     return Size(counter.get_total_flops(), sum(p.numel() for p in unet.parameters()))
 
 
@@ -88,6 +117,7 @@ def by_formula(model: Mapping[str, Any], shape: tuple[int, int, int]) -> Size:
     scale_shift = model.get("resnet_time_scale_shift") == "scale_shift"
     resnet = functools.partial(_resnet, embedding=embedding, scale_shift=scale_shift)
     total = _linear(widths[0], embedding, 1) + _linear(embedding, embedding, 1)
+    total += Size(0, embedding * (model.get("num_class_embeds") or 0))
     area = height * width
     total += _conv(channels, widths[0], 3, area)
     skips, c = [widths[0]], widths[0]

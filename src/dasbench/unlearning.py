@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from diffusers import DDPMScheduler
 
-from dasbench import diffusion, outputs
+from dasbench import diffusion, outputs, sampling
 from dasbench import noise as noise_policies
 from dasbench.recorder import Matrices, Noise, Recorder, add_step, noised
 
@@ -59,9 +59,9 @@ class Unlearning:
         self.where = next(unet.parameters())
         total = scheduler.config.num_train_timesteps
         rule = settings.get("timestep_rule", "midpoint")
-        grid = diffusion.timestep_grid(settings["timesteps"], total, rule)
+        grid = sampling.timestep_grid(settings["timesteps"], total, rule)
         self.pairs = [(int(t), e) for t in grid for e in range(settings["draws"])]
-        self.grid = diffusion.timestep_grid(settings["loss_timesteps"], total)
+        self.grid = sampling.timestep_grid(settings["loss_timesteps"], total)
 
     def fit(self, images: np.ndarray, examples: Sequence[int]) -> Unlearning:
         """Find the curvature, mean squares of loss gradients, and the losses before any step.
@@ -117,7 +117,7 @@ class Unlearning:
         size = outputs.batch_size(x.shape[1:], x.device)
         with torch.inference_mode():
             for x_t, t, wanted in self._fixed(x):
-                error = diffusion.predict(model, x_t, t, size) - wanted
+                error = diffusion.predict(model, x_t, t, batch=size) - wanted
                 total += error.square().flatten(1).mean(1).double().cpu()
         return total.numpy() / len(self.grid)
 

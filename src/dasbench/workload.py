@@ -13,19 +13,14 @@ R seeds, T timesteps, E draws, P dimensions, D numbers in an image, B bootstrap 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from dasbench import config, unet_cost
+from dasbench import config, designs, feature_sets, residual_sets, storage, studies, unet_cost
 from dasbench.config_checks import subset_size
-from dasbench.errors import UserError
+from dasbench.groups import Group
 from dasbench.layout import KINDS, TARGETS
+from dasbench.registry import FAMILIES, SOURCES
 
-# (C, H, W) of data sets whose pool need not be here to plan with them
-SHAPES = {"digits": (1, 8, 8), "fashion": (1, 28, 28)}
-SHAPES |= {"cifar2": (3, 32, 32), "cifar10": (3, 32, 32), "celeba": (3, 64, 64)}
-# kinds of work that a GPU does where there is one
-DEVICE = ("train", "forward", "features")
 # projections by a p x P matrix
 DENSE = ("rademacher", "gaussian")
 _BATCH = {"forward": 256, "features": 64}
@@ -37,51 +32,6 @@ _CLIP_FLOPS, _CLIP_BYTES = 8.8e9, 2**30
 def _readouts(features: Mapping[str, Any]) -> int:
     """Backward passes of a set of features for each forward pass."""
     return sum(features.get("probes", {}).values()) or 1
-
-
-class Group(NamedTuple):
-    """The jobs of one rule.
-
-    Attributes:
-        rule: Its name, as Snakemake shows it.
-        family: The name without the experiment: ``train_subsets_eval``.
-        jobs: How many.
-        work: kind -> amount of one job (the largest, where they differ).
-        calls: Times that a batch goes through a network in one job.
-        memory: Bytes of the arrays of one job that grow with the experiment.
-    """
-
-    rule: str
-    family: str
-    jobs: int
-    work: dict[str, float]
-    calls: int = 0
-    memory: int = 0
-
-
-def shape_of(dataset: str, root: str | Path) -> tuple[int, int, int]:
-    """(C, H, W) of a data set: from its pool where that has been made, else as is known.
-
-    Raises:
-        UserError: If neither says it.
-    """
-    pool = Path(root, "data", dataset, "pool.npz")
-    if pool.is_file():
-        import zipfile
-
-        import numpy as np
-
-        with zipfile.ZipFile(pool) as archive, archive.open("images.npy") as file:
-            version = np.lib.format.read_magic(file)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else None
-            found = (read or np.lib.format.read_array_header_2_0)(file)[0]
-        return (found[3], found[1], found[2])
-    if dataset in SHAPES:
-        return SHAPES[dataset]
-    raise UserError(
-        f"the size of the images of {dataset} is not known before they are here; say it with "
-        "--shape CHANNELS,HEIGHT,WIDTH"
-    )
 
 
 class Workload:
@@ -97,24 +47,29 @@ class Workload:
         self.experiment, self.shape = experiment, shape
         self.name = experiment["name"]
         self.own = experiment["seed_name"] == self.name  # it trains models of its own
-        self.model = unet_cost.size(experiment["model"], shape)
+        self.family = FAMILIES[experiment["model"]["family"]]
+        self.seen = unet_cost.seen_shape(experiment["model"], shape)
+        self.model = unet_cost.size(experiment["model"], self.seen)
+        self.frozen = unet_cost.FROZEN_BYTES if self.family["prompts"] else 0
         self.n, self.d = experiment["data"]["train"], shape[0] * shape[1] * shape[2]
         self.queries = {kind: experiment["queries"][kind] for kind in KINDS}
         self.q = sum(self.queries.values())
         self.methods = config.methods(experiment)
-        self.features = config.feature_sets(experiment)
-        self.residuals = config.residual_sets(experiment)
-        used = [o["features"] for o in self.methods.values() if "kernel" in o]
+        self.features = feature_sets.sets(experiment)
+        self.by_timestep = list(feature_sets.by_timestep(experiment).values())
+        self.residuals = residual_sets.sets(experiment)
+        used = [o["features"] for o in self.methods.values() if feature_sets.has_spectrum(o)]
         self.spectra = [self.dimensions(f) for f in self._distinct(used)]  # P of each kernel
 
     def _distinct(self, chosen: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """Feature settings, each once."""
-        return list({config.feature_name(f, self.experiment): f for f in chosen}.values())
+        return list({feature_sets.name_of(f, self.experiment): f for f in chosen}.values())
 
     def groups(self) -> list[Group]:
         """Every job of a run from nothing, in the order of the workflow."""
         parts = [self._models(), self._features()] if self.own else [self._features()]
-        parts += [self._scores(), self._removal() if self.removal else (), self._report()]
+        parts += [self._scores(), studies.groups(self)]
+        parts += [self._removal() if self.removal else (), self._report()]
         return [group for part in parts for group in part]
 
     @property
@@ -126,37 +81,52 @@ class Workload:
     def _light(self, family: str, jobs: int = 1, memory: int = 0) -> Group:
         return Group(family, family, jobs, {}, memory=memory)
 
-    def _trains(self, family: str, jobs: int, models: int, images: int) -> Group:
+    def trains(self, family: str, jobs: int, models: int, images: int) -> Group:
         """Jobs that train ``models`` models each on ``images`` images, one after the other."""
         training = self.experiment["training"]
         passes = models * training["epochs"] * images
         steps = models * training["epochs"] * -(-images // training["batch_size"])
         # images and an epoch's noise for all N; weights, gradients, two moments, average, a copy
-        memory = 8 * self.n * self.d + 24 * self.model.parameters
+        memory = self.frozen + 8 * self.n * self.d + 24 * self.model.parameters
         work = {"train": 3.0 * self.model.flops * passes}
         return Group(f"{family}_{self.name}", family, jobs, work, steps, memory)
 
     def _infers(self, family: str, jobs: int, images: int, times: int, models: int = 1) -> Group:
         """Jobs that pass ``images`` images ``times`` times through a network, ``models`` held."""
-        memory = 4 * self.n * self.d + 4 * models * self.model.parameters
+        memory = self.frozen + 4 * self.n * self.d + 4 * models * self.model.parameters
         work = {"forward": 1.0 * self.model.flops * images * times}
         return Group(family, family, jobs, work, times * -(-images // _BATCH["forward"]), memory)
 
     def _models(self) -> Iterator[Group]:
         """Data, base model, subset models, queries, outputs."""
         e = self.experiment
-        subsets, per_job = e["subsets"], e["subsets"]["models_per_job"]
         images = 16 * self.n * self.d
-        yield self._light("prepare_pool", memory=images)
-        yield self._light("choose_examples", memory=images)
-        yield self._trains("train_base", 1, 1, self.n)
+        from_files = e["data"]["dataset"] in SOURCES
+        yield self._light("read_images" if from_files else "prepare_pool", memory=images)
+        yield self._light("split_examples" if from_files else "choose_examples", memory=images)
+        yield from self._encodes(images)
+        if e["base"]:
+            imported = 24 * self.model.parameters
+            yield Group(f"import_base_{self.name}", "import_base", 1, {}, memory=imported)
+        else:
+            yield self.trains("train_base", 1, 1, self.n)
+        if e["subsets"]:
+            yield from self._judges()
+        steps = e["queries"]["sampling_steps"]
+        # guidance asks twice
+        steps *= 1 if e["queries"]["guidance"] == 1 else 2
+        suffix = "_latents" * self.family["latents"]
+        yield self._infers(f"make_queries{suffix}", 1, self.queries["gen"], steps)
+
+    def _judges(self) -> Iterator[Group]:
+        """Subset models and their outputs."""
+        e = self.experiment
+        subsets, per_job = e["subsets"], e["subsets"]["models_per_job"]
         shards = {
             u: subsets[u]["models"] // per_job * subsets[u]["seeds"] for u in ("tune", "eval")
         }
         for use, count in shards.items():
-            yield self._trains(f"train_subsets_{use}", count, per_job, subset_size(e))
-        steps = e["queries"]["sampling_steps"]
-        yield self._infers("make_queries", 1, self.queries["gen"], steps)
+            yield self.trains(f"train_subsets_{use}", count, per_job, subset_size(e))
         # every batch of queries goes through the base model and through each of the job's
         wide = e["outputs"]["shards_per_job"]
         jobs = sum(
@@ -168,9 +138,21 @@ class Workload:
         largest = max(subsets[u]["models"] * subsets[u]["seeds"] for u in shards)
         yield self._light("gather_outputs", 2, largest * (2 * self.n + 32 * self.q))
 
-    def _features(self) -> Iterator[Group]:
+    def _encodes(self, images: int) -> Iterator[Group]:
+        """What is made once by what stays frozen."""
+        if self.family["latents"]:
+            rows = (self.n + self.queries["val"]) * (1 + self.experiment["training"]["flip"])
+            work = {"forward": float(unet_cost.AUTOENCODER * self.d * rows)}
+            name = f"encode_latents_{self.name}"
+            memory = 2 * images + unet_cost.FROZEN_BYTES
+            yield Group(name, "encode_latents", 1, work, -(-rows // 16), memory)
+        if self.family["prompts"]:
+            yield self._light("embed_prompts", memory=unet_cost.FROZEN_BYTES)
+
+    def extracts(self, family: str, sets: list[Mapping[str, Any]]) -> Iterator[Group]:
+        """Jobs that compute one set of features each; work is the mean over the sets."""
         grown: dict[str, list[float]] = {}
-        for chosen in self.features.values():
+        for chosen in sets:
             draws = chosen["timesteps"] * chosen["draws"]
             # a forward pass, and a backward pass to the activations and weights for each readout
             each = (1.0 + 2.0 * _readouts(chosen)) * self.model.flops * draws
@@ -180,12 +162,22 @@ class Workload:
             grown.setdefault(chosen["projection"], []).append(flops)
         jobs = sum(map(len, grown.values()))
         if jobs:
-            # per job, the mean over the sets
             work = {f"features:{kind}": sum(f) / jobs for kind, f in grown.items()}
-            draws = max(c["timesteps"] * c["draws"] for c in self.features.values())
+            draws = max(c["timesteps"] * c["draws"] for c in sets)
             calls = draws * -(-(self.n + self.q) // _BATCH["features"])
-            memory = max(self._feature_memory(c) for c in self.features.values())
-            yield Group("compute_features", "compute_features", jobs, work, calls, memory)
+            memory = max(self._feature_memory(c) for c in sets)
+            if family != "compute_features":  # numbers of every timestep are held and written
+                memory += max(8 * c["timesteps"] * self.wide(c) for c in sets) * (self.n + self.q)
+            yield Group(family, family, jobs, work, calls, memory)
+
+    def wide(self, chosen: Mapping[str, Any]) -> int:
+        """Numbers that a set of features has for an image and timestep."""
+        whole = _readouts(chosen) * self.model.parameters
+        return whole if chosen["projection"] == "none" else chosen["dimensions"]
+
+    def _features(self) -> Iterator[Group]:
+        yield from self.extracts("compute_features", list(self.features.values()))
+        yield from self.extracts("compute_timesteps", self.by_timestep)
         if self.spectra:
             flops = [self._decomposition(wide) for wide in self.spectra]
             wide = max(self.spectra)
@@ -230,7 +222,7 @@ class Workload:
         first, last = damping["exponents"]
         return len(damping["mantissas"]) * (last - first + 1)
 
-    def _computed_dampings(self, options: Mapping[str, Any]) -> int:
+    def computed_dampings(self, options: Mapping[str, Any]) -> int:
         """How many dampings a method's scores are stored at; 0 without a rule of their own."""
         if "computed" not in options:
             return 0
@@ -241,7 +233,7 @@ class Workload:
         sets = {}
         for options in self.methods.values():
             if options.get("journey"):
-                sets |= config.feature_sets_of(options, self.experiment)
+                sets |= feature_sets.of_method(options, self.experiment)
         if sets:
             chosen, q = next(iter(sets.values())), self.queries["gen"]
             steps = self.experiment["queries"]["sampling_steps"]
@@ -254,10 +246,12 @@ class Workload:
             calls = (steps + taken) * -(-q // _BATCH["features"])
             yield Group("compute_journeys", "compute_journeys", len(sets), work, calls, memory)
         if any(o.get("features") == "embeddings" for o in self.methods.values()):
-            images = self.n + self.q
-            work = {"forward": float(_CLIP_FLOPS * images)}
-            names, calls = ["compute_embeddings"] * 2, -(-images // _BATCH["features"])
-            yield Group(*names, 1, work, calls, 4 * images * self.d + _CLIP_BYTES)
+            yield self._embeds("compute_embeddings", "compute_embeddings", self.n + self.q)
+
+    def _embeds(self, rule: str, family: str, images: int) -> Group:
+        """One job that passes images through a CLIP model."""
+        work, calls = {"forward": float(_CLIP_FLOPS * images)}, -(-images // _BATCH["features"])
+        return Group(rule, family, 1, work, calls, 4 * images * self.d + _CLIP_BYTES)
 
     def _feature_memory(self, chosen: Mapping[str, Any]) -> int:
         """Bytes: whole gradients of 9 batches are held, except where layers are projected apart."""
@@ -270,8 +264,7 @@ class Workload:
         """P of a method's features, D for pixels, 0 for none."""
         if not isinstance(features, Mapping):
             return self.d if features else 0
-        whole = _readouts(features) * self.model.parameters
-        return whole if features["projection"] == "none" else features["dimensions"]
+        return self.wide(features)
 
     def _decomposition(self, wide: int) -> float:
         """Operations of the kernel, its eigenvectors, and the eigenvalues as squared lengths."""
@@ -304,6 +297,9 @@ class Workload:
             "score": (None, 1),
             "evaluate_lds": ("eval", grid),
         }
+        if not subsets:
+            yield self._light("fix_damping", len(self.methods))
+            uses = {"score": (None, 1)}
         for rule, (use, paths) in uses.items():
             models = subsets[use]["models"] if use else 0
             flops = [self._linear_algebra(o, paths, models) for o in self.methods.values()]
@@ -330,7 +326,7 @@ class Workload:
         count = sum(j[0] for j in jobs.values())
         yield self._light("choose_removals", count, 8 * self.n * self.q)
         for family, (number, models, images, _) in jobs.items():
-            yield self._trains(f"train_removal_{family}", number, models, images)
+            yield self.trains(f"train_removal_{family}", number, models, images)
         # every model, the base twice, on all generated queries; then one image per sampling
         times = e["outputs"]["timesteps"] * self.queries["gen"]
         forward = sum(j[0] * ((j[1] + 2) * times + j[3]) for j in jobs.values()) / count
@@ -339,25 +335,42 @@ class Workload:
         batches = -(-self.queries["gen"] // _BATCH["forward"])
         calls = max((j[1] + 2) * e["outputs"]["timesteps"] * batches + j[3] for j in jobs.values())
         yield group._replace(calls=calls)
-        yield self._light("summarise_removal")
+        if not e["embedding"]["model"]:
+            yield self._light("summarise_removal")
+            return
+        shown = sum(
+            j[0] * (j[1] if f == "methods" else j[1] * r["queries"]) for f, j in jobs.items()
+        )
+        yield self._embeds(
+            f"embed_removals_{self.name}", "embed_removals", shown + self.queries["gen"]
+        )
+        yield self._light("summarise_embedded_removal")
 
     def _report(self) -> Iterator[Group]:
-        yield self._light("summarise_lds")
+        judged = self.experiment["subsets"]
+        if judged:
+            yield self._light("summarise_lds")
         yield self._light("plot_samples")
-        yield self._light("plot_lds")
+        if judged:
+            yield self._light("plot_lds")
+            yield self._light("tabulate_lds", memory=4 * len(self.methods) * self.n * self.q)
         yield self._light("plot_neighbours", len(KINDS), 40 * self.n * self.d)
         if self.removal:
             yield self._light("plot_removal")
-        yield self._light("write_metrics")
-        yield self._light("render_report")
+        if designs.wanted(self.experiment):
+            yield self._light("plot_ablation")
+        if judged:
+            yield self._light("write_metrics")
+        yield self._light("render_report" if judged else "render_examples")
         yield Group(self.name, "target", 1, {})
 
     def trained(self) -> dict[str, int]:
         """How many models each group of training jobs makes: family -> models of one job."""
         e, r = self.experiment, self.experiment["removal"]
-        per_job = e["subsets"]["models_per_job"]
+        per_job = e["subsets"]["models_per_job"] if e["subsets"] else 0
         return {
             "train_base": 1,
+            "import_base": 1,
             "train_subsets_tune": per_job,
             "train_subsets_eval": per_job,
             "train_removal_methods": r["queries"],
@@ -367,33 +380,4 @@ class Workload:
 
     def storage(self) -> dict[str, int]:
         """Bytes under results/<experiment>, folder -> bytes, as far as they grow with it."""
-        e, subsets = self.experiment, self.experiment["subsets"]
-        trained = self.trained()
-        models = sum(g.jobs * trained[g.family] for g in self.groups() if g.family in trained)
-        models += e["training"]["checkpoints"] if self.own else 0
-        folders = {
-            # a safetensors header and three JSON files beside the weights
-            "models": models * (4 * self.model.parameters + 15_000),
-            "features": 4 * (self.n + self.q) * sum(map(self.dimensions, self.features.values()))
-            + sum(8 * min(self.n, wide) * (min(self.n, wide) + 1) for wide in self.spectra),
-            "residuals": (4 * self.n + 128) * len(self.residuals),
-            "network": 4
-            * self.n
-            * self.q
-            * sum(map(self._computed_dampings, self.methods.values())),
-            "scores": 4
-            * self.n
-            * sum(self.queries[kind] for o in self.methods.values() for kind in config.kinds(o)),
-            "lds": len(self.methods) * (4 * 24 * e["lds"]["draws"] + 70_000),
-        }
-        if self.own:
-            measured = sum(subsets[u]["models"] * subsets[u]["seeds"] for u in ("tune", "eval"))
-            asked = 4 * self.d * (self.queries["val"] + 2 * self.queries["gen"])
-            folders |= {
-                "examples": (self.n + self.queries["val"]) * self.d,
-                "queries": asked,
-                # by shard and gathered
-                "outputs": 2 * 4 * len(TARGETS) * measured * self.q,
-                "masks": 2 * measured * self.n,
-            }
-        return folders
+        return storage.folders(self)

@@ -67,7 +67,7 @@ class LogHandler(LogHandlerBase):
             self.handleError(record)
 
     def _planned(self, record: Any) -> None:
-        self.state = progress.State(progress.predictions(Path.cwd()))
+        self.state = progress.State(progress.predictions(Path.cwd(), record.stats))
         self.state.plan(record.stats)
         done, total = self.state.count()
         models, left = self.state.models()[1], self.state.left(self.clock())

@@ -36,12 +36,17 @@ def small_disk(folder, megabytes):
 
 
 def fill(folder, left):
-    """Leave ``left`` bytes of the disk."""
-    free = os.statvfs(folder)
+    """Leave ``left`` bytes of the disk, or fewer: jobs go on writing meanwhile."""
     ballast = folder / "ballast"
     with ballast.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, max(free.f_bavail * free.f_frsize - left, 1))
-    return ballast
+        while True:
+            now = os.statvfs(folder)
+            free = now.f_bavail * now.f_frsize
+            if free <= left:
+                return ballast
+            with contextlib.suppress(OSError):  # what was free a moment ago is not any more
+                os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size + free - left)
+                return ballast
 
 
 def few_bytes(most):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dasbench import artifacts
+from dasbench import artifacts, tables
 
 QUALITY = {
     "random": 0.0,
@@ -312,14 +312,14 @@ def make(
     rng = np.random.default_rng(seed)
     names, ks = names or list(QUALITY), ks or [100]
     for name, table in lds_tables(names, rng).items():
-        artifacts.save_table(root / f"lds/{name}.csv", table)
+        tables.save_table(root / f"lds/{name}.csv", table)
     judged = [name for name in REMOVAL if name in names] or names[:2]
     summary, per_query = removal_tables(judged, ks, rng)
-    artifacts.save_table(root / "removal/summary.csv", summary)
-    artifacts.save_table(root / "removal/per_query.parquet", per_query)
+    tables.save_table(root / "removal/summary.csv", summary)
+    tables.save_table(root / "removal/per_query.parquet", per_query)
     shown = per_query.drop_duplicates(["method", "k", "query"])[["method", "k", "query", "set"]]
     shown.insert(0, "row", range(len(shown)))
-    artifacts.save_table(root / "removal/images.csv", shown)
+    tables.save_table(root / "removal/images.csv", shown)
     artifacts.save_array(root / "removal/images.npy", pictures(len(shown), 8, rng))
     for kind in ("val", "gen"):
         artifacts.save_array(root / f"queries/{kind}.npy", pictures(QUERIES, 8, rng))

@@ -5,7 +5,7 @@ import argparse
 import numpy as np
 import pytest
 
-from dasbench import artifacts, config
+from dasbench import artifacts, config, feature_sets
 from dasbench.errors import UserError
 from dasbench.methods import interface
 from dasbench.registry import METHODS
@@ -28,14 +28,14 @@ def test_a_checkpoint_has_features_of_its_own_and_the_last_is_the_base_model(bla
     assert config.checkpoints(experiment) == [2, 4, 7]
     methods = config.methods(experiment)
     plain = methods["gradient_dot"]["features"]
-    assert config.feature_sets_of(methods["tracincp"], experiment) == {
+    assert feature_sets.of_method(methods["tracincp"], experiment) == {
         "loss-keyed-checkpoint00": {**plain, "checkpoint": 0},
         "loss-keyed-checkpoint01": {**plain, "checkpoint": 1},
         "loss-keyed": plain,
     }
-    late = config.feature_sets_of(methods["late"], experiment)
+    late = feature_sets.of_method(methods["late"], experiment)
     assert list(late) == ["loss-keyed-checkpoint00", "loss-keyed"]
-    assert "loss-keyed-checkpoint02" not in config.feature_sets(experiment)
+    assert "loss-keyed-checkpoint02" not in feature_sets.sets(experiment)
 
 
 def test_one_epoch_is_kept_once(blank):
@@ -43,7 +43,7 @@ def test_one_epoch_is_kept_once(blank):
     data["training"].update(epochs=1, checkpoints=5, warmup_steps=1)
     experiment = load(blank, data)
     assert config.checkpoints(experiment) == [1]
-    assert list(config.feature_sets_of(config.methods(experiment)["gas"], experiment)) == [
+    assert list(feature_sets.of_method(config.methods(experiment)["gas"], experiment)) == [
         "loss-keyed"
     ]
 
@@ -62,7 +62,7 @@ def test_methods_that_apply_nowhere_are_left_out_with_a_reason(blank):
     experiment = load(blank, data)
     assert set(config.inapplicable(experiment)) == {"journey_trak"}
     assert config.kinds(config.methods(experiment)["embedding_dot"]) == ("val", "gen")
-    assert config.feature_sets_of(config.methods(experiment)["embedding_dot"], experiment) == {}
+    assert feature_sets.of_method(config.methods(experiment)["embedding_dot"], experiment) == {}
 
 
 def changed(**methods):
@@ -110,7 +110,7 @@ def test_removal_needs_scores_of_generated_images(blank, name):
 def test_a_name_tells_the_probes(blank):
     data = changed(das_probes={"features": {"probes": {"constant": 0, "cosine": 5}}})
     experiment = load(blank, data)
-    (name,) = config.feature_sets_of(config.methods(experiment)["das_probes"], experiment)
+    (name,) = feature_sets.of_method(config.methods(experiment)["das_probes"], experiment)
     assert name == "probe-cosine5-normalised-keyed"
     assert METHODS["das_probes"]["features"]["probes"]["constant"] == 1  # the registry's own
 
@@ -155,3 +155,22 @@ def test_a_journey_stands_in_for_the_queries_features(folder):
     given = inputs(folder, "--features", folder / "a", "--journey", folder / "journey.npy")
     np.testing.assert_array_equal(given.train_features, np.load(folder / "a/train.npy"))
     np.testing.assert_array_equal(given.query_features, np.load(folder / "journey.npy"))
+
+
+@pytest.mark.parametrize("method", ["ekfac_if", "ekfac_if_common", "unlearning"])
+def test_gradients_without_their_condition_are_refused(blank, method):
+    data = raw()
+    data["model"]["num_class_embeds"] = 10
+    data["methods"][method] = {}
+    with pytest.raises(UserError, match=rf"methods\.{method} .+ told classes; leave it out"):
+        load(blank, data)
+
+
+def test_the_noise_of_ekfac_changes_its_settings_alone(blank):
+    data = raw()
+    data["methods"]["mine"] = {"like": "ekfac_if", "noise": "common"}
+    methods = config.methods(load(blank, data))
+    assert methods["mine"]["noise"] == "common"
+    data["methods"]["mine"]["noise"] = "batch"
+    with pytest.raises(UserError, match="batch"):
+        load(blank, data)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dasbench import artifacts
+from dasbench import artifacts, tables
 from dasbench.errors import UserError
 
 ARRAY = np.arange(12, dtype=np.float32).reshape(3, 4) + 1
@@ -23,15 +23,15 @@ WRITERS = {
     "a.npy": lambda path: artifacts.save_array(path, ARRAY),
     "a.npz": lambda path: artifacts.save_examples(path, IMAGES, [3, 1, 3], [5, 0, 2]),
     "a.json": lambda path: artifacts.save_json(path, {"b": 1, "a": [1.5, None, "x"]}),
-    "a.csv": lambda path: artifacts.save_table(path, TABLE),
-    "a.parquet": lambda path: artifacts.save_table(path, TABLE),
+    "a.csv": lambda path: tables.save_table(path, TABLE),
+    "a.parquet": lambda path: tables.save_table(path, TABLE),
 }
 LOADERS = {
     ".npy": lambda path: artifacts.load_array(path, (3, 4), np.float32),
     ".npz": artifacts.load_examples,
     ".json": artifacts.load_json,
-    ".csv": artifacts.load_table,
-    ".parquet": artifacts.load_table,
+    ".csv": tables.load_table,
+    ".parquet": tables.load_table,
 }
 BIG_WRITERS = {
     "a.npy": lambda path: artifacts.save_array(path, BIG),
@@ -39,8 +39,8 @@ BIG_WRITERS = {
         path, BIG.view(np.uint8).reshape(-1, 2, 2, 1), np.zeros(10000), np.arange(10000)
     ),
     "a.json": lambda path: artifacts.save_json(path, list(BIG)),
-    "a.csv": lambda path: artifacts.save_table(path, pd.DataFrame({"a": BIG})),
-    "a.parquet": lambda path: artifacts.save_table(path, pd.DataFrame({"a": BIG})),
+    "a.csv": lambda path: tables.save_table(path, pd.DataFrame({"a": BIG})),
+    "a.parquet": lambda path: tables.save_table(path, pd.DataFrame({"a": BIG})),
 }
 by_format = pytest.mark.parametrize("name", WRITERS)
 
@@ -88,7 +88,7 @@ def test_round_trips(tmp_path):
     assert artifacts.load_json(folder / "a.json") == {"a": [1.5, None, "x"], "b": 1}
     assert list(json.loads((folder / "a.json").read_text())) == ["a", "b"]
     for name in ("a.csv", "a.parquet"):
-        pd.testing.assert_frame_equal(artifacts.load_table(folder / name), TABLE, check_exact=True)
+        pd.testing.assert_frame_equal(tables.load_table(folder / name), TABLE, check_exact=True)
 
 
 def test_a_view_is_written_as_it_looks(tmp_path):
@@ -108,9 +108,9 @@ def test_same_content_same_bytes_whatever_the_clock(name, tmp_path, monkeypatch)
 
 @pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
 def test_tables_have_no_index(name, tmp_path):
-    artifacts.save_table(tmp_path / name, TABLE.iloc[::-1])
+    tables.save_table(tmp_path / name, TABLE.iloc[::-1])
     expected = TABLE.iloc[::-1].reset_index(drop=True)
-    pd.testing.assert_frame_equal(artifacts.load_table(tmp_path / name), expected)
+    pd.testing.assert_frame_equal(tables.load_table(tmp_path / name), expected)
 
 
 def test_json_does_not_depend_on_the_order_of_keys(tmp_path):
@@ -210,7 +210,7 @@ def test_a_truncated_file_is_refused(name, keep, tmp_path):
 def test_an_empty_table_file_is_refused(tmp_path):
     (tmp_path / "a.csv").write_text("")
     with pytest.raises(UserError, match="is damaged"):
-        artifacts.load_table(tmp_path / "a.csv")
+        tables.load_table(tmp_path / "a.csv")
 
 
 def flips(content):
@@ -256,14 +256,14 @@ def test_a_flipped_bit_in_an_archive_is_refused_or_harmless(tmp_path):
 
 def test_a_damaged_table_ends_in_one_sentence_or_a_table(tmp_path):
     path = tmp_path / "a.parquet"
-    artifacts.save_table(path, TABLE)
+    tables.save_table(path, TABLE)
     refused = 0
     for position, flipped in flips(path.read_bytes()):
         if position % 3:
             continue
         path.write_bytes(flipped)
         try:
-            assert isinstance(artifacts.load_table(path), pd.DataFrame)
+            assert isinstance(tables.load_table(path), pd.DataFrame)
         except UserError:
             refused += 1
     assert refused > 100

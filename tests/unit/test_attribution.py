@@ -4,16 +4,18 @@ import numpy as np
 import pytest
 
 import dasbench
-from dasbench import attribution, models
+from dasbench import attribution
 from dasbench.errors import UserError
+from dasbench.families import pixel
 from tiny import DIFFUSION, MODEL
+from tiny_pipelines import autoencoder, stable_diffusion
 
 SIZES = {"timesteps": 3, "dimensions": 512}
 
 
 @pytest.fixture(scope="module")
 def pair():
-    unet, scheduler = models.build(MODEL, DIFFUSION, (1, 8, 8), ("attribution", 0))
+    unet, scheduler = pixel.build(MODEL, DIFFUSION, (1, 8, 8), ("attribution", 0))
     return unet.eval(), scheduler
 
 
@@ -29,10 +31,25 @@ def test_a_training_image_stands_behind_itself(pair, images):
 
 
 def test_it_works_from_a_folder_and_repeats(pair, images, tmp_path):
-    models.save(tmp_path / "pipeline", *pair)
+    pixel.save(tmp_path / "pipeline", *pair)
     once = dasbench.attribute(tmp_path / "pipeline", images, images[:2], "dtrak", **SIZES)
     again = dasbench.attribute(pair, images, images[:2], "dtrak", **SIZES)
     np.testing.assert_array_equal(once, again)
+
+
+def test_models_of_more_than_pixels_are_refused_in_one_sentence(pair, images, tmp_path):
+    from diffusers import LDMPipeline
+
+    unet, scheduler = pixel.build({**MODEL, "num_class_embeds": 3}, DIFFUSION, (1, 8, 8), ("x", 0))
+    pixel.save(tmp_path / "classes", unet, scheduler)
+    LDMPipeline(autoencoder(), *pair).save_pretrained(tmp_path / "latents")
+    stable_diffusion(tmp_path / "prompts")
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter/pytorch_lora_weights.safetensors").touch()
+    for name in ("classes", "latents", "prompts", "adapter"):
+        takes = "prompts" if name == "adapter" else name
+        with pytest.raises(UserError, match=f"{name} takes {takes}, expected an unconditional"):
+            dasbench.attribute(tmp_path / name, images, images[:1], **SIZES)
 
 
 def test_released_residual_has_its_own_grid(pair, images):

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import compute_features
-from dasbench import artifacts, candidates, chunks, diffusion, features, models
+from dasbench import artifacts, candidates, chunks, diffusion, features
 from dasbench.errors import UserError
+from dasbench.families import pixel
 from tiny import DIFFUSION, MODEL
 
 SPLITS = ("train", "val", "gen")
@@ -118,8 +119,9 @@ def inputs(tmp_path_factory):
     for kind, count in (("val", 3), ("gen", 5)):
         queries = rng.uniform(-1, 1, (count, 1, 8, 8)).astype(np.float32)
         artifacts.save_array(folder / f"queries/{kind}.npy", queries)
-    unet, scheduler = models.build(MODEL, DIFFUSION, (1, 8, 8), ("tests", 0))
-    models.save(folder / "model", unet, scheduler)
+        artifacts.save_array(folder / f"queries/{kind}_labels.npy", np.zeros(count, np.int64))
+    unet, scheduler = pixel.build(MODEL, DIFFUSION, (1, 8, 8), ("tests", 0))
+    pixel.save(folder / "model", unet, scheduler)
     return folder
 
 
@@ -134,11 +136,11 @@ def script(inputs, monkeypatch, tmp_path):
         calls.clear()
         waited = []
 
-        def counted(self, images, examples, split):
+        def counted(self, images, examples, split, condition):
             if len(calls) == fail_after:
                 raise KeyboardInterrupt
             calls.append((split, [int(i) for i in examples]))
-            return plain(self, images, examples, split)
+            return plain(self, images, examples, split, condition)
 
         state = SimpleNamespace(
             process_index=process,
@@ -147,7 +149,8 @@ def script(inputs, monkeypatch, tmp_path):
             device="cpu",
             wait_for_everyone=lambda: waited.append(1),
         )
-        words = ["--settings", json.dumps({"features": form, "axes": ["tests", 0]})]
+        settings = {"features": form, "axes": ["tests", 0], "model": MODEL}
+        words = ["--settings", json.dumps({**settings, "family": "dasbench.families.pixel"})]
         for name, path in {
             "examples": source / "train.npz",
             "queries": source / "queries",
@@ -176,7 +179,7 @@ def test_chunks_change_nothing_but_rounding(script, inputs, monkeypatch):
     folder = script("chunked")
     assert [len(who) for _, who in script.calls] == [4, 4, 3, 3, 4, 1]
     train = artifacts.load_examples(inputs / "train.npz")
-    unet, scheduler = models.load(inputs / "model")
+    unet, scheduler = pixel.load(inputs / "model")
     whole = features.compute(
         unet, scheduler, diffusion.to_model(train.images), train.ids, "train", FORM, ("tests", 0)
     )
@@ -212,8 +215,8 @@ def test_a_kill_costs_one_chunk(script, finished, tmp_path):
 def test_chunks_of_other_settings_models_and_images_are_not_used(script, inputs, tmp_path):
     changed = tmp_path / "changed"
     shutil.copytree(inputs, changed)
-    unet, scheduler = models.build(MODEL, DIFFUSION, (1, 8, 8), ("tests", 1))
-    models.save(changed / "model", unet, scheduler)
+    unet, scheduler = pixel.build(MODEL, DIFFUSION, (1, 8, 8), ("tests", 1))
+    pixel.save(changed / "model", unet, scheduler)
     queries = tmp_path / "other queries"
     shutil.copytree(inputs, queries)
     gen = artifacts.load_array(queries / "queries/gen.npy")

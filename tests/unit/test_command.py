@@ -14,12 +14,17 @@ def test_a_mistake_ends_the_script_with_its_sentence():
     assert str(caught.value.code).startswith("error: results/smoke/none.json is missing: remake it")
 
 
-def test_other_errors_keep_their_traceback():
+def test_other_errors_keep_their_traceback_and_end_with_a_sentence(capsys):
     def run():
-        raise ZeroDivisionError
+        raise ZeroDivisionError("by nothing")
 
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(SystemExit) as caught:
         command.main(run)
+    sentence = caught.value.code
+    assert sentence.startswith("error: ")
+    assert "(ZeroDivisionError: by nothing)" in sentence
+    assert "./run verify" in sentence
+    assert "Traceback" in capsys.readouterr().err
 
 
 def test_settings_are_one_json_string(capsys):

@@ -9,7 +9,7 @@ import sys
 import pytest
 import yaml
 
-from dasbench import config, config_checks
+from dasbench import config, config_checks, feature_sets
 from dasbench.errors import UserError
 from dasbench.registry import METHODS
 from experiment_files import ROOT, load, make_repository, raw
@@ -52,7 +52,7 @@ def test_smoke_has_the_graph_of_digits():
     smoke, digits = (config.load(name, ROOT) for name in ("smoke", "digits"))
     assert list(smoke["methods"]) == list(digits["methods"])
     # how many checkpoints are kept is a setting of its own
-    sets = [[n for n in config.feature_sets(e) if "checkpoint" not in n] for e in (smoke, digits)]
+    sets = [[n for n in feature_sets.sets(e) if "checkpoint" not in n] for e in (smoke, digits)]
     assert sets[0] == sets[1]
     assert smoke["comparisons"] == digits["comparisons"]
 
@@ -67,7 +67,8 @@ def test_defaults_are_filled_in(blank):
     assert experiment["seed"] == 0
     assert experiment["data"]["classes"] == "all"
     assert experiment["training"]["betas"] == [0.9, 0.999]
-    assert experiment["queries"] == {"val": 150, "gen": 150, "tuning": 50, "sampling_steps": 50}
+    counts = {"val": 150, "gen": 150, "tuning": 50, "sampling_steps": 50}
+    assert experiment["queries"] == {**counts, "guidance": 1.0}
     assert experiment["removal"]["methods"] == []
     assert (experiment["parent"], experiment["seed_name"]) == (None, "changed")
 
@@ -75,8 +76,9 @@ def test_defaults_are_filled_in(blank):
 def test_numbers_have_one_spelling(blank):
     data = yaml.safe_dump(raw()).replace("epochs: 2", "epochs: 2.0")
     data = data.replace("learning_rate: 0.001", "learning_rate: 1e-3").replace("1.0", "1")
-    assert config.canonical(load(blank, data, "smoke2") | {"name": "", "seed_name": ""}) == (
-        config.canonical(config.load("smoke", blank) | {"name": "", "seed_name": ""})
+    unnamed = dict.fromkeys(("name", "seed_name", "base_home"), "")
+    assert config.canonical(load(blank, data, "smoke2") | unnamed) == (
+        config.canonical(config.load("smoke", blank) | unnamed)
     )
 
 
@@ -92,7 +94,7 @@ MISTAKES = [
     ("training.schedule", "cosin", "expected one of cosine, linear"),
     ("training.warmup_steps", 8, "expected fewer than the 8 steps"),
     ("training", None, "training is null, expected a mapping"),
-    ("data.dataset", "digit", "which is not a registered dataset; known: digits; did you mean"),
+    ("data.dataset", "digit", "which is not a registered dataset; known: artbench, c"),
     ("data.classes", "some", 'data.classes is "some", expected a list of at least 1'),
     ("data.train", 3, "data.train is 3, expected an integer at least 4"),
     ("model.sample_size", 8, "model.sample_size is not a known key"),
@@ -227,7 +229,7 @@ def test_a_grandchild_shares_the_root(blank):
 
 @pytest.mark.parametrize("section", config.SHARED)
 def test_a_child_has_none_of_the_shared_sections(blank, section):
-    message = error(blank, {**CHILD, section: raw()[section]})
+    message = error(blank, {**CHILD, section: raw().get(section)})
     assert f"{section} cannot stand beside parent: smoke" in message
 
 
@@ -320,7 +322,7 @@ def test_feature_sets_are_shared_and_named(blank):
     }.items():
         data["methods"][name] = {"like": "das", "features": over}
     experiment = load(blank, data)
-    sets = config.feature_sets(experiment)
+    sets = feature_sets.sets(experiment)
     assert set(sets) == {
         "loss-keyed",
         "loss-common",
@@ -339,8 +341,8 @@ def test_feature_sets_are_shared_and_named(blank):
     }
     assert len({config.canonical(value) for value in sets.values()}) == len(sets)
     assert sets["mean-normalised-keyed-T10-P1024"]["timesteps"] == 10
-    assert config.feature_name("pixels", experiment) is None
-    assert config.feature_name(None, experiment) is None
+    assert feature_sets.name_of("pixels", experiment) is None
+    assert feature_sets.name_of(None, experiment) is None
 
 
 def test_canonical_ignores_order_only():
@@ -360,3 +362,25 @@ def test_importing_config_is_cheap():
         [sys.executable, "-c", code], env={"PYTHONPATH": str(ROOT / "src")}, check=False
     )
     assert done.returncode == 0
+
+
+def test_a_reference_of_costs_is_a_method_that_is_timed(blank):
+    def child(name):
+        data = "parent: smoke\nmethods: {das: {}, apart: {like: das, kernel: per_t}, random: {}}\n"
+        return load(blank, f"title: t\n{data}acceleration: {{reference: {name}}}\n", "child")
+
+    assert child("das")["acceleration"] == {"reference": "das"}
+    for name in ("apart", "random"):
+        with pytest.raises(UserError, match=f"is {name}, whose cost is not measured"):
+            child(name)
+    with pytest.raises(UserError, match="expected one of this experiment's methods"):
+        child("trak")
+
+
+def test_a_replicate_needs_a_parent_and_says_whose_base_model_it_has(blank):
+    text = "title: t\nparent: smoke\nmethods: {das: {}}\nreplicate: {features: 2}\n"
+    assert load(blank, text, "child")["base_home"] == "smoke"
+    own = load(blank, text.replace("features", "base"), "child")
+    assert (own["base_home"], own["seed_name"]) == ("child", "smoke")
+    with pytest.raises(UserError, match="there is no parent to replicate"):
+        load(blank, raw() | {"replicate": {"base": 1}})

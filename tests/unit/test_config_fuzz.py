@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dasbench import config
+from dasbench import config, feature_sets
 from dasbench.errors import UserError
 from experiment_files import load, make_repository, raw
 
@@ -73,7 +73,7 @@ def test_a_broken_file_never_gives_anything_but_a_sentence(blank, path, key, val
             assert len(line) < 1000
         return
     config.canonical(config.methods(experiment))
-    assert config.feature_sets(experiment) is not None
+    assert feature_sets.sets(experiment) is not None
 
 
 def at(data, path):

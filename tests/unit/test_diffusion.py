@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import oracle
-from dasbench import diffusion
+from dasbench import diffusion, residuals, sampling
 
 
 def test_bytes_become_numbers_from_minus_one_to_one():
@@ -36,7 +36,7 @@ def test_bytes_become_numbers_from_minus_one_to_one():
     ],
 )
 def test_timestep_rules(rule, count, expected):
-    grid = diffusion.timestep_grid(count, 1000, rule)
+    grid = sampling.timestep_grid(count, 1000, rule)
     assert grid.tolist() == expected
     assert grid.dtype == np.int64
 
@@ -44,7 +44,7 @@ def test_timestep_rules(rule, count, expected):
 @given(count=st.integers(1, 300), extra=st.integers(0, 1000), rule=st.sampled_from([0, 1]))
 def test_timesteps_are_the_floors_of_exact_fractions(count, extra, rule):
     total = count + extra
-    grid = diffusion.timestep_grid(count, total, ["midpoint", "released"][rule])
+    grid = sampling.timestep_grid(count, total, ["midpoint", "released"][rule])
     numerators = [(2 * k + 1 if rule == 0 else 2 * k) * total for k in range(count)]
     assert grid.tolist() == [n // (2 * count) for n in numerators]
     assert grid.min() >= 0
@@ -53,13 +53,13 @@ def test_timesteps_are_the_floors_of_exact_fractions(count, extra, rule):
 
 
 def test_midpoint_is_the_rule_unless_said():
-    assert diffusion.timestep_grid(10, 1000)[0] == 50
+    assert sampling.timestep_grid(10, 1000)[0] == 50
 
 
 @pytest.mark.parametrize("count", [0, -1, 1001])
 def test_impossible_numbers_of_timesteps_are_refused(count):
     with pytest.raises(ValueError, match=f"1 to 1000, got {count}"):
-        diffusion.timestep_grid(count, 1000)
+        sampling.timestep_grid(count, 1000)
 
 
 def test_noising_and_targets_are_those_of_the_oracle_and_of_diffusers(tiny):
@@ -81,8 +81,9 @@ def test_noising_and_targets_are_those_of_the_oracle_and_of_diffusers(tiny):
     torch.testing.assert_close(v, library, rtol=1e-6, atol=1e-6)
     # what v means: image and noise can be had back from it
     torch.testing.assert_close(abar.sqrt() * x_t - (1 - abar).sqrt() * v, x, rtol=1e-9, atol=1e-9)
-    with pytest.raises(ValueError, match="epsilon or v_prediction, got 'sample'"):
-        diffusion.target(x, eps, abar, "sample")
+    assert diffusion.target(x, eps, abar, "sample") is x
+    with pytest.raises(ValueError, match="sample or v_prediction, got 'score'"):
+        diffusion.target(x, eps, abar, "score")
 
 
 def test_predictions_do_not_depend_on_the_batch(tiny):
@@ -106,7 +107,7 @@ def test_errors_by_timestep(tiny, prediction):
         return torch.tensor(np.stack([noise("val", i, t, 0) for i in range(len(x))])).double()
 
     seen = []
-    for t, wanted, predicted in diffusion.errors_by_timestep(
+    for t, wanted, predicted in residuals.errors_by_timestep(
         tiny.unet, scheduler, x, noise_of, np.array([3, 700])
     ):
         seen.append(t)
@@ -136,7 +137,7 @@ def ddim_by_hand(model, abar, x, steps):
 
 def test_ddim_is_the_formula_of_the_paper(tiny):
     noise = torch.tensor(np.random.default_rng(1).standard_normal((2, *tiny.shape)))
-    made = diffusion.ddim_sample(tiny.unet, tiny.scheduler, noise, steps=5)
+    made = sampling.ddim_sample(tiny.unet, tiny.scheduler, noise, steps=5)
     by_hand = [ddim_by_hand(tiny.model, tiny.abar, each, 5) for each in noise]
     torch.testing.assert_close(made, torch.stack(by_hand).float(), rtol=1e-5, atol=1e-5)
     assert made.dtype == torch.float32
@@ -147,15 +148,15 @@ def test_ddim_is_the_formula_of_the_paper(tiny):
 def test_ddim_draws_nothing_and_does_not_depend_on_the_batch(tiny):
     noise = torch.tensor(np.random.default_rng(1).standard_normal((5, *tiny.shape)))
     torch.manual_seed(0)
-    first = diffusion.ddim_sample(tiny.unet, tiny.scheduler, noise, 4)
+    first = sampling.ddim_sample(tiny.unet, tiny.scheduler, noise, 4)
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    again = diffusion.ddim_sample(tiny.unet, tiny.scheduler, noise, 4)
+    again = sampling.ddim_sample(tiny.unet, tiny.scheduler, noise, 4)
     assert torch.equal(torch.get_rng_state(), before)
     torch.testing.assert_close(first, again, rtol=0, atol=0)
-    parts = diffusion.ddim_sample(tiny.unet, tiny.scheduler, noise, 4, batch=2)
+    parts = sampling.ddim_sample(tiny.unet, tiny.scheduler, noise, 4, batch=2)
     torch.testing.assert_close(first, parts, rtol=1e-6, atol=1e-6)
-    other = diffusion.ddim_sample(tiny.unet, tiny.scheduler, noise.flip(0), 4)
+    other = sampling.ddim_sample(tiny.unet, tiny.scheduler, noise.flip(0), 4)
     torch.testing.assert_close(first, other.flip(0), rtol=1e-6, atol=1e-6)
     assert not torch.allclose(first[0], first[1], atol=1e-3)
 
@@ -169,5 +170,5 @@ def test_samples_are_those_of_the_diffusers_pipeline(tiny):
     images = pipeline(batch_size=2, num_inference_steps=4, output_type="np").images
     torch.manual_seed(3)
     noise = torch.randn(2, *tiny.shape)
-    made = diffusion.ddim_sample(unet, tiny.scheduler, noise, 4).permute(0, 2, 3, 1)
+    made = sampling.ddim_sample(unet, tiny.scheduler, noise, 4).permute(0, 2, 3, 1)
     np.testing.assert_allclose(made.numpy() / 2 + 0.5, images, rtol=1e-5, atol=1e-5)

@@ -1,10 +1,16 @@
 """Image embeddings, with a CLIP model of a few thousand random weights."""
 
+import json
+import subprocess
+import sys
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
-from dasbench import embeddings
+import tiny_pipelines
+from dasbench import artifacts, embeddings, tables
 from dasbench.errors import UserError
 
 transformers = pytest.importorskip("transformers")
@@ -12,17 +18,7 @@ transformers = pytest.importorskip("transformers")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A whole CLIP model, text side included, as it lies on the hub: safetensors."""
-    size = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2}
-    size |= {"num_attention_heads": 2}
-    vision = {**size, "image_size": 12, "patch_size": 4}
-    config = transformers.CLIPConfig(
-        text_config={**size, "vocab_size": 50}, vision_config=vision, projection_dim=8
-    )
-    torch.manual_seed(0)
-    made = tmp_path_factory.mktemp("clip")
-    transformers.CLIPModel(config).save_pretrained(made, safe_serialization=True)
-    return made
+    return tiny_pipelines.clip(tmp_path_factory.mktemp("clip"))
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +76,36 @@ def test_missing_weights_are_not_replaced_by_random_ones(folder, tmp_path):
     (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
     with pytest.raises(UserError, match="weights do not fit .*visual_projection"):
         embeddings.load(tmp_path)
+
+
+def test_removals_are_compared_as_they_would_be_shown(folder, images, tmp_path):
+    """Arm by arm: the query's image with itself, with another one, and outside of [-1, 1]."""
+    artifacts.save_array(tmp_path / "gen.npy", images)
+    loud = images[4] * 3
+    shown = {"das": np.stack([images[2], images[5]]), "null": np.stack([images[2], loud])}
+    for (arm, after), queries in zip(shown.items(), ([2, 3], [2, 4]), strict=True):
+        table = pd.DataFrame({"method": arm, "query": queries, "embedding_cosine": np.nan})
+        place = tmp_path / "parts" / arm / "k-1"
+        tables.save_table(place / "per_query.parquet", table)
+        artifacts.save_array(place / "images.npy", after)
+    settings = json.dumps({"model": str(folder), "arms": [["das", 1], ["null", 1]]})
+    call = ["--settings", settings, "--queries", tmp_path / "gen.npy"]
+    call += ["--parts", tmp_path / "parts", "--out", tmp_path / "out"]
+    subprocess.run([sys.executable, "scripts/embed_removals.py", *call], check=True)
+    clip = embeddings.load(folder)
+
+    def by_hand(a, b):
+        one, other = (embeddings.compute(clip, x[None])[0].astype(float) for x in (a, b))
+        return one @ other / np.sqrt((one @ one) * (other @ other))
+
+    found = {arm: tables.load_table(tmp_path / f"out/{arm}/k-1/per_query.parquet") for arm in shown}
+    expected = {
+        "das": [1, by_hand(images[3], images[5])],
+        "null": [1, by_hand(images[4], np.clip(loud, -1, 1))],
+    }
+    for arm, table in found.items():
+        np.testing.assert_allclose(table["embedding_cosine"], expected[arm], rtol=1e-5)
+        assert table["embedding_cosine"].max() <= 1 + 1e-6
+        kept = artifacts.load_array(tmp_path / f"out/{arm}/k-1/images.npy")
+        np.testing.assert_array_equal(kept, shown[arm])
+    assert found["das"]["embedding_cosine"][1] < 1 - 1e-6

@@ -9,7 +9,7 @@ from dasbench import config, estimate, rates, workload
 from dasbench.errors import UserError
 from experiment_files import ROOT
 
-CIFAR10 = "docs/examples/cifar10.yaml"
+CIFAR10 = "cifar10"
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +69,7 @@ def test_text_says_what_is_assumed(capsys):
 
 
 def test_an_unmeasured_projection_is_said(capsys, tmp_path):
-    text = (ROOT / CIFAR10).read_text()
+    text = (ROOT / f"config/experiments/{CIFAR10}.yaml").read_text()
     (tmp_path / "other.yaml").write_text(text.replace("kronecker", "gaussian"))
     estimate.main([str(tmp_path / "other.yaml")], ROOT)
     shown = capsys.readouterr().out
@@ -94,7 +94,11 @@ def test_mistakes_are_told(arguments, told):
 
 def test_a_broken_file_names_itself(tmp_path):
     file = tmp_path / "broken.yaml"
-    file.write_text((ROOT / CIFAR10).read_text().replace("epochs: 200", "epoch: 200"))
+    file.write_text(
+        (ROOT / f"config/experiments/{CIFAR10}.yaml")
+        .read_text()
+        .replace("epochs: 200", "epoch: 200")
+    )
     with pytest.raises(UserError, match=r"broken\.yaml: training\.epoch"):
         estimate.main([str(file)], ROOT)
 

@@ -19,11 +19,16 @@ CARD = {
     "sha256": "00",
 }
 
+UNSAID = {"num_class_embeds": None, "lora": None, "revision": None}
+
 
 def facts(**changes):
     experiment = config.load("smoke", ".")
     return {
         "experiment": experiment,
+        "model": {**UNSAID, **experiment["model"]},
+        "prompts": [],
+        "side": 8,
         "version": "0",
         "data": CARD,
         "uses": {kind: {"tuning": 1, "evaluation": 2} for kind in ("val", "gen")},
@@ -56,6 +61,46 @@ def test_numbers_of_the_model_card():
     assert "1 234 567 weights" in body
     assert "with 95 % bootstrap intervals" in body
     assert "random 50 % of the training set (2 seeds each)" in body
+
+
+KINDS = {
+    "DDPMPipeline.from_pretrained": {"family": "pixel"},
+    "class_labels=labels": {"family": "pixel", "num_class_embeds": 10},
+    "LDMPipeline.from_pretrained": {"family": "latent", "pretrained": "a/b"},
+    "pipeline.vqvae.decode": {"family": "latent", "pretrained": "a/b", "num_class_embeds": 10},
+    'pipeline("a \\"one\\"", height=8': {
+        "family": "text_to_image",
+        "pretrained": "a/b",
+        "lora": {"rank": 2},
+    },
+}
+
+
+@pytest.mark.parametrize("told", KINDS)
+def test_a_card_says_how_its_kind_of_model_is_used(told):
+    model = {**UNSAID, **KINDS[told]}
+    body = export._card("model_card.md.j2", {}, facts(model=model, prompts=['a "one"']))
+    assert told in body
+    code = body.split("```python\n")[1].split("```")[0]
+    compile(code, "card", "exec")
+    assert ("frozen.json" in body) == (model["family"] != "pixel")
+
+
+def test_places_on_the_users_disk_are_not_told(tmp_path):
+    experiment = config.load("smoke", ".")
+    experiment["data"]["path"] = str(tmp_path / "pictures")
+    experiment["model"]["pretrained"] = "data"  # a folder here
+    shown = export.published(experiment)
+    assert shown["data"]["path"] == "pictures"
+    assert experiment["data"]["path"] == str(tmp_path / "pictures")
+    experiment["model"]["pretrained"] = "nobody/nothing"
+    assert export.published(experiment)["model"]["pretrained"] == "nobody/nothing"
+
+
+def test_scores_that_nothing_judges_are_not_exported(tmp_path, monkeypatch):
+    monkeypatch.setattr(config, "load", lambda name, root: {"subsets": None})
+    with pytest.raises(UserError, match="mine has no subset models"):
+        export.create(tmp_path, "mine", tmp_path / "out")
 
 
 @pytest.mark.parametrize(

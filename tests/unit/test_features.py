@@ -6,7 +6,8 @@ import torch
 from diffusers import DDPMScheduler
 
 import oracle
-from dasbench import features, models
+from dasbench import features
+from dasbench.families import pixel
 from dasbench.projection import Projection
 from tiny import AXES, DIFFUSION, MODEL, SHAPE
 
@@ -133,7 +134,7 @@ def test_v_prediction_changes_the_target_of_the_loss(tiny, features64):
 @pytest.fixture(scope="module")
 def single():
     """The float32 UNet that is used in earnest, with more images than the noise has periods."""
-    unet, scheduler = models.build(MODEL, DIFFUSION, SHAPE, (*AXES, "base", 0, 0))
+    unet, scheduler = pixel.build(MODEL, DIFFUSION, SHAPE, (*AXES, "base", 0, 0))
     images = np.random.default_rng(5).uniform(-1, 1, (21, *SHAPE)).astype(np.float32)
     return unet.eval(), scheduler, images, np.random.default_rng(6).permutation(100)[:21]
 

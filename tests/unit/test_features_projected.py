@@ -5,8 +5,9 @@ import pytest
 import torch
 
 import explicit
-from dasbench import features, models
+from dasbench import features
 from dasbench.errors import UserError
+from dasbench.families import pixel
 from dasbench.features import READOUTS, Extractor
 from tiny import AXES, DIFFUSION, MODEL, SHAPE
 
@@ -83,7 +84,7 @@ def test_against_explicit_gradients(changes, tiny):
 @pytest.fixture(scope="module")
 def single():
     """A denoiser in float32, at its first weights, with more images than the noise has periods."""
-    unet, scheduler = models.build(MODEL, DIFFUSION, SHAPE, (*AXES, "base", 0, 0))
+    unet, scheduler = pixel.build(MODEL, DIFFUSION, SHAPE, (*AXES, "base", 0, 0))
     images = np.random.default_rng(5).uniform(-1, 1, (21, *SHAPE)).astype(np.float32)
     return unet.eval(), scheduler, images, np.random.default_rng(6).permutation(100)[:21]
 
@@ -133,7 +134,7 @@ def test_readouts_together_equal_each_alone(single):
 
 def test_large_images_take_the_fast_path_and_agree():
     """From 16 x 16 on, convolutions run with channels last."""
-    unet, scheduler = models.build(MODEL, DIFFUSION, (1, 16, 16), AXES)
+    unet, scheduler = pixel.build(MODEL, DIFFUSION, (1, 16, 16), AXES)
     images = np.random.default_rng(5).uniform(-1, 1, (5, 1, 16, 16)).astype(np.float32)
     found = {}
     for large in (10**9, features._LARGE):

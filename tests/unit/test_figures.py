@@ -31,6 +31,7 @@ from dasbench.figures import (
     samples,
     style,
 )
+from dasbench.tables import load_table, save_table
 
 HOSTILE = "<script>alert(1)</script> $x_1"
 NAMES = ["random", "train_norm", "class_match", "pixel_dot", "trak", "dtrak", "das", "das_common"]
@@ -46,13 +47,13 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def tables(root: Path) -> dict[str, pd.DataFrame]:
     """The LDS tables as a script would load them."""
-    return {n: artifacts.load_table(root / f"lds/{n}.csv") for n in ("summary", "ceiling")}
+    return {n: load_table(root / f"lds/{n}.csv") for n in ("summary", "ceiling")}
 
 
 def _removal(root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     return (
-        removal.named(artifacts.load_table(root / "removal/summary.csv")),
-        removal.named(artifacts.load_table(root / "removal/per_query.parquet")),
+        removal.named(load_table(root / "removal/summary.csv")),
+        removal.named(load_table(root / "removal/per_query.parquet")),
     )
 
 
@@ -61,7 +62,7 @@ def _before_after(root: Path) -> Figure:
     return before_after.grid(
         artifacts.load_array(root / "queries/gen.npy")[5 : 5 + count],
         artifacts.load_array(root / "removal/images.npy"),
-        removal.named(artifacts.load_table(root / "removal/images.csv")),
+        removal.named(load_table(root / "removal/images.csv")),
         [f"gen {5 + i}" for i in range(count)],
         per_query=_removal(root)[1],
     )
@@ -86,7 +87,7 @@ def _samples(root: Path) -> Figure:
 
 def _lds(draw: Callable, *more: str) -> Callable[[Path], Figure]:
     def make(root: Path) -> Figure:
-        return draw(*(artifacts.load_table(root / f"lds/{n}.csv") for n in ("summary", *more)))
+        return draw(*(load_table(root / f"lds/{n}.csv") for n in ("summary", *more)))
 
     return make
 
@@ -121,9 +122,9 @@ def test_bytes_do_not_depend_on_what_was_drawn_before(root: Path, tmp_path: Path
     style.save(lds.bars(*_pair(root)), tmp_path / "here.svg")
     code = (
         "import sys, matplotlib; matplotlib.rcParams['font.size'] = 30;"
-        "from pathlib import Path; from dasbench import artifacts;"
+        "from pathlib import Path; from dasbench.tables import load_table;"
         "from dasbench.figures import lds, style;"
-        "root = Path(sys.argv[1]); t = [artifacts.load_table(root / f'lds/{n}.csv') "
+        "root = Path(sys.argv[1]); t = [load_table(root / f'lds/{n}.csv') "
         "for n in ('summary', 'ceiling')]; style.save(lds.bars(*t), sys.argv[2]);"
         "assert not {'torch', 'matplotlib.pyplot'} & set(sys.modules)"
     )
@@ -134,7 +135,7 @@ def test_bytes_do_not_depend_on_what_was_drawn_before(root: Path, tmp_path: Path
 
 
 def _pair(root: Path) -> list[pd.DataFrame]:
-    return [artifacts.load_table(root / f"lds/{n}.csv") for n in ("summary", "ceiling")]
+    return [load_table(root / f"lds/{n}.csv") for n in ("summary", "ceiling")]
 
 
 def test_the_font_comes_with_matplotlib() -> None:
@@ -217,10 +218,8 @@ def test_null_survives_a_csv(root: Path, tmp_path: Path) -> None:
     """The null arm keeps its name through files."""
     summary, per_query = _removal(root)
     assert {"null", "random"} <= set(summary.method)
-    artifacts.save_table(tmp_path / "t.csv", summary)
-    assert list(removal.named(artifacts.load_table(tmp_path / "t.csv")).method) == list(
-        summary.method
-    )
+    save_table(tmp_path / "t.csv", summary)
+    assert list(removal.named(load_table(tmp_path / "t.csv")).method) == list(summary.method)
     assert {"null", "random"} <= set(per_query.method)
 
 

@@ -25,6 +25,7 @@ def make(options, p):
     rng = np.random.default_rng(p)
     phi, phi_q = (rng.standard_normal((n, p)).astype("f4") for n in (N, Q))
     own = isinstance(options.get("features"), dict) or options.get("features") == "embeddings"
+    losses = [rng.standard_normal((n, p // 4)).astype("f4") for n in (N, Q)]  # of four probes
     return interface.Inputs(
         train_images=rng.integers(0, 256, (N, 4, 6, 2)).astype(np.uint8),
         train_labels=rng.integers(0, 3, N),
@@ -38,6 +39,7 @@ def make(options, p):
         axes=(*AXES, "methods", "val"),
         tuning_masks=rng.integers(0, 2, (M, N)).astype(bool),
         tuning_outputs=rng.standard_normal((M, Q)),
+        others=(tuple(losses),) if "effect" in options else (),
         computed=interface.Computed(np.array(DAMPINGS), rng.random((3, N, Q), np.float32)),
     )
 
@@ -48,7 +50,7 @@ def joined(paths):
     for path in paths:
         for damping, scores in path:
             found.setdefault(damping, []).append(scores)
-    return {damping: np.concatenate(parts, axis=1) for damping, parts in found.items()}
+    return {damping: np.concatenate(parts, axis=-1) for damping, parts in found.items()}
 
 
 def close(a, b):
@@ -68,18 +70,18 @@ def test_scores_of_a_query_do_not_depend_on_the_block(name, p):
         close(joined(interface.paths(options, inputs, DAMPINGS, memory=size * ONE_QUERY)), whole)
     for queries in ([2, 3, 5], [6, 0]):
         some = interface.paths(options, inputs, DAMPINGS, queries, memory=2 * ONE_QUERY)
-        close(joined(some), {d: scores[:, queries] for d, scores in whole.items()})
+        close(joined(some), {d: scores[..., queries] for d, scores in whole.items()})
     # a part of a part
     part = inputs.about([6, 2, 4]).about(slice(1, 3))
     assert (part.positions.tolist(), part.asked, part.shape) == ([2, 4], Q, (N, 2))
     close(
         dict(interface.path(options, part, DAMPINGS)),
-        {d: scores[:, [2, 4]] for d, scores in whole.items()},
+        {d: scores[..., [2, 4]] for d, scores in whole.items()},
     )
 
 
 @pytest.mark.parametrize("p", [4, 12], ids=["primal", "dual"])
-@pytest.mark.parametrize("name", [n for n in METHODS if "kernel" in METHODS[n]])
+@pytest.mark.parametrize("name", [n for n in METHODS if "leverage" in METHODS[n]])
 def test_a_shared_decomposition_gives_the_same_numbers(name, p, monkeypatch):
     options = METHODS[name]
     alone = make(options, p)
@@ -96,7 +98,8 @@ def test_a_shared_decomposition_gives_the_same_numbers(name, p, monkeypatch):
 def test_a_kernel_is_named_by_the_methods_that_need_one():
     for options in METHODS.values():
         module = options["module"].rpartition(".")[2]
-        assert options.get("kernel") == ("averaged" if module == "kernel_methods" else None)
+        needs = module in ("kernel_methods", "vector_residual")
+        assert options.get("kernel") == ("averaged" if needs else None)
 
 
 def test_the_spectrum_comes_from_the_named_folder(tmp_path, monkeypatch):

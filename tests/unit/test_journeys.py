@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import oracle
-from dasbench import diffusion, features, journeys, seeds
+from dasbench import features, journeys, sampling, seeds
 from tiny import AXES, SHAPE
 
 STEPS = 5
@@ -29,7 +29,7 @@ def noise():
 def test_the_trajectory_ends_at_the_sample(tiny, noise):
     start = torch.from_numpy(noise).double()
     *_, (t, _, last) = journeys.trajectory(tiny.unet, tiny.scheduler, start, STEPS)
-    sampled = diffusion.ddim_sample(tiny.unet, tiny.scheduler, start, STEPS)
+    sampled = sampling.ddim_sample(tiny.unet, tiny.scheduler, start, STEPS)
     assert t == 0
     torch.testing.assert_close(last.clamp(-1, 1).float(), sampled)
 
@@ -86,7 +86,7 @@ def test_more_timesteps_than_steps_take_every_step(tiny, noise):
 def test_a_journey_is_not_the_loss_of_the_finished_image(tiny, noise):
     journey = journeys.compute(tiny.unet, tiny.scheduler, noise, FORM, AXES, STEPS)
     start = torch.from_numpy(noise).double()
-    images = diffusion.ddim_sample(tiny.unet, tiny.scheduler, start, STEPS).numpy()
+    images = sampling.ddim_sample(tiny.unet, tiny.scheduler, start, STEPS).numpy()
     plain = features.compute(tiny.unet, tiny.scheduler, images, range(3), "gen", FORM, AXES)
     assert journey.shape == plain.shape
     assert np.abs(journey - plain).max() > 0.1 * np.abs(plain).max()

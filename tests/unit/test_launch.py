@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -95,10 +96,19 @@ def test_a_process_that_sees_no_others_refuses():
 
 
 def test_networks_are_what_needs_a_device():
-    experiment = {**load("smoke", ROOT), "embedding": {"model": "clip"}}
-    groups = Workload(experiment, (1, 8, 8)).groups()
-    needing = {g.family for g in groups if on_device(g)}
-    assert {name.removesuffix("_tune").removesuffix("_eval") for name in needing} - {
-        f"train_removal_{arm}" for arm in ("methods", "random", "null")
-    } | {"train_removal"} == set(launch.NETWORKS)
+    studies = [load(name, ROOT) for name in ("ablation", "acceleration", "search")]
+    experiments = [{**load("smoke", ROOT), "embedding": {"model": "clip"}}, *studies]
+    groups = [g for e in experiments for g in Workload(e, (1, 8, 8)).groups()]
+    needing = {g.family.removesuffix("_tune").removesuffix("_eval") for g in groups if on_device(g)}
+    arms = {f"train_removal_{arm}" for arm in ("methods", "random", "null")}
+    # a rule with the script of another one
+    known = {"train_removal", "compute_features"}
+    assert needing - arms - {"compute_readouts"} <= set(launch.NETWORKS)
+    assert known <= set(launch.NETWORKS)
+    scripts = {
+        script.stem
+        for script in (ROOT / "scripts").glob("*.py")
+        if re.search(r"pick_device|Accelerator|training\.", script.read_text())
+    }
+    assert scripts == set(launch.NETWORKS)
     assert rates.Gpu().tflops > 0

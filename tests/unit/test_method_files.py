@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from dasbench import artifacts, config, layout
+from dasbench import artifacts, config, feature_sets, layout, residual_sets
 from dasbench.methods import interface
 from dasbench.registry import METHODS
 from experiment_files import ROOT
@@ -30,8 +30,9 @@ def rules():
         "SPECTRUM": ["eigenvalues"],
         "COMPUTED": ["dampings", *layout.KINDS],
         "experiments": config,
+        "feature_sets": feature_sets,
         "layout": layout,
-        "residual_name": lambda _, options: config.residual_name(options, everything),
+        "residual_name": lambda _, options: residual_sets.name_of(options, everything),
         "shlex": shlex,
         "Path": Path,
     }

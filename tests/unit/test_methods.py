@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import oracle
-from dasbench import artifacts, diffusion, features, models, probes, residuals, training, transforms
+from dasbench import artifacts, diffusion, features, probes, residuals, training, transforms
 from dasbench.errors import UserError
+from dasbench.families import pixel
 from dasbench.kernel import Spectrum
 from dasbench.methods import controls, interface, kernel_methods, similarity
 from dasbench.projection import Projection
@@ -77,9 +78,22 @@ DESCRIBED = {
     "das_released": kernel(
         form("mean", True, "batch", "released"), "released", False, transform="square"
     ),
+    "das_vector": {
+        "features": form("probe", probes={"rademacher": 4}),
+        "residual": "vector",
+        "effect": "displacement",
+        "transform": "square",
+    },
+    "vector_if": {
+        "features": form("probe", probes={"rademacher": 4}),
+        "residual": "vector",
+        "effect": "loss",
+        "transform": "identity",
+    },
     "empirical_influence": {"estimate": "empirical_influence", "tuning": True},
     "datamodel": {"estimate": "datamodel", "tuning": True},
-    "ekfac_if": {"computed": "ekfac"},
+    "ekfac_if": {"computed": "ekfac", "noise": "keyed"},
+    "ekfac_if_common": {"computed": "ekfac", "noise": "common"},
     "unlearning": {"computed": "unlearning"},
     "external": {"scores": {}},
 }
@@ -92,13 +106,16 @@ def test_names_stand_for_what_is_described(name):
     assert {key: options.get(key) for key in DESCRIBED[name]} == DESCRIBED[name]
     if options["module"] == KERNEL:
         assert {k: v for k, v in options.items() if k != "inapplicable"} == DESCRIBED[name]
-    else:
+    elif "transform" not in DESCRIBED[name]:
         assert options.get("transform", "identity") == "identity"
 
 
 @pytest.mark.parametrize("name", [n for n in METHODS if n.endswith("_common")])
 def test_common_changes_the_noise_alone(name):
     plain, common = METHODS[name.removesuffix("_common")], METHODS[name]
+    if "features" not in plain:
+        assert plain == {**common, "noise": "keyed"}
+        return
     assert common["features"]["noise"] == "common"
     assert plain["features"]["noise"] == "keyed"
     assert {**common, "features": {**common["features"], "noise": "keyed"}} == plain
@@ -240,8 +257,8 @@ def prepare(tiny, truth, features64):
 COMPARED = {
     name: options
     for name, options in METHODS.items()
-    # what is made from retrained models or by a rule of its own has tests of its own
-    if name not in ("random", "external") and not {"tuning", "computed"} & set(options)
+    # what is made from retrained models, by a rule or in a family of its own has tests of its own
+    if name not in ("random", "external") and not {"tuning", "computed", "effect"} & set(options)
 }
 
 
@@ -445,7 +462,7 @@ def ranks(recipe):
     images = np.concatenate([pool.images[:OTHERS], near])
     x, x_q = diffusion.to_model(images), diffusion.to_model(asked)
     axes, n = ("planted", 0), len(images)
-    unet, scheduler = models.build(recipe["model"], recipe["diffusion"], x.shape[1:], axes)
+    unet, scheduler = pixel.build(recipe["model"], recipe["diffusion"], x.shape[1:], axes)
     settings = {**recipe["training"], "epochs": 60, "batch_size": 8, "learning_rate": 0.005}
     everything = np.ones(n, dtype=bool)
     training.train(training.make_accelerator(1), unet, scheduler, x, everything, settings, axes)

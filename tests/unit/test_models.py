@@ -12,14 +12,15 @@ from safetensors.torch import load_file, save_file
 
 from dasbench import diffusion, models
 from dasbench.errors import UserError
-from dasbench.layout import PIPELINE_FILES
+from dasbench.families import pixel
+from dasbench.families.pixel import FILES as PIPELINE_FILES
 from tiny import AXES, DIFFUSION, MODEL, SHAPE
 
 WEIGHTS = PIPELINE_FILES[-1]
 
 
 def build(axes=AXES, shape=SHAPE, **diffusion_options):
-    return models.build(MODEL, {**DIFFUSION, **diffusion_options}, shape, axes)
+    return pixel.build(MODEL, {**DIFFUSION, **diffusion_options}, shape, axes)
 
 
 def flat(unet):
@@ -28,7 +29,7 @@ def flat(unet):
 
 @pytest.fixture
 def folder(tmp_path):
-    models.save(tmp_path / "results" / "smoke" / "base", *build())
+    pixel.save(tmp_path / "results" / "smoke" / "base", *build())
     return tmp_path / "results" / "smoke" / "base"
 
 
@@ -38,7 +39,7 @@ def files(folder):
 
 def refused(folder, match):
     with pytest.raises(UserError, match=match) as caught:
-        models.load(folder)
+        pixel.load(folder)
     sentence = str(caught.value)
     assert str(folder) in sentence
     assert "./run smoke --forcerun" in sentence
@@ -68,8 +69,8 @@ def test_size_and_channels_follow_the_data(shape, size):
 
 def test_what_is_loaded_is_what_was_saved(folder):
     unet, scheduler = build(prediction_type="v_prediction", timesteps=300)
-    models.save(folder, unet, scheduler)
-    loaded, its_scheduler = models.load(folder)
+    pixel.save(folder, unet, scheduler)
+    loaded, its_scheduler = pixel.load(folder)
     assert torch.equal(flat(loaded), flat(unet))
     assert [n for n, _ in loaded.named_parameters()] == [n for n, _ in unet.named_parameters()]
     assert not loaded.training
@@ -85,9 +86,9 @@ def test_what_is_loaded_is_what_was_saved(folder):
 
 
 def test_the_same_weights_give_the_same_bytes(folder, tmp_path):
-    models.save(tmp_path / "again", *build())
+    pixel.save(tmp_path / "again", *build())
     assert files(folder) == files(tmp_path / "again")
-    models.save(folder, *models.load(folder))
+    pixel.save(folder, *pixel.load(folder))
     for name in set(PIPELINE_FILES) - {"unet/config.json"}:  # diffusers adds where it was loaded
         assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
@@ -105,7 +106,7 @@ def test_the_folder_opens_with_diffusers_and_makes_images(folder):
 def test_permissions_follow_the_umask(mask, tmp_path):
     before = os.umask(mask)
     try:
-        models.save(tmp_path / "m", *build())
+        pixel.save(tmp_path / "m", *build())
     finally:
         os.umask(before)
     modes = {f.stat().st_mode & 0o777 for f in (tmp_path / "m").rglob("*") if f.is_file()}
@@ -122,14 +123,14 @@ def test_a_failed_save_is_one_sentence_and_leaves_the_old_files(folder, monkeypa
 
     monkeypatch.setattr(DDPMPipeline, "save_pretrained", full)
     with pytest.raises(UserError, match=r"could not be written .*No space left.*make room"):
-        models.save(folder, *build((*AXES, 1)))
+        pixel.save(folder, *build((*AXES, 1)))
     assert files(folder) == old
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="could not be written"):
-        models.save(tmp_path / "file" / "m", *build())
+        pixel.save(tmp_path / "file" / "m", *build())
 
 
 @pytest.mark.parametrize("name", PIPELINE_FILES)
@@ -164,7 +165,7 @@ def test_flipped_bits_in_the_header_of_the_weights_are_refused_or_harmless(folde
         flipped[position] ^= 4
         (folder / WEIGHTS).write_bytes(flipped)
         try:
-            assert torch.equal(flat(models.load(folder)[0]), flat(unet))
+            assert torch.equal(flat(pixel.load(folder)[0]), flat(unet))
         except UserError:
             caught += 1
     assert caught >= 10
@@ -221,8 +222,8 @@ def test_the_device_can_be_chosen_and_double_weights_become_single(folder, monke
     monkeypatch.setenv("DAS_DEVICE", "cuda:1")
     assert models.pick_device() == torch.device("cuda:1")
     unet, scheduler = build()
-    models.save(folder, unet.double(), scheduler)
-    loaded, _ = models.load(folder)
+    pixel.save(folder, unet.double(), scheduler)
+    loaded, _ = pixel.load(folder)
     assert next(loaded.parameters()).dtype == torch.float32
     x = diffusion.to_model(np.zeros((1, 4, 6, 2), np.uint8))
     assert loaded(torch.from_numpy(x), 3).sample.dtype == torch.float32

@@ -213,7 +213,7 @@ def test_ekfac_influence_is_that_of_kronfluence(problem, tmp_path):
     for split in ("train", "val"):
         x_t, t, wanted = noised(problem, split)
         xi = torch.stack(
-            [curvature_problem.drawn("curvature", split, i, 500, 0) for i in IDS[split]]
+            [curvature_problem.drawn("curvature", "keyed", split, i, 500, 0) for i in IDS[split]]
         )
         data[split] = TensorDataset(x_t.float(), t, wanted.float(), xi * (2 / 48) ** 0.5)
 

@@ -8,7 +8,8 @@ import torch
 from diffusers import DDPMScheduler
 
 import oracle
-from dasbench import diffusion, models, outputs
+from dasbench import outputs, sampling
+from dasbench.families import pixel
 from tiny import AXES, DIFFUSION, MODEL, SHAPE
 
 GRID = [166, 500, 833]
@@ -17,7 +18,7 @@ THREE = outputs.grid(3, 1000)
 
 @pytest.fixture(scope="module")
 def retrained():
-    made = [models.build(MODEL, DIFFUSION, SHAPE, (*AXES, "eval", m, 0))[0] for m in range(2)]
+    made = [pixel.build(MODEL, DIFFUSION, SHAPE, (*AXES, "eval", m, 0))[0] for m in range(2)]
     return [unet.double().eval() for unet in made]
 
 
@@ -130,7 +131,7 @@ def test_strata_hold_every_timestep_once(count, total):
 
 def test_equal_strata_are_the_rule_of_the_features():
     steps, weights = outputs.grid(32, 1000)
-    np.testing.assert_array_equal(steps, diffusion.timestep_grid(32, 1000))
+    np.testing.assert_array_equal(steps, sampling.timestep_grid(32, 1000))
     assert weights.tolist() == [1 / 32] * 32
 
 
@@ -144,7 +145,7 @@ def test_grids_that_are_none():
 
 def test_a_grid_within_another_has_its_numbers(tiny, retrained):
     """Midpoints of 4 timesteps are among those of 20: noise is keyed by the timestep itself."""
-    few, many = diffusion.timestep_grid(4, 1000), diffusion.timestep_grid(20, 1000)
+    few, many = sampling.timestep_grid(4, 1000), sampling.timestep_grid(20, 1000)
     assert set(few) <= set(many)
     coarse, fine = (
         outputs.measure_by_timestep(
@@ -159,7 +160,9 @@ def test_a_grid_within_another_has_its_numbers(tiny, retrained):
 def test_chosen_queries_have_the_numbers_they_have_among_all(tiny, retrained):
     args = retrained, tiny.unet, tiny.scheduler, tiny.images["val"], "val", THREE[0], AXES
     for some, every in zip(
-        outputs.measure_by_timestep(*args, [2, 0]), outputs.measure_by_timestep(*args), strict=True
+        outputs.measure_by_timestep(*args, chosen=[2, 0]),
+        outputs.measure_by_timestep(*args),
+        strict=True,
     ):
         np.testing.assert_allclose(some, every[:, :, [2, 0]], rtol=1e-12)
 

@@ -37,7 +37,7 @@ def judge(world, name, kind):
     damping = chosen.set_index("transform")["damping"][own]
     judged = list(range(planted.TUNING, planted.QUERIES))
     ((_, scores),) = interface.path(options, inputs.about(judged), [damping])
-    scores = transforms.apply(scores, own)
+    scores = transforms.combine(scores, own)
     truth = world.outputs("eval", kind)[:, :, judged]
 
     def mean(order):

@@ -6,7 +6,7 @@ import pytest
 
 from dasbench import rates
 from dasbench.errors import UserError
-from dasbench.workload import Group
+from dasbench.groups import Group
 from experiment_files import ROOT
 
 RATES = rates.load(ROOT / rates.FILE)
@@ -32,7 +32,7 @@ def test_totals_are_near_what_was_measured(experiment, tolerance):
     assert predicted(RATES, rows) == pytest.approx(measured(rows), rel=tolerance)
 
 
-@pytest.mark.parametrize("left_out", ["train_subsets_eval"])
+@pytest.mark.parametrize("left_out", ["train_subsets_eval", "measure_outputs"])
 def test_a_rule_is_predicted_from_the_others(left_out):
     """Nothing measured on digits' own jobs of a rule is needed for their time."""
     rows = RATES.observed["digits"]
@@ -73,13 +73,13 @@ def test_jobs_ask_for_more_memory_than_they_were_seen_to_use(experiment, family,
     asked = RATES.mem_mb(group(family, row))
     assert asked >= rates.LEAST_MB
     if row["peak_mb"] is not None:
-        assert 1.2 * row["peak_mb"] <= asked <= max(rates.LEAST_MB, 5 * row["peak_mb"])
+        assert 1.2 * row["peak_mb"] <= asked <= max(rates.LEAST_MB, 4 * row["peak_mb"])
 
 
 @pytest.mark.parametrize(("experiment", "family", "row"), OBSERVED)
 def test_jobs_ask_for_more_time_than_they_were_seen_to_take(experiment, family, row):
     minutes = RATES.runtime(group(family, row))
-    assert 60 * minutes >= 1.5 * row["seconds"] / row["jobs"]
+    assert 60 * minutes >= 2 * row["seconds"] / row["jobs"]
     assert minutes >= rates.SHORTEST
 
 

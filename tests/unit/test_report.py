@@ -15,7 +15,7 @@ import pytest
 import synthetic_results
 from report_page import VERSIONS, Page
 
-from dasbench import artifacts, pages, report
+from dasbench import artifacts, pages, report, tables
 from dasbench.errors import UserError
 
 ROOT = Path(report.__file__).parents[2]
@@ -70,16 +70,16 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> report.Results:
         figures[-1].write_text(f"<svg xmlns='http://www.w3.org/2000/svg' id='{stem}'/>")
     evil = root / f"figures/{HOSTILE.replace('/', '')}.png"
     evil.write_bytes(b"png")
-    tables = {
-        name: artifacts.load_table(root / f"lds/{name}.csv")
+    loaded = {
+        name: tables.load_table(root / f"lds/{name}.csv")
         for name in ("summary", "selection", "comparisons", "ceiling", "leverage")
     }
     settings = {**synthetic_results.settings(NAMES), "title": f"Blobs {HOSTILE}"}
     return report.Results(
         experiment=HOSTILE,
         settings=settings,
-        **tables,
-        removal=artifacts.load_table(root / "removal/summary.csv"),
+        **loaded,
+        removal=tables.load_table(root / "removal/summary.csv"),
         figures=[*figures, evil],
         metrics=artifacts.load_json(root / "metrics.json"),
         data_card={"source": HOSTILE, "licence": "CC BY 4.0", "sha256": "ab" * 32},

@@ -10,7 +10,7 @@ from pathlib import Path
 import synthetic_results
 from report_page import VERSIONS, Page
 
-from dasbench import artifacts, report
+from dasbench import report, tables
 
 ROOT = Path(report.__file__).parents[2]
 
@@ -49,21 +49,21 @@ def test_scripts_from_tables_to_page(tmp_path: Path) -> None:
         done = _run(*call, home=tmp_path)
         assert done.returncode == 0, done.stderr
     names = ("summary", "selection", "comparisons", "ceiling", "leverage")
-    tables = [word for name in names for word in (f"--{name}", root / f"lds/{name}.csv")]
+    given = [word for name in names for word in (f"--{name}", root / f"lds/{name}.csv")]
     figures = sorted((tmp_path / "figures").iterdir())
     settings = {"experiment": "made_up", "settings": synthetic_results.settings(["das"])}
     settings["versions"] = VERSIONS
     rest = ["--removal", root / "removal/summary.csv", "--figures", *figures]
     rest += ["--report", tmp_path / "report.html", "--settings", json.dumps(settings)]
-    done = _run("render_report.py", *tables, *rest, home=tmp_path)
+    done = _run("render_report.py", *given, *rest, home=tmp_path)
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "report.html").read_text()
     assert {f"figure-{path.stem}" for path in figures} <= set(Page(page).ids)
     assert "leverage-table" in page
     assert "2.99.0" in page
-    bare = [*tables[:8], *rest[-4:]]
+    bare = [*given[:8], *rest[-4:]]
     header = root / "lds/header.csv"
-    artifacts.save_table(header, artifacts.load_table(root / "lds/leverage.csv").iloc[:0])
+    tables.save_table(header, tables.load_table(root / "lds/leverage.csv").iloc[:0])
     for call in (bare, [*bare, "--leverage", header]):
         done = _run("render_report.py", *call, home=tmp_path)
         assert done.returncode == 0, done.stderr

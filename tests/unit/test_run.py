@@ -93,6 +93,15 @@ def test_what_is_called(repository, arguments, called):
     assert (done.stdout.strip(), done.stderr) == (called, "")
 
 
+@pytest.mark.parametrize("flag", ["-n", "--dry-run"])
+def test_to_plan_may_stand_before_the_experiments(repository, flag):
+    shown = active(repository, flag, "smoke", "--cores", "1").stdout.strip()
+    assert shown.split() == ["snakemake", flag, "--cores", "1", "--", "smoke"]
+    assert active(repository, flag).stdout.strip() == f"snakemake {flag} -- digits"
+    assert active(repository, flag, "--cores", "1").stdout.strip().endswith("-- digits")
+    assert "smok is not an experiment" in active(repository, flag, "smok").stderr
+
+
 def test_works_from_another_folder(repository, tmp_path):
     done = start(repository, "smoke", folder=tmp_path, DAS_ENV="active")
     assert done.stdout.strip() == "snakemake --logger dasbench -- smoke"
@@ -313,14 +322,15 @@ def test_save_wants_a_recorded_experiment(repository):
         repository / "config/experiments/smoke.yaml", repository / "config/experiments/mine.yaml"
     )
     done = active(repository, "save", "mine")
-    assert "mine is not recorded (smoke, digits are)" in only_line(done.stderr)
+    assert "mine is not recorded (smoke, digits, fashion, emoji are)" in only_line(done.stderr)
 
 
 def test_stages_of_an_experiment(repository, monkeypatch):
     monkeypatch.chdir(repository)
     stages = sharing.stages(ROOT, ["smoke"])
     assert "pool@digits" in stages
-    assert {stage.partition("@")[0] for stage in stages} == set(config.PHASES)
+    unrecorded = {"tuning", "effects", "costs", "replicates"}  # of studies, which have no stages
+    assert {stage.partition("@")[0] for stage in stages} == set(config.PHASES) - unrecorded
     assert all(stage.endswith("@smoke") for stage in stages if stage != "pool@digits")
 
 
@@ -357,8 +367,19 @@ def test_dvc_knows_what_each_stage_depends_on():
 def test_dvc_knows_the_dataset_of_each_experiment():
     recorded, pools = yaml.safe_load((ROOT / "dvc.yaml").read_text())["vars"][0].values()
     for name, dataset in recorded.items():
-        assert config.load(name, ROOT)["data"]["dataset"] == dataset
+        assert config.pool_name(config.load(name, ROOT)) == dataset
         assert dataset in pools
+
+
+@pytest.mark.parametrize("name", ["smoke", "digits", "fashion", "emoji"])
+def test_an_experiment_has_what_its_stages_store(name):
+    """``dvc commit`` refuses a stage whose params or outs are not there."""
+    written = yaml.safe_load((ROOT / f"config/experiments/{name}.yaml").read_text())
+    params = {key for _, keys, _ in dict(stages()).values() for key in keys} - {"*"}
+    assert params <= set(written)
+    experiment = config.load(name, ROOT)
+    assert experiment["removal"]["methods"]
+    assert any("computed" in options for options in config.methods(experiment).values())
 
 
 def test_pull_of_what_was_never_saved(repository):

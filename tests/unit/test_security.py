@@ -8,6 +8,7 @@ import json
 import os
 import pickle
 import random
+import re
 import shutil
 import tarfile
 from pathlib import Path
@@ -18,8 +19,18 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from dasbench import artifacts, bundle, config, manifests, models, pages, provenance, timings
+from dasbench import (
+    artifacts,
+    bundle,
+    config,
+    manifests,
+    pages,
+    provenance,
+    tables,
+    timings,
+)
 from dasbench.errors import UserError
+from dasbench.families import pixel
 from dasbench.figures import costs as drawing
 from experiment_files import load, make_repository, raw
 
@@ -80,7 +91,8 @@ def _call_dangers(node):
             yield node.lineno, option
     if "use_safetensors" not in options and getattr(called, "attr", "") == "from_pretrained":
         owner = ast.unparse(called.value)
-        if "Scheduler" not in owner:  # a scheduler is JSON alone
+        # a scheduler is JSON, a tokenizer JSON and text
+        if not re.search("Scheduler|Tokenizer", owner):
             yield node.lineno, f"{owner}.from_pretrained without use_safetensors"
 
 
@@ -125,17 +137,17 @@ def test_rules_run_declared_scripts_alone():
 
 
 def test_weights_that_are_a_pickle_are_refused_and_not_run(tmp_path, recipe):
-    unet, scheduler = models.build(recipe["model"], recipe["diffusion"], (1, 8, 8), ("x", 0))
-    models.save(tmp_path / "model", unet, scheduler)
+    unet, scheduler = pixel.build(recipe["model"], recipe["diffusion"], (1, 8, 8), ("x", 0))
+    pixel.save(tmp_path / "model", unet, scheduler)
     weights = tmp_path / "model/unet/diffusion_pytorch_model.safetensors"
     trap = pickle.dumps(Payload(tmp_path / "made"))
     for name in (weights, weights.with_suffix(".bin")):
         name.write_bytes(trap)
         with pytest.raises(UserError, match="is damaged"):
-            models.load(tmp_path / "model")
+            pixel.load(tmp_path / "model")
     weights.unlink()
     with pytest.raises(UserError, match="is missing"):
-        models.load(tmp_path / "model")
+        pixel.load(tmp_path / "model")
     assert not (tmp_path / "made").exists()
     pickle.loads(trap)
     assert (tmp_path / "made").exists()  # the trap was set
@@ -154,13 +166,13 @@ def test_a_parquet_extension_type_is_not_unpickled(tmp_path):
     table = pa.table([pa.array([1])], schema=pa.schema([field]))
     pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
     with contextlib.suppress(UserError):
-        assert isinstance(artifacts.load_table(tmp_path / "a.parquet"), pd.DataFrame)
+        assert isinstance(tables.load_table(tmp_path / "a.parquet"), pd.DataFrame)
     assert not (tmp_path / "made").exists()
 
 
 def test_json_and_csv_are_data_alone(tmp_path):
     (tmp_path / "a.csv").write_text("a\n=cmd|' /C calc'!A0\n@SUM(1)\n__import__('os')\n")
-    table = artifacts.load_table(tmp_path / "a.csv")
+    table = tables.load_table(tmp_path / "a.csv")
     assert table.a.tolist() == ["=cmd|' /C calc'!A0", "@SUM(1)", "__import__('os')"]
     (tmp_path / "a.json").write_text("__import__('os').getpid()")
     with pytest.raises(UserError, match="is damaged"):

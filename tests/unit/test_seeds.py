@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dasbench import features, models, outputs, residuals, seeds, training
+from dasbench import features, outputs, residuals, seeds, training
+from dasbench.families import pixel
 from dasbench.methods import controls, interface
 from tiny import AXES, DIFFUSION, MODEL, SHAPE
 
@@ -73,7 +74,7 @@ def test_streams_are_disjoint(monkeypatch, recipe):
     asked, true_key = [], seeds.key
     monkeypatch.setattr(seeds, "key", lambda *axes: asked.append(axes) or true_key(*axes))
     images = np.random.default_rng(0).uniform(-1, 1, (3, *SHAPE)).astype(np.float32)
-    unet, scheduler = models.build(MODEL, DIFFUSION, SHAPE, (*AXES, "base", 0, 0))
+    unet, scheduler = pixel.build(MODEL, DIFFUSION, SHAPE, (*AXES, "base", 0, 0))
     form = {"readout": "mean", "normalise": False, "timesteps": 2, "timestep_rule": "midpoint"}
     form |= {"draws": 2, "dimensions": 3, "projection": "rademacher"}
 
@@ -101,7 +102,7 @@ def test_streams_are_disjoint(monkeypatch, recipe):
         for axes in ((*AXES, "base", 0, 0), (*AXES, "eval", 0, 0), (*AXES, "eval", 0, 1)):
             mask = np.ones(3, dtype=bool)
             train = {**recipe["training"], "epochs": 2}
-            fresh, _ = models.build(MODEL, DIFFUSION, SHAPE, axes)
+            fresh, _ = pixel.build(MODEL, DIFFUSION, SHAPE, axes)
             training.train(
                 training.make_accelerator(1), fresh, scheduler, images, mask, train, axes
             )
@@ -147,5 +148,5 @@ def test_building_a_model_leaves_torch_generator_alone():
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    models.build(MODEL, DIFFUSION, SHAPE, AXES)
+    pixel.build(MODEL, DIFFUSION, SHAPE, AXES)
     torch.testing.assert_close(torch.rand(3), expected, rtol=0, atol=0)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from benchmarks import timesteps_of_outputs as study
 
-from dasbench import artifacts, models, outputs
+from dasbench import artifacts, outputs
 from dasbench.errors import UserError
+from dasbench.families import pixel
 from tiny import DIFFUSION, MODEL, SHAPE
 
 TOTAL = 250  # every grid of the study fits in
@@ -32,8 +33,8 @@ def toy(tmp_path_factory):
         "lds": {"draws": 50, "level": 0.95},
     }
     for m in range(4):
-        unet, scheduler = models.build(MODEL, experiment["diffusion"], SHAPE, ("toy", m))
-        models.save(home / f"models/eval/seed-0/shard-{m // 2:03d}/{m % 2:02d}", unet, scheduler)
+        unet, scheduler = pixel.build(MODEL, experiment["diffusion"], SHAPE, ("toy", m))
+        pixel.save(home / f"models/eval/seed-0/shard-{m // 2:03d}/{m % 2:02d}", unet, scheduler)
     images = rng.uniform(-1, 1, (6, *SHAPE)).astype(np.float32)
     artifacts.save_array(home / "queries/val.npy", images)
     uses = {"val": {"tuning": [0, 1], "evaluation": [2, 3, 4, 5]}}
@@ -60,7 +61,7 @@ def losses(toy, tmp_path_factory):
 def test_thinned_losses_are_the_outputs_of_the_rule(spacing, toy, losses):
     """What the workflow measures with T_eval = 8 is part of what the study measured."""
     experiment, home, images = toy
-    made = [models.load(home / f"models/eval/seed-0/shard-001/{k:02d}") for k in range(2)]
+    made = [pixel.load(home / f"models/eval/seed-0/shard-001/{k:02d}") for k in range(2)]
     unets = [unet for unet, _ in made]
     grid = outputs.grid(8, TOTAL, spacing)
     loss, _ = outputs.measure(unets, unets[0], made[0][1], images, "val", grid, ("toy", 0))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dasbench import artifacts, timings
+from dasbench import tables, timings
 
 ROOT = Path(timings.__file__).parents[2]
 HOSTILE = '<script>alert("x")</script>'
@@ -61,7 +61,7 @@ def test_timings_page(tmp_path: Path, runtimes: dict) -> None:
         "cost-by-rule.svg",
         "cost-by-rule.png",
     }
-    assert list(artifacts.load_table(tmp_path / "costs.csv").columns) == list(timings.COLUMNS)
+    assert list(tables.load_table(tmp_path / "costs.csv").columns) == list(timings.COLUMNS)
 
 
 def test_importing_timings_is_cheap() -> None:

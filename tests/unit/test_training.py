@@ -13,7 +13,8 @@ import pytest
 import torch
 from diffusers import DDPMPipeline
 
-from dasbench import artifacts, models, seeds, subsets, training
+from dasbench import artifacts, inputs, seeds, subsets, training
+from dasbench.families import pixel
 from tiny import AXES
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "train_subsets.py"
@@ -33,7 +34,7 @@ def fit(recipe, digits):
         if "prediction_type" in training_options:
             diffusion["prediction_type"] = training_options.pop("prediction_type")
         form = {**recipe["model"], **(model or {})}
-        unet, scheduler = models.build(form, diffusion, digits[1].shape[1:], axes)
+        unet, scheduler = pixel.build(form, diffusion, digits[1].shape[1:], axes)
         settings = {**recipe["training"], **training_options}
         accelerator = training.make_accelerator(1)
         trained = training.train(
@@ -121,7 +122,7 @@ def by_hand(unet, scheduler, images, mask, settings, axes):
 def test_training_is_the_algorithm_of_the_paper(change, fit, mask, recipe, digits):
     axes = (*AXES, "eval", 4, 1)
     trained, scheduler = fit(mask, axes, epochs=2, **change)
-    fresh, _ = models.build(recipe["model"], recipe["diffusion"], digits[1].shape[1:], axes)
+    fresh, _ = pixel.build(recipe["model"], recipe["diffusion"], digits[1].shape[1:], axes)
     start, settings = weights(fresh), {**recipe["training"], "epochs": 2, **change}
     expected = by_hand(fresh, scheduler, digits[1], mask, settings, axes)
     # softmax does not see the keys' bias: its gradient is rounding, which Adam blows up
@@ -144,7 +145,7 @@ def test_each_setting_matters(fit, mask):
 def test_two_runs_give_the_same_bytes(fit, mask, tmp_path):
     for name in ("first", "second"):
         torch.manual_seed(len(name))  # the global generator does not matter
-        models.save(tmp_path / name, *fit(mask, model={"dropout": 0.2}))
+        pixel.save(tmp_path / name, *fit(mask, model={"dropout": 0.2}))
     assert read(tmp_path / "first") == read(tmp_path / "second")
     assert len(read(tmp_path / "first")) == 4
 
@@ -167,6 +168,7 @@ def test_a_model_does_not_depend_on_its_process(fit, recipe, digits, tmp_path):
     labels, images = digits
     axes = list(AXES)
     settings = {"axes": axes, "models_per_job": 2, "fraction": 0.5, "stratify": False, **recipe}
+    settings["family"] = "dasbench.families.pixel"
     pixels = np.rint((images.transpose(0, 2, 3, 1) + 1) * 127.5)
     artifacts.save_examples(tmp_path / "train.npz", pixels, labels, np.arange(24))
     command = [sys.executable, SCRIPT, "--settings", json.dumps(settings), "--use", "eval"]
@@ -192,7 +194,7 @@ def test_a_model_does_not_depend_on_its_process(fit, recipe, digits, tmp_path):
         for name in ("one", "two")
     ]
     mask = subsets.draw_mask(labels, 0.5, False, seeds.generator(*AXES, "eval", 1, "mask"))
-    models.save(tmp_path / "alone", *fit(mask, (*AXES, "eval", 1, 1)))
+    pixel.save(tmp_path / "alone", *fit(mask, (*AXES, "eval", 1, 1)))
     for job in jobs:
         said = job.communicate(timeout=300)
         assert job.returncode == 0, said
@@ -232,7 +234,7 @@ def test_a_checkpoint_is_the_model_of_fewer_epochs(fit, mask):
 def test_training_lowers_the_loss(fit, digits, recipe):
     everything = np.ones(24, dtype=bool)
     trained, scheduler = fit(everything, epochs=40, learning_rate=0.003)
-    fresh, _ = models.build(recipe["model"], recipe["diffusion"], digits[1].shape[1:], AXES)
+    fresh, _ = pixel.build(recipe["model"], recipe["diffusion"], digits[1].shape[1:], AXES)
     x = torch.from_numpy(digits[1])
     eps = torch.from_numpy(seeds.generator("eps").standard_normal(digits[1].shape, np.float32))
     t = torch.arange(24) * 40
@@ -244,7 +246,7 @@ def test_training_lowers_the_loss(fit, digits, recipe):
 
 def test_a_trained_folder_opens_with_diffusers_and_makes_images(fit, mask, tmp_path):
     trained, scheduler = fit(mask)
-    models.save(tmp_path, trained, scheduler)
+    pixel.save(tmp_path, trained, scheduler)
     pipeline = DDPMPipeline.from_pretrained(tmp_path)
     pipeline.set_progress_bar_config(disable=True)
     images = pipeline(batch_size=2, num_inference_steps=3, output_type="np").images
@@ -302,7 +304,7 @@ def test_processes_average_to_the_loss_of_the_whole_batch(world, tiny):
 
     def loss(rank, world):
         accelerator = SimpleNamespace(process_index=rank, num_processes=world, device="cpu")
-        args = (accelerator, tiny.unet, tiny.scheduler, pixels, batch, True)
+        args = (accelerator, tiny.unet, tiny.scheduler, inputs.Data(pixels), batch, True)
         value = training._loss(*args)
         return value.item(), torch.autograd.grad(value, tiny.unet.conv_out.weight)[0]
 
@@ -310,3 +312,72 @@ def test_processes_average_to_the_loss_of_the_whole_batch(world, tiny):
     whole, gradient = loss(0, 1)
     assert abs(sum(values) / world - whole) < 1e-12
     torch.testing.assert_close(sum(gradients) / world, gradient, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("images", [1, 2, 5])
+def test_parts_of_any_number_of_processes_and_pieces_average_to_the_whole_batch(
+    images, recipe, digits
+):
+    """Also where a last batch has fewer images than there are parts."""
+    unet, scheduler = pixel.build(recipe["model"], recipe["diffusion"], (1, 8, 8), AXES)
+    data, draws = inputs.Data(torch.from_numpy(digits[1])), training.Draws(AXES, digits[1].shape, 9)
+    everything = np.ones(24, dtype=bool)
+    batch = next(training._batches(draws.epoch(0), everything, images))
+
+    def loss(rank, world, piece, pieces):
+        process = SimpleNamespace(process_index=rank, num_processes=world, device="cpu")
+        return training._loss(process, unet, scheduler, data, batch, True, piece, pieces)
+
+    whole = loss(0, 1, 0, 1)
+    for world, pieces in ((1, 2), (2, 1), (2, 2), (3, 1), (4, 1)):
+        parts = [loss(r, world, p, pieces) for r in range(world) for p in range(pieces)]
+        assert all(part.requires_grad for part in parts)
+        assert sum(parts).item() / world == pytest.approx(whole.item(), rel=1e-5)
+
+
+def test_accumulated_gradients_make_the_step_of_the_whole_batch(fit, mask):
+    whole, pieces = (fit(mask, gradient_accumulation=n, epochs=1)[0] for n in (1, 3))
+    torch.testing.assert_close(weights(pieces), weights(whole), rtol=1e-3, atol=1e-5)
+
+
+def test_the_warm_up_may_be_a_share_of_all_steps(recipe, mask):
+    network = torch.nn.Linear(2, 1)
+    settings = {**recipe["training"], "epochs": 10, "batch_size": 6, "warmup_fraction": 0.1}
+    optimizer, rate = training._optimizer(list(network.parameters()), settings, 12)
+    seen = []
+    for _ in range(20):
+        seen.append(rate.get_last_lr()[0])
+        optimizer.step()
+        rate.step()
+    assert seen[:3] == pytest.approx([0, settings["learning_rate"] / 2, settings["learning_rate"]])
+    assert max(seen) == seen[2] > seen[3] > seen[-1]
+
+
+def test_low_precision_changes_little_and_leaves_the_weights_float32(recipe, digits, mask):
+    """In a process of its own: Accelerate keeps one precision for the whole process."""
+    lines = [
+        "import json, sys, numpy as np, torch",
+        "from dasbench import training",
+        "from dasbench.families import pixel",
+        "recipe, axes = json.loads(sys.argv[1]), ('tests',)",
+        "x = np.random.default_rng(0).uniform(-1, 1, (24, 1, 8, 8)).astype('f4')",
+        "unet, s = pixel.build(recipe['model'], recipe['diffusion'], x.shape[1:], axes)",
+        "before = torch.cat([p.detach().flatten() for p in unet.parameters()])",
+        "accelerator = training.make_accelerator(1, sys.argv[2])",
+        "everything = np.ones(24, bool)",
+        "training.train(accelerator, unet, s, x, everything, recipe['training'], axes)",
+        "after = torch.cat([p.detach().flatten() for p in unet.parameters()])",
+        "out = unet(torch.zeros(1, 1, 8, 8), 3).sample",
+        "print(json.dumps([str(after.dtype), str(out.dtype), (after - before).tolist()]))",
+    ]
+    short = {**recipe, "training": {**recipe["training"], "epochs": 1}}
+
+    def steps(precision):
+        words = [sys.executable, "-c", "\n".join(lines), json.dumps(short), precision]
+        shown = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+        *dtypes, step = json.loads(shown.splitlines()[-1])
+        assert dtypes == ["torch.float32"] * 2
+        return np.array(step)
+
+    full, low = steps("no"), steps("bf16")
+    assert 0 < np.linalg.norm(low - full) < 0.7 * np.linalg.norm(full)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dasbench import artifacts, config, workload
+from dasbench import artifacts, config, shapes, workload
 from dasbench.errors import UserError
 from experiment_files import ROOT, load, make_repository, raw
 
@@ -103,10 +103,10 @@ def test_a_child_has_no_models(tmp_path):
 
 
 def test_the_pool_knows_the_shape(tmp_path):
-    assert workload.shape_of("digits", tmp_path) == (1, 8, 8)
+    assert shapes.shape_of("digits", tmp_path) == (1, 8, 8)
     with pytest.raises(UserError, match="--shape"):
-        workload.shape_of("mine", tmp_path)
+        shapes.shape_of("mine", tmp_path)
     images = np.zeros((4, 5, 6, 3), np.uint8)
     (tmp_path / "data/mine").mkdir(parents=True)
     artifacts.save_examples(tmp_path / "data/mine/pool.npz", images, np.zeros(4), np.arange(4))
-    assert workload.shape_of("mine", tmp_path) == (3, 5, 6)
+    assert shapes.shape_of("mine", tmp_path) == (3, 5, 6)

@@ -1,24 +1,21 @@
-"""Artifacts really move: every kind of remote, bundles, half pulls and killed ones, exports.
+"""Artifacts really move: every kind of remote, bundles, partial pulls, exports.
 
-A directory as remote: test_reruns.py and test_story.py.
+A directory as remote: test_reruns.py and test_story.py; pulls that fail: faults/test_pulls.py.
 """
 
 import hashlib
 import http.server
 import logging
-import os
 import re
 import shutil
-import signal
 import threading
-import time
 
 import boto3
 import numpy as np
 import pytest
 from moto.server import ThreadedMotoServer
 
-from clones import cloned
+from clones import cloned, stored
 from dasbench import config
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
@@ -30,19 +27,6 @@ HEAVY = ("models", "features", "examples", "queries", "outputs", "masks", "resid
 @pytest.fixture
 def clone(made, tmp_path):
     return cloned(made.folder, tmp_path / "clone")
-
-
-def remote(clone, name, url, **settings):
-    """Set a remote in this clone alone."""
-    clone.call("dvc", "remote", "add", "--local", "--force", name, url)
-    for key, value in settings.items():
-        clone.call("dvc", "remote", "modify", "--local", name, key, value)
-
-
-def assert_the_same(clone, made):
-    assert clone.plan() == {}
-    assert clone.hashes() == made.hashes()
-    assert clone.clean()
 
 
 @pytest.fixture(scope="module")
@@ -69,19 +53,19 @@ def served(made):
 def pulled(made, served, tmp_path_factory):
     """A clone that pulled all of smoke over HTTP; not to be changed."""
     clone = cloned(made.folder, tmp_path_factory.mktemp("pulled") / "clone")
-    remote(clone, "web", served)
+    clone.add_remote("web", served)
     clone.run("pull", "smoke", "-r", "web")
     return clone
 
 
 def test_a_web_server_is_a_remote_to_read_from(pulled, made):
-    assert_the_same(pulled, made)
+    assert pulled.has_all_of(made)
 
 
 def test_a_web_server_takes_nothing(pulled, made, served, tmp_path):
     copy = cloned(made.folder, tmp_path / "clone")
     shutil.copytree(pulled.folder / ".dvc/cache", copy.folder / ".dvc/cache")
-    remote(copy, "web", f"{served}/elsewhere")
+    copy.add_remote("web", f"{served}/elsewhere")
     failed = copy.run("push", "smoke", "-r", "web", check=False)
     assert failed.returncode == 1
     assert "the remote must allow writing" in failed.stderr.splitlines()[-1]
@@ -107,16 +91,12 @@ def test_s3(made, pulled, clone, s3, tmp_path):
     sender = cloned(made.folder, tmp_path / "sender")
     shutil.copytree(pulled.folder / ".dvc/cache", sender.folder / ".dvc/cache")
     for person in (sender, clone):
-        remote(person, "cloud", "s3://lab/das", endpointurl=s3)
+        person.add_remote("cloud", "s3://lab/das", endpointurl=s3)
     sender.run("push", "smoke", "-r", "cloud")
     listed = boto3.client("s3", endpoint_url=s3).list_objects_v2(Bucket="lab", Prefix="das/")
     assert listed["KeyCount"] == len(stored(made.folder.parent / "store"))
     clone.run("pull", "smoke", "-r", "cloud")
-    assert_the_same(clone, made)
-
-
-def stored(folder):
-    return [path for path in folder.rglob("*") if path.is_file()]
+    assert clone.has_all_of(made)
 
 
 def test_one_file(made, clone, tmp_path):
@@ -145,50 +125,7 @@ def test_first_the_tables_then_the_rest(made, clone):
     assert sorted(path.name for path in (home / "models").iterdir()) == ["base"]
     assert clone.plan() == {}
     clone.run("pull", "smoke")
-    assert_the_same(clone, made)
-
-
-@pytest.mark.parametrize("phase", ["download", "checkout"])
-def test_a_killed_pull_goes_on(made, clone, phase):
-    """Killed in the middle of a phase, twice; half a file lies about, then all is as it should."""
-    watched = {"download": ".dvc/cache/files", "checkout": "results/smoke/models"}[phase]
-    for enough in (1, 40):
-        process = clone.start("pull", "smoke")
-        while process.poll() is None and len(stored(clone.folder / watched)) < enough:
-            time.sleep(0.001)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        assert not set(clone.hashes()) >= set(made.hashes()), "the pull had ended already"
-    halves = leave_halves(clone.folder / "results/smoke/models/base/unet")
-    clone.run("pull", "smoke")
-    assert not any(path.exists() for path in halves)
-    assert_the_same(clone, made)
-
-
-def leave_halves(folder):
-    """What a kill leaves at its two worst moments: a copy under way, a reflink just begun."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f".{'x' * 22}.tmp").write_bytes(b"half")
-    (folder / "diffusion_pytorch_model.safetensors").write_bytes(b"")
-    return [folder / f".{'x' * 22}.tmp"]
-
-
-@pytest.mark.parametrize(
-    ("url", "settings", "reason"),
-    [
-        ("/nowhere/store", {}, "there is no such directory"),
-        ("http://127.0.0.1:9/store", {}, "Connection refused"),
-        ("s3://lab/das", {"endpointurl": "http://127.0.0.1:9"}, "Connection refused"),
-    ],
-)
-def test_out_of_reach_is_one_sentence(clone, url, settings, reason):
-    remote(clone, "far", url, **settings)
-    failed = clone.run("pull", "smoke", "-r", "far", check=False)
-    assert failed.returncode == 1
-    (line,) = failed.stderr.splitlines()
-    assert f"the remote far ({url}) cannot be reached: {reason}" in line
-    assert "./run pull --bundle FILE" in line
-    assert failed.stdout == ""
+    assert clone.has_all_of(made)
 
 
 def test_an_unknown_remote_or_out_is_one_sentence(clone):

@@ -6,7 +6,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from dasbench import config, estimate, rates, workload
-from dasbench.artifacts import load_table
+from dasbench.tables import load_table
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 

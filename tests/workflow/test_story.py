@@ -97,6 +97,7 @@ REDONE = {
     "evaluate_lds",
     "summarise_lds",
     "plot_lds",
+    "tabulate_lds",
     "write_metrics",
     "render_report",
 }

@@ -52,11 +52,6 @@ def shared(*paths):
     return files
 
 
-def pipeline(folder):
-    """The files of a diffusers pipeline folder."""
-    return [f"{folder}/{name}" for name in layout.PIPELINE_FILES]
-
-
 def shards(experiment, use):
     """Numbers of the shards of one use, as they stand in paths."""
     s = EXPERIMENTS[experiment]["subsets"]

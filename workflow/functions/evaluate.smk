@@ -33,7 +33,7 @@ def measured_models(wildcards):
 
 
 def measure_settings(wildcards):
-    return settings(
+    return model_settings(
         wildcards.experiment,
         models_per_job=EXPERIMENTS[wildcards.experiment]["subsets"]["models_per_job"],
         shards=measured_shards(wildcards),

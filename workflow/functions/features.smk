@@ -4,26 +4,61 @@ SPECTRUM = ["eigenvalues", "eigenvectors"]
 COMPUTED = ["dampings", *layout.KINDS]  # scores that need the network, at all their dampings
 
 
+def draw_axes(experiment):
+    """Leading seed axes of what a replicate draws anew: noise, projections, residuals."""
+    e = EXPERIMENTS[experiment]
+    number = e["replicate"]["features"]
+    return [e["seed_name"], e["seed"]] + ["replicate", number] * (number > 0)
+
+
+def base_folder(wildcards):
+    """Folder of the base model that is attributed."""
+    return f"results/{EXPERIMENTS[wildcards.experiment]['base_home']}/models/base"
+
+
+def attributed_model(wildcards):
+    """Files of the base model that is attributed."""
+    return base_files(wildcards.experiment, base_folder(wildcards))
+
+
+def drawn_settings(experiment, chosen=(), /, **values):
+    """Model settings with those axes; `draw` in a set of features is one more draw."""
+    more = ["draw", chosen["draw"]] if "draw" in chosen else []
+    return model_settings(experiment, **{"axes": draw_axes(experiment) + more, **values})
+
+
 def feature_settings(wildcards):
     chosen = FEATURES[wildcards.experiment][wildcards.features]
-    return settings(wildcards.experiment, features=chosen)
+    return drawn_settings(wildcards.experiment, chosen, features=chosen)
+
+
+def timestep_settings(wildcards):
+    chosen = TIMESTEPS[wildcards.experiment][wildcards.features]
+    return drawn_settings(wildcards.experiment, chosen, sets={"by_timestep": chosen})
 
 
 def feature_model(wildcards):
     """Folder of the model whose gradients are taken: the base model, or as it was in training."""
-    chosen = FEATURES[wildcards.experiment][wildcards.features]
-    kept = f"checkpoints/{chosen['checkpoint']:02d}" if "checkpoint" in chosen else "base"
-    return f"results/{EXPERIMENTS[wildcards.experiment]['seed_name']}/models/{kept}"
+    chosen = feature_checkpoint(wildcards)
+    kept = "base" if chosen is None else f"checkpoints/{chosen:02d}"
+    return f"results/{EXPERIMENTS[wildcards.experiment]['base_home']}/models/{kept}"
+
+
+def feature_checkpoint(wildcards):
+    """Number of the checkpoint whose gradients are taken; None for the base model."""
+    sets = FEATURES[wildcards.experiment] | TIMESTEPS[wildcards.experiment]
+    return sets[wildcards.features].get("checkpoint")
 
 
 def feature_model_files(wildcards):
-    return pipeline(feature_model(wildcards))
+    files = base_files if feature_checkpoint(wildcards) is None else member_files
+    return files(wildcards.experiment, feature_model(wildcards))
 
 
 def spectra(experiment):
-    """Names of the feature sets whose kernel some method needs."""
-    chosen = [o["features"] for o in METHODS[experiment].values() if "kernel" in o]
-    return sorted({experiments.feature_name(f, EXPERIMENTS[experiment]) for f in chosen})
+    """Names of the averaged feature sets whose kernel some method needs."""
+    chosen = [o["features"] for o in METHODS[experiment].values() if feature_sets.has_spectrum(o)]
+    return sorted({feature_sets.name_of(f, EXPERIMENTS[experiment]) for f in chosen})
 
 
 def journeys(experiment):
@@ -31,14 +66,14 @@ def journeys(experiment):
     found = {}
     for options in METHODS[experiment].values():
         if options.get("journey"):
-            found |= experiments.feature_sets_of(options, EXPERIMENTS[experiment])
+            found |= feature_sets.of_method(options, EXPERIMENTS[experiment])
     return found
 
 
 def journey_settings(wildcards):
     chosen = journeys(wildcards.experiment)[wildcards.features]
     steps = EXPERIMENTS[wildcards.experiment]["queries"]["sampling_steps"]
-    return settings(wildcards.experiment, features=chosen, sampling_steps=steps)
+    return drawn_settings(wildcards.experiment, chosen, features=chosen, sampling_steps=steps)
 
 
 def embedding_settings(wildcards):
@@ -46,8 +81,12 @@ def embedding_settings(wildcards):
 
 
 def embedding_model(wildcards):
+    return embedding_files(wildcards.experiment)
+
+
+def embedding_files(experiment):
     """Files of the CLIP model, where it is a folder; a name on the hub stands in the settings."""
-    model = EXPERIMENTS[wildcards.experiment]["embedding"]["model"]
+    model = EXPERIMENTS[experiment]["embedding"]["model"]
     weights = sorted(file.name for file in (ROOT / model).glob("*.safetensors"))
     return [f"{model}/{name}" for name in ["config.json", *weights] if (ROOT / model).is_dir()]
 
@@ -55,21 +94,6 @@ def embedding_model(wildcards):
 def embedded(experiment):
     """Whether some method needs image embeddings."""
     return any(o.get("features") == "embeddings" for o in METHODS[experiment].values())
-
-
-def residual_name(experiment, options):
-    """Name of the residuals that a method needs, or None."""
-    return experiments.residual_name(options, EXPERIMENTS[experiment])
-
-
-def residual_sets(experiment):
-    """name -> settings of every set of residuals that some method needs."""
-    return experiments.residual_sets(EXPERIMENTS[experiment])
-
-
-def residual_settings(wildcards):
-    chosen = residual_sets(wildcards.experiment)[wildcards.residuals]
-    return settings(wildcards.experiment, residuals=chosen)
 
 
 def computed(by, experiments=EXPERIMENTS):
@@ -86,7 +110,9 @@ def computed_settings(*sections):
         own = METHODS[wildcards.experiment][wildcards.method]
         gradients = {key: e["features"][key] for key in ("timesteps", "draws", "parameters")}
         gradients |= {key: own[key] for key in ("steps", "loss_timesteps") if key in own}
+        if own.get("noise", "keyed") != "keyed":
+            gradients["noise"] = own["noise"]
         more = {name: e[name] for name in sections}
-        return settings(wildcards.experiment, gradients=gradients, **more)
+        return drawn_settings(wildcards.experiment, gradients=gradients, **more)
 
     return params

@@ -10,6 +10,11 @@ def phase_files(name):
                 "{folder}/features/{features}/train.npy", folder=folder, features=FEATURES[name]
             ),
             expand(
+                "{folder}/features/{features}/by_timestep/train.npy",
+                folder=folder,
+                features=TIMESTEPS[name],
+            ),
+            expand(
                 "{folder}/features/{features}/spectrum/{file}.npy",
                 folder=folder,
                 features=spectra(name),
@@ -26,21 +31,38 @@ def phase_files(name):
             ),
         ],
         "scores": score_files(name),
-        "lds": f"{folder}/lds/summary.csv",
-        "report": [f"{folder}/report.html", f"{folder}/metrics.json"],
+        "report": [f"{folder}/report.html"],
     }
+    if name in JUDGED:
+        phases["tuning"] = f"{folder}/search/tuning.csv"
+        tables = ("summary", "table", "by_models")
+        phases["lds"] = [f"{folder}/lds/{table}.csv" for table in tables]
+        phases["report"].append(f"{folder}/metrics.json")
     if name in REMOVAL:
         phases["removal"] = f"{folder}/removal/summary.csv"
+    if name in ABLATIONS:
+        phases["effects"] = expand(
+            "{folder}/ablation/{table}.csv", folder=folder, table=ABLATION_TABLES
+        )
+    if name in TIMED:
+        phases["costs"] = [f"{folder}/{file}" for file in COST_FILES]
+    if name in OWN_BASES:
+        phases["base"] = base_files(name, f"{folder}/models/base")
+    if replicates(name):
+        phases["replicates"] = [f"{folder}/replicates/{file}.csv" for file in REPLICATE_TABLES]
     if name not in ROOTS:
         return phases
+    if name in JUDGED:
+        phases |= {
+            "tune": shard_masks(name, "tune"),
+            "eval": shard_masks(name, "eval"),
+            "outputs": [f"{folder}/masks/{use}.npy" for use in USES],
+        }
     return phases | {
-        "pool": f"data/{e['data']['dataset']}/pool.npz",
+        "pool": f"data/{experiments.pool_name(e)}/pool.npz",
         "examples": f"{folder}/examples/train.npz",
-        "base": pipeline(f"{folder}/models/base"),
+        "base": base_files(name),
         "queries": f"{folder}/queries/uses.json",
-        "tune": shard_masks(name, "tune"),
-        "eval": shard_masks(name, "eval"),
-        "outputs": [f"{folder}/masks/{use}.npy" for use in USES],
     }
 
 

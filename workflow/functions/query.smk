@@ -10,5 +10,9 @@ QUERY_FILES = [
 ]
 
 
+# queries as models of latents see them, beside the images
+LATENT_QUERIES = ["val_latents.npy", "gen_latents.npy"]
+
+
 def query_settings(wildcards):
-    return settings(wildcards.experiment, **EXPERIMENTS[wildcards.experiment]["queries"])
+    return model_settings(wildcards.experiment, **EXPERIMENTS[wildcards.experiment]["queries"])

@@ -2,6 +2,8 @@
 
 # experiments with a removal study; `removal: {methods: []}`, the default, is none
 REMOVAL = {name: e for name, e in EXPERIMENTS.items() if e["removal"]["methods"]}
+# and those where a CLIP model compares the images too
+EMBEDDED_REMOVALS = [name for name, e in REMOVAL.items() if e["embedding"]["model"]]
 
 
 def removal_queries(experiment):
@@ -47,7 +49,7 @@ def choice_settings(wildcards):
 
 def measure_removal_settings(wildcards):
     e, arm = EXPERIMENTS[wildcards.experiment], wildcards.arm
-    return settings(
+    return model_settings(
         wildcards.experiment,
         arm=arm if arm in ("random", "null") else "method",
         method=arm,
@@ -56,21 +58,37 @@ def measure_removal_settings(wildcards):
         queries=removal_queries(wildcards.experiment),
         grid=output_grid(wildcards.experiment),
         sampling_steps=e["queries"]["sampling_steps"],
+        guidance=e["queries"]["guidance"],
     )
 
 
 def removal_models(wildcards):
     folder = f"results/{wildcards.experiment}/models/removal/{wildcards.arm}/k-{wildcards.k}"
     members = removal_members(wildcards.experiment, wildcards.arm)
-    return [file for member in members for file in pipeline(f"{folder}/{member}")]
+    return [
+        file
+        for member in members
+        for file in member_files(wildcards.experiment, f"{folder}/{member}")
+    ]
+
+
+def part_files(experiment, folder):
+    """Tables and images of every arm."""
+    return [
+        f"results/{experiment}/removal/{folder}/{arm}/k-{k}/{file}"
+        for arm, k in removal_arms(experiment)
+        for file in ("per_query.parquet", "images.npy")
+    ]
 
 
 def removal_parts(wildcards):
-    return [
-        f"results/{wildcards.experiment}/removal/parts/{arm}/k-{k}/{file}"
-        for arm, k in removal_arms(wildcards.experiment)
-        for file in ("per_query.parquet", "images.npy")
-    ]
+    return part_files(wildcards.experiment, "parts")
+
+
+def embedded_removal_settings(name):
+    """Params function: the CLIP model, and what it compares."""
+    model = EXPERIMENTS[name]["embedding"]["model"]
+    return literally(experiments.canonical({"model": model, "arms": removal_arms(name)}))
 
 
 def removal_summary_settings(wildcards):

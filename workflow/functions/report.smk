@@ -3,7 +3,7 @@
 FORMATS = ["svg", "png"]
 
 
-LDS_FIGURES = ["lds-loss", "lds-displacement", "lds-transforms", "damping"]
+LDS_FIGURES = ["lds-loss", "lds-displacement", "lds-transforms", "damping", "lds-by-models"]
 
 
 FIGURES = ["samples", *LDS_FIGURES, "neighbours-val", "neighbours-gen"]
@@ -14,6 +14,9 @@ REMOVAL_FIGURES = ["removal", "before-after"]
 
 def all_figures(wildcards):
     names = FIGURES + REMOVAL_FIGURES * (wildcards.experiment in REMOVAL)
+    names += ABLATION_FIGURES * (wildcards.experiment in ABLATIONS)
+    if wildcards.experiment not in JUDGED:
+        names = [name for name in FIGURES if name not in LDS_FIGURES]
     folder = f"results/{wildcards.experiment}/figures"
     return expand("{folder}/{name}.{format}", folder=folder, name=names, format=FORMATS)
 
@@ -26,6 +29,24 @@ def figure(name):
         category=name.split("-")[0].capitalize(),
         labels={"figure": name, "experiment": "{experiment}"},
     )
+
+
+def curve_settings(wildcards):
+    """Methods with scores, by kind of query."""
+    methods = {
+        kind: [m for m, o in METHODS[wildcards.experiment].items() if kind in experiments.kinds(o)]
+        for kind in layout.KINDS
+    }
+    return settings(
+        wildcards.experiment,
+        experiment=wildcards.experiment,
+        methods=methods,
+        lds=EXPERIMENTS[wildcards.experiment]["lds"],
+    )
+
+
+def own_scores(wildcards):
+    return score_files(wildcards.experiment)
 
 
 def neighbour_methods(wildcards):
@@ -77,16 +98,22 @@ def report_settings(wildcards):
         wildcards.experiment,
         experiment=wildcards.experiment,
         settings={**e, "methods": METHODS[wildcards.experiment]},
+        data_card=facts.of(e, ROOT),
         versions=locked_versions(),
         inapplicable=experiments.inapplicable(e),
     )
 
 
+def templates():
+    """Hash of what pages are filled into."""
+    files = sorted((ROOT / "src/dasbench/templates").glob("*.j2"))
+    return "".join(text_hash(file) for file in files)
+
+
 def report_code(wildcards):
     """The script, its package code, and the templates it fills."""
-    templates = sorted((ROOT / "src/dasbench/templates").glob("*.j2"))
-    return code("render_report") + "".join(text_hash(template) for template in templates)
+    return code("render_report") + templates()
 
 
-def card_of(wildcards):
-    return f"data/{EXPERIMENTS[wildcards.experiment]['data']['dataset']}/card.json"
+def examples_code(wildcards):
+    return code("render_examples") + templates()

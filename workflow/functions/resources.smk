@@ -7,7 +7,7 @@
 #   devices=0,1   this machine's GPUs, one for each job that runs networks
 import functools
 
-from dasbench import rates, workload
+from dasbench import rates, shapes, workload
 
 
 def option(name, default, kind=int, least=0):
@@ -41,7 +41,7 @@ def requests(experiment):
     """family of jobs -> (MB, minutes) of one experiment."""
     e = EXPERIMENTS[experiment]
     try:
-        shape = workload.shape_of(e["data"]["dataset"], ROOT)
+        shape = shapes.shape_for(e, ROOT)
     except UserError:
         shape = UNKNOWN_SHAPE
     groups = workload.Workload(e, shape).groups()

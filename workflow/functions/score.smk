@@ -38,20 +38,24 @@ def method_files(wildcards):
         "examples": f"{home}/examples/train.npz",
         "queries": [f"{home}/queries/{f}" for f in QUERY_FILES if f != "gen_noise.npy"],
     }
-    sets = experiments.feature_sets_of(options, EXPERIMENTS[wildcards.experiment])
+    sets = feature_sets.of_method(options, EXPERIMENTS[wildcards.experiment])
     sets = [f"{folder}/features/{name}" for name in sets]
     if options.get("features") == "embeddings":
         sets = [f"{folder}/features/embeddings"]
+    splits = ("train", *layout.KINDS)
+    if feature_sets.keeps_timesteps(options):
+        files["timesteps"] = [f"{sets[0]}/by_timestep/{split}.npy" for split in splits]
+        sets = sets[1:]
     if sets:
-        splits = ("train", *layout.KINDS)
         files["features"] = [f"{name}/{split}.npy" for name in sets for split in splits]
-    if "kernel" in options:
-        files["spectrum"] = [f"{sets[0]}/spectrum/{name}.npy" for name in SPECTRUM]
+        if feature_sets.has_spectrum(options):
+            files["spectrum"] = [f"{sets[0]}/spectrum/{name}.npy" for name in SPECTRUM]
     if options.get("journey"):
         files["journey"] = f"{sets[0]}/journey.npy"
     residuals = residual_name(wildcards.experiment, options)
     if residuals:
-        files["residuals"] = f"{folder}/residuals/{residuals}.npy"
+        form = "residuals-by-timestep" if residuals.endswith("by_timestep") else "residuals"
+        files[form] = f"{folder}/residuals/{residuals}.npy"
     if "computed" in options:
         files["computed"] = [f"{folder}/network/{wildcards.method}/{f}.npy" for f in COMPUTED]
     if options.get("tuning"):  # what a method may see of retrained models; no rule gives it more
@@ -108,3 +112,16 @@ def method_code(script):
         return code(script, module_file(method_options(wildcards)["module"]))
 
     return params
+
+
+def tuning_tables(wildcards):
+    return expand(
+        "results/{experiment}/lds/methods/{method}/selection.csv",
+        experiment=wildcards.experiment,
+        method=METHODS[wildcards.experiment],
+    )
+
+
+def tuning_settings(wildcards):
+    transforms = {name: o["transform"] for name, o in METHODS[wildcards.experiment].items()}
+    return settings(wildcards.experiment, transforms=transforms)

@@ -16,9 +16,12 @@ os.environ.update(PYTHONPATH=os.pathsep.join(paths))
 from dasbench import (
     codehash,
     config as experiments,
+    facts,
+    feature_sets,
     layout,
     provenance,
     registry,
+    residual_sets as residuals,
     room,
     runlock,
     timings,
@@ -33,8 +36,11 @@ except UserError as error:
 
 # experiments with models of their own; a child (`parent:`) shares its parent's
 ROOTS = {name: e for name, e in EXPERIMENTS.items() if e["seed_name"] == name}
+# experiments whose scores are judged; `subsets: null` makes scores alone
+JUDGED = [name for name, e in EXPERIMENTS.items() if e["subsets"]]
 METHODS = {name: experiments.methods(e) for name, e in EXPERIMENTS.items()}
-FEATURES = {name: experiments.feature_sets(e) for name, e in EXPERIMENTS.items()}
+FEATURES = {name: feature_sets.sets(e) for name, e in EXPERIMENTS.items()}
+TIMESTEPS = {name: feature_sets.by_timestep(e) for name, e in EXPERIMENTS.items()}
 USES = ("tune", "eval")
 
 
@@ -45,9 +51,11 @@ wildcard_constraints:
     seed=r"\d+",
     shard=r"\d{3}",
     k=r"\d+",
+    features=r"[\w-]+",
 
 
 include: "../functions/common.smk"
+include: "../functions/models.smk"
 include: "../functions/resources.smk"
 
 

@@ -1,4 +1,6 @@
-# Reads a data set's source; writes data/<dataset>/pool.npz and results/<experiment>/examples/.
+# Reads a data set's source; writes data/<dataset>/pool.npz, results/<experiment>/examples/, and for
+# models of latents latents/, for those that are told prompts prompts/. Data sets that are read from
+# files: images.smk.
 
 
 include: "../functions/data.smk"
@@ -10,6 +12,8 @@ rule prepare_pool:
         card="data/{dataset}/card.json",
     log:
         "logs/prepare_pool/{dataset}.log",
+    wildcard_constraints:
+        dataset="|".join(registry.DATASETS),
     conda:
         "../../environment.yml"
     resources:
@@ -31,6 +35,8 @@ rule choose_examples:
         val="results/{experiment}/examples/val.npz",
     log:
         "logs/{experiment}/choose_examples.log",
+    wildcard_constraints:
+        experiment=except_for(FROM_FILES),
     conda:
         "../../environment.yml"
     resources:
@@ -42,3 +48,59 @@ rule choose_examples:
     shell:
         "python scripts/choose_examples.py --settings {params.settings:q} --pool {input}"
         " --train {output.train} --val {output.val} > {log} 2>&1"
+
+
+for name in LATENT:
+
+    rule:
+        name:
+            f"encode_latents_{name}"
+        input:
+            train=f"results/{name}/examples/train.npz",
+            val=f"results/{name}/examples/val.npz",
+        output:
+            latent_files(name),
+        log:
+            f"logs/{name}/encode_latents.log",
+        benchmark:
+            f"logs/benchmark/{name}/encode_latents.tsv"
+        conda:
+            "../../environment.yml"
+        threads: 1
+        resources:
+            mem_mb=mem_mb("encode_latents", name),
+            runtime=minutes("encode_latents", name),
+            gpu=GPUS,
+        params:
+            settings=latent_settings(name),
+            code=model_code("encode_latents", name),
+            out=filled(f"results/{name}/latents"),
+        shell:
+            "python scripts/encode_latents.py --settings {params.settings:q} --train {input.train}"
+            " --val {input.val} --out {params.out} --threads {threads} > {log} 2>&1"
+
+
+rule embed_prompts:
+    input:
+        examples="results/{experiment}/examples/train.npz",
+        card=card_of,
+        frozen="results/{experiment}/latents/pretrained.json",
+    output:
+        prompts="results/{experiment}/prompts/embeddings.npy",
+        texts="results/{experiment}/prompts/texts.json",
+    log:
+        "logs/{experiment}/embed_prompts.log",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=mem_mb("embed_prompts"),
+        runtime=minutes("embed_prompts"),
+        gpu=GPUS,
+    params:
+        settings=prompt_settings,
+        code=family_code("embed_prompts"),
+    shell:
+        "python scripts/embed_prompts.py --settings {params.settings:q} --examples {input.examples}"
+        " --card {input.card} --prompts {output.prompts} --texts {output.texts}"
+        " --threads {threads} > {log} 2>&1"

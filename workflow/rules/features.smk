@@ -1,5 +1,5 @@
 # Reads the examples, the queries and the base model; writes features/<name>/ with its spectrum and
-# the features along sampling trajectories (journey.npy), and residuals/.
+# the features along sampling trajectories (journey.npy).
 
 
 include: "../functions/features.smk"
@@ -7,9 +7,10 @@ include: "../functions/features.smk"
 
 rule compute_features:
     input:
+        given,
+        seen_queries,
         examples=shared("examples/train.npz"),
-        val=shared("queries/val.npy"),
-        gen=shared("queries/gen.npy"),
+        images=shared("queries/val.npy", "queries/gen.npy"),
         model=feature_model_files,
     output:
         expand(
@@ -30,14 +31,15 @@ rule compute_features:
         gpu=GPUS,
     params:
         settings=feature_settings,
-        code=code("compute_features"),
+        code=family_code("compute_features"),
+        given=given_flags,
         folder=shared(""),
         model=feature_model,
         out=filled("results/{experiment}/features/{features}"),
     shell:
         "python scripts/compute_features.py --settings {params.settings:q} --examples {input.examples}"
         " --queries {params.folder}queries --model {params.model} --out {params.out}"
-        " --threads {threads} > {log} 2>&1"
+        " {params.given} --threads {threads} > {log} 2>&1"
 
 
 rule decompose:
@@ -70,8 +72,10 @@ rule decompose:
 
 rule compute_journeys:
     input:
+        given,
         noise=shared("queries/gen_noise.npy"),
-        model=shared(*pipeline("models/base")),
+        labels=shared("queries/gen_labels.npy"),
+        model=attributed_model,
     output:
         "results/{experiment}/features/{features}/journey.npy",
     log:
@@ -88,37 +92,10 @@ rule compute_journeys:
         gpu=GPUS,
     params:
         settings=journey_settings,
-        code=code("compute_journeys"),
-        folder=shared(""),
+        code=family_code("compute_journeys"),
+        given=given_flags,
+        model=base_folder,
     shell:
         "python scripts/compute_journeys.py --settings {params.settings:q} --noise {input.noise}"
-        " --model {params.folder}models/base --out {output} --threads {threads} > {log} 2>&1"
-
-
-rule compute_residuals:
-    input:
-        examples=shared("examples/train.npz"),
-        model=shared(*pipeline("models/base")),
-    output:
-        "results/{experiment}/residuals/{residuals}.npy",
-    log:
-        "logs/{experiment}/compute_residuals/{residuals}.log",
-    benchmark:
-        "logs/benchmark/{experiment}/compute_residuals/{residuals}.tsv"
-    wildcard_constraints:
-        residuals=r"(scalar|released)[\w-]*",
-    priority: 8
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        mem_mb=mem_mb("compute_residuals"),
-        runtime=minutes("compute_residuals"),
-        gpu=GPUS,
-    params:
-        settings=residual_settings,
-        code=code("compute_residuals"),
-        folder=shared(""),
-    shell:
-        "python scripts/compute_residuals.py --settings {params.settings:q} --examples {input.examples}"
-        " --model {params.folder}models/base --out {output} --threads {threads} > {log} 2>&1"
+        " --labels {input.labels} --model {params.model} --out {output}"
+        " {params.given} --threads {threads} > {log} 2>&1"

@@ -97,3 +97,25 @@ rule plot_neighbours:
         "python scripts/plot_neighbours.py --settings {params.settings:q} --queries {input.queries}"
         " --labels {input.labels} --examples {input.examples} --scores {input.scores}"
         " --neighbours {output} > {log} 2>&1"
+
+
+rule plot_ablation:
+    input:
+        effects="results/{experiment}/ablation/main_effects.csv",
+        gains="results/{experiment}/ablation/gains.csv",
+    output:
+        effects=figure("ablation-effects"),
+        gains=figure("ablation-gains"),
+    log:
+        "logs/{experiment}/plot_ablation.log",
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=mem_mb("plot_ablation"),
+        runtime=minutes("plot_ablation"),
+    params:
+        code=code("plot_ablation"),
+    shell:
+        "python scripts/plot_ablation.py --settings '{{}}' --main-effects {input.effects}"
+        " --gains {input.gains} --effects-figure {output.effects} --gains-figure {output.gains}"
+        " > {log} 2>&1"

@@ -7,9 +7,10 @@ include: "../functions/features.smk"
 
 rule compute_ekfac:
     input:
+        given,
+        seen_queries,
         examples=shared("examples/train.npz"),
-        queries=shared(*[f"queries/{kind}.npy" for kind in layout.KINDS]),
-        model=shared(*pipeline("models/base")),
+        model=attributed_model,
     output:
         expand("results/{{experiment}}/network/{{method}}/{file}.npy", file=COMPUTED),
     log:
@@ -28,20 +29,23 @@ rule compute_ekfac:
         gpu=GPUS,
     params:
         settings=computed_settings("damping"),
-        code=code("compute_ekfac"),
+        code=family_code("compute_ekfac"),
+        given=given_flags,
         folder=shared(""),
+        model=base_folder,
         out=filled("results/{experiment}/network/{method}"),
     shell:
         "python scripts/compute_ekfac.py --settings {params.settings:q} --examples {input.examples}"
-        " --queries {params.folder}queries --model {params.folder}models/base --out {params.out}"
-        " --threads {threads} > {log} 2>&1"
+        " --queries {params.folder}queries --model {params.model} --out {params.out}"
+        " {params.given} --threads {threads} > {log} 2>&1"
 
 
 rule compute_unlearning:
     input:
+        given,
+        seen_queries,
         examples=shared("examples/train.npz"),
-        queries=shared(*[f"queries/{kind}.npy" for kind in layout.KINDS]),
-        model=shared(*pipeline("models/base")),
+        model=attributed_model,
     output:
         expand("results/{{experiment}}/network/{{method}}/{file}.npy", file=COMPUTED),
     log:
@@ -60,10 +64,12 @@ rule compute_unlearning:
         gpu=GPUS,
     params:
         settings=computed_settings(),
-        code=code("compute_unlearning"),
+        code=family_code("compute_unlearning"),
+        given=given_flags,
         folder=shared(""),
+        model=base_folder,
         out=filled("results/{experiment}/network/{method}"),
     shell:
         "python scripts/compute_unlearning.py --settings {params.settings:q} --examples {input.examples}"
-        " --queries {params.folder}queries --model {params.folder}models/base --out {params.out}"
-        " --threads {threads} > {log} 2>&1"
+        " --queries {params.folder}queries --model {params.model} --out {params.out}"
+        " {params.given} --threads {threads} > {log} 2>&1"

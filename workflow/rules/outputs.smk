@@ -7,8 +7,9 @@ include: "../functions/evaluate.smk"
 rule measure_outputs:
     input:
         measured_models,
-        base=pipeline("results/{experiment}/models/base"),
-        queries=expand("results/{{experiment}}/queries/{kind}.npy", kind=layout.KINDS),
+        given,
+        seen_queries,
+        base=base_model,
     output:
         expand(
             "results/{{experiment}}/outputs/{{use}}/seed-{{seed}}/job-{{job}}/{file}",
@@ -28,7 +29,8 @@ rule measure_outputs:
         gpu=GPUS,
     params:
         settings=measure_settings,
-        code=code("measure_outputs"),
+        code=family_code("measure_outputs"),
+        given=given_flags,
         folder=filled("results/{experiment}"),
         seed=filled("{use}/seed-{seed}"),
     shell:
@@ -36,7 +38,7 @@ rule measure_outputs:
         " --base {params.folder}/models/base --models {params.folder}/models/{params.seed}"
         " --queries {params.folder}/queries"
         " --out {params.folder}/outputs/{params.seed}/job-{wildcards.job}"
-        " --threads {threads} > {log} 2>&1"
+        " {params.given} --threads {threads} > {log} 2>&1"
 
 
 rule gather_outputs:

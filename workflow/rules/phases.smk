@@ -20,4 +20,5 @@ for name in EXPERIMENTS:
         input:
             phase_files(name)["report"],
             phase_files(name)["scores"],
+            phase_files(name).get("costs", []),
         localrule: True

@@ -4,7 +4,9 @@
 rule measure_removal:
     input:
         removal_models,
-        base=shared(*pipeline("models/base")),
+        given,
+        seen_queries,
+        base=base_model,
         gen=shared("queries/gen.npy"),
         noise=shared("queries/gen_noise.npy"),
     output:
@@ -25,7 +27,8 @@ rule measure_removal:
         gpu=GPUS,
     params:
         settings=measure_removal_settings,
-        code=code("measure_removal"),
+        code=family_code("measure_removal"),
+        given=given_flags,
         home=shared(""),
         folder=filled("results/{experiment}"),
         arm=filled("{arm}/k-{k}"),
@@ -33,7 +36,7 @@ rule measure_removal:
         "python scripts/measure_removal.py --settings {params.settings:q}"
         " --base {params.home}models/base --models {params.folder}/models/removal/{params.arm}"
         " --queries {params.home}queries --out {params.folder}/removal/parts/{params.arm}"
-        " --threads {threads} > {log} 2>&1"
+        " {params.given} --threads {threads} > {log} 2>&1"
 
 
 rule summarise_removal:
@@ -46,6 +49,8 @@ rule summarise_removal:
         ),
     log:
         "logs/{experiment}/summarise_removal.log",
+    wildcard_constraints:
+        experiment=except_for(EMBEDDED_REMOVALS),
     conda:
         "../../environment.yml"
     resources:

@@ -30,6 +30,7 @@ rule render_report:
             table=["summary", "selection", "comparisons", "ceiling", "leverage"],
         ),
         removal=removal_summary,
+        gains=ablation_gains,
         metrics="results/{experiment}/metrics.json",
         card=card_of,
         figures=all_figures,
@@ -37,6 +38,8 @@ rule render_report:
         "results/{experiment}/report.html",
     log:
         "logs/{experiment}/render_report.log",
+    wildcard_constraints:
+        experiment=only(JUDGED),
     conda:
         "../../environment.yml"
     resources:
@@ -46,8 +49,32 @@ rule render_report:
         settings=report_settings,
         code=report_code,
         removal=removal_flag,
+        gains=ablation_flag,
     shell:
         "python scripts/render_report.py --settings {params.settings:q} --summary {input.tables[0]}"
         " --selection {input.tables[1]} --comparisons {input.tables[2]} --ceiling {input.tables[3]}"
-        " --leverage {input.tables[4]} {params.removal} --metrics {input.metrics} --data-card {input.card}"
+        " --leverage {input.tables[4]} {params.removal} {params.gains} --metrics {input.metrics} --data-card {input.card}"
+        " --figures {input.figures} --report {output} > {log} 2>&1"
+
+
+rule render_examples:
+    input:
+        card=card_of,
+        figures=all_figures,
+    output:
+        "results/{experiment}/report.html",
+    log:
+        "logs/{experiment}/render_examples.log",
+    wildcard_constraints:
+        experiment=except_for(JUDGED),
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=mem_mb("render_examples"),
+        runtime=minutes("render_examples"),
+    params:
+        settings=report_settings,
+        code=examples_code,
+    shell:
+        "python scripts/render_examples.py --settings {params.settings:q} --data-card {input.card}"
         " --figures {input.figures} --report {output} > {log} 2>&1"

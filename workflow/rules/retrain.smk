@@ -38,13 +38,16 @@ for name, e in REMOVAL.items():
             name:
                 f"train_removal_{family}_{name}"
             input:
+                given_files(name),
                 masks=f"results/{name}/removal/plan/{{arm}}/k-{{k}}/masks.npy",
                 examples=f"results/{e['seed_name']}/examples/train.npz",
             output:
                 [
                     file
                     for member in removal_members(name, arms[0])
-                    for file in pipeline(f"results/{name}/models/removal/{{arm}}/k-{{k}}/{member}")
+                    for file in member_files(
+                        name, f"results/{name}/models/removal/{{arm}}/k-{{k}}/{member}"
+                    )
                 ],
             log:
                 f"logs/{name}/train_removal/{{arm}}-{{k}}.log",
@@ -65,9 +68,10 @@ for name, e in REMOVAL.items():
                     members=removal_members(name, arms[0]),
                     other_seeds=family == "null",
                 ),
-                code=code("train_removal"),
+                code=model_code("train_removal", name),
+                given=given_options(name),
                 folder=filled(f"results/{name}/models/removal/{{arm}}/k-{{k}}"),
             shell:
                 "python scripts/train_removal.py --settings {params.settings:q}"
-                " --examples {input.examples} --masks {input.masks} --out {params.folder}"
+                " --examples {input.examples} {params.given} --masks {input.masks} --out {params.folder}"
                 " --threads {threads} > {log} 2>&1"

@@ -5,6 +5,25 @@
 include: "../functions/score.smk"
 
 
+rule fix_damping:
+    output:
+        "results/{experiment}/lds/methods/{method}/selection.csv",
+    log:
+        "logs/{experiment}/fix_damping/{method}.log",
+    wildcard_constraints:
+        experiment=except_for(JUDGED),
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=mem_mb("fix_damping"),
+        runtime=minutes("fix_damping"),
+    params:
+        settings=sections("damping"),
+        code=code("fix_damping"),
+    shell:
+        "python scripts/fix_damping.py --settings {params.settings:q} --selection {output} > {log} 2>&1"
+
+
 rule select_damping:
     input:
         method_inputs,
@@ -17,6 +36,8 @@ rule select_damping:
         "logs/{experiment}/select_damping/{method}.log",
     benchmark:
         "logs/benchmark/{experiment}/select_damping/{method}.tsv"
+    wildcard_constraints:
+        experiment=only(JUDGED),
     conda:
         "../../environment.yml"
     threads: 1

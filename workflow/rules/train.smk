@@ -6,19 +6,20 @@
 include: "../functions/train.smk"
 
 
-for name, experiment in ROOTS.items():
+for name in TRAINED:
 
     rule:
         name:
             f"train_base_{name}"
         input:
-            f"results/{name}/examples/train.npz",
+            given_files(name),
+            examples=f"results/{name}/examples/train.npz",
         output:
-            pipeline(f"results/{name}/models/base"),
+            base_files(name),
             [
                 file
                 for c in range(len(checkpoint_epochs(name)))
-                for file in pipeline(f"results/{name}/models/checkpoints/{c:02d}")
+                for file in member_files(name, f"results/{name}/models/checkpoints/{c:02d}")
             ],
         log:
             f"logs/{name}/train_base.log",
@@ -34,20 +35,24 @@ for name, experiment in ROOTS.items():
             gpu=GPUS * PROCESSES,
         params:
             settings=train_settings(name, checkpoints=checkpoint_epochs(name)),
-            code=code("train_base"),
+            code=model_code("train_base", name),
+            given=given_options(name),
             folder=filled(f"results/{name}/models"),
         shell:
-            "python scripts/train_base.py --settings {params.settings:q} --examples {input}"
-            " --model {params.folder}/base --checkpoints {params.folder}/checkpoints"
+            "python scripts/train_base.py --settings {params.settings:q} --examples {input.examples}"
+            " {params.given} --model {params.folder}/base --checkpoints {params.folder}/checkpoints"
             " --threads {threads} > {log} 2>&1"
 
+
+for name, experiment in RETRAINED.items():
     for use in USES:
 
         rule:
             name:
                 f"train_subsets_{use}_{name}"
             input:
-                f"results/{name}/examples/train.npz",
+                given_files(name),
+                examples=f"results/{name}/examples/train.npz",
             output:
                 shard_files(name, use),
             log:
@@ -70,11 +75,12 @@ for name, experiment in ROOTS.items():
                         for key in ("fraction", "stratify", "models_per_job")
                     },
                 ),
-                code=code("train_subsets"),
+                code=model_code("train_subsets", name),
+                given=given_options(name),
                 use=use,
                 folder=filled(f"results/{name}/models/{use}"),
             shell:
-                "python scripts/train_subsets.py --settings {params.settings:q} --examples {input}"
-                " --use {params.use} --seed {wildcards.seed} --shard {wildcards.shard}"
+                "python scripts/train_subsets.py --settings {params.settings:q}"
+                " --examples {input.examples} {params.given} --use {params.use} --seed {wildcards.seed} --shard {wildcards.shard}"
                 " --out {params.folder}/seed-{wildcards.seed}/shard-{wildcards.shard}"
                 " --threads {threads} > {log} 2>&1"

@@ -10,7 +10,7 @@ CARD = {
     "name": "Optical recognition of handwritten digits (test part), as shipped by scikit-learn",
     "source": "UCI Machine Learning Repository, Alpaydin and Kaynak (1998), through scikit-learn",
     "licence": "CC BY 4.0",
-    "content": "1797 grey images of 8 x 8 pixels, ten classes, 43 writers",
+    "content": "1797 grey images of 8 x 8 pixels, ten classes, 13 writers",
     "known": "pixels are block counts from 0 to 16, stored here as round(255 * count / 16)",
 }
 

@@ -14,6 +14,7 @@ import numpy as np
 from dasbench import artifacts, decomposition, mapped, transforms
 from dasbench.errors import UserError
 from dasbench.kernel import Spectrum
+from dasbench.timesteps import Spectra
 
 BLOCK = 2**27  # bytes of one block of scores; a method and its transforms hold a few of them
 
@@ -45,11 +46,11 @@ class Inputs:
         query_labels: [Q] int64.
         train_features: [N, P] float32.
         query_features: [Q, P] float32; with --journey, along sampling trajectories.
-        residuals: [N] float32.
+        residuals: [N] float32, or [T, N].
         scores: [N, Q] float, somebody else's.
         axes: Leading seed axes (experiment, seed, "methods", kind) for methods that draw.
         spectrum: Of ``train_features``, decomposed once for all who share them; None: a family that
-            needs one makes it.
+            needs one makes it. With features by timestep, their kernels.
         positions: [Q] where these queries stand among all of their kind; None: they are all.
         asked: Number of queries of this kind in all; None: Q.
         tuning_masks: [M, N] bool, the tuning subsets.
@@ -57,6 +58,8 @@ class Inputs:
         computed: Scores that a rule of their own computed, for all queries of the kind.
         others: ([N, P], [Q, P]) float32 of the further sets of a method with several, in order; the
             first set is ``train_features`` and ``query_features``.
+        query_timesteps: [T, Q, P] float32, for a kernel that keeps timesteps apart; the training
+            side is in ``spectrum``.
     """
 
     train_images: np.ndarray
@@ -69,13 +72,14 @@ class Inputs:
     residuals: np.ndarray | None
     scores: np.ndarray | None
     axes: tuple[str | int, ...]
-    spectrum: Spectrum | None = None
+    spectrum: Spectrum | Spectra | None = None
     positions: np.ndarray | None = None
     asked: int | None = None
     tuning_masks: np.ndarray | None = None
     tuning_outputs: np.ndarray | None = None
     computed: Computed | None = None
     others: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
+    query_timesteps: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -89,12 +93,14 @@ class Inputs:
         def rows(array: np.ndarray | None) -> np.ndarray | None:
             return None if array is None else array[queries]
 
+        by_timestep = self.query_timesteps
         return replace(
             self,
             query_images=self.query_images[queries],
             query_labels=rows(self.query_labels),
             query_features=rows(self.query_features),
             scores=None if self.scores is None else self.scores[:, queries],
+            query_timesteps=None if by_timestep is None else by_timestep[:, queries],
             positions=positions[queries],
             asked=self.shape[1] if self.asked is None else self.asked,
             tuning_outputs=None if self.tuning_outputs is None else self.tuning_outputs[:, queries],
@@ -113,7 +119,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--journey", type=Path, help="[Q, P] .npy, instead of the features' gen.npy"
     )
+    parser.add_argument("--timesteps", type=Path, help="folder like --features, by timestep")
     parser.add_argument("--residuals", type=Path, help="[N] .npy")
+    parser.add_argument("--residuals-by-timestep", type=Path, help="[T, N] .npy")
     parser.add_argument("--scores-val", type=Path, help="[N, Q] .npy, somebody else's scores")
     parser.add_argument("--scores-gen", type=Path, help="[N, Q] .npy, somebody else's scores")
     parser.add_argument("--tuning-masks", type=Path, help="[M, N] .npy of the tuning subsets")
@@ -122,12 +130,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--computed", type=Path, help="folder with dampings.npy and scores")
 
 
-def load_spectrum(args: argparse.Namespace) -> Spectrum | None:
+def load_spectrum(args: argparse.Namespace) -> Spectrum | Spectra | None:
     """The decomposed kernel that ``--spectrum`` names, or None; it serves every kind of query.
+
+    Kernels of ``--timesteps`` are decomposed here, when they are first asked for.
 
     Raises:
         UserError: If a file is missing, damaged, or does not fit the features.
     """
+    if args.timesteps is not None:
+        return Spectra(mapped.load(args.timesteps / "train.npy", (None,) * 3, np.float32))
     if args.spectrum is None:
         return None
     train = mapped.load(args.features[0] / "train.npy", (None, None), np.float32)
@@ -138,7 +150,7 @@ def load(
     args: argparse.Namespace,
     kind: str,
     axes: Sequence[str | int],
-    spectrum: Spectrum | None = None,
+    spectrum: Spectrum | Spectra | None = None,
 ) -> Inputs:
     """Read and check the files that ``add_arguments`` named, for one kind of query.
 
@@ -166,7 +178,8 @@ def load(
 
     first, *more = args.features or [None]
     asked = args.journey or (first and first / f"{kind}.npy")
-    if spectrum is not None and len(spectrum.train) == n:
+    steps = args.timesteps
+    if isinstance(spectrum, Spectrum) and len(spectrum.train) == n:
         train_features = spectrum.train  # mapped once
     else:
         train_features = optional(first and first / "train.npy", (n, None))
@@ -179,7 +192,9 @@ def load(
         query_labels=artifacts.load_array(args.queries / f"{kind}_labels.npy", (q,), np.int64),
         train_features=train_features,
         query_features=optional(asked, (q, None)),
-        residuals=optional(args.residuals, (n,)),
+        residuals=optional(args.residuals, (n,))
+        if args.residuals_by_timestep is None
+        else optional(args.residuals_by_timestep, (None, n)),
         scores=_given(getattr(args, f"scores_{kind}"), (n, q)),
         axes=(*axes, "methods", kind),
         spectrum=spectrum,
@@ -187,6 +202,7 @@ def load(
         tuning_outputs=outputs,
         computed=_computed(args.computed, kind, (n, q)),
         others=tuple(map(pair, more)),
+        query_timesteps=optional(steps and steps / f"{kind}.npy", (None, q, None)),
     )
 
 
@@ -241,9 +257,9 @@ def _given(file: Path | None, shape: tuple[int, int]) -> np.ndarray | None:
 
 
 def leverages(options: Mapping[str, Any], inputs: Inputs, damping: float) -> np.ndarray | None:
-    """h_i, [N], if the family has a kernel, else None."""
+    """h_i, [N] or [T, N], if the family has a kernel, else None."""
     family = importlib.import_module(options["module"])
-    return family.leverages(inputs, damping) if hasattr(family, "leverages") else None
+    return family.leverages(inputs, options, damping) if hasattr(family, "leverages") else None
 
 
 def path(
@@ -270,13 +286,14 @@ def paths(
         inputs: For all queries of a kind.
         damping: Relative dampings.
         queries: Which of them are asked about, in this order; None: all.
-        memory: Bytes of one block of scores [N, q] in float64.
+        memory: Bytes of one block of scores [N, q] or [T, N, q] in float64.
 
     Yields:
-        A path per block; its scores are [N, q].
+        A path per block; its scores are [N, q] or [T, N, q].
     """
     chosen = np.arange(inputs.shape[1]) if queries is None else np.asarray(queries)
-    for block in mapped.blocks(len(chosen), 8 * inputs.shape[0], memory):
+    steps = 1 if inputs.query_timesteps is None else len(inputs.query_timesteps)
+    for block in mapped.blocks(len(chosen), 8 * steps * inputs.shape[0], memory):
         yield path(options, inputs.about(chosen[block]), damping)
 
 
@@ -288,6 +305,6 @@ def write_scores(
         start = 0
         for made in paths(options, inputs, [damping]):
             ((_, scores),) = made
-            stop = start + scores.shape[1]
-            stored[:, start:stop] = transforms.apply(scores, transform)
+            stop = start + scores.shape[-1]
+            stored[:, start:stop] = transforms.combine(scores, transform)
             start = stop

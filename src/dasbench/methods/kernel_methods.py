@@ -6,6 +6,8 @@ residual      r_i: how badly the model fits example i ("none" is 1).
 leverage      1 / (1 - h_i): the exact step from "down-weight" to "leave out" in the linear model.
 denominator   d_i: "preconditioned_norm" ||K^-1 phi_i|| (relative influence), "feature_norm"
               ||phi_i|| (renormalised influence), "none".
+kernel        "averaged": K of features averaged over timesteps; "pooled" and "per_t" keep the
+              timesteps apart (see ``dasbench.timesteps``), and need features by timestep.
 features      which readout, noise and normalisation the features have (see ``dasbench.features``);
               readout probe: the features of m probes side by side (see ``dasbench.probes``).
 journey       the query's features are taken along its sampling trajectory (``dasbench.journeys``).
@@ -30,6 +32,7 @@ from the model, or from unknown noise: held-out images.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,7 +45,16 @@ from dasbench.methods.interface import Inputs
 def path(
     inputs: Inputs, options: Mapping[str, Any], damping: Sequence[float]
 ) -> Iterator[tuple[float | None, np.ndarray]]:
-    """Yield (relative damping, scores [N, Q]) for each damping, from one eigendecomposition."""
+    """Yield (relative damping, scores) for each damping, from one eigendecomposition.
+
+    Scores are [N, Q], or [T, N, Q] where the kernel keeps timesteps apart.
+    """
+    if options["kernel"] != "averaged":
+        yield from _by_timestep(inputs, options, damping)
+        return
+    if options.get("ensemble"):
+        yield from _ensemble(inputs, options, damping)
+        return
     spectrum = _spectrum(inputs).of(inputs.query_features)
     factors = example_factors(spectrum, inputs, options, damping)
     for value, factor in zip(damping, factors, strict=True):
@@ -51,8 +63,68 @@ def path(
         yield value, scores
 
 
-def leverages(inputs: Inputs, damping: float) -> np.ndarray:
-    """h_i, [N] in [0, 1), at one relative damping: how much each example determines its own fit."""
+def _ensemble(
+    inputs: Inputs, options: Mapping[str, Any], damping: Sequence[float]
+) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield (relative damping, scores) of several feature sets that share all other options.
+
+    Combined by scores, [S, N, Q]: one for each of S members, every one with a kernel and a unit of
+    damping of its own, brought to a mean square of 1 so that none outweighs another; a transform
+    acts on each. By kernels, [N, Q]: one kernel, the sum of the members', each of trace 1.
+    """
+    alone = {**options, "ensemble": []}
+    if options.get("combine", "scores") == "kernels":
+        yield from path(_side_by_side(inputs), alone, damping)
+        return
+    members = [replace(inputs, others=())]
+    members += [
+        replace(inputs, train_features=train, query_features=query, spectrum=None, others=())
+        for train, query in inputs.others
+    ]
+    for parts in zip(*(path(member, alone, damping) for member in members), strict=True):
+        scores = np.stack([own for _, own in parts])
+        sizes = np.sqrt(np.square(scores).mean(axis=1, keepdims=True))  # of each query
+        yield parts[0][0], scores / np.where(sizes > 0, sizes, 1.0)
+
+
+def _side_by_side(inputs: Inputs) -> Inputs:
+    """All members' features as one set."""
+    pairs = [(inputs.train_features, inputs.query_features), *inputs.others]
+    sizes = [np.sqrt(np.square(norms(train)).sum()) or 1.0 for train, _ in pairs]
+    train, query = (
+        np.hstack(
+            [np.asarray(pair[side], np.float64) / s for pair, s in zip(pairs, sizes, strict=True)]
+        )
+        for side in (0, 1)
+    )
+    return replace(inputs, train_features=train, query_features=query, spectrum=None, others=())
+
+
+def _by_timestep(
+    inputs: Inputs, options: Mapping[str, Any], damping: Sequence[float]
+) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield (relative damping, scores [T, N, Q]) of the kernels pooled and per_t."""
+    kernel, spectra = options["kernel"], inputs.spectrum
+    if options["denominator"] != "none":
+        raise ValueError(f"denominator must be none with kernel {kernel}")
+    rotated = spectra.of(kernel, inputs.query_timesteps)
+    for value in damping:
+        factor = np.ones(inputs.shape[0])
+        if options["residual"] != "none":
+            factor = factor * inputs.residuals
+        if options["leverage"]:
+            factor = factor / spectra.one_minus_leverage(kernel, value)
+        scores = np.stack([one.inner(value) for one in rotated])
+        scores *= factor[..., None]  # [N, 1] or [T, N, 1]
+        yield value, scores
+
+
+def leverages(inputs: Inputs, options: Mapping[str, Any], damping: float) -> np.ndarray:
+    """h_i at one relative damping, [N] or [T, N]: how much each example determines its own fit."""
+    if options["kernel"] != "averaged":
+        return 1 - inputs.spectrum.one_minus_leverage(options["kernel"], damping)
+    if options.get("ensemble") and options.get("combine") == "kernels":
+        inputs = _side_by_side(inputs)
     return 1 - _spectrum(inputs).one_minus_leverage(damping)
 
 

@@ -1,0 +1,38 @@
+"""Encode the examples by the frozen autoencoder, once for all models; say what stays frozen."""
+
+from pathlib import Path
+
+import numpy as np
+
+from dasbench import artifacts, command, diffusion, inputs, models
+from dasbench.families import pretrained
+
+
+def run() -> None:
+    """See the module's docstring."""
+    parser = command.parser(__doc__)
+    parser.add_argument("--train", required=True, help="examples/train.npz")
+    parser.add_argument("--val", required=True, help="examples/val.npz")
+    parser.add_argument("--out", type=Path, required=True, help="output folder")
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    settings, model = args.settings, args.settings["model"]
+    models.use_threads(args.threads)
+    family, device = inputs.family(settings), models.pick_device()
+    train, val = artifacts.load_examples(args.train), artifacts.load_examples(args.val)
+    # of what is held out, the queries alone
+    splits = {
+        "train": diffusion.to_model(train.images),
+        "val": diffusion.to_model(val.images[: settings["val"]]),
+    }
+    if settings["flip"]:
+        splits["train-mirrored"] = np.ascontiguousarray(splits["train"][..., ::-1])
+    for split, images in splits.items():
+        artifacts.save_array(args.out / f"{split}.npy", family.encode(model, images, device))
+        print(f"{split}: {len(images)} images", flush=True)
+    # what every model is built on: other bytes there, and all that follows is made again
+    artifacts.save_json(args.out / "pretrained.json", pretrained.digests(model, *family.PRETRAINED))
+
+
+if __name__ == "__main__":
+    command.main(run)

@@ -1,0 +1,75 @@
+"""Judge every combination of residual, leverage, transform, kernel and damping on a feature set."""
+
+from pathlib import Path
+
+import numpy as np
+
+from dasbench import ablation, artifacts, command, mapped, seeds, statistics, tables
+from dasbench.kernel import damping_grid
+from dasbench.layout import KINDS, TARGETS
+
+
+def residuals_of(settings: dict, folder: Path) -> dict[str, dict]:
+    """Kernel -> residual -> array, or 1 for none, both in the order of the experiment file."""
+
+    def load(name: str | None) -> np.ndarray | float:
+        if name is None:
+            return 1.0
+        return artifacts.load_array(folder / f"{name}.npy", dtype=np.float32).astype(np.float64)
+
+    order, names = settings["order"], settings["residuals"]
+    return {
+        kernel: {residual: load(names[kernel][residual]) for residual in order["residuals"]}
+        for kernel in order["kernels"]
+    }
+
+
+def run() -> None:
+    """See the module's docstring."""
+    parser = command.parser(__doc__)
+    for name, words in (
+        ("features", "[T, n, P] by split"),
+        ("residuals", "residuals"),
+        ("home", "results of the experiment with the models: queries, masks, outputs"),
+        ("out", "output"),
+    ):
+        parser.add_argument(f"--{name}", type=Path, required=True, help=f"folder: {words}")
+    args = parser.parse_args()
+    settings, home = args.settings, args.home
+    uses = artifacts.load_json(home / "queries/uses.json")
+    masks = {
+        use: artifacts.load_array(home / f"masks/{use}.npy", (None, None), bool)
+        for use in ("tune", "eval")
+    }
+    asked, judges, queries = {}, {}, {}
+    for kind in KINDS:
+        tuning, judged = uses[kind]["tuning"], uses[kind]["evaluation"]
+        asked[kind] = {
+            "tune": ablation.Use(masks["tune"], tuning),
+            "eval": ablation.Use(masks["eval"], judged),
+        }
+        tuned = artifacts.load_array(home / f"outputs/tune/loss-{kind}.npy")[:, :, tuning]
+        outputs = {
+            t: artifacts.load_array(home / f"outputs/eval/{t}-{kind}.npy")[:, :, judged]
+            for t in TARGETS
+        }
+        rng = seeds.generator(*settings["axes"], "bootstrap", kind)
+        shape = (settings["draws"], len(masks["eval"]), len(judged))
+        draws = statistics.Draws.make(rng, shape, settings["level"])
+        judges[kind] = ablation.Judge(tuned, outputs, draws, settings["fixed"])
+        queries[kind] = mapped.load(args.features / f"{kind}.npy", (None,) * 3, np.float32)
+    train = mapped.load(args.features / "train.npy", (None,) * 3, np.float32)
+    table, drawn = ablation.cells(
+        ablation.Kernels(train),
+        queries,
+        residuals_of(settings, args.residuals),
+        damping_grid(settings["damping"]),
+        asked,
+        judges,
+    )
+    tables.save_table(args.out / "cells.csv", table.assign(**settings["labels"]))
+    artifacts.save_array(args.out / "draws.npy", drawn)
+
+
+if __name__ == "__main__":
+    command.main(run)

@@ -1,0 +1,25 @@
+"""Rank an experiment's methods by their LDS on tuning subsets and tuning queries alone."""
+
+import pandas as pd
+
+from dasbench import command, tables
+
+
+def run() -> None:
+    """See the module's docstring."""
+    parser = command.parser(__doc__)
+    parser.add_argument("--selections", nargs="+", required=True, help="selection.csv of each")
+    parser.add_argument("--ranking", required=True, help="output, .csv")
+    args = parser.parse_args()
+    own = args.settings["transforms"]
+    table = pd.concat([tables.load_table(path) for path in args.selections])
+    table["own"] = [own[row.method] == row.transform for row in table.itertuples()]
+    means = table.groupby(["method", "transform"])["lds"].transform("mean")
+    table = table.assign(mean_lds=means)
+    order = ["mean_lds", "method", "transform", "queries"]
+    ranked = table.sort_values(order, ascending=[False, True, True, True], kind="stable")
+    tables.save_table(args.ranking, ranked)
+
+
+if __name__ == "__main__":
+    command.main(run)

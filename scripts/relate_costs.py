@@ -1,0 +1,28 @@
+"""Seconds of the timed methods against their held-out LDS: table, speed-ups, figure."""
+
+from pathlib import Path
+
+from dasbench import acceleration, artifacts, command, tables
+from dasbench.figures import cost_quality, style
+
+
+def run() -> None:
+    """See the module's docstring."""
+    parser = command.parser(__doc__)
+    parser.add_argument("--times", type=Path, required=True, help="from time_methods, .csv")
+    parser.add_argument("--methods", type=Path, required=True, help="folder lds/methods")
+    parser.add_argument("--table", required=True, help="output, .csv")
+    parser.add_argument("--speedups", required=True, help="output, .json")
+    parser.add_argument("--figure", nargs="+", required=True, help="output, .svg, .png")
+    args = parser.parse_args()
+    reference = args.settings["reference"]
+    times = tables.load_table(args.times)
+    table = acceleration.points(args.methods, times, reference, args.settings["level"])
+    tables.save_table(args.table, table)
+    found = {"reference": reference, "speedup": acceleration.speedups(table, reference)}
+    artifacts.save_json(args.speedups, found)
+    style.save(cost_quality.points(table, reference), args.figure)
+
+
+if __name__ == "__main__":
+    command.main(run)

@@ -1,0 +1,33 @@
+"""Render the page of an experiment without subset models: the highest-scored images, unjudged."""
+
+from pathlib import Path
+
+from dasbench import artifacts, command, pages, report
+
+
+def run() -> None:
+    """See the module's docstring."""
+    parser = command.parser(__doc__)
+    parser.add_argument("--data-card", required=True, help="JSON, what was measured of the images")
+    parser.add_argument("--figures", nargs="*", default=[], help="figures/*.svg, *.png")
+    parser.add_argument("--report", required=True, help="output: report.html")
+    args = parser.parse_args()
+    settings = args.settings
+    page = (
+        pages.environment()
+        .get_template("examples.html.j2")
+        .render(
+            experiment=settings["experiment"],
+            title=settings["settings"]["title"],
+            figures=pages.figures([Path(path) for path in args.figures]),
+            data_card={**settings["data_card"], **artifacts.load_json(args.data_card)},
+            groups=report.flatten(settings["settings"]),
+            versions=settings["versions"],
+        )
+    )
+    with artifacts.atomic(args.report) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    command.main(run)

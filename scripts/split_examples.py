@@ -1,0 +1,53 @@
+"""Choose training images from a pool's training part, and held-out ones from its held-out part.
+
+A pool without a held-out part gives both from what it has, none of them twice.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from dasbench import artifacts, command, seeds
+from dasbench.errors import UserError
+
+
+def load(path: Path) -> tuple[artifacts.Examples, np.ndarray]:
+    """Images, labels and ids of a pool, and the part that each image belongs to."""
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            arrays = {name: content[name] for name in ("images", "labels", "ids", "parts")}
+    # a damaged archive makes numpy raise anything from KeyError to zlib.error
+    except Exception as error:
+        raise UserError(f"{path} is damaged ({error}): {artifacts.remake(path)}") from error
+    parts = arrays.pop("parts")
+    return artifacts.Examples(**arrays), parts
+
+
+def run() -> None:
+    """See the module's docstring."""
+    parser = command.parser(__doc__)
+    parser.add_argument("--pool", type=Path, required=True)
+    parser.add_argument("--train", required=True, help="output, .npz")
+    parser.add_argument("--val", required=True, help="output, .npz: all that is left for it")
+    args = parser.parse_args()
+    settings = args.settings
+    pool, parts = load(args.pool)
+    rng = seeds.generator(*settings["axes"], "examples")
+    order = rng.permutation(np.flatnonzero(parts == 0))
+    train, held_out = order[: settings["train"]], rng.permutation(np.flatnonzero(parts == 1))
+    val = held_out if len(held_out) else order[settings["train"] :]
+    for name, wanted, found in (
+        ("data.train", settings["train"], len(train)),
+        ("queries.val", settings["val"], len(val)),
+    ):
+        if found < wanted:
+            raise UserError(
+                f"{name} asks for {wanted} images, {args.pool} has {found} for it; lower one of "
+                "data.train and queries.val in the experiment file"
+            )
+    for path, part in ((args.train, train), (args.val, val)):
+        artifacts.save_examples(path, pool.images[part], pool.labels[part], pool.ids[part])
+
+
+if __name__ == "__main__":
+    command.main(run)

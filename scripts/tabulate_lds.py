@@ -1,0 +1,49 @@
+"""The full table with fractions of the ceiling, and LDS against the number of subset models."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dasbench import artifacts, by_models, command, tables
+from dasbench.figures import by_models as drawing
+from dasbench.figures import style
+from dasbench.layout import KINDS, TARGETS
+
+
+def run() -> None:
+    """See the module's docstring."""
+    parser = command.parser(__doc__)
+    parser.add_argument("--scores", type=Path, required=True, help="folder, one folder each")
+    parser.add_argument("--home", type=Path, required=True, help="folder: queries, masks, outputs")
+    parser.add_argument("--lds", type=Path, required=True, help="folder, tables in and out")
+    parser.add_argument("--figure", nargs="+", required=True, help="output, .svg, .png")
+    args = parser.parse_args()
+    settings, home = args.settings, args.home
+    summary = tables.load_table(args.lds / "summary.csv")
+    ceiling = tables.load_table(args.lds / "ceiling.csv")
+    tables.save_table(args.lds / "table.csv", by_models.full_table(summary, ceiling))
+    masks = artifacts.load_array(home / "masks/eval.npy", (None, None), bool)
+    uses, curves = artifacts.load_json(home / "queries/uses.json"), []
+    for kind in KINDS:
+        methods = settings["methods"][kind]
+        judged = uses[kind]["evaluation"]
+        scores = {
+            name: artifacts.load_array(args.scores / name / f"{kind}.npy", dtype=np.float32)
+            for name in methods
+        }
+        outputs = {
+            t: artifacts.load_array(home / f"outputs/eval/{t}-{kind}.npy")[:, :, judged]
+            for t in TARGETS
+        }
+        axes = (*settings["axes"], kind)
+        scores = {name: own[:, judged] for name, own in scores.items()}
+        table = by_models.curve(scores, masks, outputs, axes, settings["lds"])
+        curves.append(table.assign(queries=kind))
+    joined = pd.concat(curves)[by_models.COLUMNS].assign(experiment=settings["experiment"])
+    tables.save_table(args.lds / "by_models.csv", joined)
+    style.save(drawing.curves(joined), args.figure)
+
+
+if __name__ == "__main__":
+    command.main(run)

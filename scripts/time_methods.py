@@ -1,0 +1,59 @@
+"""Time what each method of the kernel family costs, one after the other, in one process.
+
+A turn on few images comes first and does not count; the median of three is taken where the first is
+short. Methods that are finished when the job is killed are not timed again.
+"""
+
+import json
+import shutil
+import statistics
+from pathlib import Path
+
+import pandas as pd
+
+from dasbench import artifacts, chunks, codehash, command, inputs, models, tables, timed
+from dasbench.acceleration import PARTS
+from dasbench.layout import KINDS
+
+ROOT = Path(__file__).resolve().parents[1]
+SHORT, TURNS, WARM = 20.0, 3, 32  # seconds, turns, images
+
+
+def run() -> None:
+    """See the module's docstring."""
+    parser = command.model_parser(__doc__)
+    parser.add_argument("--examples", type=Path, required=True)
+    parser.add_argument("--queries", type=Path, required=True, help="folder of the queries")
+    parser.add_argument("--model", type=Path, required=True, help="folder of the base model")
+    parser.add_argument("--times", type=Path, required=True, help="output, .csv")
+    args = parser.parse_args()
+    settings = args.settings
+    models.use_threads(1)
+    family = inputs.family(settings)
+    unet, scheduler = family.load(args.model, models.pick_device(), settings["model"])
+    images = {"train": inputs.examples(artifacts.load_examples(args.examples), args)}
+    images |= {kind: inputs.queries(args.queries, kind, args)[0] for kind in KINDS}
+    few = {split: some[:WARM] for split, some in images.items()}
+    code = codehash.code_hash(ROOT, "scripts/time_methods.py", settings["family"])
+    files = (args.examples, *sorted(args.queries.glob("*.npy")), *sorted(args.model.rglob("*.*")))
+    mark = chunks.fingerprint(str(settings["axes"]), code, *(f for f in files if f.is_file()))
+    kept = args.times.parent / f".cost-times-{mark}"
+    rows = []
+    for name, own in settings["methods"].items():
+        file = kept / f"{name}-{chunks.fingerprint(json.dumps(own, sort_keys=True))}.json"
+        if not file.is_file():
+            timed.method(unet, scheduler, few, own, settings["axes"])
+            turns = [timed.method(unet, scheduler, images, own, settings["axes"])]
+            while len(turns) < TURNS and sum(turns[0][part] for part in PARTS) < SHORT:
+                turns.append(timed.method(unet, scheduler, images, own, settings["axes"]))
+            median = {key: statistics.median(turn[key] for turn in turns) for key in turns[0]}
+            artifacts.save_json(file, median | {"turns": len(turns)})
+        rows.append({"method": name} | own["shown"] | artifacts.load_json(file))
+        print(f"{name}: {sum(rows[-1][part] for part in PARTS):.1f} s", flush=True)
+    tables.save_table(args.times, pd.DataFrame(rows))
+    for folder in args.times.parent.glob(".cost-times-*"):  # also what other code or models left
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    command.main(run)

@@ -1,0 +1,272 @@
+"""``./run new-experiment NAME --images DIR``: an experiment file for one's own pictures.
+
+Sizes follow from the pictures (how many, how large) and from the machine: the number of subset
+models is the largest of ``SUBSETS`` whose predicted time (``dasbench.rates``) fits ``HOURS`` on all
+cores. The file is an ordinary one, with a comment at every choice; nothing is run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from dasbench import config, rates
+from dasbench.config_schema import read_schema
+from dasbench.errors import UserError
+from dasbench.workload import Workload
+
+HOURS = 3.0
+SUBSETS = (64, 48, 32, 16)  # evaluation models, the most first
+PASSES = 60_000  # images that the base model sees while it trains, as for digits
+MOST, FEWEST = 1000, 40  # training images; more are chosen by hand
+SIDES = (64, 32, 16)
+# a core trains a small model on this many numbers an image in hours, not days
+SIDE_ON_CPU = 16
+LEVELS = {16: [16, 32, 32], 32: [32, 64, 64], 64: [64, 128, 128, 128]}
+
+TEMPLATE = """\
+# Written by `./run new-experiment {name}`; config/README.md explains every key.
+# `./run {name} -n` shows the jobs, `./run estimate {name}` the hours, `./run {name}` does it.
+title: {title}
+seed: 0
+data:
+  dataset: folder
+  path: {path}
+{labels}  train: {train}             # of {count} pictures; of the others {val} are queries
+  size: {size}               # side in pixels; here about {side}
+  resize: crop           # or pad, stretch
+  background: [255, 255, 255]   # behind transparent pixels
+  channels: {channels}            # 1 for grey
+  skip_bad: {skip_bad}        # true leaves out files that cannot be read, and lists them
+  card:                  # what the report and exported cards say of the pictures
+    source: {source}
+    licence: not stated
+model:
+{model}diffusion: {diffusion}
+training:                # {training_note}
+  epochs: {epochs}
+  batch_size: 32
+  learning_rate: 0.001
+  warmup_steps: {warmup}
+  checkpoints: 5
+{base}{subsets}queries: {{val: {val}, gen: {val}, tuning: {tuning}}}  # {tuning} are for tuning
+outputs: {{timesteps: 32}}
+features: {{dimensions: 4096, norms: projected, oversampling: 4, parameters: weights}}
+damping: {damping}
+methods:                 # config/README.md has the others
+{methods}{comparisons}report: {{queries: 6, top: 8}}
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="./run new-experiment", description=__doc__, allow_abbrev=False
+    )
+    made.add_argument("name", help="of the experiment: lower case letters, digits, _")
+    made.add_argument("--images", type=_path, required=True, help="folder with the pictures")
+    made.add_argument("--labels", type=_path, help="CSV with the columns file and label")
+    made.add_argument("--size", type=int, help="side in pixels that the pictures are scaled to")
+    made.add_argument("--grey", action="store_true", help="one channel instead of three")
+    made.add_argument("--skip-bad", action="store_true", help="leave out files that cannot be read")
+    made.add_argument(
+        "--checkpoint", type=_path, help="diffusers pipeline to attribute instead of training one"
+    )
+    made.add_argument(
+        "--lds", action="store_true", help="with --checkpoint: judge by subset models, too"
+    )
+    return made
+
+
+def _path(text: str) -> Path:
+    """A path as seen from where the user is."""
+    return Path(os.environ.get("DASBENCH_CALLER_FOLDER", "."), Path(text).expanduser()).resolve()
+
+
+def main(arguments: Sequence[str], root: str | Path = ".") -> int:
+    """Write the file and say what it asks for.
+
+    Raises:
+        UserError: If the name is taken, or the pictures or the checkpoint cannot be used.
+    """
+    args = parser().parse_args(arguments)
+    file = Path(root, config.FOLDER, f"{args.name}.yaml")
+    if file.exists():
+        raise UserError(f"{config.FOLDER}/{args.name}.yaml is there already; name another one")
+    if not config.NAME.fullmatch(args.name):
+        raise UserError(f"the name {args.name!r} must match {config.NAME.pattern}")
+    values = plan(args, Path(root))
+    judged = args.checkpoint is None or args.lds
+    for most in SUBSETS if judged else (0,):
+        file.write_text(TEMPLATE.format(**values, **_subsets(most, values)), encoding="utf-8")
+        try:
+            experiment = config.load(args.name, root)
+        except UserError:
+            file.unlink()
+            raise
+        hours = _hours(experiment, Path(root))
+        if hours <= HOURS:
+            break
+    print(
+        f"{config.FOLDER}/{args.name}.yaml: {values['train']} training pictures of "
+        f"{values['size']} x {values['size']}, {most} evaluation models; about {hours:.1f} hours "
+        f"on {_cores()} cores by `./run estimate {args.name}`. Next: ./run {args.name} -n"
+    )
+    return 0
+
+
+def _cores() -> int:
+    return os.cpu_count() or 1
+
+
+def _hours(experiment: Mapping[str, Any], root: Path) -> float:
+    size = experiment["data"]["size"]
+    work = Workload(experiment, (experiment["data"]["channels"], size, size))
+    known = rates.load(root / rates.FILE)
+    return sum(g.jobs * known.seconds(g) for g in work.groups()) / 3600 / _cores()
+
+
+def plan(args: argparse.Namespace, root: Path) -> dict[str, Any]:
+    """Everything of the file but the subsets."""
+    sides = _measure(args.images, args.skip_bad)
+    side = int(median(sides or [0]))
+    val = max(4, min(150, len(sides) // 5))
+    train = min(MOST, len(sides) - val)
+    if train < FEWEST:
+        raise UserError(
+            f"{args.images} holds {len(sides)} pictures, expected {FEWEST + 10} or more"
+        )
+    size, channels, base = args.size, 1 if args.grey else 3, None
+    diffusion = "{timesteps: 1000, beta_schedule: linear, prediction_type: epsilon}"
+    if args.checkpoint is not None:
+        base = _checkpoint(args.checkpoint)
+        size, channels = base["sample_size"], base["in_channels"]
+        diffusion = json.dumps(_process(args.checkpoint))
+    elif size is None:
+        smaller = [s for s in SIDES if s <= max(side, SIDES[-1])]
+        size = smaller[0] if has_gpu() else min(smaller[0], SIDE_ON_CPU)
+    classes = len({p.parent for p in args.images.iterdir() if p.is_dir()}) if not args.labels else 1
+    methods = ["random", "pixel_cosine", "gradient_cosine", "trak", "dtrak", "das", "das_common"]
+    if args.labels or classes:
+        methods.insert(1, "class_match")
+    labels = f"  labels: {_text(args.labels)}\n" if args.labels else ""
+    judged = args.checkpoint is None or args.lds
+    return {
+        "name": args.name,
+        "title": _text(f"pictures of {args.images.name}"),
+        "path": _text(args.images),
+        "labels": labels,
+        "train": train,
+        "count": len(sides),
+        "val": val,
+        "size": size,
+        "side": side,
+        "channels": channels,
+        "skip_bad": str(args.skip_bad).lower(),
+        "source": _text(f"folder {args.images.name}"),
+        "model": _model(base, size, root),
+        "diffusion": diffusion,
+        "training_note": f"the base model sees {PASSES} pictures, each {-(-PASSES // train)} times",
+        "epochs": -(-PASSES // train),
+        "warmup": min(50, train // 2),
+        "tuning": max(1, val // 3),
+        "base": f"base: {_text(args.checkpoint)}   # attributed as it is\n" if base else "",
+        "damping": "{mantissas: [1, 2, 5], exponents: [-8, 0]}"
+        if judged
+        else "{mantissas: [1], exponents: [-4, -4]}   # times the largest eigenvalue",
+        "methods": "".join(f"  {name}: {{}}\n" for name in methods),
+        "comparisons": "comparisons:             # fixed before any output exists\n"
+        "  - {a: das, b: dtrak}\n  - {a: das_common, b: das}\n"
+        if judged
+        else "",
+    }
+
+
+def _subsets(most: int, values: Mapping[str, Any]) -> dict[str, str]:
+    if not most:
+        return {
+            "subsets": "subsets: null            # scores alone; give eval and tune to judge them\n"
+        }
+    return {
+        "subsets": "subsets:                 # models retrained on random halves\n"
+        f"  eval: {{models: {most}, seeds: 2}}\n  tune: {{models: {max(8, most // 2)}}}\n"
+    }
+
+
+def _measure(folder: Path, skip: bool) -> list[int]:
+    """The shorter side of every picture; only headers are read."""
+    from PIL import Image
+
+    from dasbench.datasets import folder as source
+
+    if not folder.is_dir():
+        raise UserError(f"{folder} is no folder; expected one with pictures")
+    sides, bad = [], []
+    for name in source.files(folder):
+        try:
+            with Image.open(folder / name) as picture:
+                sides.append(min(picture.size))
+        except Exception as error:  # Pillow raises anything on a damaged file
+            bad.append((name, str(error)))
+    source.tell(folder, bad, skip)
+    return sides
+
+
+def has_gpu() -> bool:
+    """Whether a GPU is here; asked of the driver, because torch takes seconds to import."""
+    return Path("/dev/nvidia0").exists()
+
+
+def _checkpoint(folder: Path) -> dict[str, Any]:
+    """The UNet's configuration of a pipeline folder."""
+    try:
+        found = json.loads((folder / "unet/config.json").read_text(encoding="utf-8"))
+        if found["_class_name"] != "UNet2DModel" or not isinstance(found["sample_size"], int):
+            raise ValueError(f"it is a {found['_class_name']}")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{folder} is no pipeline of an unconditional, square UNet2DModel ({error}); expected "
+            "a folder with model_index.json, unet/ and scheduler/"
+        ) from error
+    return found
+
+
+def _process(folder: Path) -> dict[str, Any]:
+    """The ``diffusion`` section that a checkpoint's scheduler has."""
+    path = folder / "scheduler/scheduler_config.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {
+            "timesteps": int(found["num_train_timesteps"]),
+            "beta_schedule": str(found["beta_schedule"]),
+            "prediction_type": str(found.get("prediction_type", "epsilon")),
+        }
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path} cannot be read ({error}); expected that of a DDPM scheduler"
+        ) from error
+
+
+def _model(base: Mapping[str, Any] | None, size: int, root: Path) -> str:
+    """The ``model`` section, one key a line."""
+    if base is not None:
+        schema = read_schema(root / config.SCHEMA)["properties"]["model"]["properties"]
+        chosen = {k: v for k, v in base.items() if k in schema and v is not None}
+        return "".join(f"  {key}: {json.dumps(value)}\n" for key, value in chosen.items())
+    widths = LEVELS[min(LEVELS, key=lambda side: abs(side - size))]
+    down, up = (", ".join([f"{way}Block2D"] * len(widths)) for way in ("Down", "Up"))
+    return (
+        f"  block_out_channels: {widths}   # as wide as the machine allows\n"
+        f"  down_block_types: [{down}]\n  up_block_types: [{up}]\n"
+        "  layers_per_block: 1\n  norm_num_groups: 8\n"
+    )
+
+
+def _text(value: object) -> str:
+    """A text as YAML reads it back, whatever it holds."""
+    return json.dumps(str(value), ensure_ascii=False)

@@ -1,0 +1,83 @@
+"""How much LDS depends on the random draws outside its interval: features, and the base model.
+
+Vocabulary: a *replicate* is one (base, features) draw on the same data, queries and subset models;
+number 0 of each is the experiment's own. The bootstrap does not cover these draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+KEY = ["method", "transform", "queries", "target", "selection"]
+SELECTIONS = ("held_out", "oracle")
+
+
+def values(summaries: Mapping[str, pd.DataFrame], draws: Mapping[str, Mapping[str, int]]) -> Any:
+    """Every method's own transform in every replicate: experiment, base, features, KEY, lds.
+
+    Args:
+        summaries: experiment -> ``lds/summary.csv``.
+        draws: experiment -> base, features.
+    """
+    tables = []
+    for name, summary in summaries.items():
+        keep = summary.own.astype(bool) & summary.selection.isin(SELECTIONS)
+        own = summary.loc[keep, [*KEY, "lds"]]
+        tables.append(own.assign(experiment=name, **draws[name]))
+    return pd.concat(tables)[["experiment", "base", "features", *KEY, "lds"]]
+
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean and spread of each method over replicates.
+
+    Args:
+        table: From ``values``.
+
+    Returns:
+        KEY, replicates, mean, sd (over all), lowest, highest, sd_features (pooled within a base
+        model), sd_base (of the base models' means); NaN where there is only one.
+    """
+    rows = []
+    for key, part in table.groupby(KEY, sort=False):
+        within = part.groupby("base").lds
+        freedom = (within.size() - 1).sum()
+        squares = (within.var(ddof=1) * (within.size() - 1)).sum()
+        rows.append(
+            dict(zip(KEY, key, strict=True))
+            | {"replicates": len(part), "mean": part.lds.mean(), "sd": part.lds.std(ddof=1)}
+            | {"lowest": part.lds.min(), "highest": part.lds.max()}
+            | {"sd_features": (squares / freedom) ** 0.5 if freedom else float("nan")}
+            | {"sd_base": within.mean().std(ddof=1)}
+        )
+    return pd.DataFrame(rows)
+
+
+def comparisons(table: pd.DataFrame, pairs: Sequence[Mapping[str, str]]) -> pd.DataFrame:
+    """Primary differences a - b in every replicate, summarised.
+
+    Args:
+        table: From ``values``.
+        pairs: Of the experiment file: a, b.
+
+    Returns:
+        a, b, queries, target, replicates, mean, sd, lowest, highest, positive (how many are above
+        0), at the held-out damping.
+    """
+    rows = []
+    held = table[table.selection == "held_out"]
+    wide = held.pivot(index=["experiment", "queries", "target"], columns="method", values="lds")
+    for pair in pairs:
+        if {pair["a"], pair["b"]} <= set(wide):
+            difference = (wide[pair["a"]] - wide[pair["b"]]).dropna()
+            for (queries, target), part in difference.groupby(["queries", "target"], sort=False):
+                rows.append(
+                    {"a": pair["a"], "b": pair["b"], "queries": queries, "target": target}
+                    | {"replicates": len(part), "mean": part.mean(), "sd": part.std(ddof=1)}
+                    | {"lowest": part.min(), "highest": part.max()}
+                    | {"positive": int((part > 0).sum())}
+                )
+    columns = ["a", "b", "queries", "target", "replicates", "mean", "sd"]
+    return pd.DataFrame(rows, columns=[*columns, "lowest", "highest", "positive"])

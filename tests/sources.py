@@ -1,0 +1,139 @@
+"""Tiny archives in the exact official formats, written byte by byte."""
+
+import gzip
+import io
+import struct
+import tarfile
+import zipfile
+
+import numpy as np
+from PIL import Image
+
+
+def pattern(count, shape, seed=0):
+    """[count, *shape] uint8: noise, another one for every image."""
+    return np.random.default_rng(seed).integers(0, 256, (count, *shape), dtype=np.uint8)
+
+
+def add(archive, name, data):
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    archive.addfile(member, io.BytesIO(data))
+
+
+def fashion(folder, count=8):
+    """Four gzipped IDX files; labels count up modulo ten. Returns images and labels of both."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = {}
+    for prefix, seed in (("train", 0), ("t10k", 1)):
+        images = pattern(count, (28, 28), seed)
+        labels = np.arange(count, dtype=np.uint8) % 10
+        files = {
+            f"{prefix}-images-idx3-ubyte.gz": struct.pack(">4I", 0x803, count, 28, 28)
+            + images.tobytes(),
+            f"{prefix}-labels-idx1-ubyte.gz": struct.pack(">2I", 0x801, count) + labels.tobytes(),
+        }
+        for name, data in files.items():
+            (folder / name).write_bytes(gzip.compress(data, mtime=0))
+        made[prefix] = (images, labels)
+    return made
+
+
+def cifar_batches(count, classes=tuple(range(10))):
+    """Five training batches and a test batch: name -> (rows [count, 3072] uint8, labels)."""
+    names = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
+    labels = [classes[i % len(classes)] for i in range(count)]
+    return {name: (pattern(count, (3072,), seed), labels) for seed, name in enumerate(names)}
+
+
+def cifar_binary(path, batches):
+    """The binary archive: per image a byte of label, then red, green and blue planes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w:gz") as archive:
+        add(archive, "cifar-10-batches-bin/batches.meta.txt", b"airplane\nautomobile\n")
+        for name, (rows, labels) in batches.items():
+            data = np.concatenate([np.asarray(labels, np.uint8)[:, None], rows], axis=1).tobytes()
+            add(archive, f"cifar-10-batches-bin/{name}.bin", data)
+    return path
+
+
+def cifar_python(path, batches):
+    """The python archive: per batch a pickle of protocol 2 as Python 2's cPickle wrote it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w:gz") as archive:
+        add(archive, "cifar-10-batches-py/readme.html", b"<meta>")
+        for name, (rows, labels) in batches.items():
+            add(archive, f"cifar-10-batches-py/{name}", python2_batch(name.encode(), rows, labels))
+    return path
+
+
+def short(text):
+    """SHORT_BINSTRING: how Python 2 wrote its texts."""
+    return b"U" + bytes([len(text)]) + text
+
+
+def python2_batch(name, rows, labels):
+    """One batch, instruction by instruction; keys in the order of the official files.
+
+    Their labels are appended in blocks of 1000, as pickles do; here in blocks of 4.
+    """
+    count, width = rows.shape
+    content = rows.tobytes()
+    array = (
+        b"cnumpy.core.multiarray\n_reconstruct\nq\x05cnumpy\nndarray\nq\x06K\x00\x85q\x07"
+        + short(b"b")
+        + b"\x87q\x08Rq\x09(K\x01"
+        + (b"M" + struct.pack("<H", count) + b"M" + struct.pack("<H", width) + b"\x86q\x0a")
+        + (b"cnumpy\ndtype\nq\x0b" + short(b"u1") + b"K\x00K\x01\x87q\x0cRq\x0d(K\x03")
+        + (short(b"|") + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tq\x0eb")
+        + (b"\x89T" + struct.pack("<I", len(content)) + content + b"tq\x0fb")
+    )
+    blocks = [labels[i : i + 4] for i in range(0, len(labels), 4)]
+    listed = b"]q\x10" + b"".join(
+        b"(" + b"".join(b"K" + bytes([label]) for label in block) + b"e" for block in blocks
+    )
+    files = b"]q\x11(" + b"".join(short(b"%d.png" % i) for i in range(count)) + b"e"
+    return (
+        b"\x80\x02}q\x01("
+        + (short(b"batch_label") + b"q\x02" + short(name))
+        + (short(b"labels") + b"q\x03" + listed)
+        + (short(b"data") + b"q\x04" + array)
+        + (short(b"filenames") + b"q\x12" + files)
+        + b"u."
+    )
+
+
+def jpeg(seed, size=(178, 218)):
+    """A smooth random picture, so that JPEG changes it little."""
+    small = Image.fromarray(pattern(1, (4, 4, 3), seed)[0])
+    file = io.BytesIO()
+    small.resize(size, Image.Resampling.BICUBIC).save(file, "JPEG", quality=95)
+    return file.getvalue()
+
+
+def celeba(folder, parts, zipped=False):
+    """Aligned faces and the partition file; ``parts`` is a text such as "00122"."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [f"{i:06d}.jpg" for i in range(1, len(parts) + 1)]
+    lines = [f"{name} {part}" for name, part in zip(names, parts, strict=True)]
+    (folder / "list_eval_partition.txt").write_text("\n".join(lines) + "\n")
+    if zipped:
+        with zipfile.ZipFile(folder / "img_align_celeba.zip", "w") as archive:
+            for seed, name in enumerate(names):
+                archive.writestr(f"img_align_celeba/{name}", jpeg(seed))
+    else:
+        (folder / "img_align_celeba").mkdir()
+        for seed, name in enumerate(names):
+            (folder / "img_align_celeba" / name).write_bytes(jpeg(seed))
+
+
+def artbench(path, styles, train, test, size=(256, 256)):
+    """The ImageFolder archive: train/<style>/*.jpg and test/<style>/*.jpg."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as archive:
+        for part, count in (("train", train), ("test", test)):
+            for number, style in enumerate(styles):
+                for i in range(count):
+                    name = f"artbench-10-imagefolder-split/{part}/{style}/painter_{i:03d}.jpg"
+                    add(archive, name, jpeg(number * 1000 + i + (part == "test") * 500, size))
+    return path

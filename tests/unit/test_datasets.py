@@ -1,0 +1,266 @@
+"""Data sets from files: tiny archives in the official formats, and archives that are not to be."""
+
+import hashlib
+import io
+import pickle
+import tarfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import sources as made
+from dasbench.datasets import artbench, batches, celeba, cifar10, fashion, sources
+from dasbench.errors import UserError
+
+ABOUT = {"name": "Toy", "licence": "CC0", "size": "1 MB", "fetch": "toy.tar from x", "files": {}}
+
+
+def options(path, **changes):
+    data = {"dataset": "toy", "classes": "all", "size": None, "resize": "crop", "limit": None}
+    return {**data, "path": str(path), "about": ABOUT, **changes}
+
+
+def test_fashion_reads_its_four_files(tmp_path):
+    expected = made.fashion(tmp_path)
+    read = fashion.read(options(tmp_path))
+    assert read.images.shape == (16, 28, 28, 1)
+    np.testing.assert_array_equal(read.images[:8, ..., 0], expected["train"][0])
+    np.testing.assert_array_equal(read.images[8:, ..., 0], expected["t10k"][0])
+    np.testing.assert_array_equal(read.labels, [*range(8), *range(8)])
+    np.testing.assert_array_equal(read.parts, [0] * 8 + [1] * 8)
+    assert read.classes[9] == "ankle boot"
+
+
+def test_fashion_keeps_classes_and_scales(tmp_path):
+    expected = made.fashion(tmp_path, 20)["train"][0]
+    read = fashion.read(options(tmp_path, classes=[3, 5], size=14))
+    assert read.labels.tolist() == [3, 5, 3, 5] * 2
+    slow = Image.fromarray(expected[3]).resize((14, 14), Image.Resampling.LANCZOS)
+    np.testing.assert_array_equal(read.images[0, ..., 0], np.asarray(slow))
+
+
+def test_fashion_believes_digests_alone(tmp_path):
+    made.fashion(tmp_path)
+    name = "t10k-labels-idx1-ubyte.gz"
+    files = {name: {"sha256": "0" * 64, "unzipped_sha256": "0" * 64}}
+    with pytest.raises(UserError, match="is not the published file"):
+        fashion.read(options(tmp_path, about={**ABOUT, "files": files}))
+    (tmp_path / name).write_bytes(b"\x1f\x8b damaged")
+    with pytest.raises(UserError, match="is damaged"):
+        fashion.read(options(tmp_path))
+
+
+def test_fashion_refuses_other_idx_files(tmp_path):
+    made.fashion(tmp_path)
+    images = tmp_path / "train-images-idx3-ubyte.gz"
+    images.write_bytes((tmp_path / "train-labels-idx1-ubyte.gz").read_bytes())
+    with pytest.raises(UserError, match="is no IDX file of this kind"):
+        fashion.read(options(tmp_path))
+
+
+@pytest.mark.parametrize("form", ["binary", "python"])
+def test_cifar_reads_both_archives_alike(tmp_path, form):
+    batch = made.cifar_batches(6)
+    write = {"binary": made.cifar_binary, "python": made.cifar_python}[form]
+    archive = write(tmp_path / f"cifar-10-{form}.tar.gz", batch)
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    about = {**ABOUT, "files": {archive.name: {"sha256": digest}}}
+    read = cifar10.read(options(tmp_path, about=about))
+    rows = np.concatenate([rows for rows, _ in batch.values()])
+    for i, row in enumerate(rows):  # planes of rows, the slow way
+        for channel in range(3):
+            plane = row[channel * 1024 : (channel + 1) * 1024].reshape(32, 32)
+            np.testing.assert_array_equal(read.images[i, :, :, channel], plane)
+    assert read.labels.tolist() == [0, 1, 2, 3, 4, 5] * 6
+    assert read.parts.tolist() == [0] * 30 + [1] * 6
+    assert read.read["archive_sha256"] == digest
+
+
+def test_cifar_keeps_classes_and_a_limit_of_each_part(tmp_path):
+    made.cifar_binary(tmp_path / cifar10.ARCHIVES[0], made.cifar_batches(8, (1, 4, 7, 9)))
+    read = cifar10.read(options(tmp_path, classes=[1, 7], limit=3))
+    assert set(read.labels.tolist()) == {1, 7}
+    assert read.parts.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_cifar_refuses_another_archive(tmp_path):
+    made.cifar_binary(tmp_path / cifar10.ARCHIVES[0], made.cifar_batches(2))
+    files = {cifar10.ARCHIVES[0]: {"sha256": "0" * 64}}
+    with pytest.raises(UserError, match="has the SHA-256"):
+        cifar10.read(options(tmp_path, about={**ABOUT, "files": files}))
+    (tmp_path / cifar10.ARCHIVES[0]).write_bytes(b"no archive")
+    with pytest.raises(UserError, match="cannot be read"):
+        cifar10.read(options(tmp_path))
+
+
+def test_the_tiny_batch_is_one_that_python_reads_as_well():
+    rows, labels = made.cifar_batches(3)["data_batch_1"]
+    data = made.python2_batch(b"training batch 1 of 5", rows, labels)
+    official = pickle.loads(data, encoding="latin1")
+    read = batches.read(data)
+    np.testing.assert_array_equal(read.pop("data"), official.pop("data"))
+    assert read == official
+    assert read["labels"] == [0, 1, 2]
+
+
+class Payload:
+    """Unpickling this makes a folder."""
+
+    def __init__(self, folder):
+        self.folder = str(folder)
+
+    def __reduce__(self):
+        import os
+
+        return os.mkdir, (self.folder,)
+
+
+HOSTILE = [
+    b"cos\nsystem\n(S'true'\ntR.",
+    b"\x80\x04\x8c\x02os\x8c\x06system\x93.",
+    b"(i__builtin__\neval\n.",
+    b"\x80\x02cnumpy\nndarray\n.",
+    b"\x80\x02}q\x01(U\x01acnumpy\ndtype\nu.",
+    b"cnumpy\ndtype\n(S'O8'\ntR.",
+    b"cnumpy.core.multiarray\n_reconstruct\n(K\x00tR.",
+    b"]q\x01h\x01a.",
+    b"\x80\x02]q\x01.",
+    b"",
+    b"\x80\x02}",
+    b"(((.",
+    b"Vpersistent\nQ.",
+    b"\x82\x01.",
+]
+
+
+@pytest.mark.parametrize("data", HOSTILE)
+def test_batches_are_never_unpickled(data):
+    with pytest.raises(batches.Refused):
+        batches.read(data)
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_a_trap_in_a_batch_does_not_close(tmp_path, protocol):
+    trap = {"data": np.zeros((1, 3072), np.uint8), "labels": [Payload(tmp_path / "made")]}
+    with pytest.raises(batches.Refused):
+        batches.read(pickle.dumps(trap, protocol))
+    assert not (tmp_path / "made").exists()
+
+
+def test_damaged_batches_are_refused_or_data():
+    rows, labels = made.cifar_batches(2)["data_batch_1"]
+    sound = made.python2_batch(b"x", rows, labels)
+    rng, refused = np.random.default_rng(0), 0
+    for _ in range(300):
+        data = bytearray(sound)
+        place = rng.integers(len(data)) if rng.random() < 0.3 else rng.integers(200)
+        data[place] = rng.integers(256)
+        try:
+            assert isinstance(batches.read(bytes(data)), dict)
+        except batches.Refused:
+            refused += 1
+    assert refused > 30
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_celeba_cuts_and_splits_by_the_partition(tmp_path, zipped):
+    made.celeba(tmp_path, "00120", zipped)
+    read = celeba.read(options(tmp_path, size=70))
+    assert read.images.shape == (4, 70, 70, 3)
+    assert read.parts.tolist() == [0, 0, 1, 0]  # the validation part is left out
+    with Image.open(io.BytesIO(made.jpeg(3))) as face:
+        cut = face.convert("RGB").crop((19, 39, 159, 179))  # centre of 178 x 218
+    slow = np.asarray(cut.resize((70, 70), Image.Resampling.LANCZOS))
+    np.testing.assert_array_equal(read.images[2], slow)
+
+
+@pytest.mark.parametrize("name", [celeba.IMAGES[1], celeba.PARTITION])
+def test_celeba_believes_digests_alone(tmp_path, name):
+    made.celeba(tmp_path, "02", zipped=True)
+    digests = {
+        file: {"sha256": hashlib.sha256((tmp_path / file).read_bytes()).hexdigest()}
+        for file in (celeba.IMAGES[1], celeba.PARTITION)
+    }
+    read = celeba.read(options(tmp_path, size=8, about={**ABOUT, "files": digests}))
+    assert read.read["archive_sha256"] == digests[celeba.IMAGES[1]]["sha256"]
+    assert read.read["partition_sha256"] == digests[celeba.PARTITION]["sha256"]
+    other = {**digests, name: {"sha256": "0" * 64}}
+    with pytest.raises(UserError, match=f"{name} has the SHA-256"):
+        celeba.read(options(tmp_path, size=8, about={**ABOUT, "files": other}))
+
+
+def test_celeba_tells_what_is_wrong(tmp_path):
+    made.celeba(tmp_path, "02")
+    (tmp_path / "img_align_celeba/000002.jpg").unlink()
+    with pytest.raises(UserError, match=r"000002\.jpg of list_eval_partition\.txt cannot be read"):
+        celeba.read(options(tmp_path, size=8))
+    (tmp_path / "list_eval_partition.txt").write_text("../../etc/passwd 0\n")
+    with pytest.raises(UserError, match="line 1 is not like"):
+        celeba.read(options(tmp_path, size=8))
+
+
+@pytest.mark.parametrize("unpacked", [False, True])
+def test_artbench_reads_archive_and_folder_alike(tmp_path, unpacked):
+    styles = ["ukiyo_e", "post_impressionism", "realism"]
+    archive = made.artbench(tmp_path / artbench.NAMES[1], styles, 3, 2, (64, 64))
+    if unpacked:
+        with tarfile.open(archive) as tar:
+            tar.extractall(tmp_path, filter="data")
+        archive.unlink()
+    read = artbench.read(options(tmp_path, classes=[4, 9], size=32))
+    assert read.images.shape == (10, 32, 32, 3)
+    assert read.labels.tolist() == [4, 4, 4, 9, 9, 9, 4, 4, 9, 9]
+    assert read.parts.tolist() == [0] * 6 + [1] * 4
+    assert read.classes[4] == "post impressionism"
+    with Image.open(io.BytesIO(made.jpeg(1, (64, 64)))) as first:  # ukiyo_e's painter_001
+        slow = np.asarray(first.resize((32, 32), Image.Resampling.LANCZOS))
+    np.testing.assert_array_equal(read.images[4], slow)
+
+
+def test_artbench_leaves_hidden_files_alone(tmp_path):
+    folder = tmp_path / artbench.NAMES[0] / "train/realism"
+    folder.mkdir(parents=True)
+    (folder / "a.jpg").write_bytes(made.jpeg(0, (16, 16)))
+    (folder / "._a.jpg").write_bytes(b"no picture")
+    assert len(artbench.read(options(tmp_path, size=8)).images) == 1
+
+
+EVIL = [
+    ("../evil", tarfile.REGTYPE),
+    ("/tmp/evil", tarfile.REGTYPE),
+    ("a/../../evil", tarfile.REGTYPE),
+    ("train/realism/a.jpg", tarfile.SYMTYPE),
+    ("train/realism/a.jpg", tarfile.LNKTYPE),
+    ("train/realism/a.jpg", tarfile.CHRTYPE),
+    ("train/realism/a.jpg", tarfile.FIFOTYPE),
+]
+
+
+@pytest.mark.parametrize(("name", "kind"), EVIL)
+@pytest.mark.parametrize("reader", [artbench, cifar10])
+def test_archives_that_lead_out_of_their_folder_are_refused(tmp_path, reader, name, kind):
+    file = artbench.NAMES[1] if reader is artbench else cifar10.ARCHIVES[0]
+    with tarfile.open(tmp_path / file, "w" if reader is artbench else "w:gz") as archive:
+        member = tarfile.TarInfo(name)
+        member.type, member.linkname = kind, "/etc/passwd"
+        archive.addfile(member, io.BytesIO())
+    with pytest.raises(UserError, match="a path that leads out of it|a link or a device"):
+        reader.read(options(tmp_path, size=8))
+    assert [path.name for path in tmp_path.iterdir()] == [file]
+
+
+@pytest.mark.parametrize("reader", [artbench, celeba, cifar10])
+def test_absent_data_is_told_in_one_sentence(tmp_path, reader):
+    with pytest.raises(UserError) as told:
+        reader.read(options(tmp_path / "none", size=8))
+    sentence = str(told.value)
+    assert len(sentence.splitlines()) == 1
+    for part in ("toy.tar from x", "1 MB", "CC0", str(tmp_path / "none"), "data.path"):
+        assert part in sentence
+
+
+def test_spread_is_even_and_keeps_everything_without_a_limit():
+    assert sources.spread(5, None).tolist() == [0, 1, 2, 3, 4]
+    assert sources.spread(10, 4).tolist() == [0, 2, 5, 7]
+    assert sources.spread(3, 9).tolist() == [0, 1, 2]

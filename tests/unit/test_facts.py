@@ -1,0 +1,132 @@
+"""What is known of the data sets, and what the scripts make of their files."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import yaml
+
+import sources as made
+from dasbench import artifacts, config, facts
+from dasbench.config_schema import schema_problems
+from dasbench.datasets import artbench, celeba, cifar10, digits, fashion
+from dasbench.errors import UserError
+from dasbench.registry import DATASETS, SOURCES
+from experiment_files import ROOT
+
+
+def test_every_data_set_has_an_entry_and_every_entry_a_data_set():
+    assert set(facts.load(ROOT)) == {*DATASETS, *SOURCES}
+
+
+def test_the_registry_says_of_digits_what_its_module_says():
+    entry = facts.load(ROOT)["digits"]
+    assert {key: entry[key] for key in digits.CARD} == digits.CARD
+
+
+def test_files_with_digests_are_those_that_are_read():
+    known = {name: set(entry.get("files", {})) for name, entry in facts.load(ROOT).items()}
+    assert known["cifar10"] == set(cifar10.ARCHIVES)
+    assert known["celeba"] == {celeba.IMAGES[1], celeba.PARTITION}
+    assert len(known["fashion"]) == 4
+    assert all("unzipped_sha256" in f for f in facts.load(ROOT)["fashion"]["files"].values())
+    assert (len(fashion.CLASSES), len(cifar10.CLASSES), len(artbench.STYLES)) == (10, 10, 10)
+    for word in (celeba.PARTITION, celeba.IMAGES[1]):
+        assert word in facts.load(ROOT)["celeba"]["fetch"]
+
+
+@pytest.mark.parametrize("name", config.names(ROOT))
+def test_every_experiment_has_a_card(name):
+    shown = facts.of(config.load(name, ROOT), ROOT)
+    assert {"name", "source", "licence", "content", "known"} <= set(shown)
+    assert not {"files", "md5"} & set(shown)
+
+
+def test_a_broken_registry_is_told(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / facts.FILE).write_text("x: {name: 1}\n")
+    (tmp_path / facts.SCHEMA).parent.mkdir(parents=True)
+    (tmp_path / facts.SCHEMA).write_text((ROOT / facts.SCHEMA).read_text())
+    with pytest.raises(UserError, match=r"data/registry\.yaml: x"):
+        facts.load(tmp_path)
+    schema = yaml.safe_load((ROOT / facts.SCHEMA).read_text())
+    bad = {"x": {**facts.load(ROOT)["digits"], "files": {"../a": {"sha256": "0" * 64}}}}
+    assert list(schema_problems(bad, schema))
+
+
+def script(name, *words):
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / name, *map(str, words)],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT / "src"), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_from_files_to_examples(tmp_path):
+    made.fashion(tmp_path / "files", 20)
+    file = tmp_path / "toy.yaml"
+    file.write_text("data: {card: {licence: mine}}\n")
+    data = {"dataset": "fashion", "path": str(tmp_path / "files"), "classes": [2, 3], "limit": None}
+    data |= {"size": 7, "resize": "crop"}
+    settings = {"module": SOURCES["fashion"], "data": data, "files": {}}
+    pool, card = tmp_path / "pool.npz", tmp_path / "card.json"
+    words = ["--registry", ROOT / facts.FILE, "--experiment", file, "--pool", pool, "--card", card]
+    code, said = script("read_images.py", "--settings", json.dumps(settings), *words)
+    assert code == 0, said
+    measured = artifacts.load_json(card)
+    assert (measured["images"], measured["held_out"], measured["shape"]) == (8, 4, [7, 7, 1])
+    assert measured["classes"] == {"2": "pullover", "3": "dress"}
+    first = pool.read_bytes()
+    assert script("read_images.py", "--settings", json.dumps(settings), *words)[0] == 0
+    assert pool.read_bytes() == first
+
+    def split(train, val):
+        wanted = json.dumps({"axes": ["toy", 0], "train": train, "val": val})
+        out = ["--train", tmp_path / "train.npz", "--val", tmp_path / "val.npz"]
+        return script("split_examples.py", "--settings", wanted, "--pool", pool, *out)
+
+    assert split(3, 2)[0] == 0
+    train, val = (artifacts.load_examples(tmp_path / f"{part}.npz") for part in ("train", "val"))
+    assert len(train.ids) == 3
+    assert set(train.ids) < set(range(4))  # the official training part
+    assert set(val.ids) == set(range(4, 8))
+    code, said = split(5, 2)
+    assert (code, said.startswith("error: data.train asks for 5 images")) == (1, True)
+    absent = {**settings, "data": {**data, "path": str(tmp_path / "none")}}
+    code, said = script("read_images.py", "--settings", json.dumps(absent), *words)
+    assert code == 1
+    assert "licence: mine" in said
+
+
+def test_a_pool_without_a_held_out_part_gives_both(tmp_path):
+    arrays = {"images": np.zeros((9, 4, 4, 3), np.uint8), "parts": np.zeros(9, np.uint8)}
+    arrays |= {"labels": np.zeros(9, np.int64), "ids": np.arange(9)}
+    np.savez(tmp_path / "pool.npz", **arrays)
+    out = ["--train", tmp_path / "train.npz", "--val", tmp_path / "val.npz"]
+    settings = json.dumps({"axes": ["toy", 0], "train": 5, "val": 4})
+    words = ["--settings", settings, "--pool", tmp_path / "pool.npz", *out]
+    assert script("split_examples.py", *words)[0] == 0
+    ids = [artifacts.load_examples(tmp_path / f"{part}.npz").ids for part in ("train", "val")]
+    assert sorted(np.concatenate(ids)) == list(range(9))
+
+
+def test_the_page_of_data_sets_shows_the_registry():
+    page = (ROOT / "docs/datasets.md").read_text()
+    shown = page.split("<!-- facts:begin -->")[1].split("<!-- facts:end -->")[0]
+    assert shown.strip() == facts.table(facts.load(ROOT))
+    for name in SOURCES:
+        assert f"`{name}`" in page.split("<!-- facts:end -->")[1]
+
+
+def test_the_page_of_data_sets_fetches_what_the_experiments_name():
+    page = (ROOT / "docs/datasets.md").read_text()
+    for name in ("artbench2", "artbench5"):
+        model = config.load(name, ROOT)["model"]
+        wanted = f"{model['pretrained']} --revision {model['revision']} --local-dir data/pretrained"
+        assert f"hf download {wanted}/{model['pretrained']}" in page

@@ -1,0 +1,156 @@
+"""Experiment files that are written for a folder of pictures: they load, and say why."""
+
+import re
+
+import pytest
+import yaml
+
+import sources as made_of
+from dasbench import config, new_experiment, rates
+from dasbench.errors import UserError
+from dasbench.families import pixel
+from experiment_files import ROOT, make_repository
+from tiny import DIFFUSION, MODEL
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """A repository with measured rates, on a machine with two cores and no GPU."""
+    made = make_repository(tmp_path / "repository")
+    (made / rates.FILE).parent.mkdir(parents=True)
+    (made / rates.FILE).write_bytes((ROOT / rates.FILE).read_bytes())
+    monkeypatch.setattr(new_experiment, "has_gpu", lambda: False)
+    monkeypatch.setattr(new_experiment, "_cores", lambda: 2)
+    monkeypatch.delenv("DASBENCH_CALLER_FOLDER", raising=False)
+    return made
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """60 pictures of 40 x 32 in two subfolders."""
+    for i in range(60):
+        file = tmp_path / "pictures" / "ab"[i % 2] / f"{i:02d}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(made_of.jpeg(i, (40, 32)))
+    return tmp_path / "pictures"
+
+
+def write(root, pictures, *more):
+    """The file's text and the experiment that it is."""
+    new_experiment.main(["mine", "--images", str(pictures), *map(str, more)], root)
+    return (root / config.FOLDER / "mine.yaml").read_text(), config.load("mine", root)
+
+
+def test_the_file_is_commented_and_its_sizes_are_sensible(root, pictures, capsys):
+    text, made = write(root, pictures)
+    commented = [line for line in text.splitlines() if "#" in line]
+    assert len(commented) > len(text.splitlines()) / 4
+    assert made["data"]["path"] == str(pictures)
+    assert (made["data"]["train"], made["queries"]["val"], made["queries"]["gen"]) == (48, 12, 12)
+    assert made["queries"]["tuning"] == 4
+    assert (made["data"]["size"], made["data"]["channels"]) == (16, 3)
+    assert made["training"]["epochs"] * made["data"]["train"] == new_experiment.PASSES
+    assert made["comparisons"]
+    told = capsys.readouterr().out
+    hours = float(re.search(r"about ([\d.]+) hours on 2 cores", told)[1])
+    models = made["subsets"]["eval"]["models"]
+    assert f"{models} evaluation models" in told
+    # the most whose time fits
+    assert hours <= new_experiment.HOURS or models == min(new_experiment.SUBSETS)
+
+
+def test_a_slower_machine_gets_fewer_subset_models_and_a_gpu_larger_pictures(
+    root, pictures, tmp_path, monkeypatch
+):
+    _, usual = write(root, pictures)
+    (root / config.FOLDER / "mine.yaml").unlink()
+    monkeypatch.setattr(new_experiment, "_hours", lambda e, _: e["subsets"]["eval"]["models"] / 10)
+    _, slow = write(root, pictures)
+    assert slow["subsets"]["eval"]["models"] == 16 < usual["subsets"]["eval"]["models"]
+    (root / config.FOLDER / "mine.yaml").unlink()
+    monkeypatch.setattr(new_experiment, "has_gpu", lambda: True)
+    _, large = write(root, pictures)
+    assert large["data"]["size"] == 32  # pictures are 32 high: not scaled up to 64
+    assert len(large["model"]["block_out_channels"]) == len(new_experiment.LEVELS[32])
+
+
+def test_labels_are_those_of_subfolders_or_of_a_table(root, pictures, tmp_path):
+    _, made = write(root, pictures)
+    assert made["data"]["labels"] is None
+    assert "class_match" in made["methods"]
+    (root / config.FOLDER / "mine.yaml").unlink()
+    table = tmp_path / "labels.csv"
+    table.write_text("file,label\n" + "".join(f"a/{i:02d}.jpg,x\n" for i in range(0, 60, 2)))
+    _, made = write(root, pictures, "--labels", table)
+    assert made["data"]["labels"] == str(table)
+    assert "class_match" in made["methods"]
+    (root / config.FOLDER / "mine.yaml").unlink()
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for file in pictures.rglob("*.jpg"):
+        file.rename(flat / file.name)
+    _, made = write(root, flat)
+    assert "class_match" not in made["methods"]
+
+
+def test_options_are_taken_over(root, pictures):
+    _, made = write(root, pictures, "--size", 24, "--grey", "--skip-bad")
+    assert (made["data"]["size"], made["data"]["channels"]) == (24, 1)
+    assert made["data"]["skip_bad"] is True
+
+
+def test_pictures_that_cannot_be_read_are_listed_and_left_out_only_if_told(root, pictures, capsys):
+    (pictures / "a/bad.png").write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"1 files cannot be read: a/bad\.png .*skip_bad: true"):
+        write(root, pictures)
+    assert not (root / config.FOLDER / "mine.yaml").exists()
+    _, made = write(root, pictures, "--skip-bad")
+    assert "left out: a/bad.png" in capsys.readouterr().out
+    assert made["data"]["train"] == 48
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("smoke", "smoke.yaml is there already"), ("Mine!", "must match"), ("2x", "must match")],
+)
+def test_names_that_cannot_be_used_are_refused(root, pictures, name, told):
+    before = (root / config.FOLDER / "smoke.yaml").read_bytes()
+    with pytest.raises(UserError, match=told):
+        new_experiment.main([name, "--images", str(pictures)], root)
+    assert (root / config.FOLDER / "smoke.yaml").read_bytes() == before
+    assert len(list((root / config.FOLDER).iterdir())) == 1
+
+
+def test_folders_that_hold_too_little_are_refused(root, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for folder, told in (("empty", "holds 0 pictures, expected"), ("gone", "is no folder")):
+        with pytest.raises(UserError, match=told):
+            write(root, tmp_path / folder)
+
+
+def test_a_checkpoint_is_attributed_as_it_is_and_judged_when_asked(root, pictures, tmp_path):
+    model = {**MODEL, "dropout": 0.1}
+    unet, scheduler = pixel.build(model, {**DIFFUSION, "timesteps": 500}, (3, 8, 8), ("test", 0))
+    pixel.save(tmp_path / "pipeline", unet, scheduler)
+    text, made = write(root, pictures, "--checkpoint", tmp_path / "pipeline")
+    assert made["base"] == str(tmp_path / "pipeline")
+    assert made["subsets"] is None
+    assert not made["comparisons"]
+    assert (made["data"]["size"], made["data"]["channels"]) == (8, 3)
+    assert made["diffusion"]["timesteps"] == 500
+    assert made["model"]["dropout"] == 0.1
+    assert made["model"]["block_out_channels"] == list(unet.config.block_out_channels)
+    assert yaml.safe_load(text)["subsets"] is None
+    (root / config.FOLDER / "mine.yaml").unlink()
+    _, judged = write(root, pictures, "--checkpoint", tmp_path / "pipeline", "--lds")
+    assert judged["base"] == made["base"]
+    assert judged["subsets"]["eval"]["models"] in new_experiment.SUBSETS
+    assert judged["comparisons"]
+
+
+def test_a_folder_that_is_no_pipeline_is_refused(root, pictures, tmp_path):
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "unet/config.json").write_text('{"_class_name": "UNet2DConditionModel"}')
+    for folder in (tmp_path, tmp_path / "gone"):
+        with pytest.raises(UserError, match="is no pipeline of an unconditional, square"):
+            write(root, pictures, "--checkpoint", folder)

@@ -1,0 +1,89 @@
+"""An experiment on another's models: every study in miniature, and what it leaves alone."""
+
+import json
+
+import numpy as np
+import pytest
+
+from dasbench import config, effects, workload
+from dasbench.tables import load_table
+
+pytestmark = [pytest.mark.slow, pytest.mark.workflow]
+
+CHILD = """title: every study in miniature
+parent: smoke
+features: {dimensions: 128}
+methods:
+  dtrak: {}
+  das: {}
+  das_per_t: {like: das, kernel: per_t}
+  das_pooled: {like: das, kernel: pooled}
+  das_more: {like: das, ensemble: [{draw: 1}]}
+  das_once: {like: das, features: {timesteps: 1, timestep_range: [0, 500]}}
+ablation: {readouts: [square, mean], noise: [keyed], residuals: [none, scalar]}
+acceleration: {reference: das}
+"""
+REPLICATE = """title: another base model and other features
+parent: smoke
+replicate: {base: 1, features: 1}
+methods: {dtrak: {}, das: {}}
+"""
+OUTCOME = ["queries", "target"]
+
+
+@pytest.fixture
+def child(copy):
+    for name, text in (("child", CHILD), ("again", REPLICATE)):
+        (copy.folder / f"config/experiments/{name}.yaml").write_text(text)
+    return copy
+
+
+def test_a_child_makes_its_studies_and_nothing_of_its_parent(child):
+    counted = {
+        group.rule: group.jobs
+        for group in workload.Workload(config.load("child", child.folder), (1, 8, 8)).groups()
+        if group.family != "target"
+    }
+    assert child.plan("child") == counted
+    before = child.hashes("smoke")
+    child.run("child")
+    home = child.folder / "results/child"
+    assert not (home / "models").exists()
+    assert child.hashes("smoke") == before
+    assert child.plan("child") == {}
+    cells, summary = (load_table(home / f"{t}.csv") for t in ("ablation/cells", "lds/summary"))
+    das = effects.METHODS["das"]
+    same = {"das_per_t": {"kernel": "per_t"}, "das_pooled": {"kernel": "pooled"}, "das": {}}
+    for name, change in same.items():
+        for rule in ("held_out", "oracle"):
+            mine = cells
+            for factor, value in {**das, **change, "damping_rule": rule}.items():
+                mine = mine[mine[factor] == value]
+            row = summary[(summary.method == name) & summary.own & (summary.selection == rule)]
+            both = mine.merge(row, on=OUTCOME)
+            assert len(both) == 4
+            np.testing.assert_allclose(both.lds_x, both.lds_y, atol=1e-9)
+            np.testing.assert_allclose(both.lo_x, both.lo_y, atol=1e-6)
+    gains = load_table(home / "ablation/gains.csv")
+    assert set(gains.after) == {"das"}
+    costs = load_table(home / "cost-quality.csv")
+    assert set(costs.method) == {"dtrak", "das", "das_once"}  # one set, one kernel
+    assert json.loads((home / "cost-speedup.json").read_text())["reference"] == "das"
+    assert 'id="ablation"' in (home / "report.html").read_text()
+
+
+def test_a_replicate_trains_its_own_base_model_and_keeps_the_rest(child):
+    plan = child.plan("again")
+    assert plan["train_base_again"] == 1
+    assert not any(rule.startswith(("train_subsets", "make_queries", "measure")) for rule in plan)
+    before = child.hashes("smoke")
+    child.call("snakemake", "--quiet", "all", "--", "replicates_smoke")
+    made = child.hashes("smoke")
+    assert {path: made[path] for path in before} == before
+    weights = "models/base/unet/diffusion_pytorch_model.safetensors"
+    assert (
+        len({made[f"results/smoke/{weights}"], child.hashes("again")[f"results/again/{weights}"]})
+        == 2
+    )
+    table = load_table(child.folder / "results/smoke/replicates/summary.csv")
+    assert set(table.method[table.replicates == 2]) == {"dtrak", "das"}

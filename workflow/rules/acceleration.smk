@@ -1,0 +1,59 @@
+# Reads the examples, the queries, the base model and the methods' LDS; writes cost-*: seconds of the
+# methods of an experiment against their quality. What is written here may differ from run to run.
+
+
+include: "../functions/acceleration.smk"
+
+
+rule time_methods:
+    input:
+        given,
+        seen_queries,
+        examples=shared("examples/train.npz"),
+        model=attributed_model,
+    output:
+        "results/{experiment}/cost-times.csv",
+    log:
+        "logs/{experiment}/time_methods.log",
+    conda:
+        "../../environment.yml"
+    threads: workflow.cores or 1  # all, so that nothing else runs; its libraries are told one
+    resources:
+        mem_mb=mem_mb("time_methods"),
+        runtime=minutes("time_methods"),
+        gpu=GPUS,
+    params:
+        settings=time_settings,
+        code=family_code("time_methods"),
+        given=given_flags,
+        folder=shared(""),
+        model=base_folder,
+    shell:
+        "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 python scripts/time_methods.py --settings {params.settings:q}"
+        " --examples {input.examples} --queries {params.folder}queries"
+        " --model {params.model} --times {output} {params.given} > {log} 2>&1"
+
+
+rule relate_costs:
+    input:
+        timed_tables,
+        times="results/{experiment}/cost-times.csv",
+    output:
+        table="results/{experiment}/cost-quality.csv",
+        speedups="results/{experiment}/cost-speedup.json",
+        figure=expand("results/{{experiment}}/figures/cost-quality.{format}", format=["svg", "png"]),
+    log:
+        "logs/{experiment}/relate_costs.log",
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=mem_mb("relate_costs"),
+        runtime=minutes("relate_costs"),
+    params:
+        settings=relate_settings,
+        code=code("relate_costs"),
+        methods=filled("results/{experiment}/lds/methods"),
+    shell:
+        "python scripts/relate_costs.py --settings {params.settings:q} --times {input.times}"
+        " --methods {params.methods} --table {output.table} --speedups {output.speedups}"
+        " --figure {output.figure} > {log} 2>&1"

@@ -1,0 +1,47 @@
+# Reads a data set's files; writes data/<experiment>/pool.npz, as size and classes are the experiment's,
+# and results/<experiment>/examples/, whose held-out images are of the source's held-out part.
+
+
+rule read_images:
+    output:
+        pool="data/{experiment}/pool.npz",
+        card="data/{experiment}/card.json",
+    log:
+        "logs/{experiment}/read_images.log",
+    wildcard_constraints:
+        experiment=only(FROM_FILES),
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=mem_mb("read_images"),
+        runtime=60,
+    params:
+        settings=read_settings,
+        code=read_code,
+    shell:
+        "python scripts/read_images.py --settings {params.settings:q} --registry data/registry.yaml"
+        " --experiment config/experiments/{wildcards.experiment}.yaml"
+        " --pool {output.pool} --card {output.card} > {log} 2>&1"
+
+
+rule split_examples:
+    input:
+        pool_of,
+    output:
+        train="results/{experiment}/examples/train.npz",
+        val="results/{experiment}/examples/val.npz",
+    log:
+        "logs/{experiment}/split_examples.log",
+    wildcard_constraints:
+        experiment=only(FROM_FILES),
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=mem_mb("split_examples"),
+        runtime=minutes("split_examples"),
+    params:
+        settings=split_settings,
+        code=code("split_examples"),
+    shell:
+        "python scripts/split_examples.py --settings {params.settings:q} --pool {input}"
+        " --train {output.train} --val {output.val} > {log} 2>&1"

@@ -1,0 +1,60 @@
+# Where `embedding.model` names a CLIP model: reads it and removal/parts/, writes removal/embedded/, the
+# same with the cosine of embeddings before and after, and from it the tables of removal/.
+
+
+for name in EMBEDDED_REMOVALS:
+
+    rule:
+        name:
+            f"embed_removals_{name}"
+        input:
+            embedding_files(name),
+            part_files(name, "parts"),
+            gen=f"{home_of(name)}/queries/gen.npy",
+        output:
+            part_files(name, "embedded"),
+        log:
+            f"logs/{name}/embed_removals.log",
+        benchmark:
+            f"logs/benchmark/{name}/embed_removals.tsv"
+        conda:
+            "../../environment.yml"
+        threads: 1
+        resources:
+            mem_mb=mem_mb("embed_removals", name),
+            runtime=minutes("embed_removals", name),
+            gpu=GPUS,
+        params:
+            settings=embedded_removal_settings(name),
+            code=code("embed_removals"),
+            folder=f"results/{name}/removal",
+        shell:
+            "python scripts/embed_removals.py --settings {params.settings:q} --queries {input.gen}"
+            " --parts {params.folder}/parts --out {params.folder}/embedded --threads {threads}"
+            " > {log} 2>&1"
+
+
+rule summarise_embedded_removal:
+    input:
+        lambda wildcards: part_files(wildcards.experiment, "embedded"),
+    output:
+        expand(
+            "results/{{experiment}}/removal/{file}",
+            file=["per_query.parquet", "summary.csv", "images.npy", "images.csv"],
+        ),
+    log:
+        "logs/{experiment}/summarise_removal.log",
+    wildcard_constraints:
+        experiment=only(EMBEDDED_REMOVALS),
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=mem_mb("summarise_embedded_removal"),
+        runtime=minutes("summarise_embedded_removal"),
+    params:
+        settings=removal_summary_settings,
+        code=code("summarise_removal"),
+        folder=filled("results/{experiment}/removal"),
+    shell:
+        "python scripts/summarise_removal.py --settings {params.settings:q}"
+        " --parts {params.folder}/embedded --out {params.folder} > {log} 2>&1"
