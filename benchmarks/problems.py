@@ -106,7 +106,7 @@ def own_settings() -> dict[str, Any]:
 def digits(count: int) -> Problem:
     """The model of the experiment digits, 8x8 images."""
     experiment = config.load("digits", ROOT)
-    return _problem("digits", experiment["model"], (1, 8, 8), count, batch=256)
+    return _problem("digits", experiment["model"], (1, 8, 8), count, batch=512)
 
 
 def fashion(count: int) -> Problem:

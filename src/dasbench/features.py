@@ -99,7 +99,7 @@ class Extractor:
             parameters (``dasbench.layers.SUBSETS``), dtype (of the denoiser's arithmetic: float32,
             bfloat16); with readout "probe", probes (see ``dasbench.probes``).
         axes: Leading seed axes: experiment, seed; stream "features".
-        batch: Noised images that share a pass; by default 64, on small images 256. Memory is that
+        batch: Noised images that share a pass; by default 64, on small images 512. Memory is that
             of one backward pass over them and batch * P numbers, whatever n and T; reference kinds
             hold 9 * batch * p numbers.
         readouts: (readout, normalise) of several sets of features that share the forward pass;
@@ -343,7 +343,7 @@ def _batch(unet: torch.nn.Module, kind: str) -> int:
     """Small images are cheap to hold, and large batches spread the cost of starting operations."""
     size = getattr(getattr(unet, "config", None), "sample_size", None) or 0
     small = isinstance(size, int) and size**2 < _LARGE
-    return 256 if small and kind == "kronecker" else 64
+    return 512 if small and kind == "kronecker" else 64
 
 
 def _nonzero(norms: torch.Tensor) -> torch.Tensor:

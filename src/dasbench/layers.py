@@ -16,8 +16,7 @@ B [g, k_out, d_out], blocks [n, g, k_in, k_out].
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -26,6 +25,8 @@ from torch.nn import functional
 from dasbench.errors import UserError
 
 SUBSETS = ("all", "weights", "up_blocks", "attention", "lora")
+# places up to which a product with a matrix of all their pairs beats a convolution of few channels
+_FEW = 64
 _PARTS = {"up_blocks": ("up_blocks.",), "attention": ("attn", "attention"), "lora": ("lora_",)}
 
 
@@ -60,12 +61,29 @@ def members(network: nn.Module, parameters: str) -> dict[str, list[str]]:
     return found
 
 
-class Factors(NamedTuple):
-    """The inputs matrix of a separable convolution, see ``dasbench.kronecker.separable``."""
+@dataclass
+class Factors:
+    """The inputs matrix of a separable convolution, see ``dasbench.kronecker.separable``.
+
+    Attributes:
+        mixes: [k_in, channels].
+        kernels: [k_in, offsets].
+        constants: [k_in], for the bias.
+        places: The kernels as matrices [k_in, S_in, S], by the size [H, W] of inputs; see
+            ``Conv2d.filtered``.
+    """
 
     mixes: torch.Tensor
     kernels: torch.Tensor
     constants: torch.Tensor
+    places: dict[torch.Size, torch.Tensor] = field(default_factory=dict)
+
+
+def mixed(mixes: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Linear combinations [n, k, H, W] of the channels of x [n, c, H, W]; mixes [k, c]."""
+    if x.is_contiguous():
+        return (mixes @ x.flatten(2)).unflatten(2, x.shape[2:])
+    return (x.permute(0, 2, 3, 1) @ mixes.T).permute(0, 3, 1, 2)
 
 
 @dataclass
@@ -184,18 +202,53 @@ class Conv2d(Layer):
     ) -> torch.Tensor:
         """A x by a convolution with g * k_in output channels, [n, g, k_in, S]."""
         m = self.module
-        groups, padding = m.groups, m.padding
+        if factors is not None:
+            return self.filtered(mixed(factors.mixes, x), factors)[:, None]
+        weight, bias = self._split(a)
+        if m.groups == 1 and self._pointwise:
+            narrow = mixed(weight, x)
+            narrow = narrow if bias is None else narrow + bias[:, None, None]
+            return narrow.reshape(len(x), 1, a.shape[1], -1)
+        narrow = self._convolved(x, weight.reshape(-1, *m.weight.shape[1:]), bias, m.groups)
+        return narrow.reshape(len(x), m.groups, a.shape[1], -1)
+
+    def filtered(self, y: torch.Tensor, factors: Factors) -> torch.Tensor:
+        """Each of the k_in mixes y [n, k_in, H, W] under its own kernel, [n, k_in, S].
+
+        On small images by one product with a matrix from places to places, the kernel's response to
+        an image of a single one at each place.
+        """
+        m, k = self.module, y.shape[1]
+        kernels = factors.kernels.reshape(k, 1, *m.kernel_size)
+        constants = None if m.bias is None else factors.constants
+        size = y.shape[2:]
+        if size.numel() > _FEW:
+            return self._convolved(y, kernels, constants, k).reshape(len(y), k, -1)
+        if size not in factors.places:
+            ones = torch.eye(size.numel()).to(kernels).view(-1, 1, *size)
+            responses = self._convolved(ones, kernels, None, 1)
+            factors.places[size] = responses.flatten(2).transpose(0, 1).contiguous()
+        narrow = torch.bmm(y.flatten(2).transpose(0, 1), factors.places[size]).transpose(0, 1)
+        return narrow if constants is None else narrow + constants[:, None]
+
+    def _convolved(
+        self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, groups: int
+    ) -> torch.Tensor:
+        """The layer's own operation with other weights."""
+        m, padding = self.module, self.module.padding
         if m.padding_mode != "zeros":
             x, padding = self._padded(x), 0
-        if factors is None:
-            weight, bias = self._split(a)
-            weight = weight.reshape(-1, *m.weight.shape[1:])
-        else:
-            x = (factors.mixes @ x.flatten(2)).unflatten(2, x.shape[2:])
-            weight = factors.kernels.reshape(-1, 1, *m.kernel_size)
-            bias, groups = None if m.bias is None else factors.constants, a.shape[1]
-        narrow = functional.conv2d(x, weight, bias, m.stride, padding, m.dilation, groups)
-        return narrow.reshape(len(x), m.groups, a.shape[1], -1)
+        return functional.conv2d(x, weight, bias, m.stride, padding, m.dilation, groups)
+
+    @property
+    def _pointwise(self) -> bool:
+        """Whether every place sees itself alone."""
+        m = self.module
+        return math.prod(m.kernel_size) == math.prod(m.stride) == 1 and m.padding in (
+            "same",
+            "valid",
+            (0, 0),
+        )
 
     @property
     def limit(self) -> int | None:

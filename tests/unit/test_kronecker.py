@@ -164,7 +164,8 @@ def test_factors_are_the_dense_matrix(unet):
     seen = 0
     for block in made.blocks.values():
         if block.factors is not None:
-            mixes, kernels, constants = block.factors
+            factors = block.factors
+            mixes, kernels, constants = factors.mixes, factors.kernels, factors.constants
             whole = torch.einsum("kc,ko->kco", mixes, kernels).flatten(1)
             dense = torch.cat([whole, constants[:, None]], 1)
             torch.testing.assert_close(block.inputs[0], dense, rtol=1e-14, atol=0)
