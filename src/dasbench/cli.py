@@ -44,13 +44,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("SNAKEMAKE_PROFILE", "profiles/default")
     try:
         if words and words[0] in COMMANDS:
-            return COMMANDS[words[0]](words[1:])
+            status = COMMANDS[words[0]](words[1:])
+            sys.stdout.flush()
+            return status
         return run(words)
     except UserError as error:
         print(*(f"run: {line}" for line in str(error).splitlines()), sep="\n", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # `| head` has seen enough; Python would complain once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -192,6 +192,23 @@ def test_estimate_is_answered_here(repository):
     assert only_line(active(repository, "estimate", "smok").stderr).startswith("run: smok is not")
 
 
+def test_a_reader_may_leave_early(repository):
+    (repository / "reference").mkdir()
+    shutil.copy(ROOT / "reference/rates.json", repository / "reference")
+    reader, writer = os.pipe()
+    os.close(reader)
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "DAS_ENV": "active",
+    }
+    command = [repository / "run", "estimate", "smoke"]
+    done = subprocess.run(
+        command, env=environment, stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 @pytest.fixture
 def fake_venv(repository, tools):
     """A Python 3.11 whose ``-m venv`` and ``-m pip`` only note that they were called."""
