@@ -38,7 +38,7 @@ class Size(NamedTuple):
 
 
 FULL = Size(
-    {"digits": 256, "fashion": 32},
+    {"digits": 512, "fashion": 32},  # a whole pass each at T = 1
     {"digits": {"step": 5, "released": 3}, "fashion": {"step": 4, "released": 1}},
 )
 QUICK = Size(

@@ -12,12 +12,14 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks import machine
 from benchmarks.machine import ROOT
+from dasbench import launch
 from dasbench.artifacts import atomic
 from dasbench.errors import UserError
 
@@ -76,7 +78,7 @@ def run(names: Sequence[str], folder: Path, repeats: int, quick: bool) -> dict[s
     failed = {}
     for number, name in enumerate(names, start=1):
         print(f"[{number}/{len(names)}] {name}: {PARTS[name].title}", flush=True)
-        about = machine.describe()
+        about = machine.describe() if quick else _when_quiet()
         if about["load"] > BUSY * about["cores"]:
             print(f"  the machine is busy (load {about['load']:.1f}): timings are doubtful")
         try:
@@ -90,6 +92,14 @@ def run(names: Sequence[str], folder: Path, repeats: int, quick: bool) -> dict[s
             continue
         keep(folder, name, about, by_threads)
     return failed
+
+
+def _when_quiet(patience: float = 180.0) -> dict[str, Any]:
+    """The machine once the load of the part before has faded, or when patience ends."""
+    end = time.monotonic() + patience
+    while (about := machine.describe())["load"] > BUSY * about["cores"] and time.monotonic() < end:
+        time.sleep(5)
+    return about
 
 
 def keep(
@@ -121,7 +131,7 @@ def flat(name: str, by_threads: Mapping[str, dict[str, Any]]) -> dict[str, float
 def _apart(name: str, threads: int, repeats: int, quick: bool) -> dict[str, Any]:
     """Measure in a new process, which starts with these thread counts."""
     keys = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    environment = os.environ | dict.fromkeys(keys, str(threads))
+    environment = launch.MEMORY | os.environ | dict.fromkeys(keys, str(threads))
     paths = [str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment["PYTHONPATH"] = os.pathsep.join(paths)
     with tempfile.TemporaryDirectory() as folder:

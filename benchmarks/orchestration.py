@@ -24,7 +24,7 @@ from typing import Any
 
 from benchmarks import timing
 from benchmarks.machine import ROOT
-from dasbench import timings
+from dasbench import launch, timings
 from dasbench.errors import UserError
 
 EXPERIMENT = "digits"
@@ -208,7 +208,11 @@ def _copy(target: Path) -> None:
 def _environment() -> Mapping[str, str]:
     """The environment that is active, for ./run as well, and the package of the checkout."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    return os.environ | {"DAS_ENV": "active", "PATH": path, "PYTHONPATH": str(ROOT / "src")}
+    return (
+        launch.MEMORY
+        | os.environ
+        | {"DAS_ENV": "active", "PATH": path, "PYTHONPATH": str(ROOT / "src")}
+    )
 
 
 def _run(folder: Path, *words: str) -> str:

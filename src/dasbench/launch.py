@@ -45,6 +45,9 @@ NETWORKS = (
 # what several processes can share
 PARALLEL = ("train_base", "compute_features")
 LOCKS = ".snakemake/devices"
+# glibc gives freed memory back to the system after nearly every tensor and asks for it again, a
+# twentieth of a training step; a job keeps up to 256 MB, and tensors up to 32 MB are part of it
+MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**28)}
 _WORKER = "--worker"
 
 

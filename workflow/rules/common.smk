@@ -12,16 +12,13 @@ sys.path.insert(0, str(ROOT / "src"))
 # jobs import the package too, whoever started Snakemake: ./run, dvc repro, or a person
 paths = [str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
 os.environ.update(PYTHONPATH=os.pathsep.join(paths))
-# glibc gives freed memory back to the system after every tensor and asks for it again, a twentieth
-# of a training step; these are the limits that it may reach by itself
-os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**25))
-os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**28))
 
 from dasbench import (
     codehash,
     config as experiments,
     facts,
     feature_sets,
+    launch,
     layout,
     provenance,
     registry,
@@ -32,6 +29,9 @@ from dasbench import (
 )
 from dasbench.errors import UserError
 from snakemake.exceptions import WorkflowError
+
+for variable, limit in launch.MEMORY.items():
+    os.environ.setdefault(variable, limit)
 
 try:
     EXPERIMENTS = experiments.load_all(ROOT)
