@@ -24,8 +24,6 @@ DEFAULT = "digits"
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 NOTHING = "Nothing to be done"
 FAULTS = "tests/faults"
-# processes of the tests, at most, since each starts jobs; words with which pytest needs one alone
-WORKERS, ALONE = 4, ("-n", "--numprocesses", "--pdb", "--trace", "--collect-only", "--co")
 
 # with these Snakemake makes nothing, so they may stand beside a run
 PLANNING = frozenset(
@@ -121,12 +119,8 @@ def test(arguments: Sequence[str]) -> NoReturn:
     """``test [--fast | --faults] [pytest's arguments]``."""
     rest = [word for word in arguments if word not in {"--fast", "--faults"}]
     some = ["-m", "not slow"] if "--fast" in arguments else []
-    chosen = any("/" in word or "::" in word or Path(word).exists() for word in rest)
     if "--faults" in arguments:
-        some = ["--faults", *([] if chosen else [FAULTS])]
-    elif not chosen and not any(word.startswith(ALONE) for word in rest):
-        # files stay whole, since their tests share what the first one makes
-        some += ["--numprocesses", str(min(WORKERS, os.cpu_count() or 1)), "--dist", "loadfile"]
+        some = ["--faults", *([] if any(Path(word).exists() for word in rest) else [FAULTS])]
     become([sys.executable, "-m", "pytest", *some, *rest])
 
 

@@ -20,9 +20,6 @@ print("{name}", *sys.argv[1:])
 """
 
 
-SHARED = f"--numprocesses {min(4, os.cpu_count())} --dist loadfile"
-
-
 @pytest.fixture
 def repository(tmp_path):
     """A repository with ``run``, the package, two experiments, and stand-ins for the programs."""
@@ -85,10 +82,7 @@ def only_line(text):
         (["--quiet=rules"], "snakemake --quiet=rules -- digits"),
         (["-n", "--", "lds_smoke"], "snakemake -n -- lds_smoke"),
         (["test", "tests/unit", "-x"], "pytest tests/unit -x"),
-        (["test", "--fast", "-x"], f"pytest -m not slow {SHARED} -x"),
-        (["test"], f"pytest {SHARED}"),
-        (["test", "-k", "seeds", "--pdb"], "pytest -k seeds --pdb"),
-        (["test", "run::test_x"], "pytest run::test_x"),
+        (["test", "--fast", "-x"], "pytest -m not slow -x"),
         (["bench", "features", "--quick"], "benchmarks features --quick"),
         (["test", "--faults"], "pytest --faults tests/faults"),
         (["test", "--faults", "src"], "pytest --faults src"),
