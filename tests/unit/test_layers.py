@@ -66,6 +66,7 @@ CONVOLUTIONS = {
     "no bias": {"bias": False, "padding": 1},
     "one pixel": {"kernel_size": 1},
     "one pixel, stride, no bias": {"kernel_size": 1, "bias": False, "stride": 2},
+    "one pixel, padded": {"kernel_size": 1, "padding": 1},
     "groups": {"groups": 3, "padding": 1},
     "groups, circular, no bias": {
         "groups": 2,
@@ -261,3 +262,25 @@ def test_layers_without_parameters_do_not_count():
         free=nn.GroupNorm(1, 2, affine=False), own=nn.LayerNorm(2, elementwise_affine=True)
     )
     assert [layer.name for layer in layers.select(network, "all")] == ["own"]
+
+
+LAYOUTS = (
+    torch.Tensor.contiguous,
+    lambda x: x.contiguous(memory_format=torch.channels_last),
+    lambda x: x.mT.contiguous().mT,
+    lambda x: x.repeat_interleave(2, 3)[..., ::2],
+)
+
+
+@pytest.mark.parametrize("dimensions", [300, 60])
+@pytest.mark.parametrize("options", CONVOLUTIONS.values(), ids=CONVOLUTIONS)
+def test_inputs_of_every_size_and_layout(options, dimensions):
+    module = nn.Conv2d(CHANNELS, 12, **{"kernel_size": 3, **options})
+    made = Kronecker(around(module).double(), "all", dimensions, ("tests", 0))
+    layer, block = layers.Conv2d.of("layer", module), made.blocks["layer"]
+    for size in ((7, 9), (9, 7), (11, 13), (5, 70)):
+        x = torch.randn(N, CHANNELS, *size, dtype=torch.float64)
+        wanted = block.inputs @ layer.wide(x)
+        for layout in LAYOUTS:
+            found = layer.inputs(layout(x), block.inputs, block.factors)
+            torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-10)
