@@ -69,8 +69,8 @@ class Factors:
         mixes: [k_in, channels].
         kernels: [k_in, offsets].
         constants: [k_in], for the bias.
-        places: The kernels as matrices [k_in, S_in, S], by the size [H, W] of inputs; see
-            ``Conv2d.filtered``.
+        places: The kernels as matrices [k_in, S_in, S], by the size [H, W] of inputs of at most 64
+            places; see ``Conv2d.filtered``.
     """
 
     mixes: torch.Tensor
@@ -227,7 +227,8 @@ class Conv2d(Layer):
         if size not in factors.places:
             ones = torch.eye(size.numel()).to(kernels).view(-1, 1, *size)
             responses = self._convolved(ones, kernels, None, 1)
-            factors.places[size] = responses.flatten(2).transpose(0, 1).contiguous()
+            # under autocast they are rounded, what is kept is not
+            factors.places[size] = responses.flatten(2).transpose(0, 1).to(kernels).contiguous()
         narrow = torch.bmm(y.flatten(2).transpose(0, 1), factors.places[size]).transpose(0, 1)
         return narrow if constants is None else narrow + constants[:, None]
 

@@ -284,3 +284,16 @@ def test_inputs_of_every_size_and_layout(options, dimensions):
         for layout in LAYOUTS:
             found = layer.inputs(layout(x), block.inputs, block.factors)
             torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("size", [(7, 9), (11, 13)])
+def test_half_precision_leaves_nothing_behind(size):
+    module = nn.Conv2d(16, 16, 3, padding=1)
+    network = explicit.Denoiser(lambda self, x, t: self.layer(x), layer=module)
+    made = Kronecker(network, "all", 60, ("tests", 0))
+    assert made.blocks["layer"].factors is not None
+    x, t = torch.randn(N, 16, *size), torch.tensor([3, 0, 7])
+    with torch.autocast("cpu", torch.bfloat16):
+        half = made.gradients(x, t, x, [READOUTS["loss"]])[0].float()
+    full = made.gradients(x, t, x, [READOUTS["loss"]])[0]
+    assert 0 < (half - full).norm() < 0.02 * full.norm()
