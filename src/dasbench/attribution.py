@@ -31,7 +31,6 @@ FEATURE_DEFAULTS = {
 }
 RELEASED_TIMESTEPS = 100
 ROOT = Path(__file__).parents[2]
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 
 
 def attribute(
@@ -187,32 +186,44 @@ def _fits(unet: Any, images: np.ndarray, what: str) -> None:
         )
 
 
-def read_images(paths: Sequence[Path], shape: tuple[int, int, int]) -> np.ndarray:
-    """Read image files, resized to the model's size.
+def read_images(
+    paths: Sequence[Path], shape: tuple[int, int, int], data: Mapping[str, Any] | None = None
+) -> np.ndarray:
+    """Read image files as the ``folder`` data set reads them, at the model's size.
 
     Args:
         paths: Image files.
         shape: (C, H, W) of the model; 1 channel reads as grey, 3 as RGB.
+        data: The experiment's ``data`` section, of which ``resize`` and ``background`` say how
+            a picture is fitted; without it the reader's defaults (crop, white). CelebA's cut to
+            140 pixels is not repeated: what is asked about is mostly a sample, cut already.
 
     Returns:
         [n, H, W, C] uint8.
 
     Raises:
-        UserError: If a file is missing or no image.
+        UserError: If a file is missing or no image, or cannot become one of this shape.
     """
-    from PIL import Image, UnidentifiedImageError
+    from dasbench.datasets import pictures
 
     channels, height, width = shape
+    # the reader makes squares; for another model a picture must have the size already
+    fit = {"size": height if height == width else None, "channels": 1 if channels == 1 else 3}
+    fit |= {key: data[key] for key in ("resize", "background")} if data else {}
     arrays = []
     for path in paths:
         try:
-            with Image.open(path) as image:
-                converted = image.convert("L" if channels == 1 else "RGB").resize((width, height))
-        except (OSError, UnidentifiedImageError) as error:
+            read = pictures.read(path, **fit)
+        except pictures.UnreadableError as error:
             raise UserError(
                 f"{path} cannot be read as an image ({error}); give PNG or JPEG files"
             ) from error
-        arrays.append(np.asarray(converted, np.uint8).reshape(height, width, channels))
+        if read.shape != (height, width, channels):
+            raise UserError(
+                f"{path} reads as (height, width, channels) {read.shape}, the model works on "
+                f"{(height, width, channels)}; give images of that form"
+            )
+        arrays.append(read)
     return np.stack(arrays)
 
 
@@ -225,7 +236,9 @@ def _training_set(
         return train.images, [
             f"id {i} (label {c})" for i, c in zip(train.ids, train.labels, strict=True)
         ]
-    paths = sorted(p for p in args.data.rglob("*") if p.suffix.lower() in SUFFIXES)
+    from dasbench.datasets import folder
+
+    paths = [args.data / name for name in folder.files(args.data)]
     if not paths:
         raise UserError(f"{args.data} holds no image files; give the folder of the training images")
     return read_images(paths, shape), [str(p) for p in paths]
@@ -236,15 +249,15 @@ def _results(args: argparse.Namespace) -> Path:
     return ROOT / "results" / args.experiment
 
 
-def _method(args: argparse.Namespace) -> tuple[dict[str, Any], int]:
-    """The method's complete options, and the grid of the released residual.
+def _method(args: argparse.Namespace) -> tuple[dict[str, Any], int, dict[str, Any] | None]:
+    """The method's complete options, the grid of the released residual, how images are prepared.
 
     Those of the experiment, if its model is asked; else the registry's with the defaults.
     """
     if args.model is not None:
         options = _options(args.method, {})
         complete = {**options, "features": {**FEATURE_DEFAULTS, **options["features"]}}
-        return complete, RELEASED_TIMESTEPS
+        return complete, RELEASED_TIMESTEPS, None
     from dasbench import config
 
     experiment = config.load(args.experiment, ROOT)
@@ -255,7 +268,8 @@ def _method(args: argparse.Namespace) -> tuple[dict[str, Any], int]:
             f"{args.experiment} has no gradient method {args.method!r}; choose one of "
             f"{', '.join(usable)}"
         )
-    return methods[args.method], experiment["residuals"]["released_timesteps"]
+    released = experiment["residuals"]["released_timesteps"]
+    return methods[args.method], released, experiment["data"]
 
 
 def _damping(args: argparse.Namespace, transform: str) -> float:
@@ -292,14 +306,14 @@ def main() -> None:
     args = parser.parse_args()
     if (args.model is None) != (args.data is None):
         raise UserError("--model and --data go together: the model and what it was trained on")
-    options, released_timesteps = _method(args)
+    options, released_timesteps, data = _method(args)
     models.use_threads(max(1, (os.cpu_count() or 1)))
     folder = args.model or _results(args) / "models" / "base"
     unet, scheduler = _load(folder)
     size = unet.config.sample_size
     shape = (unet.config.in_channels, *((size, size) if isinstance(size, int) else size))
     train, names = _training_set(args, shape)
-    queries = read_images(args.images, shape)
+    queries = read_images(args.images, shape, data)
     damping = _damping(args, options["transform"])
     found = scores((unet, scheduler), train, queries, options, damping, 0, released_timesteps)
     print(f"{args.method}, damping {damping:g} of the largest eigenvalue")

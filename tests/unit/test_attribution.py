@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 import dasbench
-from dasbench import attribution
+from dasbench import attribution, config
+from dasbench.datasets import folder, pictures
 from dasbench.errors import UserError
 from dasbench.families import pixel
+from experiment_files import ROOT
 from tiny import DIFFUSION, MODEL
 from tiny_pipelines import autoencoder, stable_diffusion
 
@@ -84,3 +86,96 @@ def test_image_files_are_read_at_the_models_size(tmp_path):
     assert attribution.read_images([tmp_path / "a.png"], (1, 8, 8)).shape == (1, 8, 8, 1)
     with pytest.raises(UserError, match=r"b\.png"):
         attribution.read_images([tmp_path / "b.png"], (1, 8, 8))
+
+
+@pytest.fixture
+def odd_pictures(tmp_path):
+    """Not square: one partly transparent, one on its side by its orientation, one of 16 bits."""
+    from PIL import Image
+
+    clear = Image.new("RGBA", (12, 7), (0, 0, 0, 0))
+    clear.paste((200, 30, 90, 255), (4, 1, 7, 6))
+    clear.save(tmp_path / "clear.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    ramp = np.arange(12 * 5, dtype=np.uint8).reshape(5, 12) * 4
+    Image.fromarray(ramp).convert("RGB").save(tmp_path / "side.jpg", exif=exif.tobytes())
+    Image.fromarray(ramp.astype(np.uint16) * 257).save(tmp_path / "sixteen.png")
+    return tmp_path
+
+
+def as_a_data_set(place, **options):
+    given = {"path": str(place), "labels": None, "size": 8, "classes": "all", "limit": None}
+    return folder.read({**given, "skip_bad": False, **options}).images
+
+
+@pytest.mark.parametrize("resize", ["crop", "pad", "stretch"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_are_prepared_as_for_training(odd_pictures, resize, channels):
+    paths = sorted(odd_pictures.iterdir())
+    data = {"resize": resize, "background": [10, 120, 240], "size": 8, "path": None}
+    found = attribution.read_images(paths, (channels, 8, 8), data)
+    changes = {"resize": resize, "background": [10, 120, 240], "channels": channels}
+    np.testing.assert_array_equal(found, as_a_data_set(odd_pictures, **changes))
+
+
+def test_images_of_a_model_from_elsewhere_are_cropped_on_white(odd_pictures):
+    found = attribution.read_images(sorted(odd_pictures.iterdir()), (3, 8, 8))
+    usual = {"resize": "crop", "background": [255, 255, 255], "channels": 3}
+    np.testing.assert_array_equal(found, as_a_data_set(odd_pictures, **usual))
+    assert found[0, 0, 0].tolist() == [255, 255, 255]
+
+
+def test_a_model_that_is_not_square_takes_images_of_its_own_size(odd_pictures):
+    path = odd_pictures / "clear.png"
+    found = attribution.read_images([path], (3, 7, 12))
+    np.testing.assert_array_equal(found[0], pictures.read(path, None))
+    with pytest.raises(UserError, match=r"clear\.png reads as .* \(7, 12, 3\), the model works on"):
+        attribution.read_images([path], (3, 8, 12))
+
+
+@pytest.fixture
+def command(pair, odd_pictures, monkeypatch):
+    """Run ``./run attribute``; the training images and queries of which scores are asked."""
+
+    def run(*words):
+        seen = {}
+
+        def scores(model, images, queries, *rest):
+            seen.update(images=images, queries=queries)
+            return np.zeros((len(images), len(queries)))
+
+        monkeypatch.setattr(attribution, "scores", scores)
+        monkeypatch.setattr("sys.argv", ["attribute", str(odd_pictures / "clear.png"), *words])
+        attribution.main()
+        return seen
+
+    return run
+
+
+def test_a_model_s_folder_of_training_images_is_read_as_a_data_set(
+    command, pair, odd_pictures, tmp_path_factory
+):
+    pipeline = tmp_path_factory.mktemp("pipeline")
+    pixel.save(pipeline, *pair)
+    (odd_pictures / ".hidden.png").write_text("no image")
+    seen = command("--model", str(pipeline), "--data", str(odd_pictures))
+    usual = {"resize": "crop", "background": [255, 255, 255], "channels": 1}
+    wanted = as_a_data_set(odd_pictures, **usual)
+    np.testing.assert_array_equal(seen["images"], wanted)
+    np.testing.assert_array_equal(seen["queries"], wanted[:1])
+
+
+def test_an_experiment_s_data_section_prepares_what_is_asked(
+    command, pair, odd_pictures, tmp_path, monkeypatch
+):
+    experiment = config.load("smoke", ROOT)
+    section = {"resize": "pad", "background": [10, 120, 240]}
+    changed = {**experiment, "data": {**experiment["data"], **section}}
+    monkeypatch.setattr(config, "load", lambda name, root: changed)
+    monkeypatch.setattr(attribution, "_load", lambda folder: pair)
+    train = np.zeros((5, 8, 8, 1), np.uint8)
+    monkeypatch.setattr(attribution, "_training_set", lambda args, shape: (train, list("abcde")))
+    seen = command("--experiment", "smoke", "--method", "das", "--damping", "0.1")
+    wanted = as_a_data_set(odd_pictures, **section, channels=1)
+    np.testing.assert_array_equal(seen["queries"], wanted[:1])
