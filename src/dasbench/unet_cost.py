@@ -32,7 +32,7 @@ _USUAL = {
     "time_embedding_type": {"positional"},
     "downsample_type": {"conv"},
     "upsample_type": {"conv"},
-    "downsample_padding": {1},
+    "downsample_padding": {0, 1},
 }
 
 
@@ -114,6 +114,7 @@ def by_formula(model: Mapping[str, Any], shape: tuple[int, int, int]) -> Size:
     channels, height, width = shape
     widths, layers = model["block_out_channels"], model.get("layers_per_block", 2)
     embedding = model.get("time_embedding_dim") or 4 * widths[0]
+    padding = model.get("downsample_padding", 1)
     scale_shift = model.get("resnet_time_scale_shift") == "scale_shift"
     resnet = functools.partial(_resnet, embedding=embedding, scale_shift=scale_shift)
     total = _linear(widths[0], embedding, 1) + _linear(embedding, embedding, 1)
@@ -130,7 +131,8 @@ def by_formula(model: Mapping[str, Any], shape: tuple[int, int, int]) -> Size:
             c = out
             skips.append(c)
         if level < len(widths) - 1:
-            height, width = -(-height // 2), -(-width // 2)
+            # without padding diffusers adds one row and column of zeros, on one side alone
+            height, width = (height + padding) // 2, (width + padding) // 2
             area = height * width
             total += _conv(c, c, 3, area)
             skips.append(c)

@@ -39,6 +39,15 @@ def attention():
     return UNet2DModel(**SMALL, down_block_types=down, up_block_types=up)
 
 
+def released():
+    """The switches of the papers' CIFAR models: zeros right and below before each downsampling."""
+    torch.manual_seed(0)
+    changed = {"attention_head_dim": None, "downsample_padding": 0, "norm_eps": 1e-6}
+    changed |= {"flip_sin_to_cos": False, "freq_shift": 1}
+    down, up = ("AttnDownBlock2D", "DownBlock2D"), ("UpBlock2D", "AttnUpBlock2D")
+    return UNet2DModel(**{**SMALL, **changed}, down_block_types=down, up_block_types=up)
+
+
 def classes():
     """A class-conditional denoiser: the class, here from the timestep, has an embedding."""
     torch.manual_seed(0)
@@ -72,6 +81,8 @@ NETWORKS = [
     (attention, "weights"),
     (attention, "attention"),
     (attention, "up_blocks"),
+    (released, "all"),
+    (released, "weights"),
     (classes, "all"),
     (lora, "lora"),
     (lora, "attention"),

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from dasbench import unet_cost
+from dasbench import config, unet_cost
 from experiment_files import ROOT
 
 PLAIN = {
@@ -28,6 +28,7 @@ ATTENTION = {
         ({"layers_per_block": 3}, (3, 12, 20)),
         (ATTENTION, (3, 16, 16)),
         ({**ATTENTION, "resnet_time_scale_shift": "scale_shift", "dropout": 0.1}, (3, 8, 8)),
+        ({**ATTENTION, "downsample_padding": 0, "attention_head_dim": None}, (3, 16, 24)),
         ({"add_attention": False, "time_embedding_dim": 40}, (2, 8, 4)),
     ],
 )
@@ -44,6 +45,19 @@ def test_what_has_no_formula_is_built(change):
     model = {**PLAIN, **change}
     assert unet_cost.size(model, (1, 8, 8)) == unet_cost.by_building(model, (1, 8, 8))
     assert unet_cost.size(model, (1, 8, 8)) != unet_cost.size(PLAIN, (1, 8, 8))
+
+
+@pytest.mark.parametrize("name", ["cifar2", "cifar10"])
+def test_the_papers_cifar_models(name, monkeypatch):
+    """D-TRAK's configuration, which planning counts without building it."""
+    monkeypatch.setattr(unet_cost, "by_building", None)
+    model = config.load(name, ROOT)["model"]
+    released = {"attention_head_dim": None, "downsample_padding": 0, "flip_sin_to_cos": False}
+    released |= {"freq_shift": 1, "norm_eps": 1e-6, "resnet_time_scale_shift": "scale_shift"}
+    assert {key: model.get(key, "absent") for key in released} == released
+    assert unet_cost.size(model, (3, 32, 32)).parameters == 38_306_691
+    plain = {**model, "resnet_time_scale_shift": "default"}
+    assert unet_cost.size(plain, (3, 32, 32)).parameters == 35_746_307
 
 
 def test_planning_imports_no_torch():
