@@ -1,6 +1,7 @@
 """``./run estimate``: what it prints, what it takes, and that the page shows what it computes."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -30,6 +31,16 @@ def test_the_page_shows_what_is_computed(tmp_path):
     assert copy.read_text() == (ROOT / "docs/scaling.md").read_text(), (
         f"renew it with ./run estimate {CIFAR10} --gpu --write docs/scaling.md"
     )
+
+
+def test_the_page_s_core_hours_with_fewer_dimensions(capsys, tmp_path):
+    page = (ROOT / "docs/scaling.md").read_text()
+    said = re.search(r"with P = (\d+) the same plan has ([\d.]+) core hours", page)
+    text = (ROOT / f"config/experiments/{CIFAR10}.yaml").read_text()
+    (tmp_path / "few.yaml").write_text(text.replace("dimensions: 32768", f"dimensions: {said[1]}"))
+    plan = numbers(capsys, str(tmp_path / "few.yaml"), "--gpu")
+    assert plan["core_seconds"] < numbers(capsys, CIFAR10, "--gpu")["core_seconds"]
+    assert said[2] == f"{plan['core_seconds'] / estimate.HOUR:.1f}"
 
 
 def test_digits_is_what_its_run_was(capsys):
