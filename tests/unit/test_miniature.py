@@ -52,6 +52,15 @@ def test_the_papers_experiments_have_one():
     assert {f"debug_{name}" for name in papers} <= set(SMALL)
 
 
+@pytest.mark.parametrize("name", ["debug_cifar2", "debug_artbench2"])
+def test_a_miniature_of_each_family_runs_every_readout_and_noise(name):
+    small = config.methods(config.load(name, ROOT)).values()
+    features = [o["features"] for o in small if isinstance(o.get("features"), dict)]
+    assert {f["readout"] for f in features} == {"loss", "square", "mean"}
+    assert {f["noise"] for f in features} == {"keyed", "common", "batch"}
+    assert {o["residual"] for o in small if "residual" in o} == {"none", "scalar", "released"}
+
+
 CHANGES = {
     "model: {dropout: 0.5}": "model.dropout",
     "model: {down_block_types: [DownBlock2D, DownBlock2D], dropout: 0.0}": "model.dropout",
