@@ -1,13 +1,13 @@
 """Start a job's program on a machine with several devices, or as several processes.
 
-``workflow/rules/common.smk`` puts this before every ``python scripts/...`` where the run is
+``workflow/functions/resources.smk`` puts this before every ``python scripts/...`` where the run is
 configured with ``devices`` or ``processes``; what a job computes and depends on stays the same.
 
 * ``DAS_DEVICES=0,1,2,3``: a job that runs networks takes a device that no other job has (a lock
   that ends with the job) and sees it alone, through ``CUDA_VISIBLE_DEVICES``.
-* ``DAS_PROCESSES=4``: the base model trains as four data-parallel processes, as `accelerate launch
-  --multi_gpu` would start them: each has every fourth image of each batch, and every fourth chunk
-  of a set of features. Without a GPU they talk over gloo.
+* ``DAS_PROCESSES=4``: the base model and the features are made by four processes each, as
+  `accelerate launch --multi_gpu` would start them: each has every fourth image of each batch, or
+  every fourth chunk of a set of features. Without a GPU they talk over gloo.
 """
 
 from __future__ import annotations

@@ -119,6 +119,12 @@ def is_plain(path: str) -> bool:
     )
 
 
+def inputs_of(entry: dict[str, Any]) -> dict[str, str]:
+    """Inputs inside the repository and their recorded digests."""
+    checksums = entry["input_checksums"] or {}
+    return {name: digest for name, digest in checksums.items() if is_plain(name)}
+
+
 def _inside(root: Path) -> Callable[[str, str], str | None]:
     """A check (folder, path) -> why the path may not be used, or None; remembers folders."""
     real: dict[str, str] = {}

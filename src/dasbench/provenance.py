@@ -30,7 +30,7 @@ from dasbench.manifests import (
     KEEP,
     MANIFEST,
     Partition,
-    is_plain,
+    inputs_of,
     load,
     partition_of,
     partitions,
@@ -62,8 +62,8 @@ class Verdict(NamedTuple):
     absent: int
 
 
-def save(root: str | Path, experiments: Collection[str] | None = None) -> None:
-    """Write the manifests of what has been made.
+def save(root: str | Path, experiments: Collection[str] | None = None) -> list[str]:
+    """Write the manifests of what has been made; returns the outputs that were made since.
 
     An output keeps its recorded digest for as long as its record stays the same, so bytes that
     changed after the job are found by ``verify`` and never blessed here. What is recorded but not
@@ -77,6 +77,7 @@ def save(root: str | Path, experiments: Collection[str] | None = None) -> None:
     restore(root, [folder for folder in partitions(root) if _is_foreign(root, folder)])
     old: dict[str, Partition] = {}
     new: dict[str, Partition] = {}
+    made = []
     for output, record in records(root):
         folder = partition_of(output)
         if folder is None or not _selected(folder, experiments) or not (root / output).is_file():
@@ -86,9 +87,12 @@ def save(root: str | Path, experiments: Collection[str] | None = None) -> None:
             new[folder] = Partition(dict(old[folder].entries), dict(old[folder].times))
         entry, when = _entry(root, output, record, old[folder])
         new[folder].entries[output], new[folder].times[output] = entry, when
+        if when != old[folder].times.get(output):
+            made.append(output)
     for folder, partition in new.items():
         store(root, folder, partition)
     _agree(root, new)
+    return made
 
 
 def _entry(
@@ -234,9 +238,7 @@ def verify(root: str | Path, experiments: Collection[str] | None = None) -> Verd
 
     problems, absent = [], 0
     for output, entry in sorted(entries.items()):
-        again = (
-            f"`./run {_remaker(output, entries)} --forcerun {shlex.quote(output)}` makes it again"
-        )
+        again = _again(output, entries)
         stopped = record_path(root, output, "incomplete").exists()
         if stopped and digest(output) != entry["sha256"]:
             again = f"`./run {_remaker(output, entries)}` makes it"
@@ -254,6 +256,22 @@ def verify(root: str | Path, experiments: Collection[str] | None = None) -> Verd
     return Verdict(problems, len(entries), absent)
 
 
+def mixed(root: str | Path, outputs: Collection[str]) -> list[str]:
+    """What ``verify`` would say of outputs whose inputs are recorded otherwise; hashes nothing."""
+    root, told = Path(root), []
+    homes = {partition_of(output) or "" for output in outputs}
+    entries = _with_inputs(root, homes.intersection(partitions(root)))
+    recorded = {name: entry["sha256"] for name, entry in entries.items()}.get
+    for output in sorted(entries.keys() & set(outputs)):
+        if other := _changed_input(entries[output], entries, recorded):
+            told.append(f"{output} was made from another {other}; {_again(output, entries)}")
+    return told
+
+
+def _again(output: str, entries: Mapping[str, Mapping[str, Any]]) -> str:
+    return f"`./run {_remaker(output, entries)} --forcerun {shlex.quote(output)}` makes it again"
+
+
 def _with_inputs(root: Path, folders: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Entries of the folders and of all partitions that these were made from."""
     entries: dict[str, dict[str, Any]] = {}
@@ -268,12 +286,6 @@ def _with_inputs(root: Path, folders: Iterable[str]) -> dict[str, dict[str, Any]
         sources = {partition_of(name) for entry in found.values() for name in inputs_of(entry)}
         waiting += [source for source in sources if source in known]
     return entries
-
-
-def inputs_of(entry: Mapping[str, Any]) -> dict[str, str]:
-    """Inputs inside the repository and their recorded digests."""
-    checksums = entry["input_checksums"] or {}
-    return {name: digest for name, digest in checksums.items() if is_plain(name)}
 
 
 def _changed_input(

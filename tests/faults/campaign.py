@@ -15,6 +15,27 @@ PAGE = Path(__file__).parents[2] / "docs/reliability.md"
 START, END = "<!-- the campaign writes from here -->", "<!-- to here -->"
 HEAD = "| fault | times tried | outcome |\n|---|---|---|"
 
+WAYS = ("truncated", "bit flipped", "another experiment's", "NaN", "wrong shape", "wrong dtype")
+# what is tried: each has a row, and no test may try anything else
+FAULTS = {
+    *(f"artifact of every type: {way}" for way in WAYS),
+    "one artifact of every type damaged at once",
+    "artifact whose damage its reader cannot name",
+    "broken experiment file, to `./run`",
+    "broken experiment file, to the validator",
+    "disk full, in each phase",
+    "full /tmp",
+    "read-only folder",
+    "`kill -9` at random moments (seeded), several per run",
+    "`kill -9` of Snakemake alone, its jobs at work",
+    "Snakemake's lock left by `kill -9`",
+    "second `./run` while one is under way",
+    "`kill -9` of a pull, while it downloads and while it checks out",
+    "remote out of reach: a directory, http, S3",
+}
+# of each rule that makes scores, or what they are made from, one
+METHODS = "random pixel_cosine trak das tracincp journey_trak ekfac_if unlearning".split()
+
 
 class Ledger:
     """Rows of the table in docs/reliability.md; a fault whose test fails is told as such."""
@@ -23,6 +44,7 @@ class Ledger:
         self.rows = {}
 
     def begin(self, fault):
+        assert fault in FAULTS, f"add {fault!r} to FAULTS"
         self.rows[fault] = (0, "**not passed** when last tried")
 
     def end(self, fault, times, outcome):
@@ -33,15 +55,20 @@ class Ledger:
         text = page.read_text()
         before, rest = text.split(START)
         old, after = rest.split(END)
-        rows = dict(re.findall(r"^\| (.+?) \| (.+) \|$", old, flags=re.M))
-        rows = {fault: row for fault, row in rows.items() if fault != "fault"}
+        rows = rows_of(old)
         rows |= {fault: f"{times} | {outcome}" for fault, (times, outcome) in self.rows.items()}
         lines = [f"| {fault} | {row} |" for fault, row in sorted(rows.items())]
         page.write_text(before + "\n".join([START, HEAD, *lines, END]) + after)
 
 
+def rows_of(text):
+    """Fault -> what the table says of it."""
+    rows = dict(re.findall(r"^\| (.+?) \| (.+) \|$", text, flags=re.M))
+    return {fault: row for fault, row in rows.items() if fault != "fault"}
+
+
 def small(seed=0):
-    """Smoke with fewer models and methods: every rule has a job, and all take a minute."""
+    """Smoke with fewer models and methods: every rule has a job, and all take two minutes."""
     data = raw()
     data |= {"title": "smoke, smaller", "seed": seed}
     data["data"]["train"] = 80
@@ -49,7 +76,7 @@ def small(seed=0):
     data["subsets"] |= {"models_per_job": 4, "eval": {"models": 4, "seeds": 2}}
     data["queries"] |= {"val": 6, "gen": 6, "tuning": 3}
     data["features"]["dimensions"] = 128
-    data["methods"] = {name: {} for name in ("random", "pixel_cosine", "trak", "das")}
+    data["methods"] = {name: {} for name in METHODS}
     data["lds"]["draws"] = 100
     data["removal"] |= {"methods": ["das"], "k": [8], "queries": 1, "random_sets": 1}
     data["comparisons"] = [{"a": "das", "b": "trak"}]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from campaign import refusals
+from campaign import WAYS, refusals
 from damage import attempt, damages, kind
 from dasbench import provenance
 from dasbench.errors import UserError
@@ -143,8 +143,7 @@ def test_some_damages_are_found_and_told(copy, monkeypatch):
 
 @pytest.mark.campaign
 def test_every_type_of_artifact_damaged_in_every_way(sound, monkeypatch, fault):
-    ways = ("truncated", "bit flipped", "another experiment's", "NaN", "wrong shape", "wrong dtype")
-    rows = {way: f"artifact of every type: {way}" for way in ways}
+    rows = {way: f"artifact of every type: {way}" for way in WAYS}
     for row in rows.values():
         fault(row)
     outcomes = campaign(Patient(sound, "small", "other"), monkeypatch, random.Random(4))

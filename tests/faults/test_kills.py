@@ -14,9 +14,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 
 # in the order in which the graph comes to them
 SCRIPTS = """prepare_pool choose_examples train_base train_subsets make_queries compute_features
-compute_residuals measure_outputs gather_outputs decompose select_damping score evaluate_lds
-choose_removals train_removal measure_removal summarise_lds summarise_removal plot_samples
-plot_neighbours plot_lds tabulate_lds plot_removal write_metrics render_report""".split()
+compute_residuals compute_journeys compute_ekfac compute_unlearning measure_outputs
+gather_outputs decompose select_damping score evaluate_lds choose_removals train_removal
+measure_removal summarise_lds summarise_removal plot_samples plot_neighbours plot_lds
+tabulate_lds plot_removal write_metrics render_report""".split()
 RUNS = 4
 SEED = 20261
 

@@ -81,12 +81,26 @@ def test_processes_need_as_many_devices(start):
     assert refused.returncode == 1
 
 
-def test_only_the_base_model_is_split():
-    alone = launch.command("scripts/train_subsets.py", ["--x"], 4)
-    assert alone == [sys.executable, "scripts/train_subsets.py", "--x"]
-    split = launch.command("scripts/train_base.py", ["--x"], 4)
-    assert "--nproc-per-node=4" in split
-    assert split[-5:] == ["dasbench.launch", "--worker", "4", "scripts/train_base.py", "--x"]
+@pytest.mark.parametrize("name", launch.NETWORKS)
+def test_the_base_model_and_the_features_are_split_and_nothing_else(name):
+    script = f"scripts/{name}.py"
+    made = launch.command(script, ["--x"], 4)
+    if name not in {"train_base", "compute_features"}:
+        assert made == [sys.executable, script, "--x"]
+        return
+    assert "--nproc-per-node=4" in made
+    assert made[-5:] == ["dasbench.launch", "--worker", "4", script, "--x"]
+    assert launch.command(script, ["--x"], 1) == [sys.executable, script, "--x"]
+
+
+def test_jobs_that_are_split_ask_for_the_devices_memory_and_cores_of_all_processes():
+    rules = (file.read_text() for file in (ROOT / "workflow/rules").glob("*.smk"))
+    blocks = [block for text in rules for block in re.split(r"^ *rule\b", text, flags=re.M)]
+    asking = [r"mem_mb=mem_mb\(.*PROCESSES\)", r"gpu=gpus\(PROCESSES\)", r"cpus_per_task=cpus"]
+    for block in blocks:
+        for script in re.findall(r"python scripts/(\w+)\.py", block):
+            found = {bool(re.search(words, block)) for words in asking}
+            assert found == {script in launch.PARALLEL}, block
 
 
 def test_a_process_that_sees_no_others_refuses():

@@ -228,6 +228,21 @@ def test_verify_tells_another_input(root):
     assert problem.startswith(f"{SCORES} was made from another {TRAIN}")
 
 
+def test_a_run_tells_what_it_made_from_another_input_than_is_recorded(root):
+    """The bytes of an input changed when nobody looked, and a job read them: no hash is needed."""
+    assert provenance.save(root) == []
+    (root / TRAIN).write_text("niart")
+    make(root, SCORES, "other scores", [TRAIN], (1040.0, 1050.0))
+    (root / TRAIN).write_text("train")
+    made = provenance.save(root)
+    assert made == [SCORES]
+    (sentence,) = provenance.mixed(root, made)
+    assert [sentence] == provenance.verify(root).problems
+    assert f"{SCORES} was made from another {TRAIN}; `./run toy --forcerun" in sentence
+    make(root, SCORES, "other scores", [TRAIN], (1060.0, 1070.0))
+    assert provenance.mixed(root, provenance.save(root)) == []
+
+
 def test_missing_is_told_unless_it_was_never_here(root, clone):
     (root / TRAIN).unlink()
     (clone / TRAIN).unlink()

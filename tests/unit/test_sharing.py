@@ -1,9 +1,13 @@
 """What is asked of DVC, and what is said when a remote cannot be had."""
 
+import re
+
 import pytest
+import yaml
 
 from dasbench import sharing
 from dasbench.errors import UserError
+from experiment_files import ROOT
 
 KNOWN = {
     "pool@toy": ["data/toy/pool.npz"],
@@ -90,3 +94,19 @@ def test_remotes_that_are_none(settings):
         sharing._remote([], "do X")
     with pytest.raises(UserError, match="nix is no DVC remote; known: my.store, web"):
         sharing._remote(["-r", "nix"], "")
+
+
+def megabytes(paths, sizes):
+    return round(sum(sizes[path] for path in paths) / 1e6)
+
+
+def test_the_page_tells_the_size_of_a_partial_pull():
+    content = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"].values()
+    sizes = {out["path"]: out["size"] for stage in content for out in stage.get("outs", [])}
+    known = sharing.locked(ROOT, ["digits"])
+    everything = [out for outs in known.values() for out in outs]
+    tables = sharing.select(known, ["digits"], ["tables"])
+    expected = f"{megabytes(tables, sizes)} MB of {megabytes(everything, sizes)} MB"
+    page = (ROOT / "docs/sharing.md").read_text()
+    (told,) = re.findall(r"For `digits`, the tables are (\d+ MB of \d+ MB)\.", page)
+    assert told == expected, "docs/sharing.md does not tell what dvc.lock says: correct the page"

@@ -106,7 +106,7 @@ def test_one_file(made, clone, tmp_path):
     clone.run("pull", "--bundle", file)
     assert clone.plan() == {}
     assert clone.hashes() == made.hashes()
-    assert clone.call("git", "status", "--short").stdout == ""
+    assert clone.clean()
     clone.run("verify", "smoke")
 
 

@@ -1,8 +1,11 @@
 """What jobs ask for, and that profiles for other machines change nothing but where they run."""
 
+import logging
 import re
+from types import SimpleNamespace
 
 import pytest
+import snakemake_executor_plugin_kubernetes as kubernetes
 from safetensors.numpy import load_file
 
 from dasbench import config, estimate, rates, workload
@@ -13,6 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 SHAPE = (1, 8, 8)
 WEIGHTS = "results/smoke/models/base/unet/diffusion_pytorch_model.safetensors"
 RESIDUALS = "results/smoke/residuals/scalar.npy"
+SPLIT = ("train_base_smoke", "compute_features")
 
 
 def planned(clone, *words):
@@ -20,8 +24,8 @@ def planned(clone, *words):
     text = clone.run(*words, "-n", "--forceall").stdout
     pattern = r"^(?:local)?rule (\w+):\n(?:    .*\n)*?    resources: (.*)$"
     for rule, resources in re.findall(pattern, text, flags=re.M):
-        pairs = re.findall(r"(\w+)=(\d+)(?:,|$)", resources)
-        yield rule, {name: int(value) for name, value in pairs}
+        pairs = re.findall(r"(\w+)=([^,\s]+)", resources)
+        yield rule, {k: int(v) if v.isdecimal() else v for k, v in pairs}
 
 
 def groups(clone, name):
@@ -68,10 +72,13 @@ def test_the_estimate_knows_the_storage(made):
 
 def test_machines_without_gpus_and_with_several_processes(made):
     jobs = list(planned(made, "smoke", "--config", "gpus=0"))
-    assert not any(asked.get("gpu") for _, asked in jobs)
-    jobs = dict(planned(made, "smoke", "--config", "processes=4"))
-    assert jobs["train_base_smoke"]["gpu"] == 4
-    assert jobs["train_subsets_eval_smoke"]["gpu"] == 1
+    assert not any("gpu" in asked for _, asked in jobs)
+    one, four = (dict(planned(made, "smoke", "--config", f"processes={n}")) for n in (1, 4))
+    for rule, asked in four.items():
+        times = 4 if rule in SPLIT else 1
+        assert asked.get("gpu", 0) == times * one[rule].get("gpu", 0), rule
+        assert asked["mem_mb"] == times * one[rule]["mem_mb"], rule
+        assert asked.get("cpus_per_task", 1) == times, rule
 
 
 @pytest.mark.parametrize("setting", ["gpus=many", "processes=0", "tflops=-1"])
@@ -84,15 +91,69 @@ def test_a_wrong_setting_is_told_in_a_sentence(made, setting):
     assert "Traceback" not in told
 
 
-def test_kubernetes_plans_every_job_with_its_resources(made):
-    """Its jobs' files need a storage plugin, which is not in the lock: the plan is the test's."""
-    profile = ["smoke", "--workflow-profile", "profiles/kubernetes"]
-    refused = made.run(*profile, "-n", check=False)
+def submitted(asked):
+    """What the installed plugin would send to Kubernetes for a job's resources: the pod's spec."""
+    executor, bodies = kubernetes.Executor.__new__(kubernetes.Executor), []
+    settings = SimpleNamespace(deployment_method=set())
+    vars(executor).update(
+        logger=logging.getLogger(__name__),
+        workflow=SimpleNamespace(deployment_settings=settings),
+        run_namespace="das",
+        namespace="das",
+        container_image="image",
+        persistent_volumes=[],
+        secret_envvars={},
+        k8s_service_account_name=None,
+        k8s_cpu_scalar=0.95,
+        privileged=False,
+        batchapi=SimpleNamespace(create_namespaced_job=lambda _, body: bodies.append(body)),
+        format_job_exec=lambda job: "true",
+        report_job_submission=lambda job: None,
+        _kubernetes_retry=lambda send: send(),
+    )
+    executor.run_job(
+        SimpleNamespace(resources=asked, jobid=1, attempt=1, is_containerized=False, name="job")
+    )
+    return bodies[0].spec.template.spec
+
+
+def plan_of_pods(clone, *words):
+    """Every job of a plan with the profile for Kubernetes: (rule, resources, the pod's spec)."""
+    profile = ["smoke", "--workflow-profile", "profiles/kubernetes", "--executor", "local"]
+    jobs = list(planned(clone, *profile, *words))
+    assert len(jobs) == sum(group.jobs for group in groups(clone, "smoke"))
+    return [(rule, asked, submitted(asked)) for rule, asked in jobs]
+
+
+def test_kubernetes_takes_every_job_with_its_resources(made):
+    """Files need a storage plugin, which is not in the lock; that of the pods is, and is asked."""
+    refused = made.run("smoke", "--workflow-profile", "profiles/kubernetes", "-n", check=False)
     assert refused.returncode
     assert "--default-storage-provider" in refused.stdout + refused.stderr
-    jobs = list(planned(made, *profile, "--executor", "local"))
-    assert len(jobs) == sum(group.jobs for group in groups(made, "smoke"))
-    assert all({"mem_mb", "runtime"} <= set(asked) for _, asked in jobs)
+    with_gpus = 0
+    for rule, asked, spec in plan_of_pods(made):
+        limits = spec.containers[0].resources.limits
+        assert limits["memory"] == f"{asked['mem_mb']}M", rule
+        assert limits["ephemeral-storage"] == "32000M", rule
+        # Kubernetes refuses a request for GPUs that is no limit
+        assert limits.get("nvidia.com/gpu") == (str(asked["gpu"]) if "gpu" in asked else None), rule
+        assert [t.key for t in spec.tolerations or ()] == ["nvidia.com/gpu"] * ("gpu" in asked)
+        with_gpus += "gpu" in asked
+    assert with_gpus > 10
+
+
+def test_kubernetes_without_gpus_or_with_others(made):
+    for _, _, spec in plan_of_pods(made, "--config", "gpus=0"):
+        assert set(spec.containers[0].resources.limits) == {"cpu", "memory", "ephemeral-storage"}
+        assert not spec.tolerations
+    text = (made.folder / "docs/scaling.md").read_text()
+    (flags,) = re.findall(r"^ +--default-resources (.*gpu_manufacturer=amd.*)$", text, flags=re.M)
+    pods = plan_of_pods(made, "--default-resources", *flags.split())
+    assert {
+        spec.containers[0].resources.limits["amd.com/gpu"]
+        for _, asked, spec in pods
+        if "gpu" in asked
+    } == {"1"}
 
 
 def test_a_job_on_a_device_makes_the_same_bytes(made, copy):

@@ -101,7 +101,8 @@ def record():
 def record_costs():
     files = [ROOT / f"results/{name}/runtimes.json" for name in EXPERIMENTS]
     before = {file: file.read_bytes() for file in files if file.is_file()}
-    provenance.save(ROOT)
+    for problem in provenance.mixed(ROOT, provenance.save(ROOT)):
+        print(f"error: {problem}", file=sys.stderr)
     for file in files:
         if file.is_file() and file.read_bytes() != before.get(file):
             manifest = json.loads((file.parent / "provenance.json").read_text())

@@ -3,7 +3,8 @@
 # reruns a job. Set with --config, or under `config:` in a profile:
 #   gpus=1        GPUs of each job that runs networks; 0 on machines without
 #   tflops=20     10^12 operations a second that a GPU is assumed to sustain (limits of time)
-#   processes=1   data-parallel processes of the base model, each with `gpus` GPUs
+#   processes=1   processes that train a base model, or compute a set of features, together, each with
+#                 `gpus` GPUs
 #   devices=0,1   this machine's GPUs, one for each job that runs networks
 import functools
 
@@ -48,22 +49,33 @@ def requests(experiment):
     return {g.family: (RATES.mem_mb(g), RATES.runtime(g, GPU)) for g in groups}
 
 
-def asked(family, column, experiment=None):
+def asked(family, column, experiment=None, times=1):
     """Resource function: a number of `requests`; a job that is tried again asks for more."""
 
     def value(wildcards, attempt):
         name = experiment or wildcards.experiment
-        return attempt * requests(name)[family][column]
+        return attempt * times * requests(name)[family][column]
 
     return value
 
 
-def mem_mb(family, experiment=None):
-    return asked(family, 0, experiment)
+def mem_mb(family, experiment=None, processes=1):
+    """Each process of a job that is split holds what one alone would hold."""
+    return asked(family, 0, experiment, processes)
 
 
 def minutes(family, experiment=None):
     return asked(family, 1, experiment)
+
+
+def gpus(processes=1):
+    """None leaves the resource out, on machines without: Kubernetes takes a 0 for a request, too."""
+    return GPUS * processes or None
+
+
+def cpus(wildcards, threads):
+    """Resource function, for Slurm: cores of a job that is split; `threads` are those of a process."""
+    return threads * PROCESSES
 
 
 def users_of(dataset):

@@ -36,7 +36,7 @@ for name, e in ABLATIONS.items():
         resources:
             mem_mb=mem_mb("compute_readouts", name),
             runtime=minutes("compute_readouts", name),
-            gpu=GPUS,
+            gpu=gpus(),
         params:
             settings=readout_settings(name),
             code=model_code("compute_timesteps", name),

@@ -21,7 +21,7 @@ rule time_methods:
     resources:
         mem_mb=mem_mb("time_methods"),
         runtime=minutes("time_methods"),
-        gpu=GPUS,
+        gpu=gpus(),
     params:
         settings=time_settings,
         code=family_code("time_methods"),

@@ -70,7 +70,7 @@ for name in LATENT:
         resources:
             mem_mb=mem_mb("encode_latents", name),
             runtime=minutes("encode_latents", name),
-            gpu=GPUS,
+            gpu=gpus(),
         params:
             settings=latent_settings(name),
             code=model_code("encode_latents", name),
@@ -96,7 +96,7 @@ rule embed_prompts:
     resources:
         mem_mb=mem_mb("embed_prompts"),
         runtime=minutes("embed_prompts"),
-        gpu=GPUS,
+        gpu=gpus(),
     params:
         settings=prompt_settings,
         code=family_code("embed_prompts"),

@@ -25,7 +25,7 @@ rule compute_embeddings:
     resources:
         mem_mb=mem_mb("compute_embeddings"),
         runtime=minutes("compute_embeddings"),
-        gpu=GPUS,
+        gpu=gpus(),
     params:
         settings=embedding_settings,
         code=code("compute_embeddings"),

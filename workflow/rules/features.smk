@@ -26,9 +26,10 @@ rule compute_features:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=mem_mb("compute_features"),
+        mem_mb=mem_mb("compute_features", processes=PROCESSES),
         runtime=minutes("compute_features"),
-        gpu=GPUS,
+        gpu=gpus(PROCESSES),
+        cpus_per_task=cpus,
     params:
         settings=feature_settings,
         code=family_code("compute_features"),
@@ -89,7 +90,7 @@ rule compute_journeys:
     resources:
         mem_mb=mem_mb("compute_journeys"),
         runtime=minutes("compute_journeys"),
-        gpu=GPUS,
+        gpu=gpus(),
     params:
         settings=journey_settings,
         code=family_code("compute_journeys"),

@@ -26,7 +26,7 @@ rule compute_ekfac:
     resources:
         mem_mb=mem_mb("compute_ekfac"),
         runtime=minutes("compute_ekfac"),
-        gpu=GPUS,
+        gpu=gpus(),
     params:
         settings=computed_settings("damping"),
         code=family_code("compute_ekfac"),
@@ -61,7 +61,7 @@ rule compute_unlearning:
     resources:
         mem_mb=mem_mb("compute_unlearning"),
         runtime=minutes("compute_unlearning"),
-        gpu=GPUS,
+        gpu=gpus(),
     params:
         settings=computed_settings(),
         code=family_code("compute_unlearning"),

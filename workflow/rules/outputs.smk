@@ -26,7 +26,7 @@ rule measure_outputs:
     resources:
         mem_mb=mem_mb("measure_outputs"),
         runtime=minutes("measure_outputs"),
-        gpu=GPUS,
+        gpu=gpus(),
     params:
         settings=measure_settings,
         code=family_code("measure_outputs"),

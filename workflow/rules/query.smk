@@ -32,7 +32,7 @@ for suffix, chosen, more in (
         resources:
             mem_mb=mem_mb(f"make_queries{suffix}"),
             runtime=minutes(f"make_queries{suffix}"),
-            gpu=GPUS,
+            gpu=gpus(),
         params:
             settings=query_settings,
             code=family_code("make_queries"),

@@ -24,7 +24,7 @@ rule measure_removal:
     resources:
         mem_mb=mem_mb("measure_removal"),
         runtime=minutes("measure_removal"),
-        gpu=GPUS,
+        gpu=gpus(),
     params:
         settings=measure_removal_settings,
         code=family_code("measure_removal"),

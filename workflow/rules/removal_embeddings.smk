@@ -23,7 +23,7 @@ for name in EMBEDDED_REMOVALS:
         resources:
             mem_mb=mem_mb("embed_removals", name),
             runtime=minutes("embed_removals", name),
-            gpu=GPUS,
+            gpu=gpus(),
         params:
             settings=embedded_removal_settings(name),
             code=code("embed_removals"),

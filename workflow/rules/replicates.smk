@@ -29,9 +29,10 @@ for name, e in OWN_BASES.items():
             "../../environment.yml"
         threads: 1
         resources:
-            mem_mb=mem_mb("train_base", name),
+            mem_mb=mem_mb("train_base", name, PROCESSES),
             runtime=minutes("train_base", name),
-            gpu=GPUS * PROCESSES,
+            gpu=gpus(PROCESSES),
+            cpus_per_task=cpus,
         params:
             settings=own_base_settings(name),
             code=model_code("train_base", name),

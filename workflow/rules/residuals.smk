@@ -24,7 +24,7 @@ rule compute_residuals:
     resources:
         mem_mb=mem_mb("compute_residuals"),
         runtime=minutes("compute_residuals"),
-        gpu=GPUS,
+        gpu=gpus(),
     params:
         settings=residual_settings,
         code=family_code("compute_residuals"),

@@ -61,7 +61,7 @@ for name, e in REMOVAL.items():
             resources:
                 mem_mb=mem_mb(f"train_removal_{family}", name),
                 runtime=minutes(f"train_removal_{family}", name),
-                gpu=GPUS,
+                gpu=gpus(),
             params:
                 settings=train_settings(
                     name,

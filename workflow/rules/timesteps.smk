@@ -24,7 +24,7 @@ rule compute_timesteps:
     resources:
         mem_mb=mem_mb("compute_timesteps"),
         runtime=minutes("compute_timesteps"),
-        gpu=GPUS,
+        gpu=gpus(),
     params:
         settings=timestep_settings,
         code=family_code("compute_timesteps"),

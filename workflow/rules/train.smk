@@ -30,9 +30,10 @@ for name in TRAINED:
             "../../environment.yml"
         threads: 1
         resources:
-            mem_mb=mem_mb("train_base", name),
+            mem_mb=mem_mb("train_base", name, PROCESSES),
             runtime=minutes("train_base", name),
-            gpu=GPUS * PROCESSES,
+            gpu=gpus(PROCESSES),
+            cpus_per_task=cpus,
         params:
             settings=train_settings(name, checkpoints=checkpoint_epochs(name)),
             code=model_code("train_base", name),
@@ -66,7 +67,7 @@ for name, experiment in RETRAINED.items():
             resources:
                 mem_mb=mem_mb(f"train_subsets_{use}", name),
                 runtime=minutes(f"train_subsets_{use}", name),
-                gpu=GPUS,
+                gpu=gpus(),
             params:
                 settings=train_settings(
                     name,
