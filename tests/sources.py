@@ -111,6 +111,13 @@ def jpeg(seed, size=(178, 218)):
     return file.getvalue()
 
 
+def png(seed, size=(40, 32)):
+    """Noise, in the form that a PNG has."""
+    file = io.BytesIO()
+    Image.fromarray(pattern(1, (size[1], size[0], 3), seed)[0]).save(file, "PNG")
+    return file.getvalue()
+
+
 def celeba(folder, parts, zipped=False):
     """Aligned faces and the partition file; ``parts`` is a text such as "00122"."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -133,13 +134,14 @@ def _hours(experiment: Mapping[str, Any], root: Path) -> float:
 
 def plan(args: argparse.Namespace, root: Path) -> dict[str, Any]:
     """Everything of the file but the subsets."""
-    sides = _measure(args.images, args.skip_bad)
+    sides = _measure(args.images, args.labels, args.skip_bad)
     side = int(median(sides or [0]))
     val = max(4, min(150, len(sides) // 5))
     train = min(MOST, len(sides) - val)
     if train < FEWEST:
+        listed = f" that {args.labels} names" if args.labels else ""
         raise UserError(
-            f"{args.images} holds {len(sides)} pictures, expected {FEWEST + 10} or more"
+            f"{args.images} holds {len(sides)} pictures{listed}, expected {FEWEST + 10} or more"
         )
     size, channels, base = args.size, 1 if args.grey else 3, None
     diffusion = "{timesteps: 1000, beta_schedule: linear, prediction_type: epsilon}"
@@ -198,23 +200,38 @@ def _subsets(most: int, values: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _measure(folder: Path, skip: bool) -> list[int]:
-    """The shorter side of every picture; only headers are read."""
-    from PIL import Image
-
+def _measure(folder: Path, labels: Path | None, skip: bool) -> list[int]:
+    """The shorter side of every picture that ``read_images`` will take."""
     from dasbench.datasets import folder as source
 
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder; expected one with pictures")
     sides, bad = [], []
-    for name in source.files(folder):
+    for name in source.labelled(folder, labels):
         try:
-            with Image.open(folder / name) as picture:
-                sides.append(min(picture.size))
+            sides.append(_side(folder / name))
         except Exception as error:  # Pillow raises anything on a damaged file
             bad.append((name, str(error)))
     source.tell(folder, bad, skip)
     return sides
+
+
+def _side(file: Path) -> int:
+    """The shorter side; all of the file is decoded, since the header of one cut short is sound."""
+    from PIL import Image, ImageOps
+
+    from dasbench.datasets import pictures
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with Image.open(file) as picture:
+            if picture.format == "JPEG":
+                side = min(picture.size)
+                picture.draft(None, (1, 1))  # an eighth of the pixels a side, a tenth of the time
+                picture.load()
+                ImageOps.exif_transpose(picture)
+                return side
+    return min(pictures.read(file, None).shape[:2])
 
 
 def has_gpu() -> bool:

@@ -7,6 +7,7 @@ import yaml
 
 import sources as made_of
 from dasbench import config, new_experiment, rates
+from dasbench.datasets import folder as source
 from dasbench.errors import UserError
 from dasbench.families import pixel
 from experiment_files import ROOT, make_repository
@@ -80,7 +81,7 @@ def test_labels_are_those_of_subfolders_or_of_a_table(root, pictures, tmp_path):
     assert "class_match" in made["methods"]
     (root / config.FOLDER / "mine.yaml").unlink()
     table = tmp_path / "labels.csv"
-    table.write_text("file,label\n" + "".join(f"a/{i:02d}.jpg,x\n" for i in range(0, 60, 2)))
+    table.write_text("file,label\n" + "".join(f"{'ab'[i % 2]}/{i:02d}.jpg,x\n" for i in range(60)))
     _, made = write(root, pictures, "--labels", table)
     assert made["data"]["labels"] == str(table)
     assert "class_match" in made["methods"]
@@ -91,6 +92,22 @@ def test_labels_are_those_of_subfolders_or_of_a_table(root, pictures, tmp_path):
         file.rename(flat / file.name)
     _, made = write(root, flat)
     assert "class_match" not in made["methods"]
+
+
+def test_a_table_says_which_pictures_there_are(root, pictures, tmp_path):
+    """What read_images will leave out is neither counted nor looked at."""
+    (pictures / "b/bad.png").write_bytes(b"no picture")
+    for i in range(60, 120, 2):
+        (pictures / f"a/{i}.jpg").write_bytes(made_of.jpeg(i, (40, 32)))
+    table = tmp_path / "labels.csv"
+    rows = [f"{file.relative_to(pictures)},x\n" for file in sorted(pictures.glob("a/*.jpg"))]
+    table.write_text("file,label\n" + "".join(rows))
+    _, made = write(root, pictures, "--labels", table)
+    assert (made["data"]["train"], made["queries"]["val"]) == (48, 12)
+    (root / config.FOLDER / "mine.yaml").unlink()
+    table.write_text("file,label\n" + "".join(rows[:30]))
+    with pytest.raises(UserError, match=r"holds 30 pictures that .*labels\.csv names, expected 50"):
+        write(root, pictures, "--labels", table)
 
 
 def test_options_are_taken_over(root, pictures):
@@ -107,6 +124,19 @@ def test_pictures_that_cannot_be_read_are_listed_and_left_out_only_if_told(root,
     _, made = write(root, pictures, "--skip-bad")
     assert "left out: a/bad.png" in capsys.readouterr().out
     assert made["data"]["train"] == 48
+
+
+def test_pictures_that_were_cut_short_are_not_counted(root, pictures, capsys):
+    """Their headers are sound."""
+    for name, data in (("a/cut.jpg", made_of.jpeg(1)), ("b/cut.png", made_of.png(1))):
+        (pictures / name).write_bytes(data[: len(data) // 2])
+    (pictures / "b/whole.png").write_bytes(made_of.png(2))
+    with pytest.raises(UserError, match=r"2 files cannot be read: a/cut\.jpg .*; b/cut\.png"):
+        write(root, pictures)
+    text, made = write(root, pictures, "--skip-bad")
+    assert "# of 61 pictures" in text
+    read = {**made["data"], "about": {}}
+    assert len(source.read(read).images) == made["data"]["train"] + made["queries"]["val"]
 
 
 @pytest.mark.parametrize(

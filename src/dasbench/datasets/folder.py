@@ -38,12 +38,8 @@ def read(options: Mapping[str, Any]) -> sources.Source:
     folder = _folder(options)
     if options["size"] is None:
         raise UserError("data.size is missing; expected the side in pixels that pictures get")
-    found = files(folder)
-    named = (
-        _labels_file(options, folder) if options["labels"] else {f: _subfolder(f) for f in found}
-    )
-    paths = [file for file in found if file in named]
-    names = sorted({named[file] for file in paths})
+    named = labelled(folder, options["labels"])
+    paths, names = list(named), sorted(set(named.values()))
     labels = np.asarray([names.index(named[file]) for file in paths], np.int64)
     kept = sources.chosen(labels, np.zeros(len(paths), np.uint8), options)
     images, good, bad = [], [], []
@@ -104,14 +100,31 @@ def files(folder: Path) -> list[str]:
     return sorted(found)
 
 
+def labelled(folder: Path, table: str | Path | None) -> dict[str, str]:
+    """Pictures that are taken, by their paths in order, and the label of each.
+
+    Args:
+        folder: With the pictures.
+        table: CSV with the columns ``file`` and ``label``, which leaves out what it does not name;
+            None takes every picture, its label the subfolder of the first level.
+
+    Raises:
+        UserError: If the CSV cannot be read, lacks a column, or names a file that is not there.
+    """
+    found = files(folder)
+    if not table:
+        return {file: _subfolder(file) for file in found}
+    named = _labels_file(Path(table).expanduser(), folder)
+    return {file: named[file] for file in found if file in named}
+
+
 def _subfolder(file: str) -> str:
     first, _, rest = file.partition("/")
     return first if rest else ""
 
 
-def _labels_file(options: Mapping[str, Any], folder: Path) -> dict[str, str]:
+def _labels_file(path: Path, folder: Path) -> dict[str, str]:
     """File -> label, from the CSV."""
-    path = Path(options["labels"]).expanduser()
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))
