@@ -59,6 +59,7 @@ def _model(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     if "{class}" not in model.get("prompt", "{class}"):
         yield ("model", "prompt"), f"is {model['prompt']}, expected {{class}} somewhere in it"
     yield from _blocks(model)
+    yield from _levels(experiment)
 
 
 def refused(family: Mapping[str, Any], key: str) -> bool:
@@ -84,6 +85,22 @@ def _blocks(model: Mapping[str, Any]) -> Iterator[Problem]:
                 ("model", "block_out_channels", index),
                 f"is {width}, expected a multiple of model.norm_num_groups, {groups}",
             )
+
+
+def _levels(experiment: Mapping[str, Any]) -> Iterator[Problem]:
+    """A UNet2DModel halves its images at every level but the last, and doubles them again."""
+    size, model = experiment["data"]["size"], experiment["model"]
+    halved = max(0, len(model.get("block_out_channels", [])) - 1)
+    if model["family"] != "pixel" or size is None or not size % 2**halved:
+        return
+    below = size - size % 2**halved
+    near = " or ".join(str(side) for side in (below, below + 2**halved) if side)
+    yield (
+        ("data", "size"),
+        f"is {size}, expected a multiple of {2**halved}, because the model halves its images "
+        f"{halved} times, once after each entry of model.block_out_channels but the last; take "
+        f"{near}, or another number of entries",
+    )
 
 
 def _base(experiment: Mapping[str, Any]) -> Iterator[Problem]:

@@ -167,6 +167,28 @@ def test_yaml_that_is_not_what_it_looks_like(blank, text, sentence):
     assert sentence in message
 
 
+@pytest.mark.parametrize(
+    ("size", "levels", "sentence"),
+    [
+        (50, 4, "data.size is 50, expected a multiple of 8, because the model halves its images 3"),
+        (50, 4, "; take 48 or 56, or another number of entries"),
+        (6, 4, "; take 8, or"),
+        (7, 2, "; take 6 or 8, or"),
+    ],
+)
+def test_images_can_be_halved_at_every_level(blank, size, levels, sentence):
+    """A UNet that cannot stops in its first training step, over shapes."""
+    data = changed("data", {"dataset": "folder", "path": "pictures", "train": 120, "size": size})
+    for way in ("Down", "Up"):
+        data["model"][f"{way.lower()}_block_types"] = [f"{way}Block2D"] * levels
+    data["model"]["block_out_channels"] = [8] * levels
+    message = error(blank, data)
+    assert sentence in message
+    assert len(message.splitlines()) == 1
+    data["data"]["size"] = 2 ** (levels - 1) * 5
+    load(blank, data)
+
+
 def test_not_utf8(blank):
     path = blank / config.FOLDER / "latin.yaml"
     path.write_bytes(b"title: \xe9\n")

@@ -116,6 +116,14 @@ def test_options_are_taken_over(root, pictures):
     assert made["data"]["skip_bad"] is True
 
 
+def test_a_size_that_the_model_cannot_halve_is_refused(root, pictures):
+    with pytest.raises(UserError, match=r"data\.size is 50, expected a multiple of 8.* 48 or 56"):
+        write(root, pictures, "--size", 50)
+    assert not (root / config.FOLDER / "mine.yaml").exists()
+    _, made = write(root, pictures, "--size", 56)
+    assert made["data"]["size"] == 56
+
+
 def test_pictures_that_cannot_be_read_are_listed_and_left_out_only_if_told(root, pictures, capsys):
     (pictures / "a/bad.png").write_bytes(b"no picture")
     with pytest.raises(UserError, match=r"1 files cannot be read: a/bad\.png .*skip_bad: true"):
