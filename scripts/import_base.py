@@ -3,33 +3,53 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from dasbench import artifacts, command, inputs
+from dasbench.config_schema import shorten
 from dasbench.errors import UserError
 
+# compared with the images; and how the scheduler's own sampler draws noise, where DDIM draws none
+LEFT_OUT = ("sample_size", "variance_type")
 
-def check(unet, settings: dict, shape: tuple[int, ...]) -> None:
-    """The model takes these images and, where subset models follow, is what they will be.
 
-    Raises:
-        UserError: If it is another model.
-    """
+def check_images(unet, settings: dict, shape: tuple[int, ...]) -> None:
+    """Refuse images [N, height, width, channels] that the model does not take."""
     size = unet.config.sample_size
     height, width = (size, size) if isinstance(size, int) else size
     wanted = (height, width, unet.config.in_channels)
-    if shape != wanted:
+    if shape[1:] != wanted:
         raise UserError(
-            f"the images have (height, width, channels) {shape}, {settings['base']} works on "
+            f"the images have (height, width, channels) {shape[1:]}, {settings['base']} works on "
             f"{wanted}; set data.size and data.channels"
         )
-    given = {k: v for k, v in settings["model"].items() if k in unet.config}
-    for key, value in given.items() if settings["retrained"] else ():
-        found = unet.config[key]
-        if value != (list(found) if isinstance(found, tuple) else found):
-            raise UserError(
-                f"model.{key} is {value}, {settings['base']} has {found}; subset models must be "
-                "like the base model"
-            )
+
+
+def check_alike(network, scheduler, settings: dict, shape: tuple[int, ...]) -> None:
+    """Refuse a model unlike those that the settings describe, as subset models will be."""
+    build, (_, height, width, channels) = inputs.family(settings).build, shape
+    with torch.device("meta"):  # no memory for weights that nobody looks at
+        ours = build(
+            settings["model"], settings["diffusion"], (channels, height, width), settings["axes"]
+        )
+    for part, wanted, found in zip(("UNet", "scheduler"), ours, (network, scheduler), strict=True):
+        theirs = compared(found)
+        for key, value in compared(wanted).items():
+            if value != theirs[key]:
+                raise UserError(
+                    f"the {part}'s {key} is {shorten(value)} by the experiment file, "
+                    f"{shorten(theirs[key])} in {settings['base']}; subset models must be like the "
+                    "base model: mend model and diffusion, or have scores alone by subsets: null"
+                )
+
+
+def compared(part) -> dict[str, object]:
+    """A configuration without diffusers' own notes, its sequences as lists, as JSON has them."""
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in part.config.items()
+        if not key.startswith("_") and key not in LEFT_OUT
+    }
 
 
 def run() -> None:
@@ -47,7 +67,9 @@ def run() -> None:
         )
     network, scheduler = family.load(folder, "cpu", settings["model"])
     images = artifacts.load_examples(args.examples).images
-    check(network, settings, tuple(np.shape(images)[1:]))
+    check_images(network, settings, np.shape(images))
+    if settings["retrained"]:
+        check_alike(network, scheduler, settings, np.shape(images))
     family.save(args.model, network, scheduler, settings["model"])
 
 

@@ -148,7 +148,7 @@ def plan(args: argparse.Namespace, root: Path) -> dict[str, Any]:
     if args.checkpoint is not None:
         base = _checkpoint(args.checkpoint)
         size, channels = base["sample_size"], base["in_channels"]
-        diffusion = json.dumps(_process(args.checkpoint))
+        diffusion = json.dumps(_process(args.checkpoint, _sections(root)["diffusion"]))
     elif size is None:
         smaller = [s for s in SIDES if s <= max(side, SIDES[-1])]
         size = smaller[0] if has_gpu() else min(smaller[0], SIDE_ON_CPU)
@@ -253,27 +253,52 @@ def _checkpoint(folder: Path) -> dict[str, Any]:
     return found
 
 
-def _process(folder: Path) -> dict[str, Any]:
+def _sections(root: Path) -> dict[str, Any]:
+    """Section of an experiment -> key -> what the schema says of it."""
+    schema = read_schema(root / config.SCHEMA)["properties"]
+    return {name: part.get("properties", {}) for name, part in schema.items()}
+
+
+def _process(folder: Path, schema: Mapping[str, Any]) -> dict[str, Any]:
     """The ``diffusion`` section that a checkpoint's scheduler has."""
     path = folder / "scheduler/scheduler_config.json"
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        return {
+        made = {
             "timesteps": int(found["num_train_timesteps"]),
             "beta_schedule": str(found["beta_schedule"]),
             "prediction_type": str(found.get("prediction_type", "epsilon")),
         }
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        made |= {key: float(found[key]) for key in ("beta_start", "beta_end") if key in found}
+        other = [key for key in ("trained_betas", "rescale_betas_zero_snr") if found.get(key)]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path} cannot be read ({error}); expected that of a DDPM scheduler"
         ) from error
+    if other:
+        raise UserError(
+            f"{path} has {other[0]}, expected betas that beta_schedule, beta_start and beta_end "
+            "give: an experiment can state no others, so this pipeline cannot be used"
+        )
+    for key in ("beta_schedule", "prediction_type"):
+        if made[key] not in schema[key]["enum"]:
+            raise UserError(
+                f"{path} has the {key} {made[key]}, expected one of "
+                f"{', '.join(schema[key]['enum'])}: this pipeline cannot be used"
+            )
+    return made
 
 
 def _model(base: Mapping[str, Any] | None, size: int, root: Path) -> str:
     """The ``model`` section, one key a line."""
     if base is not None:
-        schema = read_schema(root / config.SCHEMA)["properties"]["model"]["properties"]
-        chosen = {k: v for k, v in base.items() if k in schema and v is not None}
+        schema = _sections(root)["model"]
+        # a null that the schema allows is a choice: without the key diffusers takes its default
+        chosen = {
+            key: value
+            for key, value in base.items()
+            if key in schema and (value is not None or "null" in schema[key]["type"])
+        }
         return "".join(f"  {key}: {json.dumps(value)}\n" for key, value in chosen.items())
     widths = LEVELS[min(LEVELS, key=lambda side: abs(side - size))]
     down, up = (", ".join([f"{way}Block2D"] * len(widths)) for way in ("Down", "Up"))

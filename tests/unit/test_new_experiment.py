@@ -1,10 +1,12 @@
 """Experiment files that are written for a folder of pictures: they load, and say why."""
 
+import json
 import re
 
 import pytest
 import yaml
 
+import import_base
 import sources as made_of
 from dasbench import config, new_experiment, rates
 from dasbench.datasets import folder as source
@@ -184,6 +186,46 @@ def test_a_checkpoint_is_attributed_as_it_is_and_judged_when_asked(root, picture
     assert judged["base"] == made["base"]
     assert judged["subsets"]["eval"]["models"] in new_experiment.SUBSETS
     assert judged["comparisons"]
+
+
+def pipeline(folder, model=MODEL, diffusion=DIFFUSION, **scheduler):
+    """A tiny pipeline of 8 x 8 colour images, with further keys in its scheduler's file."""
+    unet, process = pixel.build(model, diffusion, (3, 8, 8), ("test", 0))
+    pixel.save(folder, unet, process)
+    file = folder / "scheduler/scheduler_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **scheduler}))
+    return folder
+
+
+def test_subset_models_are_those_of_the_checkpoint(root, pictures, tmp_path):
+    """The nulls are Google's: one attention head; neither is what diffusers takes by default."""
+    model = {**MODEL, "attention_head_dim": None, "mid_block_type": None}
+    diffusion = {**DIFFUSION, "beta_start": 0.00001, "beta_end": 0.03}
+    place = pipeline(tmp_path / "pipeline", model, diffusion)
+    _, found = write(root, pictures, "--checkpoint", place, "--lds")
+    assert found["diffusion"] == diffusion
+    network, scheduler = pixel.load(place)
+    again = pixel.build(found["model"], found["diffusion"], (3, 8, 8), ("test", 0))
+    for theirs, ours in ((network, again[0]), (scheduler, again[1])):
+        assert import_base.compared(theirs) == import_base.compared(ours)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("trained_betas", [0.1] * 1000, "has trained_betas, expected betas that beta_schedule"),
+        ("rescale_betas_zero_snr", True, "has rescale_betas_zero_snr, expected betas that"),
+        ("prediction_type", "flow", "the prediction_type flow, expected one of epsilon, v_pred"),
+        ("beta_schedule", "cosine", "the beta_schedule cosine, expected one of linear, scaled"),
+    ],
+)
+def test_a_process_that_an_experiment_cannot_state_is_refused(
+    root, pictures, tmp_path, key, value, told
+):
+    place = pipeline(tmp_path / "pipeline", **{key: value})
+    with pytest.raises(UserError, match=told):
+        write(root, pictures, "--checkpoint", place, "--lds")
+    assert not (root / config.FOLDER / "mine.yaml").exists()
 
 
 def test_a_folder_that_is_no_pipeline_is_refused(root, pictures, tmp_path):

@@ -22,7 +22,10 @@ for name, experiment in ROOTS.items():
                 runtime=minutes("import_base", name),
             params:
                 settings=model_settings(
-                    name, base=experiment["base"], retrained=bool(experiment["subsets"])
+                    name,
+                    base=experiment["base"],
+                    diffusion=experiment["diffusion"],
+                    retrained=bool(experiment["subsets"]),
                 ),
                 code=model_code("import_base", name),
                 folder=f"results/{name}/models/base",
