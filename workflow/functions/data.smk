@@ -22,6 +22,17 @@ def read_settings(wildcards):
     )
 
 
+def labels_of(wildcards):
+    """The CSV with labels, where it is here: it may change and keep its name.
+
+    Pictures are no inputs, they may be many; docs/datasets.md says what to do when they change.
+    """
+    table = EXPERIMENTS[wildcards.experiment]["data"]["labels"]
+    path = Path(table or "").expanduser()
+    wild = set("{}") & set(str(path))  # Snakemake would look for wildcards in it
+    return [str(path)] if path.is_file() and not wild else []
+
+
 def read_code(wildcards):
     dataset = EXPERIMENTS[wildcards.experiment]["data"]["dataset"]
     return code("read_images", module_file(registry.SOURCES[dataset]))

@@ -3,6 +3,8 @@
 
 
 rule read_images:
+    input:
+        labels=labels_of,
     output:
         pool="data/{experiment}/pool.npz",
         card="data/{experiment}/card.json",

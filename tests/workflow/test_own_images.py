@@ -1,0 +1,44 @@
+"""Pictures of one's own: which changes of what lies outside of the repository are seen."""
+
+import numpy as np
+import pytest
+
+import sources as made_of
+from clones import checkout
+
+pytestmark = [pytest.mark.slow, pytest.mark.workflow]
+
+EXAMPLES = ("own", "--until", "split_examples")
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A checkout with an experiment on 60 pictures and a table of labels beside them."""
+    clone = checkout(tmp_path / "clone")
+    rows = ["file,label\n"]
+    for i in range(60):
+        place = tmp_path / f"pictures/{i:02d}.jpg"
+        place.parent.mkdir(exist_ok=True)
+        place.write_bytes(made_of.jpeg(i, (40, 32)))
+        rows.append(f"{place.name},{'ab'[i % 2]}\n")
+    (tmp_path / "own labels.csv").write_text("".join(rows))
+    own = ("--images", tmp_path / "pictures", "--labels", tmp_path / "own labels.csv")
+    clone.run("new-experiment", "own", *own)
+    return clone
+
+
+def test_what_changes_outside_of_the_repository(clone, tmp_path):
+    """A table of labels is an input; changed pictures are read when asked, as the docs say."""
+    clone.run(*EXAMPLES)
+    table = tmp_path / "own labels.csv"
+    table.touch()
+    assert "read_images" not in clone.plan("own")
+    table.write_text(table.read_text().replace(",b", ",c"))
+    assert clone.plan("own")["read_images"] == 1
+    examples = clone.folder / "results/own/examples/train.npz"
+    before = np.load(examples, allow_pickle=False)["images"]
+    for i in range(60):
+        (tmp_path / f"pictures/{i:02d}.jpg").write_bytes(made_of.jpeg(100 + i, (40, 32)))
+    clone.run(*EXAMPLES, "--forcerun", "read_images")
+    assert (np.load(examples, allow_pickle=False)["images"] != before).any()
+    assert "read_images" not in clone.plan("own")
