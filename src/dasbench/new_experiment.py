@@ -173,7 +173,7 @@ def plan(args: argparse.Namespace, root: Path) -> dict[str, Any]:
         "source": _text(f"folder {args.images.name}"),
         "model": _model(base, size, root),
         "diffusion": diffusion,
-        "training_note": f"the base model sees {PASSES} pictures, each {-(-PASSES // train)} times",
+        "training_note": _recipe(base is not None, judged, -(-PASSES // train)),
         "epochs": -(-PASSES // train),
         "warmup": min(50, train // 2),
         "tuning": max(1, val // 3),
@@ -187,6 +187,17 @@ def plan(args: argparse.Namespace, root: Path) -> dict[str, Any]:
         if judged
         else "",
     }
+
+
+def _recipe(given: bool, judged: bool, times: int) -> str:
+    """What the training section is for; ``given`` is the base model."""
+    if not given:
+        return f"the base model sees {PASSES} pictures, each {times} times"
+    if judged:
+        return (
+            f"subset models see each of their pictures {times} times; make it your model's recipe"
+        )
+    return "nothing is trained; it is for subset models, should you give some"
 
 
 def _subsets(most: int, values: Mapping[str, Any]) -> dict[str, str]:

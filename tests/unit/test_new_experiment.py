@@ -53,6 +53,7 @@ def test_the_file_is_commented_and_its_sizes_are_sensible(root, pictures, capsys
     assert made["queries"]["tuning"] == 4
     assert (made["data"]["size"], made["data"]["channels"]) == (16, 3)
     assert made["training"]["epochs"] * made["data"]["train"] == new_experiment.PASSES
+    assert "# the base model sees 60000 pictures, each 1250 times" in text
     assert made["comparisons"]
     told = capsys.readouterr().out
     hours = float(re.search(r"about ([\d.]+) hours on 2 cores", told)[1])
@@ -181,8 +182,10 @@ def test_a_checkpoint_is_attributed_as_it_is_and_judged_when_asked(root, picture
     assert made["model"]["dropout"] == 0.1
     assert made["model"]["block_out_channels"] == list(unet.config.block_out_channels)
     assert yaml.safe_load(text)["subsets"] is None
+    assert "# nothing is trained; it is for subset models" in text
     (root / config.FOLDER / "mine.yaml").unlink()
-    _, judged = write(root, pictures, "--checkpoint", tmp_path / "pipeline", "--lds")
+    text, judged = write(root, pictures, "--checkpoint", tmp_path / "pipeline", "--lds")
+    assert "# subset models see each of their pictures 1250 times; make it your model's" in text
     assert judged["base"] == made["base"]
     assert judged["subsets"]["eval"]["models"] in new_experiment.SUBSETS
     assert judged["comparisons"]
