@@ -21,6 +21,7 @@ from benchmarks.machine import ROOT
 from benchmarks.orchestration import EXPERIMENT, _environment
 from dasbench import config
 from dasbench.errors import UserError
+from dasbench.registry import FAMILIES
 
 
 def measure(threads: int, repeats: int, quick: bool = False) -> dict[str, Any]:
@@ -65,17 +66,19 @@ def _commands(
     timesteps = experiment["outputs"]["timesteps"]
     if quick:
         training["epochs"], timesteps = 1, 2
-    train = {
+    shared = {
         "axes": axes,
         "model": experiment["model"],
+        "family": FAMILIES[experiment["model"]["family"]]["module"],
+    }
+    train = shared | {
         "diffusion": experiment["diffusion"],
         "training": training,
         "fraction": subsets["fraction"],
         "stratify": subsets["stratify"],
         "models_per_job": 1,
     }
-    evaluate = {
-        "axes": axes,
+    evaluate = shared | {
         "models_per_job": subsets["models_per_job"],
         "shards": _shards(experiment),
         "grid": {

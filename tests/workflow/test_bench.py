@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from benchmarks import orchestration
+from benchmarks import evaluation, orchestration
 from benchmarks.machine import ROOT
 
 pytestmark = [pytest.mark.slow]
@@ -45,3 +45,13 @@ def test_a_plan_is_timed_in_a_copy():
     assert found["jobs"] > 50
     assert 0 < found["seconds"]["median"] < 120
     assert not (ROOT / "config/experiments/planned.yaml").exists()
+
+
+@pytest.mark.workflow
+def test_measuring_and_training_run_as_in_the_workflow(made, monkeypatch):
+    monkeypatch.setattr(evaluation, "ROOT", made.folder)
+    monkeypatch.setattr(evaluation, "EXPERIMENT", "smoke")
+    monkeypatch.setattr(orchestration, "ROOT", made.folder)
+    found = evaluation.measure(1, 1, quick=True)
+    assert found["models"] > 1
+    assert all(found[name]["min"] > 0 for name in ("start_up", "train_one", "measure"))
