@@ -313,7 +313,9 @@ def collect(root: Path) -> list[str]:
     written = []
     for table in TABLES.values():
         source = root / "results" / table.source
-        if source.is_file() and table.kept not in written:
+        # what a run cost is known at its end
+        done = table.read is not spent or source.with_name("report.html").is_file()
+        if source.is_file() and done and table.kept not in written:
             (root / KEPT).mkdir(parents=True, exist_ok=True)
             tables.save_table(root / KEPT / table.kept, table.read(source).round(6))
             written.append(table.kept)

@@ -42,6 +42,8 @@ def test_what_an_experiment_cost_is_one_row(tmp_path):
     times = [[0, 3600, 100.0], [1800, 5400, 300.0], [9000, 10800, None]]
     artifacts.save_json(folder / "provenance.json", made)
     artifacts.save_json(folder / "runtimes.json", dict(zip(made, times, strict=True)))
+    assert findings.collect(tmp_path) == []  # it has not ended yet
+    (folder / "report.html").touch()
     assert findings.collect(tmp_path) == ["emoji-cost.csv"]
     filled = findings.fill("<!-- emoji-cost:begin -->\n<!-- emoji-cost:end -->\n", tmp_path)
     assert "| `emoji` | 3 | 2.50 | 2.00 | 300 |" in filled
