@@ -2,13 +2,16 @@
 
 import logging
 import re
+import shlex
+from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import snakemake_executor_plugin_kubernetes as kubernetes
 from safetensors.numpy import load_file
 
-from dasbench import config, estimate, rates, workload
+from dasbench import config, estimate, launch, rates, workload
 from dasbench.tables import load_table
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
@@ -176,3 +179,30 @@ def test_two_processes_train_the_base_model_that_one_does(made, copy):
     assert "train_base_smoke" not in copy.plan()  # it was made, however many made it
     costs = load_table(copy.folder / "results/smoke/costs.csv").set_index("rule")
     assert costs.seconds["train_base_smoke"] > 0
+
+
+def test_two_processes_compute_the_features_that_one_does(made, tmp_path):
+    """Chunks of seven images, so that each has several; the command is that of the workflow."""
+    home = "results/smoke/features/mean-normalised-keyed"
+    target = f"{home}/train.npy"
+    plan = made.run("-n", "-p", "--forcerun", target, "--", target).stdout
+    script, arguments = re.search(
+        r"python (scripts/compute_features\.py) (.*) > logs", plan
+    ).groups()
+    narrow = tmp_path / "compute_features.py"
+    narrow.write_text(
+        f"import sys\nsys.path.insert(0, {str((made.folder / script).parent)!r})\n"
+        "import compute_features as job\njob.CHUNK = 7\njob.command.main(job.run)\n"
+    )
+    words, made_by = shlex.split(arguments), {}
+    for processes in (1, 2):
+        made_by[processes] = words[words.index("--out") + 1] = str(tmp_path / str(processes))
+        line = launch.command(str(narrow), words, processes)
+        told = made.call("env", f"PYTHONPATH={made.folder / 'src'}", *line).stdout
+        assert ("2 processes over gloo" in told) == (processes == 2)
+    for split in ("train", "val", "gen"):
+        one, two = (Path(folder, f"{split}.npy").read_bytes() for folder in made_by.values())
+        assert one == two
+        usual = np.load(made.folder / home / f"{split}.npy", allow_pickle=False)
+        here = np.load(Path(made_by[2], f"{split}.npy"), allow_pickle=False)
+        np.testing.assert_allclose(here, usual, atol=1e-5 * abs(usual).max())
