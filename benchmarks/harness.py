@@ -42,6 +42,7 @@ PARTS = {
     "features": Part("features against a training step and the released approach"),
     "readouts": Part("several readouts from one forward pass"),
     "damping_path": Part("damping path against float32 inverses"),
+    "score_memory": Part("memory of the score engine", (1,)),
     "quality": Part("LDS of projected and unprojected features", (2,)),
     "scaling": Part("time and memory against N, T and P", (1,)),
     "evaluation": Part("measuring the subset models against training them", (1,)),
@@ -125,6 +126,8 @@ def flat(name: str, by_threads: Mapping[str, dict[str, Any]]) -> dict[str, float
     """Flat numbers of one part; one thread where nothing else is said."""
     if name == "damping_path":
         return {"damping_path_vs_released": by_threads["1"]["speedup_per_transform"]}
+    if name == "score_memory":
+        return {}
     return importlib.import_module(f"benchmarks.{name}").flat(by_threads)
 
 
@@ -157,6 +160,10 @@ def _measure(name: str) -> Callable[[int, int, bool], dict[str, Any]]:
     if name == "damping_path":
         return lambda threads, _, quick: module.measure(  # a turn takes a minute
             threads, 1, 0.01 if quick else 1.0
+        )
+    if name == "score_memory":
+        return lambda threads, _, quick: module.measure(
+            *((500, 64, 20) if quick else (50_000, 4096, 2000)), threads=threads
         )
     return module.measure
 

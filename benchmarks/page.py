@@ -64,6 +64,7 @@ GOALS = {
 }
 
 
+BUDGET_GB = 5.0  # of a job that scores N = 50 000, Q = 2 000, P = 4096
 SHORT = 0.2  # a bar that its number does not fit into
 
 
@@ -216,6 +217,21 @@ def _damping_path(by_threads: Mapping[str, Any]) -> str:
     return f"{_rows(head, rows)}\n\n{_rows(below, errors)}"
 
 
+def _score_memory(by_threads: Mapping[str, Any]) -> str:
+    one = by_threads["1"]
+    jobs = {
+        "decompose": "decomposition of the kernel, float64",
+        "score": "scores at one damping",
+        "path": "predictions of 64 subsets at one damping",
+    }
+    rows = [f"| {told} | {one[f'{part}_peak_mb'] / 1e3:.1f} |" for part, told in jobs.items()]
+    sizes = f"N = {one['n']:,}, Q = {one['q']:,}, P = {one['p']:,}"
+    return (
+        f"{sizes}, one thread; the budget is {BUDGET_GB:g} GB, pages of mapped files included.\n\n"
+        f"{_rows('| job | peak GB |', rows)}"
+    )
+
+
 def _quality(by_threads: Mapping[str, Any]) -> str:
     rows = [
         f"| `{r['method']}` | {r['queries']} | {r['target']} | {r['form']} | {r['base']} "
@@ -310,6 +326,7 @@ SECTIONS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "features": _features,
     "readouts": _readouts,
     "damping_path": _damping_path,
+    "score_memory": _score_memory,
     "quality": _quality,
     "scaling": _scaling,
     "evaluation": _evaluation,

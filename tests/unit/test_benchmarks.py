@@ -237,6 +237,17 @@ def test_goals_are_judged_by_their_side():
     assert set(page.GOALS) == set(harness.KEYS)
 
 
+def test_scores_at_full_size_stay_within_their_budget():
+    details = harness.load(harness.ROOT / "benchmarks", "details")
+    (found,) = details["score_memory"]["threads"].values()
+    assert (found["n"], found["q"], found["p"]) == (50_000, 2_000, 4096)
+    peaks = [found[f"{part}_peak_mb"] / 1e3 for part in ("decompose", "score", "path")]
+    assert max(peaks) <= page.BUDGET_GB
+    shown = (harness.ROOT / "docs/performance.md").read_text()
+    assert f"budget is {page.BUDGET_GB:g} GB" in shown
+    assert all(f" | {peak:.1f} |\n" in shown for peak in peaks)
+
+
 def test_the_page_changes_between_its_markers_alone(tmp_path):
     details = {"paper_scale": {"machine": machine.describe(), "threads": {"1": operations()}}}
     file = tmp_path / "performance.md"
