@@ -75,3 +75,9 @@ def blocks(made, by_name):
 def lengths(by_name):
     """[n] norms of the gradients with respect to all parameters of the modules."""
     return sum(g.flatten(1).square().sum(1) for g in by_name.values()).sqrt()
+
+
+def disturbance(k_in, d_in, k_out, d_out):
+    """Relative variance of the squared length of a product of two projected unit vectors."""
+    one, two = (2 * (d - k) / (k * (d + 2)) for k, d in ((k_in, d_in), (k_out, d_out)))
+    return (1 + one) * (1 + two)

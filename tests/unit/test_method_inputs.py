@@ -1,0 +1,85 @@
+"""The files that a method reads: found by their names, refused where they do not fit together."""
+
+import argparse
+
+import numpy as np
+import pytest
+
+from dasbench import artifacts
+from dasbench.errors import UserError
+from dasbench.methods import interface
+from tiny import AXES
+
+LABELS = {"train": np.array([3, 1, 3, 0, 1]), "val": np.array([3, 0, 2])}
+
+
+@pytest.fixture
+def files(tmp_path):
+    """The files of a method on disk, 5 training examples and 3 queries."""
+    rng, images = np.random.default_rng(0), np.zeros((5, 4, 6, 2), np.uint8)
+    artifacts.save_examples(tmp_path / "train.npz", images, LABELS["train"], np.arange(5))
+    made = {"train": rng.standard_normal((5, 7)), "residuals": rng.random(5)}
+    for kind in ("val", "gen"):
+        queries = rng.random((3, 2, 4, 6))
+        made[f"queries-{kind}"] = queries.astype("f4")
+        artifacts.save_array(tmp_path / "q" / f"{kind}.npy", made[f"queries-{kind}"])
+        artifacts.save_array(tmp_path / "q" / f"{kind}_labels.npy", LABELS["val"])
+        made[kind], made[f"scores-{kind}"] = rng.standard_normal((3, 7)), rng.random((5, 3))
+    for name, array in made.items():
+        artifacts.save_array(tmp_path / f"{name}.npy", array.astype("f4"))
+    return tmp_path, made
+
+
+def arguments(folder, *optional):
+    parser = argparse.ArgumentParser()
+    interface.add_arguments(parser)
+    given = ["--examples", folder / "train.npz", "--queries", folder / "q"]
+    paths = {"features": folder, "residuals": folder / "residuals.npy"}
+    paths |= {f"scores-{kind}": folder / f"scores-{kind}.npy" for kind in ("val", "gen")}
+    for name in optional:
+        given += [f"--{name}", paths[name]]
+    return parser.parse_args(list(map(str, given)))
+
+
+def test_inputs_come_from_the_named_files(files):
+    folder, made = files
+    args = arguments(folder, "features", "residuals", "scores-val", "scores-gen")
+    for kind in ("val", "gen"):
+        inputs = interface.load(args, kind, AXES)
+        assert inputs.shape == (5, 3)
+        assert inputs.axes == (*AXES, "methods", kind)
+        np.testing.assert_array_equal(inputs.train_features, made["train"].astype("f4"))
+        np.testing.assert_array_equal(inputs.query_features, made[kind].astype("f4"))
+        np.testing.assert_array_equal(inputs.residuals, made["residuals"].astype("f4"))
+        np.testing.assert_array_equal(inputs.scores, made[f"scores-{kind}"].astype("f4"))
+        np.testing.assert_array_equal(inputs.query_images, made[f"queries-{kind}"])
+        np.testing.assert_array_equal(inputs.query_labels, LABELS["val"])
+        np.testing.assert_array_equal(inputs.train_labels, LABELS["train"])
+    bare = interface.load(arguments(folder), "val", AXES)
+    optional = (bare.train_features, bare.query_features, bare.residuals, bare.scores)
+    assert optional == (None,) * 4
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "says"),
+    [
+        ("train", (4, 7), r"shape \(4, 7\), expected \(5, any\)"),
+        ("val", (2, 7), r"shape \(2, 7\), expected \(3, any\)"),
+        ("residuals", (5, 1), r"shape \(5, 1\), expected \(5\)"),
+        ("scores-val", (3, 5), r"shape \(3, 5\), expected \(5, 3\)"),
+    ],
+)
+def test_files_that_do_not_fit_the_others_are_refused(name, shape, says, files):
+    folder, _ = files
+    artifacts.save_array(folder / f"{name}.npy", np.ones(shape, np.float32))
+    with pytest.raises(UserError, match=says) as caught:
+        interface.load(arguments(folder, "features", "residuals", "scores-val"), "val", AXES)
+    assert f"{name}.npy" in str(caught.value)
+
+
+def test_a_missing_file_is_named(files):
+    folder, _ = files
+    (folder / "q" / "gen_labels.npy").unlink()
+    interface.load(arguments(folder), "val", AXES)
+    with pytest.raises(UserError, match=r"gen_labels\.npy is missing"):
+        interface.load(arguments(folder), "gen", AXES)
