@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from transcript import Transcript, commands
+from transcript import Transcript, commands, counts
 
 from clones import ROOT, Clone, cloned
 
@@ -104,7 +104,7 @@ REDONE = {
 
 
 def compare(text):
-    """The page shows these commands, and, once asked for, what they print today."""
+    """The page shows these commands and numbers of jobs, and, once asked for, all they print."""
     assert str(Path.home()) not in text
     assert "/tmp" not in text
     before, rest = PAGE.read_text().split(BEGIN)
@@ -113,3 +113,4 @@ def compare(text):
         PAGE.write_text(f"{before}{BEGIN}{text}{END}{after}")
     else:
         assert commands(shown) == commands(text)
+        assert counts(shown) == counts(text)

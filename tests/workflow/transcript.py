@@ -60,3 +60,11 @@ def jobs(lines):
 def commands(text):
     """The typed lines of a transcript."""
     return re.findall(r"^\w+\$ .*$", text, flags=re.M)
+
+
+def counts(text):
+    """The lines of a transcript that tell jobs and models: of a plan's table, of a run's ends."""
+    table = r"[a-z]\w* +\d+$"
+    ends = r"\d+ jobs?(?:, \d+ models? to train)?(?=, about)|\d+ of \d+ jobs? done(?=,)"
+    found = re.findall(rf"^(?:{table}|{ends})", text, flags=re.M)
+    return sorted(" ".join(line.split()) for line in found)
