@@ -93,6 +93,7 @@ class Clone:
         """Whether git and DVC see no change: files, outs, params and code of smoke."""
         changed = self.call("git", "status", "--short").stdout
         status = self.call("dvc", "status", "--with-deps", "report@smoke").stdout
+        print(changed, status)  # shown if a test fails
         return not changed and status == "Data and pipelines are up to date.\n"
 
     def add_remote(self, name, url, **settings):
