@@ -35,8 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failed = harness.run(given.names or list(harness.PARTS), folder, repeats, given.quick)
     results = harness.load(folder, "results")
     if results:
-        page.write(home / "docs", results, harness.load(folder, "details"))
-        print(page.table(results))
+        details = harness.load(folder, "details")
+        page.write(home / "docs", results, details)
+        print(page.table(results, details))
     print(f"details are in {folder / 'details.json'}, the page is {home / 'docs/performance.md'}")
     for name, why in failed.items():
         print(f"{name} failed: {why}", file=sys.stderr)

@@ -196,7 +196,7 @@ def _judged(
         inputs = _inputs(study, options, parts, kind, spectrum)
 
         def predict(use, kind=kind, inputs=inputs):
-            masks = np.load(study.home / f"masks/{use}.npy")
+            masks = artifacts.load_array(study.home / f"masks/{use}.npy")
             asked = study.uses[kind]["tuning" if use == "tune" else "evaluation"]
             paths = interface.paths(options, inputs, study.grid, asked)
             return predictions.predict(paths, masks), asked
@@ -220,7 +220,7 @@ def draws(study: Study, kind: str, quick: bool = False) -> statistics.Draws:
 
 
 def _outputs(study: Study, use: str, target: str, kind: str) -> np.ndarray:
-    return np.load(study.home / f"outputs/{use}/{target}-{kind}.npy")
+    return artifacts.load_array(study.home / f"outputs/{use}/{target}-{kind}.npy")
 
 
 def _inputs(
@@ -232,13 +232,13 @@ def _inputs(
 ) -> interface.Inputs:
     residuals = None
     if options["residual"] != "none":
-        residuals = np.load(study.home / f"residuals/{options['residual']}.npy")
+        residuals = artifacts.load_array(study.home / f"residuals/{options['residual']}.npy")
     return interface.Inputs(
         train_images=study.train.images,
         train_labels=study.train.labels,
         train_ids=study.train.ids,
         query_images=study.images[kind],
-        query_labels=np.load(study.home / f"queries/{kind}_labels.npy"),
+        query_labels=artifacts.load_array(study.home / f"queries/{kind}_labels.npy"),
         train_features=parts["train"],
         query_features=parts[kind],
         residuals=residuals,

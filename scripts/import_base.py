@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dasbench import artifacts, command, inputs
+from dasbench import artifacts, command, inputs, pipelines
 from dasbench.config_schema import shorten
 from dasbench.errors import UserError
 
@@ -64,6 +64,11 @@ def run() -> None:
         raise UserError(
             f"base is {folder}, which is no diffusers pipeline here; expected a folder with "
             "model_index.json, unet/ and scheduler/"
+        )
+    if taken := pipelines.takes(folder):
+        raise UserError(
+            f"base is {folder}, whose UNet takes {taken}; expected a pipeline of a UNet2DModel "
+            "that takes images"
         )
     network, scheduler = family.load(folder, "cpu", settings["model"])
     images = artifacts.load_examples(args.examples).images

@@ -155,15 +155,10 @@ def _load(folder: Path) -> tuple[Any, Any]:
     Raises:
         UserError: If it takes latents, prompts or classes: an image alone does not say them.
     """
-    from dasbench import models
+    from dasbench import models, pipelines
     from dasbench.families import pixel
 
-    index, lora = folder / "model_index.json", folder / "pytorch_lora_weights.safetensors"
-    named = artifacts.load_json(index) if index.is_file() else {}
-    parts = named if isinstance(named, dict) else {}
-    takes = "latents" if "vqvae" in parts or "vae" in parts else None
-    if lora.is_file() or "text_encoder" in parts:
-        takes = "prompts"
+    takes = pipelines.takes(folder)
     unet, scheduler = (None, None) if takes else pixel.load(folder, models.pick_device())
     if unet is not None and unet.config.get("num_class_embeds"):
         takes = "classes"

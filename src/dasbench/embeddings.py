@@ -26,7 +26,8 @@ def load(model: str | Path, device: torch.device | str = "cpu") -> torch.nn.Modu
     """A CLIP model, in evaluation mode.
 
     Args:
-        model: A folder that ``save_pretrained`` wrote, or the model's name on the Hugging Face hub.
+        model: A folder that ``save_pretrained`` wrote, or a name on the Hugging Face hub whose
+            files were fetched before: nothing is downloaded here.
         device: Where to put it.
 
     Raises:
@@ -36,7 +37,11 @@ def load(model: str | Path, device: torch.device | str = "cpu") -> torch.nn.Modu
 
     try:
         clip, told = CLIPModel.from_pretrained(
-            str(model), use_safetensors=True, trust_remote_code=False, output_loading_info=True
+            str(model),
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
         )
         # transformers would fill what is missing with random weights
         if wrong := [*told["missing_keys"], *told["mismatched_keys"]]:
@@ -46,7 +51,7 @@ def load(model: str | Path, device: torch.device | str = "cpu") -> torch.nn.Modu
         why = str(error).strip().split("\n")[0]
         raise UserError(
             f"embedding.model {model} cannot be loaded as a CLIP model ({why}); give a folder "
-            "with config.json and model.safetensors, or a name on the Hugging Face hub"
+            f"with config.json and model.safetensors, or fetch it with `hf download {model}`"
         ) from error
     return clip.eval().to(device)
 

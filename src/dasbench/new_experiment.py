@@ -11,14 +11,15 @@ import argparse
 import json
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from dasbench import config, rates
+from dasbench import config, pipelines, rates
 from dasbench.config_schema import read_schema
 from dasbench.errors import UserError
+from dasbench.estimate import on_device
 from dasbench.workload import Workload
 
 HOURS = 3.0
@@ -116,7 +117,8 @@ def main(arguments: Sequence[str], root: str | Path = ".") -> int:
     print(
         f"{config.FOLDER}/{args.name}.yaml: {values['train']} training pictures of "
         f"{values['size']} x {values['size']}, {most} evaluation models; about {hours:.1f} hours "
-        f"on {_cores()} cores by `./run estimate {args.name}`. Next: ./run {args.name} -n"
+        f"on {_cores()} cores{' and an assumed GPU' * has_gpu()} by `./run estimate {args.name}`. "
+        f"Next: ./run {args.name} -n"
     )
     return 0
 
@@ -128,13 +130,18 @@ def _cores() -> int:
 def _hours(experiment: Mapping[str, Any], root: Path) -> float:
     size = experiment["data"]["size"]
     work = Workload(experiment, (experiment["data"]["channels"], size, size))
-    known = rates.load(root / rates.FILE)
-    return sum(g.jobs * known.seconds(g) for g in work.groups()) / 3600 / _cores()
+    known, gpu = rates.load(root / rates.FILE), rates.Gpu() if has_gpu() else None
+    seconds = 0.0
+    for group in work.groups():
+        at_once = 1 if gpu and on_device(group) else _cores()
+        seconds += group.jobs * known.seconds(group, gpu) / at_once
+    return seconds / 3600
 
 
 def plan(args: argparse.Namespace, root: Path) -> dict[str, Any]:
     """Everything of the file but the subsets."""
-    sides = _measure(args.images, args.labels, args.skip_bad)
+    named = _labelled(args.images, args.labels)
+    sides = _measure(args.images, named, args.skip_bad)
     side = int(median(sides or [0]))
     val = max(4, min(150, len(sides) // 5))
     train = min(MOST, len(sides) - val)
@@ -146,15 +153,14 @@ def plan(args: argparse.Namespace, root: Path) -> dict[str, Any]:
     size, channels, base = args.size, 1 if args.grey else 3, None
     diffusion = "{timesteps: 1000, beta_schedule: linear, prediction_type: epsilon}"
     if args.checkpoint is not None:
-        base = _checkpoint(args.checkpoint)
+        base = _checkpoint(args.checkpoint, len(set(named.values())))
         size, channels = base["sample_size"], base["in_channels"]
         diffusion = json.dumps(_process(args.checkpoint, _sections(root)["diffusion"]))
     elif size is None:
         smaller = [s for s in SIDES if s <= max(side, SIDES[-1])]
         size = smaller[0] if has_gpu() else min(smaller[0], SIDE_ON_CPU)
-    classes = len({p.parent for p in args.images.iterdir() if p.is_dir()}) if not args.labels else 1
     methods = ["random", "pixel_cosine", "gradient_cosine", "trak", "dtrak", "das", "das_common"]
-    if args.labels or classes:
+    if len(set(named.values())) > 1:
         methods.insert(1, "class_match")
     labels = f"  labels: {_text(args.labels)}\n" if args.labels else ""
     judged = args.checkpoint is None or args.lds
@@ -211,14 +217,21 @@ def _subsets(most: int, values: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _measure(folder: Path, labels: Path | None, skip: bool) -> list[int]:
-    """The shorter side of every picture that ``read_images`` will take."""
+def _labelled(folder: Path, labels: Path | None) -> dict[str, str]:
+    """Every picture that ``read_images`` will take, and its label."""
     from dasbench.datasets import folder as source
 
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder; expected one with pictures")
+    return source.labelled(folder, labels)
+
+
+def _measure(folder: Path, names: Iterable[str], skip: bool) -> list[int]:
+    """The shorter side of every picture that can be read."""
+    from dasbench.datasets import folder as source
+
     sides, bad = [], []
-    for name in source.labelled(folder, labels):
+    for name in names:
         try:
             sides.append(_side(folder / name))
         except Exception as error:  # Pillow raises anything on a damaged file
@@ -250,17 +263,29 @@ def has_gpu() -> bool:
     return Path("/dev/nvidia0").exists()
 
 
-def _checkpoint(folder: Path) -> dict[str, Any]:
-    """The UNet's configuration of a pipeline folder."""
+def _checkpoint(folder: Path, labels: int) -> dict[str, Any]:
+    """The UNet's configuration of a pipeline folder; ``labels`` is the number of different ones."""
+    if taken := pipelines.takes(folder):
+        raise UserError(
+            f"the UNet of {folder} takes {taken}; expected a pipeline of a UNet2DModel that takes "
+            "images"
+        )
     try:
         found = json.loads((folder / "unet/config.json").read_text(encoding="utf-8"))
         if found["_class_name"] != "UNet2DModel" or not isinstance(found["sample_size"], int):
             raise ValueError(f"it is a {found['_class_name']}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{folder} is no pipeline of an unconditional, square UNet2DModel ({error}); expected "
-            "a folder with model_index.json, unet/ and scheduler/"
+            f"{folder} is no pipeline of a square UNet2DModel ({error}); expected a folder with "
+            "model_index.json, unet/ and scheduler/"
         ) from error
+    classes = found.get("num_class_embeds")
+    if classes not in (None, labels):
+        raise UserError(
+            f"{folder} is a model of {classes} classes, the pictures have {labels} labels; "
+            "expected as many: subfolders, or a CSV by --labels, whose names in the order of the "
+            "alphabet are the model's classes 0, 1, ..."
+        )
     return found
 
 
@@ -314,7 +339,7 @@ def _model(base: Mapping[str, Any] | None, size: int, root: Path) -> str:
     widths = LEVELS[min(LEVELS, key=lambda side: abs(side - size))]
     down, up = (", ".join([f"{way}Block2D"] * len(widths)) for way in ("Down", "Up"))
     return (
-        f"  block_out_channels: {widths}   # as wide as the machine allows\n"
+        f"  block_out_channels: {widths}   # by the side of the pictures\n"
         f"  down_block_types: [{down}]\n  up_block_types: [{up}]\n"
         "  layers_per_block: 1\n  norm_num_groups: 8\n"
     )

@@ -102,7 +102,9 @@ def _entry(
     known, before = old.entries.get(output), old.times.get(output, [None, None, None])
     kept = {key: record.get(key) for key in KEEP}
     remote = None not in span and span[0] > span[1]
-    if known and before[remote:2] == span[remote:]:
+    # a record that was restored without its times begins when it ends
+    untimed = before[:2] == [None, None] and span[0] == span[1]
+    if known and (untimed or before[remote:2] == span[remote:]):
         memory = _benchmark(root, record, "max_rss") if before[2] is None else before[2]
         same = {**kept, "sha256": known["sha256"], "size": known["size"]}
         return same, [*before[:2], memory]

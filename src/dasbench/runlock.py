@@ -9,6 +9,7 @@ replace what the next run has made. So the next run waits for them.
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import shutil
 import sys
@@ -140,6 +141,7 @@ def busy(root: str | Path) -> bool:
 
 def sweep(root: str | Path) -> None:
     """Delete what killed jobs were writing; call it with the lock held, before any job starts."""
-    for folder in ("results", "data"):
-        for part in Path(root, folder).rglob(".part-*"):
-            shutil.rmtree(part, ignore_errors=True) if part.is_dir() else part.unlink()
+    parts = [Path(root).glob(".part-*")]
+    parts += [Path(root, folder).rglob(".part-*") for folder in ("results", "data")]
+    for part in itertools.chain(*parts):
+        shutil.rmtree(part, ignore_errors=True) if part.is_dir() else part.unlink()

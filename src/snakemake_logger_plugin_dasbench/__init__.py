@@ -8,6 +8,7 @@ says is in ``.snakemake/log`` all the same.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
@@ -75,9 +76,8 @@ class LogHandler(LogHandlerBase):
         parts += [f"{models} model{'s' * (models != 1)} to train"] if models else []
         parts += [f"about {progress.duration(left)} on one core"] if left else []
         self._say(", ".join(parts))
-        if self.terminal:
-            self.ticking = threading.Thread(target=self._tick, daemon=True)
-            self.ticking.start()
+        self.ticking = threading.Thread(target=self._tick, daemon=True)
+        self.ticking.start()
 
     def _started(self, record: Any) -> None:
         if self.state is None:
@@ -126,9 +126,10 @@ class LogHandler(LogHandlerBase):
         self.stream.flush()
 
     def _tick(self) -> None:
-        while not self.over.wait(REFRESH):
-            with self.guard:
-                self._draw(self.clock())
+        """Say how far things are where nothing begins or ends: on a terminal each second."""
+        while not self.over.wait(REFRESH if self.terminal else QUIET):
+            with self.guard, contextlib.suppress(BrokenPipeError):
+                self._news(None)
 
     def close(self) -> None:
         """Stop, and say how it went."""

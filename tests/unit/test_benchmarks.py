@@ -260,13 +260,23 @@ def test_the_page_changes_between_its_markers_alone(tmp_path):
     assert once.endswith(f"{page.END}\nafter\n")
     assert "old" not in once
     assert (
-        "| features: released / ours, digits, T = 10 | 4.00 | at least 5.00 | **not met**" in once
+        "| features: released / ours, digits, T = 10 | 4.00 | at least 5.00 | **not met** |" in once
     )
     assert "| digits | 5 | 0.0 | 0.0 |" in once
     assert {f.suffix for f in tmp_path.glob("performance.*")} == {".md", ".svg", ".png"}
     file.write_text("no markers\n")
     with pytest.raises(UserError, match="lacks the lines"):
         page.write(tmp_path, RESULTS, details)
+
+
+def test_the_table_shows_what_two_threads_gave():
+    details = {
+        "damping_path": {"threads": {n: {"speedup_per_transform": 3.0 * int(n)} for n in "12"}},
+        "orchestration": {"threads": {"1": {"plan": {"seconds": summary(3.0)}}}},
+    }
+    results = {"damping_path_vs_released": 3.0, "plan_1000_jobs_seconds": 3.0}
+    rows = page.table(results, details).splitlines()[2:]
+    assert [row.split(" | ")[1::3] for row in rows] == [["3.00", "6.00 |"], ["3.00", " |"]]
 
 
 def operations():

@@ -85,3 +85,9 @@ def test_images_of_another_size_are_refused(place, monkeypatch):
     artifacts.save_examples(place / "train.npz", images, np.zeros(4), np.arange(4))
     with pytest.raises(UserError, match=r"\(16, 16, 1\), .* works on \(8, 8, 1\); set data\.size"):
         imported(place, monkeypatch)
+
+
+def test_a_pipeline_of_latents_is_refused(place, monkeypatch):
+    mend(place, "model_index.json", vqvae=["diffusers", "VQModel"])
+    with pytest.raises(UserError, match=r"base is .*pipeline, whose UNet takes latents; expected"):
+        imported(place, monkeypatch)

@@ -78,22 +78,33 @@ def test_a_slower_machine_gets_fewer_subset_models_and_a_gpu_larger_pictures(
     assert len(large["model"]["block_out_channels"]) == len(new_experiment.LEVELS[32])
 
 
+def test_hours_on_a_gpu_are_those_of_the_assumed_one(root, pictures, monkeypatch):
+    _, made = write(root, pictures)
+    on_cores = new_experiment._hours(made, root)
+    monkeypatch.setattr(new_experiment, "has_gpu", lambda: True)
+    slow = rates.Gpu(tflops=1e-4)
+    assert new_experiment._hours(made, root) < on_cores
+    monkeypatch.setattr(rates, "Gpu", lambda: slow)
+    assert new_experiment._hours(made, root) > on_cores
+
+
 def test_labels_are_those_of_subfolders_or_of_a_table(root, pictures, tmp_path):
     _, made = write(root, pictures)
     assert made["data"]["labels"] is None
     assert "class_match" in made["methods"]
     (root / config.FOLDER / "mine.yaml").unlink()
     table = tmp_path / "labels.csv"
-    table.write_text("file,label\n" + "".join(f"{'ab'[i % 2]}/{i:02d}.jpg,x\n" for i in range(60)))
+    rows = [f"{'ab'[i % 2]}/{i:02d}.jpg,{'xyz'[i % 3]}\n" for i in range(60)]
+    table.write_text("file,label\n" + "".join(rows))
     _, made = write(root, pictures, "--labels", table)
     assert made["data"]["labels"] == str(table)
     assert "class_match" in made["methods"]
     (root / config.FOLDER / "mine.yaml").unlink()
     flat = tmp_path / "flat"
-    flat.mkdir()
+    (flat / "one").mkdir(parents=True)
     for file in pictures.rglob("*.jpg"):
-        file.rename(flat / file.name)
-    _, made = write(root, flat)
+        file.rename(flat / "one" / file.name)
+    _, made = write(root, flat)  # a single label says nothing
     assert "class_match" not in made["methods"]
 
 
@@ -231,9 +242,29 @@ def test_a_process_that_an_experiment_cannot_state_is_refused(
     assert not (root / config.FOLDER / "mine.yaml").exists()
 
 
+def test_a_pipeline_of_latents_or_prompts_is_refused(root, pictures, tmp_path):
+    """A VQModel makes latents of three channels: by its UNet alone it looks like one of pixels."""
+    place = pipeline(tmp_path / "pipeline")
+    index = place / "model_index.json"
+    for part, taken in (("vqvae", "latents"), ("text_encoder", "prompts")):
+        parts = {"_class_name": "LDMPipeline", part: ["diffusers", "VQModel"]}
+        index.write_text(json.dumps(parts))
+        with pytest.raises(UserError, match=f"the UNet of .*pipeline takes {taken}; expected"):
+            write(root, pictures, "--checkpoint", place)
+
+
+def test_a_class_conditional_checkpoint_wants_as_many_labels(root, pictures, tmp_path):
+    for classes in (2, 3):
+        place = pipeline(tmp_path / f"of{classes}", {**MODEL, "num_class_embeds": classes})
+    with pytest.raises(UserError, match="is a model of 3 classes, the pictures have 2 labels"):
+        write(root, pictures, "--checkpoint", place)
+    _, made = write(root, pictures, "--checkpoint", tmp_path / "of2", "--lds")
+    assert made["model"]["num_class_embeds"] == 2
+
+
 def test_a_folder_that_is_no_pipeline_is_refused(root, pictures, tmp_path):
     (tmp_path / "unet").mkdir()
     (tmp_path / "unet/config.json").write_text('{"_class_name": "UNet2DConditionModel"}')
     for folder in (tmp_path, tmp_path / "gone"):
-        with pytest.raises(UserError, match="is no pipeline of an unconditional, square"):
+        with pytest.raises(UserError, match="is no pipeline of a square UNet2DModel"):
             write(root, pictures, "--checkpoint", folder)

@@ -347,6 +347,17 @@ def test_damaged_runtimes_cost_only_the_times(clone, when):
     assert provenance.restore(clone) == 3
 
 
+def test_damage_after_a_restore_without_times_is_not_blessed(clone):
+    (clone / "results/toy/runtimes.json").unlink()
+    provenance.restore(clone)
+    recorded = manifests.sha256(clone / SCORES)
+    (clone / SCORES).write_text("other!")
+    provenance.save(clone)
+    assert content(clone, "results/toy/provenance.json")[SCORES]["sha256"] == recorded
+    (told,) = provenance.verify(clone).problems
+    assert told.startswith(f"{SCORES} is damaged")
+
+
 def test_verify_hashes_nothing_outside(root):
     name = root / "results/toy/provenance.json"
     manifest = content(root, name)

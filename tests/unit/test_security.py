@@ -49,6 +49,7 @@ METHODS = {
     ("os", "system"),
     ("os", "popen"),
 }
+FETCHERS = {"from_pretrained", "snapshot_download", "hf_hub_download", "urlretrieve"}
 
 
 class Payload:
@@ -94,14 +95,21 @@ def _call_dangers(node):
         # a scheduler is JSON, a tokenizer JSON and text
         if not re.search("Scheduler|Tokenizer", owner):
             yield node.lineno, f"{owner}.from_pretrained without use_safetensors"
+    asked = getattr(called, "attr", getattr(called, "id", ""))
+    if asked in FETCHERS and not _is_true(options.get("local_files_only")):
+        yield node.lineno, f"{asked} may download, unpinned, what pooch did not check"
 
 
 def _is_false(node):
     return isinstance(node, ast.Constant) and node.value is False
 
 
+def _is_true(node):
+    return isinstance(node, ast.Constant) and node.value is True
+
+
 def test_nothing_that_is_loaded_can_become_code():
-    files = [*ROOT.glob("src/**/*.py"), *ROOT.glob("scripts/*.py")]
+    files = [f for part in ("src", "scripts", "benchmarks") for f in ROOT.glob(f"{part}/**/*.py")]
     assert len(files) > 50
     found = [
         f"{file.relative_to(ROOT)}:{line}: {what}"
@@ -115,7 +123,8 @@ def test_nothing_that_is_loaded_can_become_code():
     "line",
     ["import pickle", "from joblib import load", "eval(x)", "torch.load(x)", "np.load(x)"]
     + ["np.load(x, allow_pickle=True)", "yaml.load(x, yaml.Loader)", "yaml.unsafe_load(x)"]
-    + ["subprocess.run(x, shell=True)", "M.from_pretrained(x)", "import shelve as s"],
+    + ["subprocess.run(x, shell=True)", "M.from_pretrained(x)", "import shelve as s"]
+    + ["snapshot_download(x)", "M.from_pretrained(x, use_safetensors=True)"],
 )
 def test_the_scan_sees_what_it_looks_for(line):
     assert list(dangers(ast.parse(line)))
@@ -241,9 +250,9 @@ def assert_harmless(page):
     assert "<script" not in page
 
 
-@pytest.mark.parametrize("template", ["timings.html.j2", "report.html.j2"])
+@pytest.mark.parametrize("template", sorted(pages.TEMPLATES.glob("*.html.j2")), ids=str)
 def test_templates_switch_no_escaping_off(template):
-    text = (pages.TEMPLATES / template).read_text()
+    text = template.read_text()
     assert "safe" not in [word.strip() for word in text.replace("}}", "|").split("|")]
     assert "autoescape" not in text
     assert pages.environment().autoescape is True

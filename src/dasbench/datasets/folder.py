@@ -146,7 +146,7 @@ def tell(folder: Path, bad: list[tuple[str, str]], skip: bool) -> None:
     if bad and not skip:
         raise UserError(
             f"{folder}: {len(bad)} files cannot be read: {'; '.join(listed)}{more}: mend or remove "
-            "them, or leave them out with data.skip_bad: true"
+            "them, or leave them out with data.skip_bad: true (--skip-bad of new-experiment)"
         )
     for line in listed:
         print(f"left out: {line}")
