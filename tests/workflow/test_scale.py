@@ -9,14 +9,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import snakemake_executor_plugin_kubernetes as kubernetes
+import torch
 from safetensors.numpy import load_file
 
-from dasbench import config, estimate, launch, rates, workload
+from dasbench import artifacts, config, diffusion, estimate, launch, rates, shapes, workload
+from dasbench.families import pixel
 from dasbench.tables import load_table
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 
-SHAPE = (1, 8, 8)
+PAPERS = ["cifar2", "cifar10", "celeba", "artbench2", "artbench5"]
 WEIGHTS = "results/smoke/models/base/unet/diffusion_pytorch_model.safetensors"
 RESIDUALS = "results/smoke/residuals/scalar.npy"
 SPLIT = ("train_base_smoke", "compute_features")
@@ -32,10 +34,15 @@ def planned(clone, *words):
 
 
 def groups(clone, name):
-    return workload.Workload(config.load(name, clone.folder), SHAPE).groups()
+    return work(clone, name).groups()
 
 
-@pytest.mark.parametrize("name", ["smoke", "digits"])
+def work(clone, name):
+    experiment = config.load(name, clone.folder)
+    return workload.Workload(experiment, shapes.shape_for(experiment, clone.folder))
+
+
+@pytest.mark.parametrize("name", ["smoke", "digits", *PAPERS])
 def test_the_estimate_counts_the_jobs_of_the_plan_and_all_ask_for_what_was_measured(made, name):
     known = rates.load(made.folder / rates.FILE)
     jobs = list(planned(made, name))
@@ -66,7 +73,7 @@ def test_the_estimate_counts_a_childs_jobs(copy):
 
 
 def test_the_estimate_knows_the_storage(made):
-    stored = workload.Workload(config.load("smoke", made.folder), SHAPE).storage()
+    stored = work(made, "smoke").storage()
     for folder in ("models", "features", "scores", "residuals"):
         files = (made.folder / "results/smoke" / folder).rglob("*.*")
         size = sum(file.stat().st_size for file in files if file.is_file())
@@ -167,6 +174,20 @@ def test_a_job_on_a_device_makes_the_same_bytes(made, copy):
     assert copy.plan() == {}
 
 
+def loss(clone):
+    """Mean squared error of the base model on all training images, at four timesteps."""
+    home = clone.folder / "results/smoke"
+    network, scheduler = pixel.load(home / "models/base")
+    images = artifacts.load_examples(home / "examples/train.npz").images
+    x = torch.from_numpy(diffusion.to_model(images)).repeat(4, 1, 1, 1)
+    t = torch.tensor([50, 250, 500, 900]).repeat_interleave(len(images))
+    eps = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    abar = diffusion.alphas(scheduler, t, x)
+    with torch.no_grad():
+        predicted = diffusion.predict(network, diffusion.noised(x, eps, abar), t, None)
+    return float(torch.nn.functional.mse_loss(predicted, eps))
+
+
 def test_two_processes_train_the_base_model_that_one_does(made, copy):
     """Both really start; their sums differ in rounding, which AdamW's first steps blow up."""
     (copy.folder / WEIGHTS).unlink()
@@ -176,6 +197,7 @@ def test_two_processes_train_the_base_model_that_one_does(made, copy):
     off = sum(((one[key] - two[key]) ** 2).sum() for key in one) ** 0.5
     norm = sum((one[key] ** 2).sum() for key in one) ** 0.5
     assert 0 < off < 1e-3 * norm  # 1.3e-4 when it was measured
+    assert loss(copy) == pytest.approx(loss(made), rel=1e-3)
     assert "train_base_smoke" not in copy.plan()  # it was made, however many made it
     costs = load_table(copy.folder / "results/smoke/costs.csv").set_index("rule")
     assert costs.seconds["train_base_smoke"] > 0
