@@ -5,8 +5,9 @@ import re
 import shutil
 
 import pytest
+import yaml
 
-from dasbench import config, estimate, rates, workload
+from dasbench import config, estimate, rates, shapes, workload
 from dasbench.errors import UserError
 from experiment_files import ROOT
 
@@ -53,6 +54,19 @@ def test_digits_is_what_its_run_was(capsys):
     assert {family: row["jobs"] for family, row in observed.items()}.items() <= counts.items()
     assert plan["jobs"] == sum(counts.values())
     assert plan["gpu_seconds"] == 0
+
+
+@pytest.mark.parametrize("experiment", ["digits", "fashion"])
+def test_the_storage_is_what_dvc_recorded(experiment):
+    """Sizes in dvc.lock, of a run that is in no clone of the repository alone."""
+    stages = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
+    outs = [out for name in stages for out in stages[name]["outs"]]
+    work = workload.Workload(config.load(experiment, ROOT), shapes.SHAPES[experiment])
+    stored = work.storage()
+    for folder in ("models", "features", "scores", "outputs", "residuals"):
+        home = f"results/{experiment}/{folder}"
+        sizes = [out["size"] for out in outs if f"{out['path']}/".startswith(f"{home}/")]
+        assert stored[folder] == pytest.approx(sum(sizes), rel=0.25), folder
 
 
 def test_the_papers_size(capsys):
