@@ -57,7 +57,7 @@ training:                # {training_note}
   warmup_steps: {warmup}
   checkpoints: 5
 {base}{subsets}queries: {{val: {val}, gen: {val}, tuning: {tuning}}}  # {tuning} are for tuning
-outputs: {{timesteps: 32}}
+outputs: {{timesteps: 48, spacing: quadratic}}
 features: {{dimensions: 4096, norms: projected, oversampling: 4, parameters: weights}}
 damping: {damping}
 methods:                 # config/README.md has the others
