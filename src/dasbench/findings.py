@@ -267,6 +267,8 @@ TABLES = {
         "digits/lds/table.csv", "methods.csv", main_table("displacement")
     ),
     "transforms": Table("digits/lds/table.csv", "methods.csv", transforms),
+    "ceiling": Table("digits/lds/ceiling.csv", "ceiling.csv", ceilings),
+    "primary": Table("digits/lds/comparisons.csv", "primary.csv", primary),
     "main-effects": Table("ablation/ablation/main_effects.csv", "main_effects.csv", main_effects),
     "gains": Table("ablation/ablation/gains.csv", "gains.csv", gains),
     "front": Table("acceleration/cost-quality.csv", "cost-quality.csv", front),

@@ -27,7 +27,7 @@ def timed_tables(wildcards):
         "results/{experiment}/lds/methods/{method}/{file}",
         experiment=wildcards.experiment,
         method=timed_methods(wildcards.experiment),
-        file=["summary.csv", "draws.npy"],
+        file=["selection.csv", "summary.csv", "draws.npy"],
     )
 
 
