@@ -5,11 +5,13 @@ import logging
 import re
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
 import pytest
 from snakemake_interface_logger_plugins.common import LogEvent
 
+import snakemake_logger_plugin_dasbench as plugin
 from dasbench import config, progress
 from experiment_files import ROOT
 from snakemake_logger_plugin_dasbench import LogHandler
@@ -190,6 +192,19 @@ def test_lines_where_there_is_no_terminal(display):
         "scores: 2 of 2 jobs done",
         "6 of 6 jobs done, 2 min",
     ]
+
+
+def test_a_long_job_is_told_of_while_it_runs(display, monkeypatch):
+    """Without a terminal, too, and without any event: a training may take hours."""
+    monkeypatch.setattr(plugin, "QUIET", 0.01)
+    handler = display()
+    send(handler, LogEvent.RUN_INFO, stats=STATS)
+    send(handler, LogEvent.JOB_INFO, jobid=1, rule_name="train_base_smoke", log=[])
+    handler.time = 5.0
+    end = time.monotonic() + 10
+    while "0 of 6 jobs" not in handler.stream.getvalue() and time.monotonic() < end:
+        time.sleep(0.01)
+    assert "0 of 6 jobs · base model: 0 of 1 model" in handler.stream.getvalue()
 
 
 def test_one_line_on_a_terminal(display):

@@ -79,3 +79,13 @@ def test_jobs_that_outlived_their_run_are_waited_for(tmp_path, monkeypatch, caps
     assert told.startswith("run: waiting for what a run that was killed left at work (processes")
     assert str(job.pid) in told
     os.close(runlock._held.pop(str(path.resolve())))
+
+
+def test_what_killed_jobs_were_writing_is_swept(tmp_path):
+    """Files beside an output, and the folder into which a bundle was being unpacked."""
+    for name in ("results/e/.part-1.npy", ".part-bundle/results/e/a.npy", "results/e/a.npy"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    runlock.sweep(tmp_path)
+    assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["a.npy"]
+    assert not (tmp_path / ".part-bundle").exists()
