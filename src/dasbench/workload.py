@@ -116,7 +116,10 @@ class Workload:
         # guidance asks twice
         steps *= 1 if e["queries"]["guidance"] == 1 else 2
         suffix = "_latents" * self.family["latents"]
-        yield self._infers(f"make_queries{suffix}", 1, self.queries["gen"], steps)
+        made = self._infers(f"make_queries{suffix}", 1, self.queries["gen"], steps)
+        # labels of generated images: both sides in float64, squares, and all distances
+        near = 20 * self.n * self.d + 8 * self.n * self.queries["gen"]
+        yield made._replace(memory=made.memory + near * (not suffix))
 
     def _judges(self) -> Iterator[Group]:
         """Subset models and their outputs."""
