@@ -33,7 +33,7 @@ def draw(
     Args:
         policy: One of ``POLICIES``.
         axes: The leading seed axes: experiment, seed, stream.
-        split: "train", "val" or "gen"; does not matter for ``common``.
+        split: "train", "val" or "gen"; matters for ``keyed`` alone.
         examples: What identifies each example: its id for ``keyed``, its position in the split for
             ``batch``; for ``common`` only their number matters.
         t: Timestep.
@@ -50,7 +50,7 @@ def draw(
         one = seeds.generator(*axes, "common", t, repeat).standard_normal(shape, np.float32)
         return np.broadcast_to(one, (len(examples), *shape)).copy()
     if policy == "batch":
-        few = seeds.generator(*axes, "batch", split, t, repeat).standard_normal(
+        few = seeds.generator(*axes, "batch", t, repeat).standard_normal(
             (PERIOD, *shape), np.float32
         )
         return few[np.asarray(examples) % PERIOD]

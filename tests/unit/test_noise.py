@@ -58,8 +58,16 @@ def test_batch_noise_repeats_after_sixteen_positions():
     for i, j in itertools.combinations(range(40), 2):
         assert np.array_equal(many[i], many[j]) == ((i - j) % 16 == 0)
     np.testing.assert_array_equal(draw("batch", examples=[17, 3]), many[[1, 3]])
-    others = [{"split": "val"}, {"t": 51}, {"repeat": 1}]
+    others = [{"t": 51}, {"repeat": 1}]
     assert all_different([many[5], *(draw("batch", **c)[0] for c in others)])
+
+
+def test_batch_noise_is_that_of_the_place_whatever_the_split():
+    """Released code seeds every batch alike: a query shares noise with images at its place."""
+    for split in ("val", "gen"):
+        np.testing.assert_array_equal(
+            draw("batch", split, range(20)), draw("batch", "train", range(20))
+        )
 
 
 @pytest.mark.parametrize("policy", noise.POLICIES)
