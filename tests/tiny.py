@@ -44,7 +44,7 @@ class TinyProblem:
             elif policy == "keyed":
                 rng = seeds.generator(*axes, stream, "keyed", split, IDS[split][i], t, draw)
             else:
-                rng = seeds.generator(*axes, stream, "batch", split, t, draw)
+                rng = seeds.generator(*axes, stream, "batch", t, draw)
                 return rng.standard_normal((16, *SHAPE), np.float32)[i % 16]
             return rng.standard_normal(SHAPE, np.float32)
 

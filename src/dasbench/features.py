@@ -341,7 +341,7 @@ def _chosen(settings: Mapping[str, Any], axes: Sequence[str | int]) -> list[Read
 
 def _batch(unet: torch.nn.Module, kind: str) -> int:
     """Small images are cheap to hold, and large batches spread the cost of starting operations."""
-    size = getattr(getattr(unet, "config", None), "sample_size", None) or 0
+    size = getattr(getattr(unet, "config", None), "sample_size", None)
     small = isinstance(size, int) and size**2 < _LARGE
     return 512 if small and kind == "kronecker" else 64
 

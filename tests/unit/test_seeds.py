@@ -136,10 +136,10 @@ def test_streams_are_disjoint(monkeypatch, recipe):
     assert total == len(set.union(*streams.values()))
     # three trainings of two epochs: four streams an epoch, initial weights, dropout
     assert len(streams["training_stream"]) == 3 * (2 * 4 + 2)
-    # keyed: 3 splits x 3 examples x 2 timesteps x 2 draws; common: 2 x 2; batch: 3 x 2 x 2;
+    # keyed: 3 splits x 3 examples x 2 timesteps x 2 draws; common: 2 x 2; batch: 2 x 2;
     # the projection: three blocks of rows of one matrix for all of them
     parameters = sum(p.numel() for p in unet.parameters())
-    assert len(streams["feature_stream"]) == 36 + 4 + 12 + -(-parameters // 4096)
+    assert len(streams["feature_stream"]) == 36 + 4 + 4 + -(-parameters // 4096)
     assert len(streams["output_stream"]) == 2 * 3 * 2
     assert len(streams["residual_stream"]) == 3 * 2 * 2
 

@@ -90,6 +90,17 @@ def take_lock():
         raise WorkflowError(str(error))
 
 
+def rest_between_jobs():
+    """Let Snakemake choose jobs when one ends, and not also by the clock, where it runs them itself.
+
+    For its limit on jobs a second, 9.27 starts a timer after every choice, which brings about another
+    one: with each job that ends there is one more choice a second, each asking for the size of all
+    inputs, until that takes half a core. A cluster keeps the limit, which is for its sake.
+    """
+    if workflow.local_exec:
+        workflow.scheduler.job_rate_limiter = None
+
+
 def record():
     """Write down what has been made, and what it cost, for the experiments that changed."""
     try:

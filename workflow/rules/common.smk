@@ -69,6 +69,7 @@ if workflow.is_main_process and not runlock.busy(ROOT):
 
 onstart:
     take_lock()
+    rest_between_jobs()
 
 
 onsuccess:
