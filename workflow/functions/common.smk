@@ -17,6 +17,7 @@ def sections(*names):
     return params
 
 
+@functools.cache
 def code(script, *modules):
     """Hash of what a script runs; `modules` are those it imports by name, such as a method's."""
     return codehash.code_hash(ROOT, f"scripts/{script}.py", *modules)

@@ -1,5 +1,7 @@
 # What all rules share: the experiments, and the two params that say what a job depends on besides
 # its inputs, one canonical JSON string of settings and a hash of its code's import closure.
+import functools
+import gc
 import hashlib
 import json
 import os
@@ -30,6 +32,8 @@ from dasbench import (
 from dasbench.errors import UserError
 from snakemake.exceptions import WorkflowError
 
+# a plan is millions of small objects, few of them in circles: looking for those less often saves a tenth
+gc.set_threshold(50_000, 20, 20)
 for variable, limit in launch.MEMORY.items():
     os.environ.setdefault(variable, limit)
 
