@@ -11,7 +11,7 @@ from dasbench import artifacts, config, feature_sets, layout, residual_sets
 from dasbench.methods import interface
 from dasbench.registry import METHODS
 from experiment_files import ROOT
-from unit.test_methods import AXES, arguments, files  # noqa: F401
+from unit.test_method_inputs import AXES, arguments, files  # noqa: F401
 
 EXPERIMENT = config.load("smoke", ROOT)
 
