@@ -82,7 +82,8 @@ def test_hours_on_a_gpu_are_those_of_the_assumed_one(root, pictures, monkeypatch
     _, made = write(root, pictures)
     on_cores = new_experiment._hours(made, root)
     monkeypatch.setattr(new_experiment, "has_gpu", lambda: True)
-    slow = rates.Gpu(tflops=1e-4)
+    quick, slow = rates.Gpu(call=1e-4), rates.Gpu(tflops=1e-4)
+    monkeypatch.setattr(rates, "Gpu", lambda: quick)
     assert new_experiment._hours(made, root) < on_cores
     monkeypatch.setattr(rates, "Gpu", lambda: slow)
     assert new_experiment._hours(made, root) > on_cores
