@@ -66,10 +66,7 @@ def run() -> None:
             "model_index.json, unet/ and scheduler/"
         )
     if taken := pipelines.takes(folder):
-        raise UserError(
-            f"base is {folder}, whose UNet takes {taken}; expected a pipeline of a UNet2DModel "
-            "that takes images"
-        )
+        raise UserError(f"base is {folder}, whose UNet takes {taken}; expected one of images")
     network, scheduler = family.load(folder, "cpu", settings["model"])
     images = artifacts.load_examples(args.examples).images
     check_images(network, settings, np.shape(images))

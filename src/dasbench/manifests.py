@@ -13,12 +13,13 @@ partition, a rule must be a name, a time a time. Standard library only.
 from __future__ import annotations
 
 import base64
+import csv
 import hashlib
 import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -117,6 +118,19 @@ def is_plain(path: str) -> bool:
         and max(len(part.encode()) for part in parts) <= _LONGEST_NAME
         and len(path.encode()) <= _LONGEST_PATH
     )
+
+
+def benchmark(root: Path, record: Mapping[str, Any], column: str) -> float | None:
+    """What the job's benchmark says: ``max_rss``, its largest memory in MB, or ``s``, seconds."""
+    for log in record.get("log") or ():
+        name = "logs/benchmark/" + log.removeprefix("logs/").removesuffix(".log") + ".tsv"
+        try:
+            with (root / name).open(encoding="utf-8", newline="") as file:
+                rows = list(csv.DictReader(file, delimiter="\t"))
+            return float(rows[-1][column])
+        except (OSError, ValueError, KeyError, IndexError, TypeError):
+            continue  # no benchmark, or too short a job to be measured
+    return None
 
 
 def inputs_of(entry: dict[str, Any]) -> dict[str, str]:

@@ -16,7 +16,6 @@ The convention for memory: the benchmark of the job with log ``logs/X.log`` is
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import shlex
@@ -30,6 +29,7 @@ from dasbench.manifests import (
     KEEP,
     MANIFEST,
     Partition,
+    benchmark,
     inputs_of,
     load,
     partition_of,
@@ -105,28 +105,15 @@ def _entry(
     # a record that was restored without its times begins when it ends
     untimed = before[:2] == [None, None] and span[0] == span[1]
     if known and (untimed or before[remote:2] == span[remote:]):
-        memory = _benchmark(root, record, "max_rss") if before[2] is None else before[2]
+        memory = benchmark(root, record, "max_rss") if before[2] is None else before[2]
         same = {**kept, "sha256": known["sha256"], "size": known["size"]}
         return same, [*before[:2], memory]
     path = root / output
     made = {**kept, "sha256": sha256(path), "size": path.stat().st_size}
     if remote:
         # a cluster's job: what Snakemake calls its start is when it heard of the end
-        span[0] = span[1] - (_benchmark(root, record, "s") or 0.0)
-    return made, [*span, _benchmark(root, record, "max_rss")]
-
-
-def _benchmark(root: Path, record: Mapping[str, Any], column: str) -> float | None:
-    """What the job's benchmark says: ``max_rss``, its largest memory in MB, or ``s``, seconds."""
-    for log in record.get("log") or ():
-        name = "logs/benchmark/" + log.removeprefix("logs/").removesuffix(".log") + ".tsv"
-        try:
-            with (root / name).open(encoding="utf-8", newline="") as file:
-                rows = list(csv.DictReader(file, delimiter="\t"))
-            return float(rows[-1][column])
-        except (OSError, ValueError, KeyError, IndexError, TypeError):
-            continue  # no benchmark, or too short a job to be measured
-    return None
+        span[0] = span[1] - (benchmark(root, record, "s") or 0.0)
+    return made, [*span, benchmark(root, record, "max_rss")]
 
 
 def _selected(folder: str, experiments: Collection[str] | None) -> bool:

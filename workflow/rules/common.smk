@@ -63,6 +63,7 @@ wildcard_constraints:
 
 
 include: "../functions/common.smk"
+include: "../functions/hooks.smk"
 include: "../functions/models.smk"
 include: "../functions/resources.smk"
 
