@@ -58,7 +58,7 @@ def test_digits_is_what_its_run_was(capsys):
 
 @pytest.mark.parametrize("experiment", ["digits", "fashion"])
 def test_the_storage_is_what_dvc_recorded(experiment):
-    """Sizes in dvc.lock, of a run that is in no clone of the repository alone."""
+    """By the sizes in dvc.lock, which every clone has, also without results."""
     stages = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
     outs = [out for name in stages for out in stages[name]["outs"]]
     work = workload.Workload(config.load(experiment, ROOT), shapes.SHAPES[experiment])

@@ -1,4 +1,4 @@
-"""The two-sided projection: its matrices, its statistics, whole networks, and what it refuses."""
+"""The two-sided projection: its statistics, whole networks, and what it refuses."""
 
 import numpy as np
 import pytest

@@ -33,7 +33,7 @@ def rest_between_jobs():
 
     For its limit on jobs a second, 9.27 starts a timer after every choice, which brings about another
     one: with each job that ends there is one more choice a second, each asking for the size of all
-    inputs, until that takes half a core. A cluster keeps the limit, which is for its sake.
+    inputs, which took a fifth of a core after fifty jobs. A cluster keeps the limit, for its own sake.
     """
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None

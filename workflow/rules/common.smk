@@ -32,7 +32,7 @@ from dasbench import (
 from dasbench.errors import UserError
 from snakemake.exceptions import WorkflowError
 
-# a plan is millions of small objects, few of them in circles: looking for those less often saves a tenth
+# a plan is millions of small objects, few of them in circles: look for those less often
 gc.set_threshold(50_000, 20, 20)
 for variable, limit in launch.MEMORY.items():
     os.environ.setdefault(variable, limit)
