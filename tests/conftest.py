@@ -8,6 +8,7 @@ import torch
 
 from clones import Clone, checkout
 from dasbench import diffusion, features
+from experiment_files import make_repository
 from tiny import DIFFUSION, MODEL, TinyProblem
 
 
@@ -98,3 +99,9 @@ def copy(made, tmp_path):
     """A copy of `made` that a test may change."""
     shutil.copytree(made.folder, tmp_path / "clone", symlinks=True)
     return Clone(tmp_path / "clone")
+
+
+@pytest.fixture(scope="session")
+def blank(tmp_path_factory):
+    """A repository with the smoke experiment only."""
+    return make_repository(tmp_path_factory.mktemp("repository") / "root")

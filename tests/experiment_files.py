@@ -3,9 +3,11 @@
 import shutil
 from pathlib import Path
 
+import pytest
 import yaml
 
 from dasbench import config
+from dasbench.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 
@@ -32,3 +34,10 @@ def load(root, data, name="changed"):
         return config.load(name, root)
     finally:
         path.unlink()
+
+
+def refusal(root, data, name="changed"):
+    """The sentence by which an experiment file is refused."""
+    with pytest.raises(UserError) as caught:
+        load(root, data, name)
+    return str(caught.value)

@@ -81,3 +81,10 @@ def disturbance(k_in, d_in, k_out, d_out):
     """Relative variance of the squared length of a product of two projected unit vectors."""
     one, two = (2 * (d - k) / (k * (d + 2)) for k, d in ((k_in, d_in), (k_out, d_out)))
     return (1 + one) * (1 + two)
+
+
+def inputs(n=3, size=8, dtype=torch.float64, seed=0):
+    rng = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, 1, size, size, generator=rng, dtype=dtype)
+    t = torch.tensor([700, 3, 250, 999, 40])[:n]
+    return x, t, torch.randn(n, 1, size, size, generator=rng, dtype=dtype)

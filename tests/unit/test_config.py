@@ -12,18 +12,7 @@ import yaml
 from dasbench import config, config_checks, feature_sets
 from dasbench.errors import UserError
 from dasbench.registry import METHODS
-from experiment_files import ROOT, load, make_repository, raw
-
-
-@pytest.fixture(scope="session")
-def blank(tmp_path_factory):
-    return make_repository(tmp_path_factory.mktemp("repository") / "root")
-
-
-def error(root, data, name="changed"):
-    with pytest.raises(UserError) as caught:
-        load(root, data, name)
-    return str(caught.value)
+from experiment_files import ROOT, load, raw, refusal
 
 
 def changed(path, value):
@@ -135,7 +124,7 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("path", "value", "sentence"), MISTAKES)
 def test_a_mistake_is_one_sentence(blank, path, value, sentence):
-    message = error(blank, changed(path, value))
+    message = refusal(blank, changed(path, value))
     assert message.startswith("config/experiments/changed.yaml: ")
     assert sentence in message
     if path != "training":  # without the section nothing else can be said
@@ -162,7 +151,7 @@ def test_a_mistake_is_one_sentence(blank, path, value, sentence):
     ],
 )
 def test_yaml_that_is_not_what_it_looks_like(blank, text, sentence):
-    message = error(blank, text)
+    message = refusal(blank, text)
     assert message.startswith("config/experiments/changed.yaml: ")
     assert sentence in message
 
@@ -182,7 +171,7 @@ def test_images_can_be_halved_at_every_level(blank, size, levels, sentence):
     for way in ("Down", "Up"):
         data["model"][f"{way.lower()}_block_types"] = [f"{way}Block2D"] * levels
     data["model"]["block_out_channels"] = [8] * levels
-    message = error(blank, data)
+    message = refusal(blank, data)
     assert sentence in message
     assert len(message.splitlines()) == 1
     data["data"]["size"] = 2 ** (levels - 1) * 5
@@ -199,7 +188,7 @@ def test_not_utf8(blank):
 
 @pytest.mark.parametrize("name", ["Upper", "1st", "with-dash", "test", "all", "help", "lds_smoke"])
 def test_names_that_an_experiment_may_not_bear(blank, name):
-    message = error(blank, raw(), name)
+    message = refusal(blank, raw(), name)
     assert f"config/experiments/{name}.yaml" in message
     assert message.endswith("rename the file")
 
@@ -219,54 +208,6 @@ def test_unknown_experiment_lists_the_known_ones(blank):
         config.load("smok", blank)
     with pytest.raises(UserError, match="is not an experiment"):
         config.load("../experiments/smoke", blank)
-
-
-CHILD = {"title": "child", "parent": "smoke", "methods": {"das": {}}}
-
-
-def test_a_child_uses_what_its_parent_has(blank):
-    parent, child = config.load("smoke", blank), load(blank, CHILD)
-    for section in config.SHARED:
-        assert child[section] == parent[section]
-    assert "outputs" in config.SHARED  # they are measured once, with the parent's settings
-    assert (child["parent"], child["seed_name"], child["name"]) == ("smoke", "smoke", "changed")
-    assert child["removal"]["methods"] == []
-
-
-def test_a_child_overrides_single_keys_of_what_is_its_own(blank):
-    child = load(blank, {**CHILD, "features": {"timesteps": 4}})
-    assert child["features"]["timesteps"] == 4
-    assert child["features"]["dimensions"] == raw()["features"]["dimensions"]
-
-
-def test_a_grandchild_shares_the_root(blank):
-    path = blank / config.FOLDER / "middle.yaml"
-    path.write_text(yaml.safe_dump(CHILD))
-    try:
-        grandchild = load(blank, {**CHILD, "parent": "middle"})
-    finally:
-        path.unlink()
-    assert (grandchild["parent"], grandchild["seed_name"]) == ("middle", "smoke")
-
-
-@pytest.mark.parametrize("section", config.SHARED)
-def test_a_child_has_none_of_the_shared_sections(blank, section):
-    message = error(blank, {**CHILD, section: raw().get(section)})
-    assert f"{section} cannot stand beside parent: smoke" in message
-
-
-@pytest.mark.parametrize("parent", ["changed", "gone"])
-def test_parents_must_exist_and_not_lead_back(blank, parent):
-    assert f"parent is {parent}" in error(blank, {**CHILD, "parent": parent})
-
-
-def test_a_ring_of_parents_is_told(blank):
-    path = blank / config.FOLDER / "middle.yaml"
-    path.write_text(yaml.safe_dump({**CHILD, "parent": "changed"}))
-    try:
-        assert "(changed -> middle -> changed)" in error(blank, {**CHILD, "parent": "middle"})
-    finally:
-        path.unlink()
 
 
 def test_methods_are_resolved(blank):
@@ -309,7 +250,7 @@ def test_scores_from_elsewhere_need_no_like(blank):
 def test_paths_of_scores_are_plain(blank, path):
     data = raw()
     data["methods"]["mine"] = {"scores": {"val": path, "gen": "g.npy"}}
-    message = error(blank, data)
+    message = refusal(blank, data)
     assert message.startswith("config/experiments/changed.yaml: methods.mine.scores.val is ")
     assert "expected a path inside the repository" in message
     assert len(message.splitlines()) == 1
