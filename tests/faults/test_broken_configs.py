@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dasbench import config, config_schema
 from dasbench.errors import UserError
-from experiment_files import ROOT, load, make_repository, raw
+from experiment_files import ROOT, load, raw
 
 pytestmark = pytest.mark.slow
 
@@ -113,11 +113,6 @@ def refusal(root, path, value):
     with pytest.raises(UserError) as caught:
         load(root, put(raw(), path, value))
     return str(caught.value).splitlines()
-
-
-@pytest.fixture(scope="module")
-def blank(tmp_path_factory):
-    return make_repository(tmp_path_factory.mktemp("repository") / "root")
 
 
 def test_every_broken_file_is_answered_with_the_key(blank, fault):

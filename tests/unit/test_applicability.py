@@ -9,15 +9,10 @@ from dasbench import artifacts, config, feature_sets
 from dasbench.errors import UserError
 from dasbench.methods import interface
 from dasbench.registry import METHODS
-from experiment_files import load, make_repository, raw
+from experiment_files import load, raw
 from tiny import AXES
 
 REASON = "a held-out image has no sampling trajectory"
-
-
-@pytest.fixture(scope="module")
-def blank(tmp_path_factory):
-    return make_repository(tmp_path_factory.mktemp("repository"))
 
 
 def test_a_checkpoint_has_features_of_its_own_and_the_last_is_the_base_model(blank):

@@ -6,13 +6,7 @@ from hypothesis import strategies as st
 
 from dasbench import config, feature_sets
 from dasbench.errors import UserError
-from experiment_files import load, make_repository, raw
-
-
-@pytest.fixture(scope="session")
-def blank(tmp_path_factory):
-    return make_repository(tmp_path_factory.mktemp("repository") / "root")
-
+from experiment_files import load, raw
 
 # Anything that YAML can say, put in the place of any value, or beside any key.
 SCALARS = st.one_of(

@@ -11,57 +11,17 @@ import pytest
 import yaml
 
 from dasbench import cli, config, sharing
-
-ROOT = Path(__file__).parents[2]
-TOOLS = ("bash", "sh", "dirname", "cmp", "sed", "env", "cat")
-STAND_IN = """\
-import sys
-print("{name}", *sys.argv[1:])
-"""
+from launcher import ROOT, STAND_IN, active, start, stood_in, usual_tools
 
 
 @pytest.fixture
 def repository(tmp_path):
-    """A repository with ``run``, the package, two experiments, and stand-ins for the programs."""
-    root = tmp_path / "repository"
-    (root / "src").mkdir(parents=True)
-    for name in ("run", "requirements.lock", "dvc.yaml"):
-        shutil.copy(ROOT / name, root / name)
-    shutil.copytree(ROOT / "config/experiments", root / "config/experiments")
-    (root / "workflow/schemas").mkdir(parents=True)
-    shutil.copy(ROOT / config.SCHEMA, root / config.SCHEMA)
-    (root / "src/dasbench").symlink_to(ROOT / "src/dasbench")
-    for name in ("snakemake", "pytest", "benchmarks"):
-        (root / f"src/{name}.py").write_text(STAND_IN.format(name=name))
-    return root
+    return stood_in(tmp_path)
 
 
 @pytest.fixture
 def tools(tmp_path):
-    """A folder for PATH that has the usual tools, but no Python and no uv."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    for tool in TOOLS:
-        (folder / tool).symlink_to(shutil.which(tool))
-    return folder
-
-
-def start(repository, *arguments, path=None, folder=None, **variables):
-    """Call ``./run`` with an environment of its own."""
-    if path is None:
-        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return subprocess.run(
-        [str(repository / "run"), *arguments],
-        env={"PATH": str(path), "HOME": str(repository), **variables},
-        cwd=folder or repository,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def active(repository, *arguments, **variables):
-    return start(repository, *arguments, DAS_ENV="active", **variables)
+    return usual_tools(tmp_path)
 
 
 def only_line(text):
@@ -207,81 +167,6 @@ def test_a_reader_may_leave_early(repository):
     )
     os.close(writer)
     assert (done.returncode, done.stderr) == (1, "")
-
-
-@pytest.fixture
-def fake_venv(repository, tools):
-    """A Python 3.11 whose ``-m venv`` and ``-m pip`` only note that they were called."""
-    python = tools / "python3.11"
-    python.write_text(
-        f"""#!/bin/sh
-case "$*" in
-  "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && echo venv >> {repository}/calls ;;
-  "-m pip install "*) echo pip >> {repository}/calls; sleep 0.3; test ! -e {repository}/broken ;;
-  "-m pip "*) ;;
-  *) exec {sys.executable} "$@" ;;
-esac
-"""
-    )
-    python.chmod(0o755)
-    for tool in ("mkdir", "cp", "sleep", "test", "echo"):
-        (tools / tool).symlink_to(shutil.which(tool))
-    # dasbench.environment starts sys.executable, so let it be the stand-in
-    (repository / "src/sitecustomize.py").write_text(
-        f"import sys; sys.executable = {str(python)!r}"
-    )
-    return tools
-
-
-def calls(repository):
-    return (repository / "calls").read_text().split()
-
-
-def make_environment(repository, tools):
-    return start(repository, "help-me", path=tools)
-
-
-def test_environment_is_made_once(repository, fake_venv):
-    first = make_environment(repository, fake_venv)
-    assert "making .venv from requirements.lock" in first.stderr
-    assert calls(repository) == ["venv", "pip"]
-    second = make_environment(repository, fake_venv)
-    assert "making" not in second.stderr
-    assert calls(repository) == ["venv", "pip"]
-
-
-def test_environment_follows_the_lock(repository, fake_venv):
-    make_environment(repository, fake_venv)
-    with (repository / "requirements.lock").open("a") as lock:
-        lock.write("new==1\n")
-    make_environment(repository, fake_venv)
-    assert calls(repository) == ["venv", "pip", "pip"]
-
-
-def test_broken_environment_is_repaired(repository, fake_venv):
-    (repository / "broken").touch()
-    done = make_environment(repository, fake_venv)
-    assert done.returncode == 1
-    assert "could not be installed" in done.stderr
-    (repository / "broken").unlink()
-    make_environment(repository, fake_venv)
-    assert calls(repository) == ["venv", "pip", "pip"]
-    (repository / ".venv/.done").unlink()
-    (repository / ".venv/bin/python").unlink()
-    make_environment(repository, fake_venv)
-    assert calls(repository) == ["venv", "pip", "pip", "venv", "pip"]
-
-
-def test_two_runs_make_one_environment(repository, fake_venv):
-    command = [str(repository / "run"), "help-me"]
-    environment = {"PATH": str(fake_venv), "HOME": str(repository)}
-    both = [
-        subprocess.Popen(command, env=environment, cwd=repository, stderr=subprocess.PIPE)
-        for _ in range(2)
-    ]
-    for process in both:
-        process.communicate(timeout=60)
-    assert calls(repository) == ["venv", "pip"]
 
 
 def test_second_run_is_told(repository):
