@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dasbench import artifacts, command, removal, seeds
+from dasbench import artifacts, candidates, command, removal, seeds
 
 
 def run() -> None:
@@ -10,15 +10,22 @@ def run() -> None:
     parser = command.parser(__doc__)
     parser.add_argument("--examples", required=True)
     parser.add_argument("--scores", help="[N, Q] of the generated queries, for a method")
+    parser.add_argument("--asked", help="the generated queries, if each has candidates of its own")
     parser.add_argument(
         "--masks", required=True, help="output, [members, N] .npy: what to train on"
     )
     args = parser.parse_args()
     settings = args.settings
-    ids = artifacts.load_examples(args.examples).ids
+    train = artifacts.load_examples(args.examples)
+    ids = train.ids
     k = settings["k"]
     if args.scores:
         scores = artifacts.load_array(args.scores, (len(ids), None), np.float32)
+        if args.asked:
+            queries = artifacts.load_array(args.asked, (scores.shape[1], *[None] * 3), np.float32)
+            seen = candidates.pixels(train.images)
+            near = candidates.nearest(seen, queries, settings["candidates"])
+            scores = np.where(near, scores, -np.inf)
         left_out = removal.top_k(scores[:, settings["queries"]], ids, k)
     elif k:
         rng = seeds.generator(*settings["axes"], "removal", "random", k)

@@ -1,7 +1,8 @@
-"""Candidate sets: look only at training images that resemble a query.
+"""Candidate sets: a query looks only at the training images that resemble it.
 
-Attribution then costs features of the candidates alone. The others get zero features, hence score
-zero: they count as such in the LDS and come last wherever scores are not negative.
+Features are computed of images that are a candidate of some query; the others have zero features.
+A query's score of an image that is not its own candidate is 0: it counts as such in the LDS, and
+comes last in removal.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from dasbench import artifacts, diffusion
+from dasbench import artifacts
 from dasbench.layout import KINDS
 
 
 def chosen(images: np.ndarray, queries: Path, count: int | None) -> np.ndarray:
-    """Which training images get features.
+    """Which training images get features: those that are a candidate of some query.
 
     Args:
         images: [N, H, W, C] uint8, the training images.
@@ -28,11 +29,11 @@ def chosen(images: np.ndarray, queries: Path, count: int | None) -> np.ndarray:
     if count is None:
         return np.ones(len(images), bool)
     asked = [artifacts.load_array(queries / f"{kind}.npy") for kind in KINDS]
-    return nearest(diffusion.to_model(images), np.concatenate(asked), count)
+    return nearest(pixels(images), np.concatenate(asked), count).any(axis=1)
 
 
 def nearest(train: np.ndarray, queries: np.ndarray, count: int) -> np.ndarray:
-    """Which training images are among the ``count`` pixel-nearest of some query.
+    """The ``count`` pixel-nearest training images of every query.
 
     Args:
         train: [N, C, H, W].
@@ -40,11 +41,16 @@ def nearest(train: np.ndarray, queries: np.ndarray, count: int) -> np.ndarray:
         count: Candidates of one query; N or more is everything.
 
     Returns:
-        [N] bool. Ties go to the smaller position.
+        [N, Q] bool. Ties go to the smaller position.
     """
-    chosen = np.zeros(len(train), bool)
+    found = np.zeros((len(train), len(queries)), bool)
     flat = train.reshape(len(train), -1).astype(np.float64)
     lengths = np.square(flat).sum(1)
-    for query in queries.reshape(len(queries), -1).astype(np.float64):
-        chosen[np.argsort(lengths - 2 * flat @ query, kind="stable")[:count]] = True
-    return chosen
+    for q, query in enumerate(queries.reshape(len(queries), -1).astype(np.float64)):
+        found[np.argsort(lengths - 2 * flat @ query, kind="stable")[:count], q] = True
+    return found
+
+
+def pixels(images: np.ndarray) -> np.ndarray:
+    """[N, H, W, C] uint8 to [N, C, H, W] float64 in [-1, 1], as queries are kept."""
+    return images.transpose(0, 3, 1, 2).astype(np.float64) / 127.5 - 1

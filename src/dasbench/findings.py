@@ -7,19 +7,26 @@ which a test repeats. A study that has no results here keeps what the repository
 
 from __future__ import annotations
 
+import functools
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
-from dasbench import artifacts, command, tables, timings
+from dasbench import acceleration, artifacts, command, tables, timings
 from dasbench.errors import UserError
-from dasbench.layout import KINDS
+from dasbench.layout import KINDS, TARGETS
 
 PAGE, KEPT, FIGURES = "docs/findings.md", "reference/findings", "docs/figures"
 HEADINGS = {"val": "held-out images", "gen": "generated images"}
+PAIR = {"pair": "difference", "target": "target"}
+SENSES = {
+    "chosen_on_tuning": "tuning data",
+    "at_equal_lds": "hindsight: difference at least 0",
+    "not_worse": f"hindsight: and its interval above {-100 * acceleration.MARGIN:g}",
+}
 
 
 class Table(NamedTuple):
@@ -48,9 +55,8 @@ def spent(manifest: Path) -> pd.DataFrame:
         experiment, jobs, job_hours (sum over jobs), wall_hours (while at least one job ran),
         peak_mb of the largest job.
     """
-    made, times = (
-        artifacts.load_json(path) for path in (manifest, manifest.with_name("runtimes.json"))
-    )
+    made = artifacts.load_json(manifest)
+    times = artifacts.load_json(manifest.with_name("runtimes.json"))
     jobs = timings.jobs(made, times)
     row = {
         "experiment": manifest.parent.name,
@@ -62,6 +68,27 @@ def spent(manifest: Path) -> pd.DataFrame:
     return pd.DataFrame([row])
 
 
+def cheapest(found: Path) -> pd.DataFrame:
+    """What was as good as the reference, from ``cost-speedup.json``.
+
+    Args:
+        found: From ``acceleration.speedups``.
+
+    Returns:
+        wanted (kind of query, or both), sense, method ("none" where there is none), speedup,
+        queries, difference, lo, hi (paired, on evaluation data), reference.
+    """
+    made, rows = artifacts.load_json(found), []
+    none = {"method": "none", "speedup": None, "difference": dict.fromkeys(KINDS, [None] * 3)}
+    for wanted in (*KINDS, "both"):
+        for sense in SENSES:
+            best = made["speedup"][wanted][sense] or none
+            head = [wanted, sense, best["method"], best["speedup"]]
+            rows += [[*head, kind, *values] for kind, values in best["difference"].items()]
+    columns = ["wanted", "sense", "method", "speedup", "queries", "difference", "lo", "hi"]
+    return pd.DataFrame(rows, columns=columns).assign(reference=made["reference"])
+
+
 def markdown(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     """A Markdown table."""
     head = list(head)
@@ -69,9 +96,14 @@ def markdown(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def number(value: float, form: str) -> str:
+    """A number in a format; a dash for one that does not exist."""
+    return "–" if pd.isna(value) else format(value, form)
+
+
 def percent(value: float) -> str:
     """A fraction times 100 with one decimal; a dash for a number that does not exist."""
-    return "–" if pd.isna(value) else f"{100 * value:.1f}"
+    return number(value, ".1%").removesuffix("%")
 
 
 def interval(row: pd.Series, name: str) -> str:
@@ -80,64 +112,81 @@ def interval(row: pd.Series, name: str) -> str:
     return shown if pd.isna(row["lo"]) else f"{shown} ({percent(row.lo)} to {percent(row.hi)})"
 
 
-def main_table(target: str) -> Callable[[pd.DataFrame], str]:
+def _across(
+    table: pd.DataFrame,
+    keys: Mapping[str, str],
+    cells: Callable[[pd.Series], list[str]],
+    further: Iterable[str] = (),
+    absent: str = "",
+    by: str = "queries",
+    names: Mapping[str, str] = HEADINGS,
+) -> str:
+    """A row for each combination of keys (column -> heading), with cells for each kind of query.
+
+    ``further`` are the headings of the cells after the first, ``absent`` is the first where there
+    is no row. Another column than the kind of query: ``by``, with headings of its values.
+    """
+    blank, rows = [absent, *("" for _ in further)], []
+    for key, part in table.groupby(list(keys), sort=False):
+        found = {row[by]: cells(row) for _, row in part.iterrows()}
+        rows.append([*map(str, key), *(cell for name in names for cell in found.get(name, blank))])
+    head = [heading for name in names.values() for heading in (name, *further)]
+    return markdown([*keys.values(), *head], rows)
+
+
+def _difference(row: pd.Series) -> list[str]:
+    return [interval(row, "difference")]
+
+
+def _mean(row: pd.Series, *more: str) -> list[str]:
+    return [percent(row["mean"]), f"{percent(row.lowest)} to {percent(row.highest)}", *more]
+
+
+def _quoted(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(method="`" + table.method + "`")
+
+
+def _ranked(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Methods by their mean over kinds of query, the highest first."""
+    means = table.groupby("method")[name].transform("mean")
+    return _quoted(table).loc[means.sort_values(ascending=False, kind="stable").index]
+
+
+def _paired(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(pair="`" + table.a + "` - `" + table.b + "`")
+
+
+def main_table(table: pd.DataFrame, target: str) -> str:
     """Every method under its own transform: held-out damping, oracle, fraction of the ceiling."""
+    own = table[table.own.astype(bool) & (table.target == target)]
+    oracle = own[own.selection == "oracle"].set_index(["method", "queries"]).lds.rename("oracle")
+    held = own[own.selection == "held_out"].join(oracle, on=["method", "queries"])
 
-    def shown(table: pd.DataFrame) -> str:
-        own = table[table.own.astype(bool) & (table.target == target)]
-        keys = ["method", "queries", "selection"]
-        cells = dict(own.set_index(keys).iterrows())
-        means = own[own.selection == "held_out"].groupby("method", sort=False).lds.mean()
-        head = ["method", "transform"]
-        for kind in KINDS:
-            head += [HEADINGS[kind], "oracle", "of the ceiling"]
-        rows = []
-        for method in means.sort_values(ascending=False, kind="stable").index:
-            row = [f"`{method}`", own[own.method == method]["transform"].iloc[0]]
-            for kind in KINDS:
-                held = cells.get((method, kind, "held_out"))
-                if held is None:
-                    row += ["does not apply", "", ""]
-                    continue
-                best = cells.get((method, kind, "oracle"))  # none without a damping
-                row.append(interval(held, "lds") + " edge" * bool(held.edge))
-                row.append("" if best is None else percent(best.lds))
-                row.append("–" if pd.isna(held.fraction) else f"{held.fraction:.2f}")
-            rows.append(row)
-        return markdown(head, rows)
+    def cells(row: pd.Series) -> list[str]:
+        best = "" if pd.isna(row.oracle) else percent(row.oracle)  # none without a damping
+        lds = interval(row, "lds") + " edge" * bool(row.edge)
+        return [lds, best, number(row.fraction, ".2f")]
 
-    return shown
+    keys, further = {"method": "method", "transform": "transform"}, ["oracle", "of the ceiling"]
+    return _across(_ranked(held, "lds"), keys, cells, further, "does not apply")
 
 
 def primary(table: pd.DataFrame) -> str:
     """The comparisons that were fixed beforehand, at held-out dampings, for both targets."""
     chosen = table[(table.kind == "primary") & (table.selection == "held_out")]
-    rows = []
-    for (a, b, target), part in chosen.groupby(["a", "b", "target"], sort=False):
-        by = {row.queries: interval(row, "difference") for _, row in part.iterrows()}
-        rows.append([f"`{a}` - `{b}`", target, *(by.get(kind, "does not apply") for kind in KINDS)])
-    return markdown(["difference", "target", *(HEADINGS[kind] for kind in KINDS)], rows)
+    return _across(_paired(chosen), PAIR, _difference, absent="does not apply")
 
 
 def ceilings(table: pd.DataFrame) -> str:
     """What a perfect predictor of the subset means would reach, for both targets."""
-    rows = []
-    for target, part in table.groupby("target", sort=False):
-        by = {row.queries: interval(row, "ceiling") for _, row in part.iterrows()}
-        rows.append([target, *(by.get(kind, "") for kind in KINDS)])
-    return markdown(["ceiling", *(HEADINGS[kind] for kind in KINDS)], rows)
+    return _across(table, {"target": "ceiling"}, lambda row: [interval(row, "ceiling")])
 
 
 def bill(table: pd.DataFrame) -> str:
     """Jobs, hours and memory of an experiment."""
+    forms = {"jobs": "d", "job_hours": ".2f", "wall_hours": ".2f", "peak_mb": ".0f"}
     rows = [
-        [
-            f"`{row.experiment}`",
-            str(row.jobs),
-            f"{row.job_hours:.2f}",
-            f"{row.wall_hours:.2f}",
-            "–" if pd.isna(row.peak_mb) else f"{row.peak_mb:.0f}",
-        ]
+        [f"`{row.experiment}`", *(number(row[name], form) for name, form in forms.items())]
         for _, row in table.iterrows()
     ]
     head = ["experiment", "jobs", "hours of jobs", "hours of wall time", "MB of the largest job"]
@@ -158,132 +207,115 @@ def transforms(table: pd.DataFrame) -> str:
     return markdown(head, rows)
 
 
-def _across(table: pd.DataFrame, keys: list[str], name: str, head: list[str]) -> str:
-    """One row for each combination of keys, one column for each kind of query; loss target."""
-    chosen = table[table.target == "loss"]
-    rows = []
-    for key, part in chosen.groupby(keys, sort=False):
-        by_kind = {row.queries: interval(row, name) for _, row in part.iterrows()}
-        rows.append([*map(str, key), *(by_kind.get(kind, "") for kind in KINDS)])
-    return markdown([*head, *(HEADINGS[kind] for kind in KINDS)], rows)
-
-
 def main_effects(table: pd.DataFrame) -> str:
     """Each choice against the first level of its axis, over all others and within two methods."""
-    keys = ["scope", "factor", "level", "reference"]
-    return _across(table, keys, "difference", ["others", "choice", "level", "against"])
+    keys = {"scope": "others", "factor": "choice", "level": "level", "reference": "against"}
+    return _across(table[table.target == "loss"], keys, _difference)
 
 
 def gains(table: pd.DataFrame) -> str:
     """The gain of one method over another, shared among the choices in which they differ."""
-    chosen = table[table.order.isin(["all", "shapley"])]
-    keys = ["before", "after", "switch", "from", "to"]
-    return _across(chosen, keys, "difference", ["from", "to", "choice", "was", "becomes"])
+    chosen = table[table.order.isin(["all", "shapley"]) & (table.target == "loss")]
+    keys = {"before": "from", "after": "to", "switch": "choice", "from": "was", "to": "becomes"}
+    return _across(chosen, keys, _difference)
 
 
 def front(table: pd.DataFrame) -> str:
     """The Pareto front of seconds against LDS."""
     chosen = table[table.front.astype(bool)].sort_values(["queries", "seconds"], ascending=[0, 1])
     rows = [
-        [
-            HEADINGS[row.queries],
-            f"`{row.method}`",
-            f"{row.seconds:.2f}",
-            f"{row.speedup:.0f}",
-            interval(row, "lds"),
-        ]
+        [HEADINGS[row.queries], f"`{row.method}`", f"{row.seconds:.2f}", f"{row.speedup:.0f}"]
+        + [interval(row, "lds")]
         for _, row in chosen.iterrows()
     ]
     return markdown(["queries", "configuration", "seconds", "times cheaper", "LDS"], rows)
 
 
+def speedup(table: pd.DataFrame) -> str:
+    """The cheapest configuration that is as good as the reference, and its paired difference."""
+    told = _quoted(table).replace({"wanted": HEADINGS, "sense": SENSES})
+    told["speedup"] = [number(value, ".1f") for value in table.speedup]
+    keys = {"wanted": "as good on", "sense": "by", "method": "configuration"}
+    keys["speedup"] = f"times cheaper than `{table.reference[0]}`"
+    return _across(told, keys, _difference)
+
+
 def removal(table: pd.DataFrame) -> str:
     """What removing the highest-scored images does beyond removing random ones."""
-    rows = []
-    for (method, k), part in table.groupby(["method", "k"], sort=False):
-        by = {row.measure: row for _, row in part.iterrows()}
-        row = [f"`{method}`", f"{k:g}"]
-        for measure, digits in (("loss_change", 4), ("image_l2", 3)):
-            found = by.get(measure)
-            if found is None:
-                row.append("")
-            elif pd.isna(found.excess):
-                row.append(f"{found['mean']:.{digits}f} in the mean")
-            else:
-                row.append(
-                    f"{found.excess:.{digits}f} ({found.lo:.{digits}f} to {found.hi:.{digits}f})"
-                )
-        rows.append(row)
-    return markdown(["removed by", "images", "loss, above random", "image, above random"], rows)
+    names = {"loss_change": "loss, above random", "image_l2": "image, above random"}
+
+    def cells(row: pd.Series) -> list[str]:
+        form = ".4f" if row.measure == "loss_change" else ".3f"
+        mean, excess, lo, hi = (format(row[name], form) for name in ("mean", "excess", "lo", "hi"))
+        return [f"{mean} in the mean" if pd.isna(row.excess) else f"{excess} ({lo} to {hi})"]
+
+    keys = {"method": "removed by", "k": "images"}
+    return _across(_quoted(table), keys, cells, by="measure", names=names)
 
 
 def replicates(table: pd.DataFrame) -> str:
     """Mean and spread of every method over base models and draws of features."""
     chosen = table[(table.target == "loss") & (table.selection == "held_out")]
-    head = ["method"]
-    for kind in KINDS:
-        head += [HEADINGS[kind], "lowest to highest", "sd of features", "sd of base models"]
-    wide = dict(chosen.set_index(["method", "queries"]).iterrows())
-    order = chosen.groupby("method")["mean"].mean().sort_values(ascending=False)
-    rows = []
-    for method in order.index:
-        row = [f"`{method}`"]
-        for kind in KINDS:
-            found = wide.get((method, kind))
-            if found is None:
-                row += [""] * 4
-                continue
-            spread = f"{percent(found.lowest)} to {percent(found.highest)}"
-            row += [percent(found["mean"]), spread]
-            row += [percent(found.sd_features), percent(found.sd_base)]
-        rows.append(row)
-    return markdown(head, rows)
+    return _across(
+        _ranked(chosen, "mean"),
+        {"method": "method"},
+        lambda row: _mean(row, percent(row.sd_features), percent(row.sd_base)),
+        ["lowest to highest", "sd of features", "sd of base models"],
+    )
+
+
+def replicate_comparisons(table: pd.DataFrame) -> str:
+    """Primary differences over the replicates, and in how many of them a is above b."""
+    ordered = _paired(table).sort_values("target", ascending=False, kind="stable")  # loss first
+    return _across(
+        ordered,
+        PAIR,
+        lambda row: _mean(row, f"{row.positive} of {row.replicates}"),
+        ["lowest to highest", "above 0"],
+    )
 
 
 def by_models(table: pd.DataFrame) -> str:
     """Width of the interval against the number of evaluation subsets, mean over the methods."""
     chosen = table[table.target == "loss"]
-    rows = []
-    for models, part in chosen.groupby("models"):
-        means = part.groupby("queries").width.mean()
-        rows.append([str(models), *(percent(means.get(kind)) for kind in KINDS)])
-    return markdown(["subset models", *(f"width, {HEADINGS[kind]}" for kind in KINDS)], rows)
+    means = chosen.groupby(["models", "queries"], as_index=False).width.mean()
+    names = {kind: f"width, {heading}" for kind, heading in HEADINGS.items()}
+    keys = {"models": "subset models"}
+    return _across(means, keys, lambda row: [percent(row.width)], absent="–", names=names)
 
 
 def search(table: pd.DataFrame) -> str:
     """Candidates by their mean LDS on tuning subsets and tuning queries."""
-    best = table.drop_duplicates(["method", "transform", "queries"])
-    rows = []
-    for (method, transform), part in best.groupby(["method", "transform"], sort=False):
-        by = part.set_index("queries").lds
-        row = [f"`{method}`", transform, percent(part.mean_lds.iloc[0])]
-        rows.append([*row, *(percent(by.get(kind)) for kind in KINDS)])
-    return markdown(["candidate", "transform", "mean", *(HEADINGS[k] for k in KINDS)], rows[:15])
+    best = table[table.groupby(["method", "transform"], sort=False).ngroup().lt(15)]
+    told = _quoted(best).assign(mean=best.mean_lds.map(percent))
+    keys = {"method": "candidate", "transform": "transform", "mean": "mean"}
+    return _across(told, keys, lambda row: [percent(row.lds)], absent="–")
 
 
+LOSS, DISPLACEMENT = (functools.partial(main_table, target=target) for target in TARGETS)
 TABLES = {
-    "methods-loss": Table("digits/lds/table.csv", "methods.csv", main_table("loss")),
-    "methods-displacement": Table(
-        "digits/lds/table.csv", "methods.csv", main_table("displacement")
-    ),
+    "methods-loss": Table("digits/lds/table.csv", "methods.csv", LOSS),
+    "methods-displacement": Table("digits/lds/table.csv", "methods.csv", DISPLACEMENT),
     "transforms": Table("digits/lds/table.csv", "methods.csv", transforms),
     "ceiling": Table("digits/lds/ceiling.csv", "ceiling.csv", ceilings),
     "primary": Table("digits/lds/comparisons.csv", "primary.csv", primary),
     "main-effects": Table("ablation/ablation/main_effects.csv", "main_effects.csv", main_effects),
     "gains": Table("ablation/ablation/gains.csv", "gains.csv", gains),
     "front": Table("acceleration/cost-quality.csv", "cost-quality.csv", front),
+    "speedup": Table("acceleration/cost-speedup.json", "cost-speedup.csv", speedup, cheapest),
     "removal": Table("removals/removal/summary.csv", "removal.csv", removal),
     "replicates": Table("digits/replicates/summary.csv", "replicates.csv", replicates),
+    "replicate-comparisons": Table(
+        "digits/replicates/comparisons.csv", "replicate-comparisons.csv", replicate_comparisons
+    ),
     "by-models": Table("digits/lds/by_models.csv", "by_models.csv", by_models),
     "search": Table("search/search/tuning.csv", "search.csv", search),
 }
 for _name in ("fashion", "emoji"):
     _lds = f"{_name}/lds"
     TABLES |= {
-        f"{_name}-loss": Table(f"{_lds}/table.csv", f"{_name}.csv", main_table("loss")),
-        f"{_name}-displacement": Table(
-            f"{_lds}/table.csv", f"{_name}.csv", main_table("displacement")
-        ),
+        f"{_name}-loss": Table(f"{_lds}/table.csv", f"{_name}.csv", LOSS),
+        f"{_name}-displacement": Table(f"{_lds}/table.csv", f"{_name}.csv", DISPLACEMENT),
         f"{_name}-transforms": Table(f"{_lds}/table.csv", f"{_name}.csv", transforms),
         f"{_name}-ceiling": Table(f"{_lds}/ceiling.csv", f"{_name}-ceiling.csv", ceilings),
         f"{_name}-primary": Table(f"{_lds}/comparisons.csv", f"{_name}-primary.csv", primary),

@@ -41,7 +41,7 @@ def method(
     extractor = features.Extractor(unet, scheduler, chosen, axes)
     count = chosen["candidates"] or len(images["train"])
     queries = np.concatenate([images[kind] for kind in KINDS])
-    wanted = candidates.nearest(images["train"], queries, count)
+    wanted = candidates.nearest(images["train"], queries, count).any(axis=1)
     for split, own_images in images.items():
         use = wanted if split == "train" else np.ones(len(own_images), bool)
         made = np.hstack(extractor(own_images[use], np.flatnonzero(use), split))

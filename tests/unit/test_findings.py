@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from dasbench import artifacts, findings
+from dasbench import acceleration, artifacts, findings
 from dasbench.errors import UserError
 from experiment_files import ROOT
 
@@ -72,3 +72,115 @@ def test_the_real_experiments_have_their_tables(name):
     tables = [findings.TABLES[f"{name}-{kind}"] for kind in kinds]
     assert all(table.source.startswith(f"{name}/") for table in tables)
     assert {table.kept for table in tables} >= {f"{name}.csv", f"{name}-cost.csv"}
+
+
+def shown(table):
+    """The rows of a table of the page, its head left out."""
+    return table.splitlines()[2:]
+
+
+def test_costs_are_copied_and_shown(tmp_path):
+    rows = [
+        ("released", "val", 100, 0.5, 0.6, 0.0, 0.0, 0.0),
+        ("slow", "val", 50, 0.5, 0.62, 0.02, -0.005, 0.04),
+        ("quick", "val", 2.5, 0.4, 0.61, 0.01, -0.02, 0.03),
+        ("released", "gen", 100, 0.2, 0.3, 0.0, 0.0, 0.0),
+        ("slow", "gen", 50, 0.25, 0.31, 0.01, -0.03, 0.05),
+        ("quick", "gen", 2.5, 0.3, 0.28, -0.02, -0.05, 0.01),
+    ]
+    columns = ["method", "queries", "seconds", "tuning", "lds"]
+    columns += ["difference", "difference_lo", "difference_hi"]
+    table = pd.DataFrame(rows, columns=columns)
+    table = table.assign(speedup=100 / table.seconds, front=table.method != "released")
+    table = table.assign(lo=table.lds - 0.05, hi=table.lds + 0.05)
+    folder = tmp_path / "results/acceleration"
+    folder.mkdir(parents=True)
+    table.to_csv(folder / "cost-quality.csv", index=False)
+    found = {"reference": "released", "speedup": acceleration.speedups(table, "released")}
+    artifacts.save_json(folder / "cost-speedup.json", found)
+    assert findings.collect(tmp_path) == ["cost-quality.csv", "cost-speedup.csv"]
+    page = "".join(f"<!-- {name}:begin -->\n<!-- {name}:end -->\n" for name in ("front", "speedup"))
+    lines = findings.fill(page, tmp_path).splitlines()
+    assert lines[3:7] == [
+        "| held-out images | `quick` | 2.50 | 40 | 61.0 (56.0 to 66.0) |",
+        "| held-out images | `slow` | 50.00 | 2 | 62.0 (57.0 to 67.0) |",
+        "| generated images | `quick` | 2.50 | 40 | 28.0 (23.0 to 33.0) |",
+        "| generated images | `slow` | 50.00 | 2 | 31.0 (26.0 to 36.0) |",
+    ]
+    assert "| configuration | times cheaper than `released` |" in lines[9]
+    quick = "`quick` | 40.0 | 1.0 (-2.0 to 3.0) | -2.0 (-5.0 to 1.0) |"
+    slow = "`slow` | 2.0 | 2.0 (-0.5 to 4.0) | 1.0 (-3.0 to 5.0) |"
+    none = "`none` | – | – | – |"
+    expected = {
+        "held-out images": [slow, quick, slow],
+        "generated images": [quick, slow, none],
+        "both": [slow, slow, none],
+    }
+    senses = findings.SENSES.values()
+    assert lines[11:20] == [
+        f"| {wanted} | {sense} | {best}"
+        for wanted, own in expected.items()
+        for sense, best in zip(senses, own, strict=True)
+    ]
+
+
+def test_replicates_and_their_comparisons_are_shown():
+    rows = [
+        ("trak", "gen", 0.1, 0.0, 0.2, 0.01, 0.02),
+        ("das", "val", 0.5, 0.3, 0.6, 0.1, None),
+        ("trak", "val", 0.2, 0.1, 0.3, 0.03, 0.04),
+    ]
+    columns = ["method", "queries", "mean", "lowest", "highest", "sd_features", "sd_base"]
+    table = pd.DataFrame(rows, columns=columns).assign(target="loss", selection="held_out")
+    table = pd.concat([table, table.assign(selection="oracle", mean=0.9)], ignore_index=True)
+    assert shown(findings.replicates(table)) == [
+        "| `das` | 50.0 | 30.0 to 60.0 | 10.0 | – |  |  |  |  |",
+        "| `trak` | 20.0 | 10.0 to 30.0 | 3.0 | 4.0 | 10.0 | 0.0 to 20.0 | 1.0 | 2.0 |",
+    ]
+    rows = [
+        ("gen", "displacement", 0.01, -0.01, 0.03, 3),
+        ("gen", "loss", 0.1, 0.05, 0.2, 4),
+        ("val", "loss", 0.2, 0.15, 0.3, 4),
+    ]
+    columns = ["queries", "target", "mean", "lowest", "highest", "positive"]
+    table = pd.DataFrame(rows, columns=columns).assign(a="das", b="trak", replicates=4)
+    assert shown(findings.replicate_comparisons(table)) == [
+        "| `das` - `trak` | loss | 20.0 | 15.0 to 30.0 | 4 of 4 | 10.0 | 5.0 to 20.0 | 4 of 4 |",
+        "| `das` - `trak` | displacement |  |  |  | 1.0 | -1.0 to 3.0 | 3 of 4 |",
+    ]
+
+
+def test_effects_and_gains_are_shown_for_the_loss():
+    row = {"difference": 0.2, "lo": 0.1, "hi": 0.3, "queries": "gen", "target": "loss"}
+    row |= {"scope": "all", "factor": "leverage", "level": True, "reference": False}
+    row |= {"before": "trak", "after": "das", "switch": "noise", "from": "keyed", "to": "common"}
+    others = ({"target": "displacement"}, {"order": "first", "switch": "readout"})
+    table = pd.DataFrame([row | {"order": "shapley"} | other for other in ({}, *others)])
+    expected = ["| all | leverage | True | False |  | 20.0 (10.0 to 30.0) |"]
+    assert shown(findings.main_effects(table[:2])) == expected
+    expected = ["| trak | das | noise | keyed | common |  | 20.0 (10.0 to 30.0) |"]
+    assert shown(findings.gains(table)) == expected
+
+
+def test_removal_is_shown_beyond_chance():
+    rows = [
+        ("random", 50, "loss_change", 0.002, None, None, None),
+        ("das", 50, "loss_change", 0.012, 0.01, 0.005, 0.0163),
+        ("das", 50, "image_l2", 1.5, 0.25, 0.125, 0.5),
+    ]
+    columns = ["method", "k", "measure", "mean", "excess", "lo", "hi"]
+    assert shown(findings.removal(pd.DataFrame(rows, columns=columns))) == [
+        "| `random` | 50 | 0.0020 in the mean |  |",
+        "| `das` | 50 | 0.0100 (0.0050 to 0.0163) | 0.250 (0.125 to 0.500) |",
+    ]
+
+
+def test_the_best_candidates_of_the_search_are_shown():
+    rows = [(f"m{i:02d}", kind, 0.5 - i / 100) for i in range(16) for kind in ("gen", "val")]
+    table = pd.DataFrame(rows[1:], columns=["method", "queries", "lds"])
+    lines = shown(findings.search(table.assign(transform="square", mean_lds=table.lds)))
+    assert len(lines) == 15
+    assert lines[:2] == [
+        "| `m00` | square | 50.0 | 50.0 | – |",
+        "| `m01` | square | 49.0 | 49.0 | 49.0 |",
+    ]

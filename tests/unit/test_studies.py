@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from test_timesteps import inputs
 
-from dasbench import acceleration, by_models, lds, replicates, statistics
+from dasbench import acceleration, by_models, kernel, lds, replicates, statistics
+from dasbench.decomposition import decompose
 from dasbench.figures import by_models as curves
 from dasbench.figures import cost_quality
 from dasbench.kernel import Spectrum
@@ -223,3 +224,18 @@ def test_an_ensemble_of_kernels_adds_kernels_of_unit_trace(members):
     h = interface.leverages(options, asked, 0.1)
     inverse = np.linalg.inv(total + damping * np.eye(6))
     np.testing.assert_allclose(h, np.diag(total @ inverse), rtol=1e-8)
+
+
+@pytest.mark.parametrize(("combine", "kernels"), [("scores", 2), ("kernels", 1)])
+def test_kernels_of_an_ensemble_are_decomposed_once_for_all_queries(
+    members, combine, kernels, monkeypatch
+):
+    _, asked = members
+    options = {**METHODS["das"], "ensemble": [{"draw": 1}, {"draw": 2}], "combine": combine}
+    ((_, whole),) = interface.path(options, asked, [0.1])
+    made = []
+    monkeypatch.setattr(kernel, "decompose", lambda rows: made.append(1) or decompose(rows))
+    blocks = interface.paths(options, asked, [0.1], memory=8 * 6)
+    found = [scores for ((_, scores),) in blocks]
+    assert (len(found), len(made)) == (3, kernels)
+    np.testing.assert_allclose(np.concatenate(found, axis=-1), whole, rtol=1e-9)

@@ -9,7 +9,7 @@ from scipy.linalg import hadamard
 from test_timesteps import inputs
 
 import oracle
-from dasbench import designs, feature_sets, features, probes, residual_sets
+from dasbench import decomposition, designs, feature_sets, features, probes, residual_sets
 from dasbench.methods import interface
 from dasbench.registry import METHODS
 from dasbench.timesteps import Spectra
@@ -224,3 +224,18 @@ def test_the_residual_has_no_file_and_no_clock():
     options = {**METHODS["das_vector"], "features": settings_of()}
     assert residual_sets.name_of(options, {"features": settings_of()}) is None
     assert not designs.timed(options)
+
+
+@pytest.mark.parametrize("kernel", ["averaged", "pooled"])
+@pytest.mark.parametrize("name", ["vector_if", "das_vector"])
+def test_the_kernel_is_decomposed_once_for_all_queries(name, kernel, monkeypatch):
+    world = Linear()
+    given, made = world.given(0.1, kernel), []
+    whole = scores(name, given, 0.1, kernel)
+    decompose = decomposition.decompose
+    monkeypatch.setattr(decomposition, "decompose", lambda rows: made.append(1) or decompose(rows))
+    options = {**METHODS[name], "kernel": kernel}
+    found = [s for ((_, s),) in interface.paths(options, given, [0.1], memory=8 * N)]
+    assert len(found) == Q
+    assert len(made) == 1
+    np.testing.assert_allclose(np.concatenate(found, axis=-1), whole, rtol=1e-9)

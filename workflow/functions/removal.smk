@@ -38,12 +38,33 @@ def removal_scores(wildcards):
     return f"results/{wildcards.experiment}/scores/{wildcards.arm}/gen.npy"
 
 
+def removal_candidates(wildcards):
+    """How many training images each query looks at, of a method; None: all, or no method."""
+    options = METHODS[wildcards.experiment].get(wildcards.arm, {})
+    features = options.get("features")
+    return features["candidates"] if isinstance(features, dict) else None
+
+
+def candidate_queries(wildcards):
+    """The queries, where it matters which images they look at."""
+    home = EXPERIMENTS[wildcards.experiment]["seed_name"]
+    return f"results/{home}/queries/gen.npy" if removal_candidates(wildcards) else []
+
+
+def choice_flags(wildcards):
+    """Scores and queries of a method as command line options."""
+    files = {"scores": removal_scores(wildcards), "asked": candidate_queries(wildcards)}
+    return " ".join(f"--{name} {path}" for name, path in files.items() if path)
+
+
 def choice_settings(wildcards):
     values = {"k": int(wildcards.k)}
     if wildcards.arm in ("random", "null"):
         values["sets"] = removal_sets(wildcards.experiment, wildcards.arm)
     else:
         values["queries"] = removal_queries(wildcards.experiment)
+    if removal_candidates(wildcards):
+        values["candidates"] = removal_candidates(wildcards)
     return settings(wildcards.experiment, **values)
 
 

@@ -8,6 +8,7 @@ include: "../functions/removal.smk"
 rule choose_removals:
     input:
         removal_scores,
+        candidate_queries,
         examples=shared("examples/train.npz"),
     output:
         "results/{experiment}/removal/plan/{arm}/k-{k}/masks.npy",
@@ -21,10 +22,10 @@ rule choose_removals:
     params:
         settings=choice_settings,
         code=code("choose_removals"),
-        scores=lambda wildcards, input: f"--scores {input[0]}" if len(input) > 1 else "",
+        files=choice_flags,
     shell:
         "python scripts/choose_removals.py --settings {params.settings:q} --examples {input.examples}"
-        " {params.scores} --masks {output} > {log} 2>&1"
+        " {params.files} --masks {output} > {log} 2>&1"
 
 
 for name, e in REMOVAL.items():

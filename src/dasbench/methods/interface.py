@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dasbench import artifacts, decomposition, mapped, transforms
+from dasbench import artifacts, candidates, decomposition, mapped, transforms
 from dasbench.errors import UserError
 from dasbench.kernel import Spectrum
 from dasbench.timesteps import Spectra
@@ -60,6 +60,9 @@ class Inputs:
             first set is ``train_features`` and ``query_features``.
         query_timesteps: [T, Q, P] float32, for a kernel that keeps timesteps apart; the training
             side is in ``spectrum``.
+        candidates: [N, Q] bool, the examples that a query looks at, see ``dasbench.candidates``;
+            None: every one.
+        prepared: What the family's ``prepare`` made for all queries; None: it makes it when asked.
     """
 
     train_images: np.ndarray
@@ -80,6 +83,8 @@ class Inputs:
     computed: Computed | None = None
     others: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
     query_timesteps: np.ndarray | None = None
+    candidates: np.ndarray | None = None
+    prepared: Any = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -93,17 +98,20 @@ class Inputs:
         def rows(array: np.ndarray | None) -> np.ndarray | None:
             return None if array is None else array[queries]
 
-        by_timestep = self.query_timesteps
+        def columns(array: np.ndarray | None) -> np.ndarray | None:
+            return None if array is None else array[:, queries]
+
         return replace(
             self,
             query_images=self.query_images[queries],
             query_labels=rows(self.query_labels),
             query_features=rows(self.query_features),
-            scores=None if self.scores is None else self.scores[:, queries],
-            query_timesteps=None if by_timestep is None else by_timestep[:, queries],
+            scores=columns(self.scores),
+            query_timesteps=columns(self.query_timesteps),
             positions=positions[queries],
             asked=self.shape[1] if self.asked is None else self.asked,
-            tuning_outputs=None if self.tuning_outputs is None else self.tuning_outputs[:, queries],
+            tuning_outputs=columns(self.tuning_outputs),
+            candidates=columns(self.candidates),
             others=tuple((train, rows(query)) for train, query in self.others),
         )
 
@@ -203,7 +211,17 @@ def load(
         computed=_computed(args.computed, kind, (n, q)),
         others=tuple(map(pair, more)),
         query_timesteps=optional(steps and steps / f"{kind}.npy", (None, q, None)),
+        candidates=_candidates(args.settings["options"], train.images, queries),
     )
+
+
+def _candidates(
+    options: Mapping[str, Any], images: np.ndarray, queries: np.ndarray
+) -> np.ndarray | None:
+    """The examples that each query looks at, if the method's features are of some alone."""
+    features = options.get("features")
+    count = features["candidates"] if isinstance(features, Mapping) else None
+    return None if count is None else candidates.nearest(candidates.pixels(images), queries, count)
 
 
 def _tuning(
@@ -265,8 +283,13 @@ def leverages(options: Mapping[str, Any], inputs: Inputs, damping: float) -> np.
 def path(
     options: Mapping[str, Any], inputs: Inputs, damping: Sequence[float]
 ) -> Iterator[tuple[float | None, np.ndarray]]:
-    """Run the family that ``options["module"]`` names; see ``dasbench.methods``."""
-    return importlib.import_module(options["module"]).path(inputs, options, damping)
+    """Run the family that ``options["module"]`` names; see ``dasbench.methods``.
+
+    What is no candidate of a query scores 0.
+    """
+    asked = inputs.candidates
+    for value, scores in importlib.import_module(options["module"]).path(inputs, options, damping):
+        yield value, scores if asked is None else np.where(asked, scores, 0.0)
 
 
 def paths(
@@ -291,6 +314,9 @@ def paths(
     Yields:
         A path per block; its scores are [N, q] or [T, N, q].
     """
+    family = importlib.import_module(options["module"])
+    if hasattr(family, "prepare"):
+        inputs = family.prepare(inputs, options)
     chosen = np.arange(inputs.shape[1]) if queries is None else np.asarray(queries)
     steps = 1 if inputs.query_timesteps is None else len(inputs.query_timesteps)
     for block in mapped.blocks(len(chosen), 8 * steps * inputs.shape[0], memory):

@@ -52,7 +52,7 @@ def path(
     if options["kernel"] != "averaged":
         yield from _by_timestep(inputs, options, damping)
         return
-    if options.get("ensemble"):
+    if _members(inputs, options):
         yield from _ensemble(inputs, options, damping)
         return
     spectrum = _spectrum(inputs).of(inputs.query_features)
@@ -61,6 +61,22 @@ def path(
         scores = spectrum.inner(value)
         scores *= factor[:, None]
         yield value, scores
+
+
+def prepare(inputs: Inputs, options: Mapping[str, Any]) -> Inputs:
+    """The same with the kernel, or every member's, decomposed: once for all queries."""
+    if options["kernel"] != "averaged":
+        return inputs
+    others = _members(inputs, options)
+    if others and options.get("combine") == "kernels":
+        inputs, others = _side_by_side(inputs), ()
+    spectra = [Spectrum(train) for train, _ in others]
+    return replace(inputs, spectrum=_spectrum(inputs), prepared=spectra)
+
+
+def _members(inputs: Inputs, options: Mapping[str, Any]) -> tuple:
+    """The further sets of features of an ensemble; none once they are side by side."""
+    return inputs.others if options.get("ensemble") else ()
 
 
 def _ensemble(
@@ -72,16 +88,16 @@ def _ensemble(
     damping of its own, brought to a mean square of 1 so that none outweighs another; a transform
     acts on each. By kernels, [N, Q]: one kernel, the sum of the members', each of trace 1.
     """
-    alone = {**options, "ensemble": []}
     if options.get("combine", "scores") == "kernels":
-        yield from path(_side_by_side(inputs), alone, damping)
+        yield from path(_side_by_side(inputs), options, damping)
         return
+    spectra = inputs.prepared or [None] * len(inputs.others)
     members = [replace(inputs, others=())]
     members += [
-        replace(inputs, train_features=train, query_features=query, spectrum=None, others=())
-        for train, query in inputs.others
+        replace(inputs, train_features=train, query_features=query, spectrum=spectrum, others=())
+        for (train, query), spectrum in zip(inputs.others, spectra, strict=True)
     ]
-    for parts in zip(*(path(member, alone, damping) for member in members), strict=True):
+    for parts in zip(*(path(member, options, damping) for member in members), strict=True):
         scores = np.stack([own for _, own in parts])
         sizes = np.sqrt(np.square(scores).mean(axis=1, keepdims=True))  # of each query
         yield parts[0][0], scores / np.where(sizes > 0, sizes, 1.0)
@@ -123,7 +139,7 @@ def leverages(inputs: Inputs, options: Mapping[str, Any], damping: float) -> np.
     """h_i at one relative damping, [N] or [T, N]: how much each example determines its own fit."""
     if options["kernel"] != "averaged":
         return 1 - inputs.spectrum.one_minus_leverage(options["kernel"], damping)
-    if options.get("ensemble") and options.get("combine") == "kernels":
+    if _members(inputs, options) and options.get("combine") == "kernels":
         inputs = _side_by_side(inputs)
     return 1 - _spectrum(inputs).one_minus_leverage(damping)
 

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from dasbench import mapped
+from dasbench import candidates, mapped
 from dasbench.methods.interface import Inputs
 
 
@@ -35,11 +35,8 @@ def path(
 ) -> Iterator[tuple[float | None, np.ndarray]]:
     """Yield the similarities, their mean over sets of features, once; there is no damping."""
     if options["features"] == "pixels":
-        train = inputs.train_images.transpose(0, 3, 1, 2).astype(np.float64) / 127.5 - 1
-        train, query = (
-            train.reshape(len(train), -1),
-            inputs.query_images.reshape(inputs.shape[1], -1),
-        )
+        images = candidates.pixels(inputs.train_images), inputs.query_images
+        train, query = (x.reshape(len(x), -1) for x in images)
     else:
         train, query = inputs.train_features, inputs.query_features
     scores = similarity(train, query, options["measure"])

@@ -36,6 +36,7 @@ Does not apply: without gradients (a black-box model); with probes that are not 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -63,52 +64,73 @@ def path(
         raise ValueError(f"effect must be {' or '.join(EFFECTS)}, got {effect!r}")
     if kernel == "averaged":
         ((train_loss, query_loss),) = inputs.others
-        train, query = inputs.train_features[None], inputs.query_features[None]
+        query = inputs.query_features[None]
     else:
         train_loss, query_loss = inputs.train_features, inputs.query_features
-        train, query = inputs.spectrum.train, inputs.query_timesteps
+        query = inputs.query_timesteps
     size = float(np.prod(inputs.query_images.shape[1:]))  # D
     wide = train_loss.shape[1]
-    probes, steps = train.shape[2] // wide, len(train)
-    rows = train.reshape(-1, wide)  # v^T J / D of every timestep, example and probe
+    probes, steps = query.shape[2] // wide, len(query)
     if effect == "loss":
         asked = -np.asarray(query_loss, np.float64)[None]  # [1, Q, P]
     else:
         parts = np.asarray(query, np.float64).reshape(steps, -1, probes, wide)
         asked = size * parts.transpose(0, 2, 1, 3).reshape(steps * probes, -1, wide)
     b = -size / 2 * np.asarray(train_loss, np.float64)
-    for value, scores in _products(rows, size**2 / (probes * steps), b, asked, damping):
+    values, basis = inputs.prepared or _span(_rows(inputs, options))
+    values = values * size**2 / (probes * steps)
+    for value, scores in _products(values, basis, b, asked, damping):
         yield value, scores[0] if effect == "loss" else scores
 
 
-def _products(
-    rows: np.ndarray,
-    weight: float,
-    left: np.ndarray,
-    right: np.ndarray,
-    damping: Sequence[float],
-) -> Iterator[tuple[float, np.ndarray]]:
-    """Yield (damping, left K^-1 right^T) with K = weight rows^T rows + lambda I.
+def prepare(inputs: Inputs, options: Mapping[str, Any]) -> Inputs:
+    """The same with the kernel decomposed: once for all queries."""
+    return replace(inputs, prepared=_span(_rows(inputs, options)))
 
-    What of ``left`` and ``right`` the rows do not span is damped by lambda alone. It is kept apart:
-    from the whole, (1 / lambda - 1 / (e + lambda)) would have to be subtracted.
+
+def _rows(inputs: Inputs, options: Mapping[str, Any]) -> np.ndarray:
+    """v^T J / D of every timestep, example and probe, [n, P]."""
+    if options["kernel"] == "averaged":
+        return inputs.train_features.reshape(-1, inputs.others[0][0].shape[1])
+    return inputs.spectrum.train.reshape(-1, inputs.train_features.shape[1])
+
+
+def _span(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues [r] of rows^T rows other than zero, and their eigenvectors [P, r].
 
     Args:
         rows: [n, P], any float type; may be a mapped file.
-        weight: Of every row.
-        left: [N, P].
-        right: [R, Q, P].
-        damping: Relative to the largest eigenvalue of weight rows^T rows.
-
-    Yields:
-        (damping, [R, N, Q]).
     """
     values, basis = decomposition.decompose(rows)
     if decomposition.is_dual(rows.shape):
         kept = values > values.max() * len(values) * np.finfo(float).eps
-        basis = np.asarray(rows, np.float64).T @ basis[:, kept] / np.sqrt(values[kept])
         values = values[kept]
-    values = weight * values
+        basis = np.asarray(rows, np.float64).T @ basis[:, kept] / np.sqrt(values)
+    return values, basis
+
+
+def _products(
+    values: np.ndarray,
+    basis: np.ndarray,
+    left: np.ndarray,
+    right: np.ndarray,
+    damping: Sequence[float],
+) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield (damping, left K^-1 right^T) with K = basis diag(values) basis^T + lambda I.
+
+    What of ``left`` and ``right`` the basis does not span is damped by lambda alone. It is kept apart:
+    from the whole, (1 / lambda - 1 / (e + lambda)) would have to be subtracted.
+
+    Args:
+        values: [r].
+        basis: [P, r], orthonormal columns.
+        left: [N, P].
+        right: [R, Q, P].
+        damping: Relative to the largest of ``values``.
+
+    Yields:
+        (damping, [R, N, Q]).
+    """
     ours, theirs = left @ basis, right @ basis  # [N, r], [R, Q, r]
     rest = None
     if basis.shape[1] < len(basis):
