@@ -33,10 +33,15 @@ def load(root: Path) -> dict[str, dict[str, Any]]:
 
 
 def of(experiment: Mapping[str, Any], root: str | Path) -> dict[str, Any]:
-    """What is to be shown of an experiment's images: the registry's facts, or its own ``card``."""
+    """What is to be shown of an experiment's images: the registry's facts, or its own ``card``.
+
+    Classes by their labels, as ``data/*/card.json`` has those that were read.
+    """
     data = experiment["data"]
     known = load(Path(root)).get(data["dataset"], {})
     facts = {key: known[key] for key in SHOWN if known.get(key)}
+    if names := known.get("classes"):
+        facts["classes"] = {str(label): name for label, name in enumerate(names)}
     return {**facts, **data["card"]}
 
 

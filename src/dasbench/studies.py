@@ -28,7 +28,8 @@ def groups(work: Workload) -> Iterator[Group]:
     draws, wide = features["timesteps"] * features["draws"], features["dimensions"]
     forms = len(designs.forms(e))
     # a forward pass for all, a backward pass for each form
-    flops = (1.0 + 2.0 * forms) * work.model.flops * draws * images
+    each = (1.0 + 2.0 * forms) * work.model.flops * draws
+    flops = (each + forms * features["timesteps"] * work.projects(features)) * images
     memory = 8 * forms * features["timesteps"] * images * wide
     family, kind = "compute_readouts", f"features:{features['projection']}"
     calls = draws * forms * -(-images // 64)

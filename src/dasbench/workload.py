@@ -27,6 +27,8 @@ _BATCH = {"forward": 256, "features": 64}
 _TRANSFORMS, _FORMATS = 3, 2
 # a CLIP model's size is not in the experiment file: of ViT-B/32, per image and in all
 _CLIP_FLOPS, _CLIP_BYTES = 8.8e9, 2**30
+# nor is Stable Diffusion 1's text encoder: a prompt of 77 tokens; ten classes and the empty prompt
+_PROMPT_FLOPS, _PROMPTS = 13.3e9, 11
 
 
 def _readouts(features: Mapping[str, Any]) -> int:
@@ -150,17 +152,18 @@ class Workload:
             memory = 2 * images + unet_cost.FROZEN_BYTES
             yield Group(name, "encode_latents", 1, work, -(-rows // 16), memory)
         if self.family["prompts"]:
-            yield self._light("embed_prompts", memory=unet_cost.FROZEN_BYTES)
+            work, memory = {"forward": _PROMPTS * _PROMPT_FLOPS}, unet_cost.FROZEN_BYTES
+            yield Group("embed_prompts", "embed_prompts", 1, work, 1, memory)
 
     def extracts(self, family: str, sets: list[Mapping[str, Any]]) -> Iterator[Group]:
         """Jobs that compute one set of features each; work is the mean over the sets."""
         grown: dict[str, list[float]] = {}
+        apart = family != "compute_features"  # timesteps are; else their mean is projected
         for chosen in sets:
             draws = chosen["timesteps"] * chosen["draws"]
             # a forward pass, and a backward pass to the activations and weights for each readout
             each = (1.0 + 2.0 * _readouts(chosen)) * self.model.flops * draws
-            if chosen["projection"] in DENSE:
-                each += 2.0 * self.model.parameters * chosen["dimensions"]
+            each += self.projects(chosen) * (chosen["timesteps"] if apart else 1)
             flops = each * (self.n + self.q)
             grown.setdefault(chosen["projection"], []).append(flops)
         jobs = sum(map(len, grown.values()))
@@ -168,10 +171,15 @@ class Workload:
             work = {f"features:{kind}": sum(f) / jobs for kind, f in grown.items()}
             draws = max(c["timesteps"] * c["draws"] for c in sets)
             calls = draws * -(-(self.n + self.q) // _BATCH["features"])
-            memory = max(self._feature_memory(c) for c in sets)
-            if family != "compute_features":  # numbers of every timestep are held and written
+            memory = max(self._feature_memory(c, c["timesteps"] if apart else 8) for c in sets)
+            if apart:  # numbers of every timestep are held and written
                 memory += max(8 * c["timesteps"] * self.wide(c) for c in sets) * (self.n + self.q)
             yield Group(family, family, jobs, work, calls, memory)
+
+    def projects(self, chosen: Mapping[str, Any]) -> float:
+        """Operations of one gradient's product with a p x P matrix, where there is one."""
+        dense = chosen["projection"] in DENSE
+        return 2.0 * self.model.parameters * chosen["dimensions"] if dense else 0.0
 
     def wide(self, chosen: Mapping[str, Any]) -> int:
         """Numbers that a set of features has for an image and timestep."""
@@ -240,9 +248,11 @@ class Workload:
         if sets:
             chosen, q = next(iter(sets.values())), self.queries["gen"]
             steps = self.experiment["queries"]["sampling_steps"]
-            taken = min(chosen["timesteps"], steps) * chosen["draws"]
+            places = min(chosen["timesteps"], steps)
+            taken = places * chosen["draws"]
+            each = 3.0 * self.model.flops * taken + self.projects(chosen) * places
             work = {
-                f"features:{chosen['projection']}": 3.0 * self.model.flops * taken * q,
+                f"features:{chosen['projection']}": each * q,
                 "forward": 1.0 * self.model.flops * steps * q,
             }
             memory = self._feature_memory(chosen)
@@ -256,10 +266,10 @@ class Workload:
         work, calls = {"forward": float(_CLIP_FLOPS * images)}, -(-images // _BATCH["features"])
         return Group(rule, family, 1, work, calls, 4 * images * self.d + _CLIP_BYTES)
 
-    def _feature_memory(self, chosen: Mapping[str, Any]) -> int:
-        """Bytes: whole gradients of 9 batches are held, except where layers are projected apart."""
+    def _feature_memory(self, chosen: Mapping[str, Any], means: int = 8) -> int:
+        """Bytes: of a batch and of ``means`` more gradients are whole, unless layers are apart."""
         p = self.model.parameters
-        held = 9 * p if chosen["projection"] in (*DENSE, "none") else 0
+        held = (1 + means) * p if chosen["projection"] in (*DENSE, "none") else 0
         dimensions = p if chosen["projection"] == "none" else chosen["dimensions"]
         return 4 * (_BATCH["features"] * held + 6 * p + (self.n + self.q) * dimensions)
 

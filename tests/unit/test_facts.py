@@ -18,12 +18,30 @@ from experiment_files import ROOT
 
 
 def test_every_data_set_has_an_entry_and_every_entry_a_data_set():
-    assert set(facts.load(ROOT)) == {*DATASETS, *SOURCES}
+    assert set(facts.load(ROOT)) == {*DATASETS, *SOURCES, "emoji"}
 
 
 def test_the_registry_says_of_digits_what_its_module_says():
     entry = facts.load(ROOT)["digits"]
     assert {key: entry[key] for key in digits.CARD} == digits.CARD
+
+
+def test_the_registry_says_of_emoji_what_the_experiment_says():
+    entry, data = facts.load(ROOT)["emoji"], config.load("emoji", ROOT)["data"]
+    assert {key: entry[key] for key in data["card"]} == data["card"]
+    assert set(entry) - {"classes"} == set(data["card"])
+    rows = (ROOT / data["labels"]).read_text().splitlines()[1:]
+    assert entry["classes"] == sorted({row.split(",")[1] for row in rows})
+
+
+def test_the_registry_names_the_classes_as_the_modules_do():
+    named = {name: entry["classes"] for name, entry in facts.load(ROOT).items()}
+    assert len(named["digits"]) == 10
+    assert named["fashion"] == list(fashion.CLASSES)
+    assert named["cifar10"] == list(cifar10.CLASSES)
+    assert named["artbench"] == [style.replace("_", " ") for style in artbench.STYLES]
+    shown = facts.of(config.load("digits", ROOT), ROOT)["classes"]
+    assert (shown["0"], shown["9"]) == ("zero", "nine")
 
 
 def test_files_with_digests_are_those_that_are_read():
@@ -32,7 +50,6 @@ def test_files_with_digests_are_those_that_are_read():
     assert known["celeba"] == {celeba.IMAGES[1], celeba.PARTITION}
     assert len(known["fashion"]) == 4
     assert all("unzipped_sha256" in f for f in facts.load(ROOT)["fashion"]["files"].values())
-    assert (len(fashion.CLASSES), len(cifar10.CLASSES), len(artbench.STYLES)) == (10, 10, 10)
     for word in (celeba.PARTITION, celeba.IMAGES[1]):
         assert word in facts.load(ROOT)["celeba"]["fetch"]
 

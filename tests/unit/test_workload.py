@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from dasbench import artifacts, config, shapes, workload
+from dasbench import artifacts, config, launch, shapes, workload
 from dasbench.errors import UserError
+from dasbench.estimate import on_device
 from experiment_files import ROOT, load, make_repository, raw
 
 SHAPE = (1, 8, 8)
@@ -62,6 +63,29 @@ def test_a_dense_projection_is_work_of_its_own(tmp_path):
     each, dense = work.model.flops, 2 * work.model.parameters * 64
     expected = pytest.approx(((9 * 3 + 2 * 9) / 11 * each * 2 + dense) * (120 + 24))
     assert by_family(work)["compute_features"].work == {"features:rademacher": expected}
+
+
+def test_a_dense_projection_is_made_as_often_as_gradients_are_kept_apart(tmp_path):
+    root, counted = make_repository(tmp_path), []
+    for dimensions in (64, 65):
+        data = raw()
+        data["features"].update(projection="gaussian", dimensions=dimensions)
+        data["methods"] = {"journey_trak": {}, "das": {"kernel": "pooled"}}
+        data |= {"removal": {}, "comparisons": []}
+        work = workload.Workload(load(root, data), SHAPE)
+        groups = by_family(work)
+        names = ("compute_features", "compute_timesteps", "compute_journeys")
+        counted.append([groups[name].work["features:gaussian"] for name in names])
+    one, grown = 2 * work.model.parameters, [b - a for a, b in zip(*counted, strict=True)]
+    # the mean of two timesteps; each of two; each of two steps of a path
+    assert grown == [one * 144, 2 * one * 144, 2 * one * 12]
+
+
+@pytest.mark.parametrize("name", ["smoke", "cifar2", "artbench2"])
+def test_jobs_that_ask_for_a_gpu_have_work_for_it(name):
+    e = config.load(name, ROOT)
+    for group in workload.Workload(e, shapes.shape_for(e, ROOT)).groups():
+        assert on_device(group) == group.family.startswith(launch.NETWORKS), group.rule
 
 
 def test_storage_counts_numbers(smoke):

@@ -1,10 +1,13 @@
-"""Pictures of one's own: which changes of what lies outside of the repository are seen."""
+"""Pictures and models of one's own: what is planned, and which changes elsewhere are seen."""
 
 import numpy as np
 import pytest
 
 import sources as made_of
 from clones import checkout
+from dasbench import config
+from dasbench.families import pixel
+from tiny import DIFFUSION, MODEL
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 
@@ -42,3 +45,18 @@ def test_what_changes_outside_of_the_repository(clone, tmp_path):
     clone.run(*EXAMPLES, "--forcerun", "read_images")
     assert (np.load(examples, allow_pickle=False)["images"] != before).any()
     assert "read_images" not in clone.plan("own")
+
+
+def test_ones_own_checkpoint_is_judged_when_asked(clone, tmp_path):
+    """By as many subset models as the file says; the base model is the checkpoint."""
+    pixel.save(tmp_path / "pipeline", *pixel.build(MODEL, DIFFUSION, (3, 8, 8), ("test", 0)))
+    pictures, labels = tmp_path / "pictures", tmp_path / "own labels.csv"
+    own = ("--images", pictures, "--labels", labels, "--checkpoint", tmp_path / "pipeline")
+    clone.run("new-experiment", "judged", *own, "--lds")
+    made, plan = config.load("judged", clone.folder), clone.plan("judged")
+    for use in ("tune", "eval"):
+        models = made["subsets"][use]["models"] * made["subsets"][use]["seeds"]
+        assert plan[f"train_subsets_{use}_judged"] * made["subsets"]["models_per_job"] == models
+    assert plan["import_base_judged"] == plan["summarise_lds"] == 1
+    assert plan["evaluate_lds"] == len(made["methods"])
+    assert "train_base_judged" not in plan

@@ -58,8 +58,7 @@ def test_the_estimate_counts_the_jobs_of_the_plan_and_all_ask_for_what_was_measu
         assert asked["mem_mb"] == known.mem_mb(group), rule
         if rule not in {"prepare_pool", "read_images"}:  # seconds or minutes, as the data are
             assert asked["runtime"] == known.runtime(group, rates.Gpu()), rule
-        if rule != "embed_prompts":  # a few texts: the estimate leaves its network out
-            assert asked.get("gpu", 0) == estimate.on_device(group), rule
+        assert asked.get("gpu", 0) == estimate.on_device(group), rule
 
 
 def test_the_estimate_counts_a_childs_jobs(copy):
