@@ -8,9 +8,10 @@ transform; the kernel itself once a run. Other transforms need runs of their own
 released form with its product in the cheaper order, queries first.
 
 Ours is timed at all 27. Every damping of the released form costs the same, so a few are timed and
-the run is their mean times 27; ``--all`` times all of them. Features are synthetic, with eigenvalues that fall
-as those of gradient features do. Errors are against a float64 Cholesky solution of the same system,
-relative in the Frobenius norm, rank correlation as the median over queries.
+the run is their mean times 27; ``--all`` times all of them. Features are synthetic, with
+eigenvalues that fall as those of gradient features do. Errors are against a float64 Cholesky
+solution of the same system, relative in the Frobenius norm, rank correlation as the median over
+queries.
 
     python benchmarks/damping_path.py [--threads 1] [--repeats 3] [--scale 1.0] [--all]
 """

@@ -128,6 +128,7 @@ def folder(tmp_path):
 def inputs(folder, *more):
     parser = argparse.ArgumentParser()
     interface.add_arguments(parser)
+    parser.set_defaults(settings={"options": {}})
     given = ["--examples", folder / "train.npz", "--queries", folder / "q", *more]
     return interface.load(parser.parse_args(list(map(str, given))), "gen", AXES)
 

@@ -109,6 +109,7 @@ def test_the_spectrum_comes_from_the_named_folder(tmp_path, monkeypatch):
     decomposition.save(tmp_path / "spectrum", made)
     parser = argparse.ArgumentParser()
     interface.add_arguments(parser)
+    parser.set_defaults(settings={"options": {}})
     needed = ["--examples", "e", "--queries", "q", "--features", str(tmp_path)]
     assert interface.load_spectrum(parser.parse_args(needed)) is None
     monkeypatch.setattr("dasbench.kernel.decompose", None)
@@ -132,6 +133,7 @@ def test_features_are_mapped_once_and_must_fit_the_examples(tmp_path):
     decomposition.save(tmp_path / "f/spectrum", decomposition.decompose(made.train_features))
     parser = argparse.ArgumentParser()
     interface.add_arguments(parser)
+    parser.set_defaults(settings={"options": {}})
     names = {"examples": "e.npz", "queries": "q", "features": "f", "spectrum": "f/spectrum"}
     flags = [word for name, path in names.items() for word in (f"--{name}", str(tmp_path / path))]
     args = parser.parse_args(flags)

@@ -33,6 +33,7 @@ def files(tmp_path):
 def arguments(folder, *optional):
     parser = argparse.ArgumentParser()
     interface.add_arguments(parser)
+    parser.set_defaults(settings={"options": {}})
     given = ["--examples", folder / "train.npz", "--queries", folder / "q"]
     paths = {"features": folder, "residuals": folder / "residuals.npy"}
     paths |= {f"scores-{kind}": folder / f"scores-{kind}.npy" for kind in ("val", "gen")}

@@ -118,8 +118,8 @@ def _products(
 ) -> Iterator[tuple[float, np.ndarray]]:
     """Yield (damping, left K^-1 right^T) with K = basis diag(values) basis^T + lambda I.
 
-    What of ``left`` and ``right`` the basis does not span is damped by lambda alone. It is kept apart:
-    from the whole, (1 / lambda - 1 / (e + lambda)) would have to be subtracted.
+    What of ``left`` and ``right`` the basis does not span is damped by lambda alone. It is kept
+    apart: from the whole, (1 / lambda - 1 / (e + lambda)) would have to be subtracted.
 
     Args:
         values: [r].
