@@ -2,7 +2,8 @@
 
 ``debug_of: cifar2`` takes over everything of ``cifar2``; the file itself gives smaller numbers.
 What it may not do is take another path: a text (a class, a block type), a switch, a null or a
-kind of value that differs is refused, and so is a number that grows. It may have fewer methods.
+kind of value that differs is refused, and so is a number that grows or that becomes zero. It may
+have fewer methods.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ SHORTER = frozenset({("removal", "k"), ("removal", "methods"), ("comparisons",)}
 # how many models one process trains: it makes fewer jobs of the same models, so it may grow;
 # config/README.md says why
 PACKING = ("subsets", "models_per_job")
+# numbers that name something: another one is another class, another architecture, other draws
+NAMES = frozenset(
+    {("data", "classes"), ("seed",), ("model", "downsample_padding"), ("model", "freq_shift")}
+)
 # methods are left out whole; those that stay are as they are
 FEWER = "methods"
 # derived by the loader
@@ -70,16 +75,25 @@ def _compare(path: KeyPath, large: Any, small: Any) -> Iterator[Problem]:
                 yield (*path, key), "is in one of the two only; a miniature has the same keys"
             else:
                 yield from _compare((*path, key), large[key], small[key])
+    elif path in NAMES:
+        if large != small:
+            yield path, f"is {small}, expected {large}: a miniature has the same"
     elif path in SHORTER:
         yield from _shorter(path, large, small)
     elif isinstance(large, list) and isinstance(small, list) and len(large) == len(small):
         for index, pair in enumerate(zip(large, small, strict=True)):
             yield from _compare((*path, index), *pair)
     elif _number(large) and _number(small):
-        if small > large and path != PACKING:
-            yield path, f"is {small}, expected at most {large}: a miniature has no larger number"
+        yield from _smaller(path, large, small)
     elif type(large) is not type(small) or large != small:
         yield path, f"is {small}, expected {large}: a miniature differs in numbers alone"
+
+
+def _smaller(path: KeyPath, large: float, small: float) -> Iterator[Problem]:
+    if small > large and path != PACKING:
+        yield path, f"is {small}, expected at most {large}: a miniature has no larger number"
+    elif small <= 0 < large:
+        yield path, f"is {small}, expected more than 0: that would switch it off"
 
 
 def _shorter(path: KeyPath, large: list, small: list) -> Iterator[Problem]:

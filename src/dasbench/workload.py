@@ -219,7 +219,8 @@ class Workload:
             work = {"features:kronecker": gradients * images}
             if by == "ekfac":
                 work["kernel"] = 2.0 * grid * self.n * self.q * p
-                memory += 8 * self.q * p + 4 * 2 * _BATCH["features"] * p
+                # queries in two copies; of blocks of 256 images gradients, and what they become
+                memory += 8 * self.q * p + 10 * 256 * p
             else:
                 o = chosen[0]
                 times = o["loss_timesteps"] * (len(o["steps"]) * self.q + 1)

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import pickle
+import shutil
 import tarfile
 
 import numpy as np
@@ -248,6 +249,51 @@ def test_archives_that_lead_out_of_their_folder_are_refused(tmp_path, reader, na
     with pytest.raises(UserError, match="a path that leads out of it|a link or a device"):
         reader.read(options(tmp_path, size=8))
     assert [path.name for path in tmp_path.iterdir()] == [file]
+
+
+def test_artbench_reads_any_folder_of_its_layout(tmp_path):
+    folder = tmp_path / "paintings"
+    for place in ("train/realism/a.jpg", "test/realism/b.jpg"):
+        (folder / place).parent.mkdir(parents=True)
+        (folder / place).write_bytes(made.jpeg(0, (8, 8)))
+    read = artbench.read(options(folder, size=8))
+    assert read.parts.tolist() == [sources.TRAIN, sources.HELD_OUT]
+
+
+def test_fashion_comes_from_debian_or_the_net(tmp_path, monkeypatch):
+    """A path is the only place; else Debian's folder is looked at, then the files are fetched."""
+    made.fashion(tmp_path / "debian")
+    asked = []
+
+    def fetch(url, sha256, target):
+        asked.append((url, sha256))
+        if unreachable:
+            raise UserError("no network")
+        shutil.copy(tmp_path / "debian" / target.name, target)
+        return target
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(fashion.download, "fetch", fetch)
+    monkeypatch.setattr(fashion, "DEBIAN", str(tmp_path / "debian"))
+    file = {"url": "https://x.invalid/f", "sha256": "0" * 64}
+    names = [path.name for path in (tmp_path / "debian").iterdir()]
+    wanted = options("", about={**ABOUT, "files": dict.fromkeys(names, file)}, dataset="fashion")
+    here = fashion.read(wanted).images
+    assert not asked
+    with pytest.raises(UserError, match="Toy is not here"):
+        fashion.read({**wanted, "path": str(tmp_path / "none")})
+    assert not asked
+    monkeypatch.setattr(fashion, "DEBIAN", str(tmp_path / "none"))
+    unreachable = True
+    with pytest.raises(UserError) as told:
+        fashion.read(wanted)
+    sentence = str(told.value)
+    assert len(sentence.splitlines()) == 1
+    for part in ("1 MB", "CC0", "data/sources/fashion", "no network"):
+        assert part in sentence
+    unreachable = False
+    np.testing.assert_array_equal(fashion.read(wanted).images, here)
+    assert asked[1:] == [(file["url"], file["sha256"])] * 4
 
 
 @pytest.mark.parametrize("reader", [artbench, celeba, cifar10])

@@ -7,7 +7,7 @@ import shutil
 import pytest
 import yaml
 
-from dasbench import config, estimate, rates, shapes, workload
+from dasbench import config, estimate, rates, shapes, tables, workload
 from dasbench.errors import UserError
 from experiment_files import ROOT
 
@@ -44,16 +44,24 @@ def test_the_page_s_core_hours_with_fewer_dimensions(capsys, tmp_path):
     assert said[2] == f"{plan['core_seconds'] / estimate.HOUR:.1f}"
 
 
-def test_digits_is_what_its_run_was(capsys):
-    """Job counts, models and hours of the run that README describes."""
-    plan = numbers(capsys, "digits", "--shape", "1,8,8")
-    observed = rates.load(ROOT / rates.FILE).observed["digits"]
+@pytest.mark.parametrize("experiment", ["digits", "fashion"])
+def test_an_estimate_is_what_the_run_was(capsys, experiment):
+    """Job counts, models and hours of the runs that README describes."""
+    plan = numbers(capsys, experiment)
+    observed = rates.load(ROOT / rates.FILE).observed[experiment]
     measured = sum(row["seconds"] for row in observed.values())
     assert plan["core_seconds"] == pytest.approx(measured, rel=0.25)
-    counts = {row["rule"].removesuffix("_digits"): row["jobs"] for row in plan["rules"]}
+    counts = {row["rule"].removesuffix(f"_{experiment}"): row["jobs"] for row in plan["rules"]}
     assert {family: row["jobs"] for family, row in observed.items()}.items() <= counts.items()
     assert plan["jobs"] == sum(counts.values())
     assert plan["gpu_seconds"] == 0
+
+
+def test_fashion_s_hours_are_those_of_the_findings(capsys):
+    """By the table of its costs, which holds every job of the run."""
+    told = tables.load_table(ROOT / "reference/findings/fashion-cost.csv").job_hours.item()
+    plan = numbers(capsys, "fashion")
+    assert plan["core_seconds"] / estimate.HOUR == pytest.approx(told, rel=0.25)
 
 
 @pytest.mark.parametrize("experiment", ["digits", "fashion"])

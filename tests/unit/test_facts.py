@@ -1,6 +1,7 @@
 """What is known of the data sets, and what the scripts make of their files."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -19,6 +20,11 @@ from experiment_files import ROOT
 
 def test_every_data_set_has_an_entry_and_every_entry_a_data_set():
     assert set(facts.load(ROOT)) == {*DATASETS, *SOURCES, "emoji"}
+
+
+def test_what_is_to_be_fetched_has_a_size():
+    for name in set(SOURCES) - {"folder"}:
+        assert re.search(r"\d+ ?[MG]B", facts.load(ROOT)[name]["size"]), name
 
 
 def test_the_registry_says_of_digits_what_its_module_says():

@@ -52,9 +52,10 @@ def test_the_papers_experiments_have_one():
     assert {f"debug_{name}" for name in papers} <= set(SMALL)
 
 
-@pytest.mark.parametrize("name", ["debug_cifar2", "debug_artbench2"])
-def test_a_miniature_of_each_family_runs_every_readout_and_noise(name):
-    small = config.methods(config.load(name, ROOT)).values()
+@pytest.mark.parametrize("names", [("cifar2", "cifar10", "celeba"), ("artbench2", "artbench5")])
+def test_the_miniatures_of_each_family_run_every_readout_and_noise(names):
+    made = [config.methods(config.load(f"debug_{name}", ROOT)) for name in names]
+    small = [options for methods in made for options in methods.values()]
     features = [o["features"] for o in small if isinstance(o.get("features"), dict)]
     assert {f["readout"] for f in features} == {"loss", "square", "mean"}
     assert {f["noise"] for f in features} == {"keyed", "common", "batch"}
@@ -68,6 +69,10 @@ CHANGES = {
     "training: {flip: true}": "training.flip is True, expected False",
     "training: {epochs: 3}": "training.epochs is 3, expected at most 2",
     "training: {ema_decay: null}": "training.ema_decay is None, expected 0.99",
+    "training: {weight_decay: 0}": "training.weight_decay is 0.0, expected more than 0",
+    "model: {freq_shift: 0}": "model.freq_shift is",
+    "seed: 1": "seed is 1, expected 0",
+    "data: {classes: [0]}": "data.classes",
     "features: {projection: gaussian}": "features.projection is gaussian",
     "{methods: {das: {leverage: false}, dtrak: {}, trak: {}, das_common: {}, dtrak_common: {}, "
     "pixel_cosine: {}}}": "methods.das.leverage is in one of the two only",

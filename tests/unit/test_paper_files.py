@@ -19,6 +19,17 @@ def test_the_header_says_the_features_and_how_to_get_others(tmp_path, name):
     features = config.load(name, ROOT)["features"]
     for stated in ("T = {timesteps}", "parameters: {parameters}", "{norms} norms"):
         assert stated.format(**features) in header
+    experiment = config.load(name, ROOT)
+    judged = experiment["queries"]["val"] - experiment["queries"]["tuning"]
+    for stated in (
+        f"LDS over {judged} of {experiment['queries']['val']} queries",
+        f"T_eval = {experiment['outputs']['timesteps']} of {experiment['diffusion']['timesteps']}",
+    ):
+        assert stated in header
+    if experiment["model"]["family"] == "text_to_image":
+        assert f"guidance {experiment['queries']['guidance']}" in header
+        assert experiment["training"]["mixed_precision"] == "no"
+        assert "no mixed precision" in header
     more = yaml.safe_load(re.search(r"`(das_t100: .*)`", header)[1])
     data = yaml.safe_load(text)
     changed = {**data, "methods": {**data["methods"], **more}}

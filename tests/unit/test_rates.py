@@ -25,11 +25,10 @@ def measured(rows):
     return sum(row["seconds"] for row in rows.values())
 
 
-@pytest.mark.parametrize(("experiment", "tolerance"), [("digits", 0.25), ("smoke", 0.5)])
-def test_totals_are_near_what_was_measured(experiment, tolerance):
-    """Smoke is nearly all start-up, which depends most on what else the machine does."""
+@pytest.mark.parametrize("experiment", ["digits", "fashion"])
+def test_totals_are_near_what_was_measured(experiment):
     rows = RATES.observed[experiment]
-    assert predicted(RATES, rows) == pytest.approx(measured(rows), rel=tolerance)
+    assert predicted(RATES, rows) == pytest.approx(measured(rows), rel=0.25)
 
 
 @pytest.mark.parametrize("left_out", ["train_subsets_eval", "measure_outputs"])

@@ -76,7 +76,7 @@ def experiments(sd, vq):
         },
         "latents": {
             "model": {**UNET, "family": "latent", "pretrained": vq},
-            "diffusion": {"prediction_type": "sample"},
+            "diffusion": {"prediction_type": "v_prediction"},
         },
         "painter": {
             "model": {**painter, "prompt": "a {class} painting"},

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import yaml
+from safetensors.numpy import load_file
 
 import sources as made_of
 from clones import checkout
-from dasbench import config
+from dasbench import config, tables
 from dasbench.families import pixel
 from tiny import DIFFUSION, MODEL
 
@@ -60,3 +62,29 @@ def test_ones_own_checkpoint_is_judged_when_asked(clone, tmp_path):
     assert plan["import_base_judged"] == plan["summarise_lds"] == 1
     assert plan["evaluate_lds"] == len(made["methods"])
     assert "train_base_judged" not in plan
+    shrunk(clone.folder / "config/experiments/judged.yaml")
+    clone.run("judged")
+    weights = "unet/diffusion_pytorch_model.safetensors"
+    given = load_file(tmp_path / "pipeline" / weights)
+    taken = load_file(clone.folder / "results/judged/models/base" / weights)
+    assert given.keys() == taken.keys()
+    assert all(np.array_equal(given[name], taken[name]) for name in given)
+    summary = tables.load_table(clone.folder / "results/judged/lds/summary.csv")
+    assert set(summary.method) == {"pixel_cosine", "das"}
+    assert summary.lds.notna().all()
+    assert (clone.folder / "results/judged/report.html").is_file()
+    assert clone.plan("judged") == {}
+
+
+def shrunk(file):
+    """Smaller numbers and two of the methods, in an experiment file that was made for us."""
+    made = yaml.safe_load(file.read_text())
+    made["training"]["epochs"] = 1
+    made["subsets"] |= {"eval": {"models": 4, "seeds": 2}, "tune": {"models": 4}}
+    made["queries"] = {"val": 6, "gen": 6, "tuning": 2, "sampling_steps": 3}
+    made |= {"outputs": {"timesteps": 2}, "features": {"timesteps": 2, "dimensions": 64}}
+    made |= {"methods": {"pixel_cosine": {}, "das": {}}, "lds": {"draws": 50}}
+    made |= {"report": {"queries": 2, "top": 3}}
+    made.pop("comparisons", None)
+    made.pop("removal", None)
+    file.write_text(yaml.safe_dump(made, sort_keys=False))

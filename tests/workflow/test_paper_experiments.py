@@ -52,11 +52,14 @@ DATASETS = {
 }
 
 
-FEW = {"pixel_cosine", "dtrak", "das"}
-# the loss's gradients; common and batch noise; the released residual
-METHODS = dict.fromkeys(DATASETS, FEW) | dict.fromkeys(
-    ("cifar2", "artbench2"), FEW | {"trak", "das_common", "das_released"}
-)
+# of each family together: every readout, noise and residual of the large experiments but das_l1's
+METHODS = {
+    "cifar2": {"pixel_cosine", "trak", "dtrak", "das"},
+    "cifar10": {"pixel_cosine", "dtrak", "das", "das_common"},
+    "celeba": {"pixel_cosine", "dtrak", "das", "das_released"},
+    "artbench2": {"pixel_cosine", "trak", "dtrak_common", "das_common"},
+    "artbench5": {"pixel_cosine", "dtrak", "das", "das_released"},
+}
 
 
 @pytest.mark.parametrize("name", DATASETS)

@@ -44,7 +44,7 @@ def read(options: Mapping[str, Any]) -> sources.Source:
     Raises:
         UserError: If there is neither archive nor folder, or a file in it is no picture.
     """
-    path = sources.locate(options, NAMES)
+    path = _unpacked(options) or sources.locate(options, NAMES)
     archive = path.is_file()
     found = (
         sources.check(path, options["about"]["files"].get(path.name, {}).get("sha256"))
@@ -71,6 +71,12 @@ def read(options: Mapping[str, Any]) -> sources.Source:
     read_ = {"archive": path.name, **({"archive_sha256": found} if archive else {})}
     classes = {i: style.replace("_", " ") for i, style in enumerate(STYLES)}
     return sources.Source(stacked, labels[kept], parts[kept], classes, read_)
+
+
+def _unpacked(options: Mapping[str, Any]) -> Path | None:
+    """``data.path`` itself, where it is a folder with the official layout under another name."""
+    given = Path(options["path"] or "").expanduser()
+    return given if options["path"] and all((given / part).is_dir() for part in _PARTS) else None
 
 
 def _placed(names: Iterator[str]) -> Iterator[tuple[str, int, int, str]]:
