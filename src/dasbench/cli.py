@@ -81,23 +81,37 @@ def run(arguments: Sequence[str]) -> NoReturn:
     """Become Snakemake: ``snakemake <flags> -- <experiments>``.
 
     Raises:
-        UserError: If an experiment file is broken, the disk is full, or another run is under way.
+        UserError: If an experiment file is broken, the disk is full or read-only, or another run is
+            under way.
     """
     names, flags = split(_planned(arguments))
     config.load_all(ROOT)  # Snakemake would tell the same, but among lines of its own
     if "--" in flags:
         targets = names  # the user's own targets follow the flags already
     else:
-        targets = ["--", *(names or [DEFAULT])]
+        names = names or [DEFAULT]
+        targets = ["--", *names]
     display = []
     if not any(flag in PLANNING or _DRY.fullmatch(flag) for flag in flags):
         if shortage := room.shortage(ROOT):
             raise UserError(shortage)
         runlock.hold(ROOT)
+        _need_writable(names)
         if not any(flag.partition("=")[0] in SPOKEN for flag in flags):
             display = ["--logger", "dasbench"]
             os.environ["DASBENCH_COMMAND"] = shlex.join(["./run", *arguments])
     become([*SNAKEMAKE, *display, *flags, *targets])
+
+
+def _need_writable(names: Iterable[str]) -> None:
+    """Snakemake would end with a traceback where it may not delete what it makes again."""
+    for name in names:
+        folder = next(f for f in (ROOT / "results" / name, ROOT / "results", ROOT) if f.is_dir())
+        if not os.access(folder, os.W_OK):
+            raise UserError(
+                f"{folder} may not be written to, and a run needs that: mend its permissions, or "
+                "clone the repository elsewhere"
+            )
 
 
 def _planned(arguments: Sequence[str]) -> list[str]:

@@ -246,14 +246,19 @@ def verify(root: str | Path, experiments: Collection[str] | None = None) -> Verd
 
 
 def mixed(root: str | Path, outputs: Collection[str]) -> list[str]:
-    """What ``verify`` would say of outputs whose inputs are recorded otherwise; hashes nothing."""
+    """What was made from inputs with other bytes than recorded; hashes nothing but such inputs.
+
+    The remedy is to make the output again, or the input, if that has not got its bytes back.
+    """
     root, told = Path(root), []
     homes = {partition_of(output) or "" for output in outputs}
     entries = _with_inputs(root, homes.intersection(partitions(root)))
     recorded = {name: entry["sha256"] for name, entry in entries.items()}.get
     for output in sorted(entries.keys() & set(outputs)):
         if other := _changed_input(entries[output], entries, recorded):
-            told.append(f"{output} was made from another {other}; {_again(output, entries)}")
+            sound = (root / other).is_file() and _same_bytes(root / other, entries[other])
+            again = _again(output if sound else other, entries)
+            told.append(f"{output} was made from another {other}; {again}")
     return told
 
 

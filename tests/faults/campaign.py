@@ -16,6 +16,7 @@ START, END = "<!-- the campaign writes from here -->", "<!-- to here -->"
 HEAD = "| fault | times tried | outcome |\n|---|---|---|"
 
 WAYS = ("truncated", "bit flipped", "another experiment's", "NaN", "wrong shape", "wrong dtype")
+WAYS += ("pickled",)
 # what is tried: each has a row, and no test may try anything else
 FAULTS = {
     *(f"artifact of every type: {way}" for way in WAYS),
@@ -25,7 +26,9 @@ FAULTS = {
     "broken experiment file, to the validator",
     "disk full, in each phase",
     "full /tmp",
+    "full /tmp, once jobs are at work",
     "read-only folder",
+    "read-only `results/`",
     "`kill -9` at random moments (seeded), several per run",
     "`kill -9` of Snakemake alone, its jobs at work",
     "Snakemake's lock left by `kill -9`",
@@ -33,6 +36,16 @@ FAULTS = {
     "`kill -9` of a pull, while it downloads and while it checks out",
     "remote out of reach: a directory, http, S3",
 }
+# the workflow's phases, in its order: each is stopped by a full disk
+PHASES = ("pool", "examples", "base", "tune", "eval", "queries", "outputs", "features", "scores")
+PHASES += ("lds", "removal", "report")
+# what the small experiment runs, in the order in which the graph comes to it: each is killed
+SCRIPTS = """prepare_pool choose_examples train_base train_subsets make_queries compute_features
+compute_residuals compute_journeys compute_ekfac compute_unlearning measure_outputs
+gather_outputs decompose select_damping score evaluate_lds choose_removals train_removal
+measure_removal summarise_lds summarise_removal plot_samples plot_neighbours plot_lds
+tabulate_lds plot_removal write_metrics render_report""".split()
+MISSED = 3  # scripts whose jobs may have ended before they could be killed
 # of each rule that makes scores, or what they are made from, one
 METHODS = "random pixel_cosine trak das tracincp journey_trak ekfac_if unlearning".split()
 

@@ -2,61 +2,92 @@
 
 import io
 import json
+import os
+import pickle
 import re
 
 import numpy as np
 import pandas as pd
 from safetensors.numpy import load, save
 
-TEXTS = (".json", ".html", ".svg")
+MARKER = "unpickled"
 
 
-def _array(change):
+class Trap:
+    """Unpickling this makes the folder MARKER where one is."""
+
+    def __reduce__(self):
+        return os.mkdir, (MARKER,)
+
+
+def _trap(array):
+    return np.array([Trap()], object)
+
+
+def _read_array(content):
+    return {"": np.load(io.BytesIO(content))}
+
+
+def _write_array(members):
+    buffer = io.BytesIO()
+    np.save(buffer, members[""])
+    return buffer.getvalue()
+
+
+def _read_examples(content):
+    return dict(np.load(io.BytesIO(content)))
+
+
+def _write_examples(members):
+    buffer = io.BytesIO()
+    np.savez(buffer, **members)
+    return buffer.getvalue()
+
+
+def _write_weights(members):
+    return save(members, {"format": "pt"})
+
+
+def _arrays(read, write, change):
+    """Change one of a file's arrays; None where the change applies to none of them."""
+
     def damage(content, rng, twin):
-        array = change(np.load(io.BytesIO(content)))
-        buffer = io.BytesIO()
-        np.save(buffer, array)
-        return buffer.getvalue()
-
-    return damage
-
-
-def _examples(change):
-    def damage(content, rng, twin):
-        arrays = dict(np.load(io.BytesIO(content)))
-        arrays["images"] = change(arrays["images"])
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **arrays)
-        return buffer.getvalue()
-
-    return damage
-
-
-def _weights(change):
-    def damage(content, rng, twin):
-        tensors = load(content)
-        name = rng.choice(sorted(tensors))
-        tensors[name] = np.ascontiguousarray(change(tensors[name]))
-        return save(tensors, {"format": "pt"})
+        members = read(content)
+        changed = {name: change(array) for name, array in sorted(members.items())}
+        names = [name for name, array in changed.items() if array is not None]
+        if not names:
+            return None
+        name = rng.choice(names)
+        return write(members | {name: changed[name].copy(order="C")})
 
     return damage
 
 
 def _table(read, write, change):
     def damage(content, rng, twin):
-        buffer = io.BytesIO()
-        write(change(read(io.BytesIO(content)), rng), buffer)
+        buffer, table = io.BytesIO(), change(read(io.BytesIO(content)), rng)
+        if table is None:
+            return None
+        write(table, buffer)
         return buffer.getvalue()
 
     return damage
 
 
 def _nan(array):
-    if array.dtype.kind != "f":
+    if array.dtype.kind != "f" or not array.size:
         return None
     array = array.copy()
     array.flat[array.size // 2] = np.nan
     return array
+
+
+def _shorter(array):
+    return array[:-1] if array.size and array.ndim else None
+
+
+def _coarse(array):
+    return None if array.dtype == np.int16 else array.astype(np.int16)
 
 
 def _column(table, rng):
@@ -65,10 +96,10 @@ def _column(table, rng):
 
 
 def _nan_cell(table, rng):
-    name = _column(table, rng)
-    if name:
-        table = table.astype({name: float})
-        table.loc[table.index[-1], name] = np.nan
+    if not (name := _column(table, rng)):
+        return None
+    table = table.astype({name: float})
+    table.loc[table.index[-1], name] = np.nan
     return table
 
 
@@ -78,7 +109,7 @@ def _no_column(table, rng):
 
 def _text_column(table, rng):
     name = _column(table, rng)
-    return table.assign(**{name: "many"}) if name else table
+    return table.assign(**{name: "many"}) if name else None
 
 
 def _other_json(content, rng, twin):
@@ -98,23 +129,38 @@ def swapped(content, rng, twin):
     return twin
 
 
+def pickled(content, rng, twin):
+    return pickle.dumps(Trap())
+
+
 _CHANGES = {
     "NaN": (_nan, _nan_cell),
-    "wrong shape": (lambda a: a[:-1] if a.ndim else None, _no_column),
-    "wrong dtype": (lambda a: a.astype(np.int16), _text_column),
+    "wrong shape": (_shorter, _no_column),
+    "wrong dtype": (_coarse, _text_column),
 }
-_CSV = (pd.read_csv, lambda table, file: table.to_csv(file, index=False))
-_PARQUET = (pd.read_parquet, lambda table, file: table.to_parquet(file, index=False))
+_ARRAYS = {
+    ".npy": (_read_array, _write_array),
+    ".npz": (_read_examples, _write_examples),
+    ".safetensors": (load, _write_weights),
+}
+_TABLES = {
+    ".csv": (pd.read_csv, lambda table, file: table.to_csv(file, index=False)),
+    ".parquet": (pd.read_parquet, lambda table, file: table.to_parquet(file, index=False)),
+}
 
 ANY = {"truncated": truncated, "bit flipped": flipped, "another experiment's": swapped}
 BY_SUFFIX = {
-    ".npy": {name: _array(change) for name, (change, _) in _CHANGES.items()},
-    ".npz": {name: _examples(change) for name, (change, _) in _CHANGES.items()},
-    ".safetensors": {name: _weights(change) for name, (change, _) in _CHANGES.items()},
-    ".csv": {name: _table(*_CSV, change) for name, (_, change) in _CHANGES.items()},
-    ".parquet": {name: _table(*_PARQUET, change) for name, (_, change) in _CHANGES.items()},
-    ".json": {"wrong dtype": _other_json},
+    suffix: {way: _arrays(*form, change) for way, (change, _) in _CHANGES.items()}
+    for suffix, form in _ARRAYS.items()
 }
+BY_SUFFIX |= {
+    suffix: {way: _table(*form, change) for way, (_, change) in _CHANGES.items()}
+    for suffix, form in _TABLES.items()
+}
+BY_SUFFIX[".json"] = {"wrong dtype": _other_json}
+BY_SUFFIX[".npy"]["pickled"] = _arrays(*_ARRAYS[".npy"], _trap)
+BY_SUFFIX[".npz"]["pickled"] = _arrays(*_ARRAYS[".npz"], _trap)
+BY_SUFFIX[".safetensors"]["pickled"] = pickled
 
 
 def damages(path):
@@ -123,11 +169,8 @@ def damages(path):
 
 
 def attempt(function, content, rng, twin):
-    """The damaged content; None where it is no damage (a NaN among integers)."""
-    try:
-        made = function(content, rng, twin)
-    except (AttributeError, TypeError, ValueError):
-        return None  # the change gave no array
+    """The damaged content; None where the way does not apply, such as a NaN among integers."""
+    made = function(content, rng, twin)
     return None if made == content else made
 
 

@@ -12,15 +12,11 @@ import time
 
 import pytest
 
-from campaign import blank_clone, jobs
+from campaign import PHASES, blank_clone, jobs
 from clones import Clone, stored
 from dasbench import manifests
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
-
-# the workflow's phases, in its order
-PHASES = ("pool", "examples", "base", "tune", "eval", "queries", "outputs", "features", "scores")
-PHASES += ("lds", "removal", "report")
 
 
 @contextlib.contextmanager
@@ -169,10 +165,31 @@ def test_a_read_only_folder_is_one_sentence(made, tmp_path, fault):
     fault(name, len(asked), outcome)
 
 
+def test_read_only_results_are_one_sentence(made, copy, fault):
+    """Results of somebody else's in a clone of one's own: what only reads them works."""
+    name = "read-only `results/`"
+    fault(name)
+    results = copy.folder / "results"
+    with read_only(results, results) as how:
+        told = copy.run("smoke", check=False)
+        assert told.returncode == 1
+        assert told.stderr == (
+            "run: results/smoke may not be written to, and a run needs that: mend its permissions, "
+            "or clone the repository elsewhere\n"
+        )
+        assert copy.plan() == {}
+        assert copy.run("verify", "smoke").stdout.endswith(" 0 problems\n")
+        copy.run("bundle", "smoke")
+    copy.run("smoke", "--forcerun", "results/smoke/metrics.json")
+    assert copy.hashes() == made.hashes()
+    outcome = f"{how}; a run says so in one sentence; to plan, verify and bundle is possible"
+    fault(name, 4, outcome)
+
+
 @contextlib.contextmanager
 def read_only(source, folder):
-    """``source`` seen at ``folder`` without the right to write."""
-    folder.mkdir()
+    """``source`` seen at ``folder``, which may be the same, without the right to write."""
+    folder.mkdir(exist_ok=True)
     bound = subprocess.run(["mount", "--bind", source, folder], capture_output=True, check=False)
     if bound.returncode == 0:
         try:
@@ -181,14 +198,17 @@ def read_only(source, folder):
         finally:
             subprocess.run(["umount", "--lazy", folder], check=True)
         return
-    shutil.copytree(source, folder, symlinks=True, dirs_exist_ok=True)
-    lock = folder / ".snakemake/das-run.lock"
-    lock.unlink(missing_ok=True)
-    lock.parent.chmod(0o555)
+    if source != folder:
+        shutil.copytree(source, folder, symlinks=True, dirs_exist_ok=True)
+    (folder / ".snakemake/das-run.lock").unlink(missing_ok=True)
+    closed = [folder, *(path for path in folder.rglob("*") if path.is_dir())]
+    for path in closed:
+        path.chmod(0o555)
     try:
         yield "a folder without the right to write"
     finally:
-        lock.parent.chmod(0o755)
+        for path in closed:
+            path.chmod(0o755)
 
 
 def test_a_full_folder_for_temporary_files(made, copy, tmp_path, fault):
@@ -211,3 +231,27 @@ def test_a_full_folder_for_temporary_files(made, copy, tmp_path, fault):
     copy.run("smoke")
     assert copy.hashes() == made.hashes()
     fault(name, 1, f"{how}: told in one sentence; with room again the same bytes")
+
+
+@pytest.mark.campaign
+def test_temporary_files_find_no_room_once_jobs_are_at_work(
+    undisturbed, new_clone, tmp_path, monkeypatch, fault
+):
+    name = "full /tmp, once jobs are at work"
+    with small_disk(tmp_path / "tmp", 24) as disk:
+        if disk is None:
+            pytest.skip("this user may not mount a small disk")
+        fault(name)
+        clone = new_clone("clone")
+        monkeypatch.setenv("TMPDIR", str(disk))  # for the run: this process knows its own already
+        status, text = filled_meanwhile(clone, ["small"], disk, 0)
+        monkeypatch.undo()
+    how = "the run went on"
+    if status:  # Snakemake, too, may write there, and does not word what it meets
+        how = "a traceback ending in" if "Traceback" in text else "the run stopped, saying"
+        how += f" `{sentence(text)}`"
+    clone.run("small")
+    assert clone.plan("small") == {}
+    assert clone.hashes("small") == undisturbed.hashes("small")
+    assert clone.run("verify", "small").stdout.endswith(" 0 problems\n")
+    fault(name, 1, f"TMPDIR filled after the start: {how}; same bytes")

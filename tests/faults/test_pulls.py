@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -12,10 +13,17 @@ pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 
 # the phases of a pull, and the folders that fill meanwhile
 WATCHED = {"download": ".dvc/cache/files", "checkout": "results/smoke/models"}
-UNREACHABLE = [
-    ("/nowhere/store", {}, "there is no such directory"),
-    ("http://127.0.0.1:9/store", {}, "Connection refused"),
-    ("s3://lab/das", {"endpointurl": "http://127.0.0.1:9"}, "Connection refused"),
+UNREACHABLE = {
+    "pull": [
+        ("/nowhere/store", {}, "there is no such directory"),
+        ("http://127.0.0.1:9/store", {}, "Connection refused"),
+        ("s3://lab/das", {"endpointurl": "http://127.0.0.1:9"}, "Connection refused"),
+    ]
+}
+# DVC makes a directory to push to, and would make that where no stick is mounted
+UNREACHABLE["push"] = [
+    ("/nowhere/store", {}, "there is no directory /nowhere"),
+    *UNREACHABLE["pull"][1:],
 ]
 
 
@@ -54,12 +62,15 @@ def leave_halves(folder):
 def test_out_of_reach_is_one_sentence(clone, fault):
     name = "remote out of reach: a directory, http, S3"
     fault(name)
-    for url, settings, reason in UNREACHABLE:
-        clone.add_remote("far", url, **settings)
-        failed = clone.run("pull", "smoke", "-r", "far", check=False)
-        assert failed.returncode == 1
-        (line,) = failed.stderr.splitlines()
-        assert f"the remote far ({url}) cannot be reached: {reason}" in line
-        assert "./run pull --bundle FILE" in line
-        assert failed.stdout == ""
-    fault(name, len(UNREACHABLE), "each told in one sentence; a way out is `./run pull --bundle`")
+    for command, remotes in UNREACHABLE.items():
+        for url, settings, reason in remotes:
+            clone.add_remote("far", url, **settings)
+            failed = clone.run(command, "smoke", "-r", "far", check=False)
+            assert failed.returncode == 1
+            (line,) = failed.stderr.splitlines()
+            assert f"the remote far ({url}) cannot be reached: {reason}" in line
+            assert "`./run pull --bundle FILE`" in line
+            assert failed.stdout == ""
+    assert not Path("/nowhere").exists()
+    tried = sum(map(len, UNREACHABLE.values()))
+    fault(name, tried, "pull and push tell each in one sentence; a way out is `./run bundle`")

@@ -29,15 +29,25 @@ ROOT = Path(__file__).parents[2]
 
 # modules and calls that can turn data into code
 MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "code"}
-CALLS = {"eval", "exec", "compile", "__import__"}
-METHODS = {
-    ("torch", "load"),
-    ("pd", "read_pickle"),
-    ("pandas", "read_pickle"),
-    ("yaml", "unsafe_load"),
-    ("yaml", "full_load"),
-    ("os", "system"),
-    ("os", "popen"),
+BUILTINS = {"eval", "exec", "compile", "__import__"}
+FUNCTIONS = {
+    *BUILTINS,
+    *(f"builtins.{name}" for name in BUILTINS),
+    "torch.load",
+    "torch.serialization.load",
+    "pandas.read_pickle",
+    "yaml.unsafe_load",
+    "yaml.unsafe_load_all",
+    "yaml.full_load",
+    "yaml.full_load_all",
+    "os.system",
+    "os.popen",
+}
+# these have a safe way to be called, and no other way to be named
+SAFE = {
+    "numpy.load": ("without allow_pickle=False", lambda call: _is(False, call, "allow_pickle")),
+    "yaml.load": ("without the safe loader", lambda call: _loader(call) == "_Loader"),
+    "yaml.load_all": ("without the safe loader", lambda call: _loader(call) == "_Loader"),
 }
 FETCHERS = {"from_pretrained", "snapshot_download", "hf_hub_download", "urlretrieve"}
 
@@ -54,48 +64,70 @@ class Payload:
 
 def dangers(tree):
     """What in a syntax tree could turn data into code, as (line, what)."""
+    names = imported(tree)
+    calls = {id(node.func): node for node in ast.walk(tree) if isinstance(node, ast.Call)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
-            names = {alias.name.split(".")[0] for alias in node.names}
-            names |= {(getattr(node, "module", None) or "").split(".")[0]}
-            yield from ((node.lineno, name) for name in names & MODULES)
+            roots = {alias.name.split(".")[0] for alias in node.names}
+            roots |= {(getattr(node, "module", None) or "").split(".")[0]}
+            yield from ((node.lineno, root) for root in roots & MODULES)
+        elif isinstance(node, ast.Name | ast.Attribute):
+            name, call = dotted(node, names), calls.get(id(node))
+            if name in FUNCTIONS:
+                yield node.lineno, name
+            if name in SAFE and not (call and SAFE[name][1](call)):
+                yield node.lineno, f"{name} {SAFE[name][0]}"
         elif isinstance(node, ast.Call):
-            yield from _call_dangers(node)
+            yield from ((node.lineno, what) for what in _call_dangers(node, names))
 
 
-def _call_dangers(node):
-    called = node.func
-    options = {word.arg: word.value for word in node.keywords}
-    if isinstance(called, ast.Name) and called.id in CALLS:
-        yield node.lineno, called.id
-    if isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name):
-        name = (called.value.id, called.attr)
-        if name in METHODS:
-            yield node.lineno, ".".join(name)
-        loader = node.args[1] if len(node.args) > 1 else options.get("Loader")
-        if name == ("yaml", "load") and getattr(loader, "id", "") != "_Loader":
-            yield node.lineno, "yaml.load without the safe loader"
-        if name == ("np", "load") and not _is_false(options.get("allow_pickle")):
-            yield node.lineno, "np.load without allow_pickle=False"
+def imported(tree):
+    """Name in this file -> what it stands for, such as l -> numpy.load."""
+    names = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                root = alias.name.split(".")[0]
+                names[alias.asname or root] = alias.name if alias.asname else root
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {
+                alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names
+            }
+    return names
+
+
+def dotted(node, names):
+    """What a name or attribute stands for; of an attribute of anything else only its own name."""
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value, names)}.{node.attr}"
+    return names.get(node.id, node.id) if isinstance(node, ast.Name) else ""
+
+
+def _call_dangers(call, names):
+    options = {word.arg for word in call.keywords}
     for option in ("allow_pickle", "trust_remote_code", "shell"):
-        if option in options and not _is_false(options[option]):
-            yield node.lineno, option
-    if "use_safetensors" not in options and getattr(called, "attr", "") == "from_pretrained":
-        owner = ast.unparse(called.value)
-        # a scheduler is JSON, a tokenizer JSON and text
-        if not re.search("Scheduler|Tokenizer", owner):
-            yield node.lineno, f"{owner}.from_pretrained without use_safetensors"
-    asked = getattr(called, "attr", getattr(called, "id", ""))
-    if asked in FETCHERS and not _is_true(options.get("local_files_only")):
-        yield node.lineno, f"{asked} may download, unpinned, what pooch did not check"
+        if option in options and not _is(False, call, option):
+            yield option
+    owner, _, asked = dotted(call.func, names).rpartition(".")
+    # a scheduler is JSON, a tokenizer JSON and text
+    plain = re.search("Scheduler|Tokenizer", owner)
+    if asked == "from_pretrained" and "use_safetensors" not in options and not plain:
+        yield f"{owner}.from_pretrained without use_safetensors"
+    if asked in FETCHERS and not _is(True, call, "local_files_only"):
+        yield f"{asked} may download, unpinned, what pooch did not check"
 
 
-def _is_false(node):
-    return isinstance(node, ast.Constant) and node.value is False
+def _option(call, name):
+    return next((word.value for word in call.keywords if word.arg == name), None)
 
 
-def _is_true(node):
-    return isinstance(node, ast.Constant) and node.value is True
+def _is(value, call, option):
+    given = _option(call, option)
+    return isinstance(given, ast.Constant) and given.value is value
+
+
+def _loader(call):
+    return getattr(call.args[1] if len(call.args) > 1 else _option(call, "Loader"), "id", "")
 
 
 def test_nothing_that_is_loaded_can_become_code():
@@ -110,14 +142,58 @@ def test_nothing_that_is_loaded_can_become_code():
 
 
 @pytest.mark.parametrize(
-    "line",
-    ["import pickle", "from joblib import load", "eval(x)", "torch.load(x)", "np.load(x)"]
-    + ["np.load(x, allow_pickle=True)", "yaml.load(x, yaml.Loader)", "yaml.unsafe_load(x)"]
-    + ["subprocess.run(x, shell=True)", "M.from_pretrained(x)", "import shelve as s"]
-    + ["snapshot_download(x)", "M.from_pretrained(x, use_safetensors=True)"],
+    "lines",
+    """
+    import pickle
+    import pickle as p
+    import shelve as s
+    from joblib import load
+    from pickle import loads as l
+    eval(x)
+    import builtins; builtins.exec(x)
+    import torch; torch.load(x)
+    import torch as t; t.load(x)
+    from torch import load; load(x)
+    from torch import load as l; map(l, x)
+    from torch import serialization as s; s.load(x)
+    import numpy; numpy.load(x)
+    import numpy as xx; xx.load(x)
+    import numpy as np; np.load(x, allow_pickle=True)
+    import numpy as np; map(np.load, x)
+    from numpy import load; load(x)
+    from numpy import load as l; l(x, allow_pickle=y)
+    import numpy as np; np.save(x, y, allow_pickle=True)
+    import pandas; pandas.read_pickle(x)
+    from pandas import read_pickle as r; r(x)
+    import yaml; yaml.load(x, yaml.Loader)
+    import yaml as y; y.unsafe_load(x)
+    from yaml import load; load(x, Loader=Loader)
+    from yaml import full_load as l; l(x)
+    from os import system as s; s(x)
+    import subprocess; subprocess.run(x, shell=True)
+    M.from_pretrained(x)
+    M.from_pretrained(x, use_safetensors=True)
+    from huggingface_hub import snapshot_download as s; s(x)
+    """.strip().splitlines(),
 )
-def test_the_scan_sees_what_it_looks_for(line):
-    assert list(dangers(ast.parse(line)))
+def test_the_scan_sees_what_it_looks_for(lines):
+    assert list(dangers(ast.parse(lines.strip())))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    """
+    import numpy as n; n.load(x, allow_pickle=False)
+    from numpy import load as l; l(x, allow_pickle=False)
+    import yaml as y; y.load(x, _Loader)
+    from json import load; load(x)
+    from re import compile; compile(x)
+    model.eval().load(x)
+    M.from_pretrained(x, use_safetensors=True, local_files_only=True)
+    """.strip().splitlines(),
+)
+def test_the_scan_leaves_alone_what_is_safe(lines):
+    assert list(dangers(ast.parse(lines.strip()))) == []
 
 
 def test_the_safe_loader_is_safe():

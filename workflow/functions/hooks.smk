@@ -40,18 +40,21 @@ def rest_between_jobs():
 
 
 def record():
-    """Write down what has been made, and what it cost, for the experiments that changed."""
+    """Write down what has been made, and what it cost; False if that, or what was made, is wrong."""
     try:
-        record_costs()
+        problems = record_costs()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        problems = [error]
+    # in one go, because the logger writes lines meanwhile
+    sys.stderr.write("".join(f"error: {problem}\n" for problem in problems))
+    return not problems
 
 
 def record_costs():
+    """For the experiments that changed; returns what was made from other inputs than recorded."""
     files = [ROOT / f"results/{name}/runtimes.json" for name in EXPERIMENTS]
     before = {file: file.read_bytes() for file in files if file.is_file()}
-    for problem in provenance.mixed(ROOT, provenance.save(ROOT)):
-        print(f"error: {problem}", file=sys.stderr)
+    problems = provenance.mixed(ROOT, provenance.save(ROOT))
     for file in files:
         if file.is_file() and file.read_bytes() != before.get(file):
             manifest = json.loads((file.parent / "provenance.json").read_text())
@@ -60,6 +63,7 @@ def record_costs():
             page = file.parent / "report.html"
             if page.is_file():
                 logger.info(f"the report is {page.relative_to(ROOT)}", extra={"news": True})
+    return problems
 
 
 def diagnose():

@@ -78,7 +78,8 @@ onstart:
 
 
 onsuccess:
-    record()
+    if not record():
+        sys.exit(1)  # Snakemake believes that all went well
 
 
 onerror:
