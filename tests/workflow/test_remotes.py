@@ -3,8 +3,11 @@
 A directory as remote: test_reruns.py and test_story.py; pulls that fail: faults/test_pulls.py.
 """
 
+import contextlib
+import csv
 import hashlib
 import http.server
+import json
 import logging
 import re
 import shutil
@@ -13,6 +16,7 @@ import threading
 import boto3
 import numpy as np
 import pytest
+import yaml
 from moto.server import ThreadedMotoServer
 
 from clones import cloned, stored
@@ -29,14 +33,14 @@ def clone(made, tmp_path):
     return cloned(made.folder, tmp_path / "clone")
 
 
-@pytest.fixture(scope="module")
-def served(made):
-    """Address of a static web server, which allows reading only, over the directory remote."""
+@contextlib.contextmanager
+def serving(folder):
+    """Address of a static web server, which allows reading only."""
     asked = []
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def __init__(self, *args, **kwargs):
-            super().__init__(*args, directory=made.folder.parent / "store", **kwargs)
+            super().__init__(*args, directory=folder, **kwargs)
 
         def log_message(self, *args):
             asked.append(self.command)
@@ -47,6 +51,13 @@ def served(made):
     server.shutdown()
     server.server_close()
     assert "GET" in asked
+
+
+@pytest.fixture(scope="module")
+def served(made):
+    """The directory remote, over HTTP."""
+    with serving(made.folder.parent / "store") as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +148,107 @@ def test_an_unknown_remote_or_out_is_one_sentence(clone):
     assert "did you mean tables?" in line
 
 
+@pytest.fixture
+def liar(clone, made, tmp_path):
+    """A copy of the store that a test may change, the clone's remote `liar`."""
+    shutil.copytree(made.folder.parent / "store", tmp_path / "liar")
+    clone.add_remote("liar", tmp_path / "liar")
+    return tmp_path / "liar/files/md5"
+
+
+def lie(store, name, content):
+    """Other bytes under an object's name; DVC takes what cannot be written for checked."""
+    place = store / name[:2] / name[2:]
+    place.parent.mkdir(exist_ok=True)
+    place.unlink(missing_ok=True)
+    place.write_bytes(content)
+    place.chmod(0o444)
+
+
+def refused(clone, remote, *names):
+    """The sentence by which a pull is refused; nothing is kept of it."""
+    failed = clone.run("pull", "smoke", "-r", remote, check=False)
+    assert failed.returncode == 1
+    assert not (clone.folder / "results/smoke").exists()
+    assert not any((clone.folder / ".dvc/cache/files/md5" / n[:2] / n[2:]).exists() for n in names)
+    assert not list(clone.folder.parent.rglob("evil*"))
+    return failed.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("kind", ["directory", "http"])
+def test_other_bytes_are_refused(clone, made, liar, kind):
+    """Of a file of its own, and of one in a folder; from an honest remote the pull goes on."""
+    page = clone.recorded()["results/smoke/report.html"]
+    table = hashlib.md5((made.folder / "results/smoke/lds/summary.csv").read_bytes()).hexdigest()
+    for name in (page, table):
+        lie(liar, name, b"<script>alert(1)</script>")
+    with contextlib.ExitStack() as stack:
+        remote = "liar"
+        if kind == "http":
+            remote = "web"
+            clone.add_remote(remote, stack.enter_context(serving(liar.parents[1])))
+        told = refused(clone, remote, page, table)
+    assert re.match(r"run: results/smoke/\S+ and 1 more refused: \w{32} in DVC's cache or on", told)
+    clone.run("pull", "smoke")
+    assert clone.hashes() == made.hashes()
+
+
+def leading_out(known, folder):
+    """Lists that lead out, with an object that is there."""
+    entries = [
+        {"md5": known, "relpath": "../../../../evil"},
+        {"md5": known, "relpath": f"{folder}/evil"},
+        {"md5": "../../../../../evil", "relpath": "evil"},
+    ]
+    return [json.dumps([entry]).encode() for entry in entries]
+
+
+def test_a_folder_that_leads_out_is_refused(clone, made, liar, tmp_path):
+    """Under the name that dvc.lock has, and if dvc.lock lies too, so that every MD5 is right."""
+    recorded = clone.recorded()
+    name = recorded["results/smoke/lds"]
+    out = "    outs:\n    - path: results/smoke/lds\n      hash: md5\n      md5: "
+    for content in leading_out(recorded["results/smoke/report.html"], tmp_path):
+        lie(liar, name, content)
+        told = refused(clone, "liar", name)
+        assert f"run: results/smoke/lds refused: {name} in DVC's cache" in told
+        own = f"{hashlib.md5(content).hexdigest()}.dir"
+        lie(liar, own, content)
+        clone.edit("dvc.lock", out + name, out + own)
+        told = refused(clone, "liar", own)
+        assert f"run: results/smoke/lds is refused: dvc.lock names the list {own} for it" in told
+        clone.call("git", "checkout", "-q", "dvc.lock")
+    clone.run("pull", "smoke")
+    assert clone.hashes() == made.hashes()
+
+
+def test_what_lay_in_the_cache_is_looked_at_too(clone, made):
+    """A bare `dvc fetch` does not look at it."""
+    recorded = clone.recorded()
+    for name in (recorded["results/smoke/lds"], recorded["results/smoke/report.html"]):
+        (clone.folder / ".dvc/cache/files/md5").mkdir(parents=True, exist_ok=True)
+        lie(clone.folder / ".dvc/cache/files/md5", name, b"[]")
+        failed = clone.run("pull", "smoke", check=False)
+        assert f"refused: {name} in DVC's cache" in failed.stderr.splitlines()[-1]
+        assert not (clone.folder / "results/smoke").exists()
+    clone.run("pull", "smoke")
+    assert clone.hashes() == made.hashes()
+
+
+def test_flags_of_a_pull(clone, made):
+    """Those that would bring in what is not looked at are refused."""
+    (line,) = clone.run("pull", "smoke", "--all-commits", check=False).stderr.splitlines()
+    assert "--all-commits is not understood here; ./run pull takes -r NAME, -j N, --force" in line
+    clone.run("pull", "smoke", "--only", "lds", "-j", "2", "-q", "-r", "store")
+    table = clone.folder / "results/smoke/lds/summary.csv"
+    table.write_text("mine")
+    kept = clone.run("pull", "smoke", check=False)
+    assert "dropped by `./run pull --force`" in kept.stderr.splitlines()[-1]
+    assert table.read_text() == "mine"
+    clone.run("pull", "smoke", "-f")
+    assert clone.has_all_of(made)
+
+
 def test_dvc_has_experiments_diffs_and_plots(copy):
     """``dvc exp run -S`` is a third door: it reruns what Snakemake finds, and can be undone."""
     before = copy.hashes()
@@ -187,8 +299,38 @@ def test_an_export_is_a_model_with_its_scores(made, pulled, tmp_path):
     recorded = made.folder / "results/smoke/scores/das/gen.npy"
     np.testing.assert_array_equal(scores, np.load(recorded))
     assert clean_text(tmp_path / "one", made.folder)
+    for card in ("README.md", "attribution/README.md"):
+        assert_card(tmp_path / "one" / card, made.folder)
     full = made.run("export", "smoke", "--out", tmp_path / "two", check=False)
     assert "is there already; name another folder with --out" in full.stderr
+
+
+def assert_card(path, home):
+    """Licence, data, a setting and a number, as they stand in the results."""
+    _, front, body = path.read_text().split("---\n", 2)
+    assert yaml.safe_load(front)["license"] == "cc-by-4.0"
+    data = json.loads((home / "data/digits/card.json").read_text())
+    assert data["licence"] == "CC BY 4.0"
+    assert f"* data set: {data['name']}\n" in body
+    if path.parent.name == "attribution":
+        return  # the data card refers to the tables
+    epochs = config.load("smoke", home)["training"]["epochs"]
+    assert f"| `epochs` | {epochs} |\n" in body
+    cells = {row["queries"]: shown(row) for row in own_lds(home, "das")}
+    row = re.search(r"^\| `das` \| \w+ \| (.+) \| (.+) \|$", body, flags=re.M)
+    assert row.groups() == (cells["val"], cells["gen"])
+
+
+def own_lds(home, method):
+    """Rows of summary.csv that judge a method as it would be used, for the target loss."""
+    wanted = {"method": method, "target": "loss", "own": "True", "selection": "held_out"}
+    with (home / "results/smoke/lds/summary.csv").open(newline="") as file:
+        return [row for row in csv.DictReader(file) if wanted.items() <= row.items()]
+
+
+def shown(row):
+    value, low, high = (f"{100 * float(row[name]):.1f}" for name in ("lds", "lo", "hi"))
+    return f"{value} ({low} to {high})"
 
 
 def clean_text(folder, home):

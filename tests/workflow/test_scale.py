@@ -1,18 +1,18 @@
 """What jobs ask for, and that profiles for other machines change nothing but where they run."""
 
-import logging
 import re
 import shlex
+import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
-import snakemake_executor_plugin_kubernetes as kubernetes
 import torch
+from plans import blocks, groups, planned, work
 from safetensors.numpy import load_file
 
-from dasbench import artifacts, config, diffusion, estimate, launch, rates, shapes, workload
+from dasbench import artifacts, diffusion, estimate, launch, rates
 from dasbench.families import pixel
 from dasbench.tables import load_table
 
@@ -22,24 +22,6 @@ PAPERS = ["cifar2", "cifar10", "celeba", "artbench2", "artbench5"]
 WEIGHTS = "results/smoke/models/base/unet/diffusion_pytorch_model.safetensors"
 RESIDUALS = "results/smoke/residuals/scalar.npy"
 SPLIT = ("train_base_smoke", "compute_features")
-
-
-def planned(clone, *words):
-    """Every job of a plan from nothing: (rule, resources)."""
-    text = clone.run(*words, "-n", "--forceall").stdout
-    pattern = r"^(?:local)?rule (\w+):\n(?:    .*\n)*?    resources: (.*)$"
-    for rule, resources in re.findall(pattern, text, flags=re.M):
-        pairs = re.findall(r"(\w+)=([^,\s]+)", resources)
-        yield rule, {k: int(v) if v.isdecimal() else v for k, v in pairs}
-
-
-def groups(clone, name):
-    return work(clone, name).groups()
-
-
-def work(clone, name):
-    experiment = config.load(name, clone.folder)
-    return workload.Workload(experiment, shapes.shape_for(experiment, clone.folder))
 
 
 @pytest.mark.parametrize("name", ["smoke", "digits", *PAPERS])
@@ -72,6 +54,22 @@ def test_the_estimate_counts_a_childs_jobs(copy):
     assert plan == counted
 
 
+def test_every_job_has_a_log_of_its_own(made):
+    """Of two experiments at once, since logs of one must not be those of another."""
+    jobs = blocks(made, "smoke", "digits")
+    logs = [
+        log
+        for rule, block in jobs
+        if rule not in {"smoke", "digits"}  # targets, which run nothing
+        for log in re.findall(r"^    log: (.*)$", block, flags=re.M)
+    ]
+    assert len(logs) == len(set(logs)) == len(jobs) - 2
+    assert not any("," in log or "(" in log for log in logs)
+    of_smoke = [log for log in logs if log.startswith("logs/smoke/")]
+    assert len(of_smoke) > 100
+    assert [log for log in of_smoke if not (made.folder / log).is_file()] == []
+
+
 def test_the_estimate_knows_the_storage(made):
     stored = work(made, "smoke").storage()
     for folder in ("models", "features", "scores", "residuals"):
@@ -101,76 +99,48 @@ def test_a_wrong_setting_is_told_in_a_sentence(made, setting):
     assert "Traceback" not in told
 
 
-def submitted(asked):
-    """What the installed plugin would send to Kubernetes for a job's resources: the pod's spec."""
-    executor, bodies = kubernetes.Executor.__new__(kubernetes.Executor), []
-    settings = SimpleNamespace(deployment_method=set())
-    vars(executor).update(
-        logger=logging.getLogger(__name__),
-        workflow=SimpleNamespace(deployment_settings=settings),
-        run_namespace="das",
-        namespace="das",
-        container_image="image",
-        persistent_volumes=[],
-        secret_envvars={},
-        k8s_service_account_name=None,
-        k8s_cpu_scalar=0.95,
-        privileged=False,
-        batchapi=SimpleNamespace(create_namespaced_job=lambda _, body: bodies.append(body)),
-        format_job_exec=lambda job: "true",
-        report_job_submission=lambda job: None,
-        _kubernetes_retry=lambda send: send(),
-    )
-    executor.run_job(
-        SimpleNamespace(resources=asked, jobid=1, attempt=1, is_containerized=False, name="job")
-    )
-    return bodies[0].spec.template.spec
-
-
-def plan_of_pods(clone, *words):
-    """Every job of a plan with the profile for Kubernetes: (rule, resources, the pod's spec)."""
-    profile = ["smoke", "--workflow-profile", "profiles/kubernetes", "--executor", "local"]
-    jobs = list(planned(clone, *profile, *words))
-    assert len(jobs) == sum(group.jobs for group in groups(clone, "smoke"))
-    return [(rule, asked, submitted(asked)) for rule, asked in jobs]
-
-
-def test_kubernetes_takes_every_job_with_its_resources(made):
-    """Files need a storage plugin, which is not in the lock; that of the pods is, and is asked."""
-    refused = made.run("smoke", "--workflow-profile", "profiles/kubernetes", "-n", check=False)
-    assert refused.returncode
-    assert "--default-storage-provider" in refused.stdout + refused.stderr
-    with_gpus = 0
-    for rule, asked, spec in plan_of_pods(made):
-        limits = spec.containers[0].resources.limits
-        assert limits["memory"] == f"{asked['mem_mb']}M", rule
-        assert limits["ephemeral-storage"] == "32000M", rule
-        # Kubernetes refuses a request for GPUs that is no limit
-        assert limits.get("nvidia.com/gpu") == (str(asked["gpu"]) if "gpu" in asked else None), rule
-        assert [t.key for t in spec.tolerations or ()] == ["nvidia.com/gpu"] * ("gpu" in asked)
-        with_gpus += "gpu" in asked
-    assert with_gpus > 10
-
-
-def test_kubernetes_without_gpus_or_with_others(made):
-    for _, _, spec in plan_of_pods(made, "--config", "gpus=0"):
-        assert set(spec.containers[0].resources.limits) == {"cpu", "memory", "ephemeral-storage"}
-        assert not spec.tolerations
-    text = (made.folder / "docs/scaling.md").read_text()
-    (flags,) = re.findall(r"^ +--default-resources (.*gpu_manufacturer=amd.*)$", text, flags=re.M)
-    pods = plan_of_pods(made, "--default-resources", *flags.split())
-    assert {
-        spec.containers[0].resources.limits["amd.com/gpu"]
-        for _, asked, spec in pods
-        if "gpu" in asked
-    } == {"1"}
-
-
 def test_a_job_on_a_device_makes_the_same_bytes(made, copy):
     (copy.folder / RESIDUALS).unlink()
     copy.run("--workflow-profile", "profiles/gpu", "--", RESIDUALS)
     assert (copy.folder / ".snakemake/devices/0").exists()
     assert (copy.folder / RESIDUALS).read_bytes() == (made.folder / RESIDUALS).read_bytes()
+    assert copy.plan() == {}
+
+
+def at_work(clone, script):
+    """Processes that run a script in a clone: id -> the devices that it sees."""
+    found = {}
+    for process in psutil.process_iter(["cmdline"]):
+        try:
+            if script in (process.info["cmdline"] or [])[1:2] and process.cwd() == str(
+                clone.folder
+            ):
+                found[process.pid] = process.environ().get("CUDA_VISIBLE_DEVICES")
+        except (psutil.NoSuchProcess, psutil.ZombieProcess):
+            continue
+    return found
+
+
+def test_subset_models_train_one_per_device(made, copy):
+    """Four jobs, two devices; a CPU does the work of both, so only the name of a device differs."""
+    shards = sorted((copy.folder / "results/smoke/models/eval").rglob("shard-*"))
+    targets = [next(shard.rglob("*.safetensors")) for shard in shards]
+    for file in targets:
+        file.unlink()
+    run = copy.start(
+        *("--workflow-profile", "profiles/gpu", "--config", "devices=0,1", "--resources", "gpu=2"),
+        *("--cores", "2", "--", *(str(file.relative_to(copy.folder)) for file in targets)),
+    )
+    moments = []
+    while run.poll() is None:
+        moments.append(at_work(copy, "scripts/train_subsets.py"))
+        time.sleep(0.05)
+    assert run.returncode == 0
+    held = [sorted(moment.values()) for moment in moments]
+    assert all(devices in ([], ["0"], ["1"], ["0", "1"]) for devices in held)
+    assert ["0", "1"] in held  # both at once
+    assert len({pid for moment in moments for pid in moment}) == len(targets) == 4
+    assert copy.hashes() == made.hashes()
     assert copy.plan() == {}
 
 

@@ -1,20 +1,30 @@
-"""``profiles/slurm`` from end to end; sbatch, sacct and srun are stand-ins that run the jobs."""
+"""``profiles/slurm`` from end to end; Slurm's commands are stand-ins that run the jobs here.
+
+``DASBENCH_WRITE_DOCS=1 ./run test tests/workflow/test_slurm.py`` writes the transcript in
+docs/scaling.md.
+"""
 
 import json
 import os
 
 import pytest
+import yaml
+from transcript import Transcript, compare
 
-from clones import ROOT
+from campaign import small
+from clones import ROOT, checkout
+from dasbench.launch import NETWORKS
 from dasbench.tables import load_table
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 
+PAGE = ROOT / "docs/scaling.md"
 COMMANDS = ("sbatch", "sacct", "squeue", "scancel", "srun", "sinfo", "scontrol")
-CHILD = "title: on a cluster\nparent: smoke\nmethods: {pixel_cosine: {}, class_match: {}}\n"
-RESIDUALS = "results/smoke/residuals/scalar.npy"
+STEPS = {"select_damping", "score", "evaluate_lds"}  # which profiles/slurm puts into one job
+GROUP = "methods_evaluate_lds_score_select_damping"
 # a cluster would be asked less often
 PATIENCE = ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5"]
+PROFILE = ["--workflow-profile", "profiles/slurm", "--jobs", "2", *PATIENCE]
 
 
 @pytest.fixture
@@ -30,59 +40,103 @@ def cluster(tmp_path, monkeypatch):
     return tmp_path / "state"
 
 
+def called(state):
+    """Every call of a stand-in, as a list of words."""
+    return [json.loads(line) for line in (state / "calls.jsonl").read_text().splitlines()]
+
+
+def asked_for_states(state):
+    """The commands that were asked how the jobs of the run are."""
+    return {call[0] for call in called(state) if "--name" in call}
+
+
 def submitted(state):
     """Rule -> the calls of sbatch for its jobs."""
-    calls = [json.loads(line) for line in (state / "calls.jsonl").read_text().splitlines()]
     found = {}
-    for call in (c for c in calls if c[0] == "sbatch"):
+    for call in (c for c in called(state) if c[0] == "sbatch"):
         rule = call[call.index("--comment") + 1].removeprefix("rule_").split("_wildcards_")[0]
         found.setdefault(rule, []).append(call)
     return found
 
 
 def slurm(clone, *words, flags=(), **kwargs):
-    profile = ["--workflow-profile", "profiles/slurm", "--jobs", "2", *PATIENCE, *flags]
-    return clone.run(*profile, "--", *words, **kwargs)
+    return clone.run(*PROFILE, *flags, "--", *words, **kwargs)
 
 
 def number(call, flag):
     return int(call[call.index(flag) + 1])
 
 
-def test_jobs_run_on_the_cluster_and_leave_nothing_to_do(made, copy, cluster):
-    (copy.folder / RESIDUALS).unlink()
-    (copy.folder / "config/experiments/child.yaml").write_text(CHILD)
-    shown = slurm(copy, RESIDUALS, "lds_child").stderr
-    assert "features: 1 of 1 job done" in shown
+def experiment():
+    """A method without features, one with, and a control; no removal: half a minute of work."""
+    data = yaml.safe_load(small())
+    del data["removal"]
+    data |= {
+        "title": "small, on a cluster",
+        "methods": {"random": {}, "pixel_cosine": {}, "das": {}},
+        "comparisons": [{"a": "das", "b": "random"}],
+    }
+    return yaml.safe_dump(data, sort_keys=False)
+
+
+def told(clone, calls):
+    """What was typed and seen, and what ``sbatch`` was asked for, for the page."""
+    transcript = Transcript({clone.folder: "~/das-bench"})
+    transcript.add("login", clone.log)
+    transcript.say(f"sbatch was called {sum(map(len, calls.values()))} times, among them:")
+    for rule in ("train_base_small", "compute_features", GROUP):
+        (call, *_) = calls[rule]
+        words = [word for word in call if word.startswith(("--gpus", "--cpus-per-task"))]
+        limits = f"--mem {number(call, '--mem')} -t {number(call, '-t')}"
+        transcript.blocks.append(f"sbatch … {rule} … {limits} {' '.join(words)}")
+    transcript.say(f"{len(clone.hashes('small'))} files, with the bytes of a run on one machine")
+    return transcript.text()
+
+
+def test_an_experiment_from_nothing_is_the_one_that_one_machine_makes(tmp_path, cluster):
+    """Every job of it is a job of the cluster, but the target and the three steps of methods."""
+    alone, spread = (checkout(tmp_path / name) for name in ("alone", "spread"))
+    for clone in (alone, spread):
+        (clone.folder / "config/experiments/small.yaml").write_text(experiment())
+    alone.run("small")
+    planned = spread.plan("small")
+    spread.log.clear()
+    spread.run("small", *PROFILE)
     calls = submitted(cluster)
-    # the steps of two methods are one job; targets are no jobs
-    (group,) = set(calls) - {"compute_residuals", "summarise_lds", "tabulate_lds"}
-    assert group == "methods_evaluate_lds_score_select_damping"
-    for rule, (call,) in calls.items():
-        assert number(call, "--mem") >= 1000
-        assert number(call, "-t") >= 10
-        assert ("--gpus=1" in call) == (rule == "compute_residuals"), rule
+    assert {rule: len(of) for rule, of in calls.items()} == {
+        **{rule: jobs for rule, jobs in planned.items() if rule not in STEPS | {"small"}},
+        GROUP: 1,
+    }
+    for rule, of in calls.items():
+        for call in of:
+            assert number(call, "--mem") >= 1000
+            assert number(call, "-t") >= 10
+            assert ("--gpus=1" in call) == rule.startswith(NETWORKS), rule
+    assert asked_for_states(cluster) == {"sacct"}
     # as if they had run here: same bytes, costs, nothing left to do
-    assert copy.hashes() == made.hashes()
-    assert copy.plan() == {}
-    assert not {"select_damping", "evaluate_lds", "summarise_lds"} & set(copy.plan("child"))
-    copy.run("verify", "smoke", "child")
-    for name in ("smoke", "child"):
-        costs = load_table(copy.folder / f"results/{name}/costs.csv")
-        assert (costs.seconds >= 0).all()
-        assert costs[costs.rule.isin(["compute_residuals", "evaluate_lds"])].seconds.min() > 0
+    plan = spread.run("small", "-n")
+    assert "Nothing to be done" in plan.stdout + plan.stderr
+    spread.run("verify", "small")
+    assert spread.hashes("small") == alone.hashes("small")
+    assert len(spread.hashes("small")) > 100
+    costs = load_table(spread.folder / "results/small/costs.csv").set_index("rule").seconds
+    assert (costs >= 0).all()
+    assert costs[["train_base_small", "compute_features", "evaluate_lds"]].min() > 0
+    compare(PAGE, told(spread, calls))
 
 
 def test_training_runs_on_the_cluster_and_a_second_attempt_asks_for_twice_as_much(
     made, copy, cluster
 ):
+    """Here the states come from squeue; a cluster without accounting has nothing else."""
     home = "results/smoke/models"
     (shard, *_) = sorted((copy.folder / home / "eval").rglob("*.safetensors"))
     trained = [f"{home}/base/unet/{shard.name}", str(shard.relative_to(copy.folder))]
     for path in trained:
         (copy.folder / path).unlink()
     (cluster / "fail-once").write_text("train_subsets_eval_smoke")
-    slurm(copy, *trained)
+    slurm(copy, *trained, flags=["--slurm-status-command", "squeue"])
+    assert asked_for_states(cluster) == {"squeue"}
     calls = submitted(cluster)
     assert set(calls) == {"train_base_smoke", "train_subsets_eval_smoke"}
     (base,), (first, second) = calls["train_base_smoke"], calls["train_subsets_eval_smoke"]

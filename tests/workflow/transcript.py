@@ -1,8 +1,11 @@
 """A transcript for the documentation: what people typed and saw, without machine paths."""
 
+import os
 import re
 import shlex
+from pathlib import Path
 
+BEGIN, END = "<!-- transcript:begin -->\n```text\n", "```\n<!-- transcript:end -->"
 LONG = 14  # lines
 
 
@@ -68,3 +71,16 @@ def counts(text):
     ends = r"\d+ jobs?(?:, \d+ models? to train)?(?=, about)|\d+ of \d+ jobs? done(?=,)"
     found = re.findall(rf"^(?:{table}|{ends})", text, flags=re.M)
     return sorted(" ".join(line.split()) for line in found)
+
+
+def compare(page, text):
+    """The page shows these commands and numbers of jobs, and, once asked for, all they print."""
+    assert str(Path.home()) not in text
+    assert "/tmp" not in text
+    before, rest = page.read_text().split(BEGIN)
+    shown, after = rest.split(END)
+    if os.environ.get("DASBENCH_WRITE_DOCS"):
+        page.write_text(f"{before}{BEGIN}{text}{END}{after}")
+    else:
+        assert commands(shown) == commands(text)
+        assert counts(shown) == counts(text)
