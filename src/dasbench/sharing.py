@@ -2,7 +2,8 @@
 
 A *stage* is one of dvc.yaml's, spelled out as ``lds@digits``; an *out* is a file or folder that a
 stage makes and DVC stores, as ``dvc.lock`` has it. DVC moves the bytes; here stands what it is
-asked for, what a killed transfer leaves behind, and what to say when a remote is out of reach.
+asked for, what a killed transfer leaves behind, and what to say when a remote is out of reach. What
+arrives is looked at in ``objects``.
 """
 
 from __future__ import annotations
@@ -16,14 +17,12 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-import yaml
-
-from dasbench import config, manifests
+from dasbench import config, manifests, objects
 from dasbench.config_schema import suggestion
 from dasbench.errors import UserError
 
@@ -51,6 +50,11 @@ class Remote(NamedTuple):
     url: str
     address: str
 
+    @property
+    def folder(self) -> Path | None:
+        """The url as a directory, if it is one."""
+        return None if urlsplit(self.url).scheme else Path(self.url)
+
     def __str__(self) -> str:
         """Name and url, without a password."""
         return f"{self.name} ({re.sub(r'//[^/@]*@', '//', self.url)})"
@@ -60,12 +64,10 @@ def stages(root: Path, names: Iterable[str]) -> list[str]:
     """The stages of dvc.yaml that belong to experiments, their parents and their datasets.
 
     Raises:
-        UserError: If an experiment is not recorded there.
+        UserError: If an experiment is not recorded there, or the file is broken.
     """
-    content = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))
-    variables: dict[str, Any] = {}
-    for group in content.get("vars", []):
-        variables |= group
+    content = objects.read(root / "dvc.yaml")
+    variables = _variables(content)
     found: dict[str, None] = {}
     for name in names:
         owners = with_parents(root, name)
@@ -76,9 +78,22 @@ def stages(root: Path, names: Iterable[str]) -> list[str]:
             )
             found |= {f"{stage}@{item}": None for item in items if item in wanted}
         if f"report@{name}" not in found:
-            recorded = ", ".join(variables["recorded"])
+            recorded = ", ".join(map(str, variables.get("recorded", [])))
             raise UserError(f"{name} is not recorded ({recorded} are); add it to vars in dvc.yaml")
     return list(found)
+
+
+def _variables(content: dict[str, Any]) -> dict[str, list[Any] | dict[str, Any]]:
+    """What the stages of dvc.yaml are spelled out over."""
+    groups = content.get("vars")
+    if not isinstance(groups, list) or not all(
+        isinstance(group, dict) for group in [*groups, *content["stages"].values()]
+    ):
+        raise objects.damaged("dvc.yaml", "its vars or a stage are no mappings")
+    variables: dict[str, Any] = {}
+    for group in groups:
+        variables |= group
+    return {name: value for name, value in variables.items() if isinstance(value, list | dict)}
 
 
 def with_parents(root: Path, name: str) -> list[config.Experiment]:
@@ -89,11 +104,11 @@ def with_parents(root: Path, name: str) -> list[config.Experiment]:
     return chain
 
 
-def locked(root: Path, names: Sequence[str]) -> dict[str, list[str]]:
-    """The experiments' stages that dvc.lock knows, and the outs of each.
+def locked(root: Path, names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The experiments' stages that dvc.lock knows, and the outs of each with their objects.
 
     Raises:
-        UserError: If there is none.
+        UserError: If there is none, or dvc.lock is broken.
     """
     known = _recorded(root, names)
     if not known:
@@ -110,12 +125,11 @@ def missing(root: Path, names: Sequence[str]) -> list[str]:
     return [out for out in outs if not (root / out).exists()]
 
 
-def _recorded(root: Path, names: Sequence[str]) -> dict[str, list[str]]:
+def _recorded(root: Path, names: Sequence[str]) -> dict[str, dict[str, str]]:
     lock = root / "dvc.lock"
-    content = yaml.safe_load(lock.read_text(encoding="utf-8")) if lock.is_file() else {}
-    recorded = content.get("stages", {})
+    recorded = objects.read(lock)["stages"] if lock.is_file() else {}
     return {
-        stage: [out["path"] for out in recorded[stage].get("outs", [])]
+        stage: objects.outs(root, stage, recorded[stage])
         for stage in stages(root, names)
         if stage in recorded
     }
@@ -132,35 +146,71 @@ def push(root: Path, names: Sequence[str], flags: Sequence[str]) -> None:
         flags,
         "name one with `dvc remote add --default NAME URL`, or share one file with ./run bundle",
     )
+    if remote.folder and not remote.folder.parent.is_dir():  # DVC would make it, stick or no stick
+        _out_of_reach(remote, f"there is no directory {remote.folder.parent}")
     _transfer("push", remote, [*flags, *targets])
 
 
 def pull(root: Path, names: Sequence[str], only: Collection[str], flags: Sequence[str]) -> None:
-    """Fetch recorded results from the remote; flags go to ``dvc pull``. Call it with the lock held.
+    """Fetch recorded results from the remote, and put them in place if they are what was recorded.
+
+    Call it with the lock held.
 
     Args:
         root: Folder of the repository.
         names: Experiments.
         only: Which outs; none, all of them; see ``select``.
-        flags: Further arguments of ``dvc pull``.
+        flags: Those of ``dvc pull`` that ``_flags`` knows.
 
     Raises:
-        UserError: If nothing is recorded, no remote is set, or the transfer fails.
+        UserError: If nothing is recorded, no remote is set, the transfer fails, or what came is
+            refused.
     """
+    fetching, placing = _flags(flags)
     known = locked(root, names)
-    targets = select(known, names, only) if only else list(known)
+    named = {out: name for outs in known.values() for out, name in outs.items()}
+    targets = select(known, names, only) if only else list(known)  # a stage is found faster
+    wanted = {out: named[out] for out in targets} if only else named
     remote = _remote(
         flags,
         f"make the results with `./run {' '.join(names)}`, or unpack them with "
         "`./run pull --bundle FILE`",
     )
-    if not urlsplit(remote.url).scheme and not Path(remote.url).is_dir():
+    if remote.folder and not remote.folder.is_dir():
         _out_of_reach(remote, "there is no such directory")
-    sweep(root, [out for outs in known.values() for out in outs])
-    _transfer("pull", remote, [*flags, *targets])
+    sweep(root, named)
+    cache = objects.fetch_lists(root, remote, wanted)
+    _transfer("fetch", remote, [*fetching, *targets])
+    objects.check(root, cache, remote, wanted)
+    _transfer("checkout", remote, [*placing, *targets])
 
 
-def select(known: dict[str, list[str]], names: Sequence[str], only: Collection[str]) -> list[str]:
+def _flags(flags: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What of ``dvc pull``'s arguments its halves take, ``dvc fetch`` and ``dvc checkout``.
+
+    Raises:
+        UserError: If another one is among them; most would bring in what nothing has looked at.
+    """
+    parser = argparse.ArgumentParser(prog="./run pull", add_help=False, allow_abbrev=False)
+    parser.add_argument("-r", "--remote")
+    parser.add_argument("-j", "--jobs")
+    for letter, word in ("f", "force"), ("q", "quiet"), ("v", "verbose"):
+        parser.add_argument(f"-{letter}", f"--{word}", action="store_true")
+    args, others = parser.parse_known_args(list(flags))
+    if others:
+        raise UserError(
+            f"{others[0]} is not understood here; ./run pull takes -r NAME, -j N, --force, --quiet "
+            "and --verbose of `dvc pull`"
+        )
+    both = [f"--{word}" for word in ("quiet", "verbose") if getattr(args, word)]
+    where = [f"--remote={args.remote}"] if args.remote else []
+    jobs = [f"--jobs={args.jobs}"] if args.jobs else []
+    return [*both, *where, *jobs], [*both, *(["--force"] if args.force else [])]
+
+
+def select(
+    known: Mapping[str, Iterable[str]], names: Sequence[str], only: Collection[str]
+) -> list[str]:
     """The outs that a partial pull fetches, with the records of what made them.
 
     Args:
@@ -284,19 +334,22 @@ def _out_of_reach(remote: Remote, reason: str) -> None:
     raise UserError(
         f"the remote {remote} cannot be reached: {reason}; check the address "
         "(`dvc remote list`) and the connection, or use another remote (-r NAME) or a file "
-        "(`./run pull --bundle FILE`)"
+        "(`./run bundle`, `./run pull --bundle FILE`)"
     )
 
 
 def _transfer(action: str, remote: Remote, arguments: Sequence[str]) -> None:
     """Run DVC with its messages and progress bars visible."""
     if subprocess.run([*DVC, action, *arguments], check=False).returncode:
+        command = "push" if action == "push" else "pull"
         remedy = {
-            "pull": "nothing is lost, `./run pull` goes on from there; files that the remote does "
-            "not have must be sent with `./run push` by whoever has them",
-            "push": "nothing is lost, `./run push` goes on from there; the remote must allow "
-            "writing, a plain web server does not",
+            "push": "the remote must allow writing, a plain web server does not",
+            "fetch": "files that the remote does not have must be sent with `./run push` by "
+            "whoever has them",
+            "checkout": "results here that are recorded nowhere are kept by `./run save`, or "
+            "dropped by `./run pull --force`",
         }
         raise UserError(
-            f"`dvc {action}` with the remote {remote} failed, see above; {remedy[action]}"
+            f"`dvc {action}` with the remote {remote} failed, see above; nothing is lost, "
+            f"`./run {command}` goes on from there; {remedy[action]}"
         )

@@ -295,7 +295,7 @@ def test_pull_of_what_was_never_saved(repository):
 )
 def test_no_remote_is_said(repository, command, remedy):
     (repository / "src/dvc.py").write_text("raise SystemExit(251)")
-    (repository / "dvc.lock").write_text(json.dumps({"stages": {"report@smoke": {}}}))
+    (repository / "dvc.lock").write_text(json.dumps({"stages": {"report@smoke": {"outs": []}}}))
     done = active(repository, command, "smoke")
     assert "no DVC remote is set" in only_line(done.stderr)
     assert remedy in done.stderr
