@@ -79,11 +79,15 @@ def test_ones_own_checkpoint_is_judged_when_asked(clone, tmp_path):
 def shrunk(file):
     """Smaller numbers and two of the methods, in an experiment file that was made for us."""
     made = yaml.safe_load(file.read_text())
-    made["training"]["epochs"] = 1
-    made["subsets"] |= {"eval": {"models": 4, "seeds": 2}, "tune": {"models": 4}}
+    made["training"] |= {"epochs": 1, "warmup_steps": 0}
+    made["subsets"] |= {
+        "models_per_job": 4,
+        "eval": {"models": 4, "seeds": 2},
+        "tune": {"models": 4},
+    }
     made["queries"] = {"val": 6, "gen": 6, "tuning": 2, "sampling_steps": 3}
-    made |= {"outputs": {"timesteps": 2}, "features": {"timesteps": 2, "dimensions": 64}}
-    made |= {"methods": {"pixel_cosine": {}, "das": {}}, "lds": {"draws": 50}}
+    made |= {"outputs": {"timesteps": 2}, "features": {"timesteps": 2, "dimensions": 256}}
+    made |= {"methods": {"pixel_cosine": {}, "das": {}}, "lds": {"draws": 100}}
     made |= {"report": {"queries": 2, "top": 3}}
     made.pop("comparisons", None)
     made.pop("removal", None)
