@@ -56,7 +56,7 @@ SHAPE = (1, 8, 8)
 
 
 def experiments(sd, vq):
-    """Class-conditional with v-prediction and cosine; latent with sample prediction; LoRA."""
+    """Class-conditional with v-prediction and cosine; latent with v-prediction, too; LoRA."""
     model = {
         **UNET,
         "num_class_embeds": 3,
