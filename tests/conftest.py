@@ -1,6 +1,8 @@
 """Fixtures that several test modules share, among them a clone in which `smoke` has been made."""
 
+import logging
 import shutil
+import urllib.request
 
 import numpy as np
 import pytest
@@ -105,3 +107,24 @@ def copy(made, tmp_path):
 def blank(tmp_path_factory):
     """A repository with the smoke experiment only."""
     return make_repository(tmp_path_factory.mktemp("repository") / "root")
+
+
+@pytest.fixture
+def s3(monkeypatch):
+    """A bucket `lab`, empty, of an S3 service in this process: its address."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    endpoint = "http://{}:{}".format(*server.get_host_and_port())
+    boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket="lab")
+    yield endpoint
+    # All services of a process share their buckets: the next one finds none.
+    reset = urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST")
+    urllib.request.urlopen(reset).close()
+    server.stop()

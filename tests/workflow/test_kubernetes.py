@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import boto3
 import pytest
 import snakemake_executor_plugin_kubernetes as kubernetes
-from moto.server import ThreadedMotoServer
 from plans import blocks, groups, planned
 
 from clones import ROOT, cloned
@@ -82,22 +81,10 @@ def test_clusters_without_gpus_or_with_others(made):
 
 
 @pytest.fixture
-def bucket(monkeypatch):
-    """A bucket of an S3 service in this process, with what Snakemake needs to find it."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": "http://{}:{}".format(*server.get_host_and_port()),
-    }.items():
-        monkeypatch.setenv(name, value)
-    bucket = boto3.resource("s3").Bucket(BUCKET)
-    bucket.create()
-    yield bucket
-    server.stop()
+def bucket(s3, monkeypatch):
+    """The bucket, and its address where Snakemake looks for it."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3)
+    return boto3.resource("s3").Bucket(BUCKET)
 
 
 @pytest.fixture

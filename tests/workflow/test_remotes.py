@@ -8,7 +8,6 @@ import csv
 import hashlib
 import http.server
 import json
-import logging
 import re
 import shutil
 import threading
@@ -17,7 +16,6 @@ import boto3
 import numpy as np
 import pytest
 import yaml
-from moto.server import ThreadedMotoServer
 
 from clones import cloned, stored
 from dasbench import config
@@ -81,21 +79,6 @@ def test_a_web_server_takes_nothing(pulled, made, served, tmp_path):
     assert failed.returncode == 1
     assert "the remote must allow writing" in failed.stderr.splitlines()[-1]
     assert not (made.folder.parent / "store/elsewhere").exists()
-
-
-@pytest.fixture
-def s3(monkeypatch):
-    """Endpoint of an S3 service in this process, with a bucket `lab`."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    endpoint = "http://{}:{}".format(*server.get_host_and_port())
-    boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket="lab")
-    yield endpoint
-    server.stop()
 
 
 def test_s3(made, pulled, clone, s3, tmp_path):
