@@ -26,6 +26,7 @@ from dasbench import (
 )
 from dasbench.methods import interface
 from dasbench.registry import METHODS
+from dasbench.timesteps import Spectra
 from experiment_files import ROOT
 
 SHAPE = (1, 4, 4)
@@ -125,8 +126,9 @@ class World:
         """What the rules would give to a method."""
         options = self.methods[name]
         sets = list(feature_sets.of_method(options, self.experiment).values())
-        train = [self._features(settings, "train") for settings in sets]
-        query = [self._features(settings, kind) for settings in sets]
+        apart = feature_sets.keeps_timesteps(options)
+        train = [self._features(settings, "train", apart) for settings in sets]
+        query = [self._features(settings, kind, apart) for settings in sets]
         if options.get("journey"):
             query[0] = self._once(
                 ("journey", str(sets[0])),
@@ -143,8 +145,10 @@ class World:
             train_ids=np.arange(N),
             query_images=self.x[kind],
             query_labels=self.labels[kind],
-            train_features=train[0] if train else None,
-            query_features=query[0] if query else None,
+            train_features=train[0] if train and not apart else None,
+            query_features=query[0] if query and not apart else None,
+            spectrum=Spectra(train[0]) if apart else None,
+            query_timesteps=query[0] if apart else None,
             residuals=self._residuals(options),
             scores=None,
             axes=(*AXES, "methods", kind),
@@ -159,16 +163,16 @@ class World:
             self.made[key] = make()
         return self.made[key]
 
-    def _features(self, settings, split):
+    def _features(self, settings, split, apart=False):
         def make():
             share = CHECKPOINTS[settings.get("checkpoint", -1)]
             net = self.net if share == 1 else Matrix(share * self.weight).eval()
             x = self.x[split]
-            return features.compute(
-                net, self.scheduler, x, np.arange(len(x)), split, settings, AXES
-            )
+            made = features.Extractor(net, self.scheduler, settings, AXES)
+            every = (made.by_timestep if apart else made)(x, np.arange(len(x)), split)
+            return np.concatenate(every, axis=-1)
 
-        return self._once((split, str(settings)), make)
+        return self._once((split, str(settings), apart), make)
 
     def _residuals(self, options):
         if options.get("residual", "none") in ("none", "vector"):

@@ -145,6 +145,11 @@ METHODS: dict[str, dict[str, Any]] = {
         residual="released",
         leverage=False,
     ),
+    "das_stepwise": _kernel(
+        _features("loss", noise="common", timesteps=100, dimensions=1024),
+        kernel="per_t",
+        transform="square",
+    ),
     "das_vector": _vector("displacement", "square"),
     "vector_if": _vector("loss", "identity"),
     "empirical_influence": _datamodel("empirical_influence"),

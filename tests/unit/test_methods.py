@@ -70,6 +70,11 @@ DESCRIBED = {
     "das_probes_common": kernel(
         form("probe", True, "common", probes=PROBES), "scalar", True, transform="square"
     ),
+    "das_stepwise": {
+        **kernel({**form("loss", noise="common"), "timesteps": 100, "dimensions": 1024}),
+        "kernel": "per_t",
+        "transform": "square",
+    },
     "das_l1": kernel(form("l1", True), "scalar", True, transform="square"),
     "das_released": kernel(
         form("mean", True, "batch", "released"), "released", False, transform="square"
@@ -253,8 +258,11 @@ def prepare(tiny, truth, features64):
 COMPARED = {
     name: options
     for name, options in METHODS.items()
-    # what is made from retrained models, by a rule or in a family of its own has tests of its own
-    if name not in ("random", "external") and not {"tuning", "computed", "effect"} & set(options)
+    # what is made from retrained models, by a rule, by timestep or in a family of its own has tests
+    # of its own
+    if name not in ("random", "external")
+    and not {"tuning", "computed", "effect"} & set(options)
+    and options.get("kernel") != "per_t"
 }
 
 

@@ -68,6 +68,20 @@ def test_scores_are_those_of_loops(dimensions, leverage, transform):
 
 
 @pytest.mark.parametrize("dimensions", [3, 8, 20])
+def test_das_stepwise_is_the_mean_square_of_influences_by_timestep(dimensions):
+    g, g_q = problem(dimensions)
+    options = METHODS["das_stepwise"]
+    for damping, scores in interface.path(options, inputs(g, g_q, None), DAMPINGS):
+        expected = np.zeros((N, Q))
+        for one, asked in zip(g.astype(np.float64), g_q.astype(np.float64), strict=True):
+            k = oracle.kernel(one, oracle.absolute_damping(one, damping))
+            for i, q in np.ndindex(N, Q):
+                expected[i, q] += (asked[q] @ np.linalg.solve(k, one[i])) ** 2 / T
+        got = transforms.combine(scores, options["transform"])
+        np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-9 * expected.max())
+
+
+@pytest.mark.parametrize("dimensions", [3, 8, 20])
 def test_leverages_are_those_of_loops(dimensions):
     g, g_q = problem(dimensions)
     wide, asked = g.astype(np.float64), inputs(g, g_q, None)
