@@ -208,9 +208,10 @@ def transforms(table: pd.DataFrame) -> str:
 
 
 def main_effects(table: pd.DataFrame) -> str:
-    """Each choice against the first level of its axis, over all others and within two methods."""
+    """Each choice against the first level of its axis, over all others and within DAS."""
     keys = {"scope": "others", "factor": "choice", "level": "level", "reference": "against"}
-    return _across(table[table.target == "loss"], keys, _difference)
+    chosen = table[(table.target == "loss") & table.scope.isin(["all", "das", "das_common"])]
+    return _across(chosen, keys, _difference)
 
 
 def gains(table: pd.DataFrame) -> str:
@@ -277,11 +278,10 @@ def replicate_comparisons(table: pd.DataFrame) -> str:
 
 def by_models(table: pd.DataFrame) -> str:
     """Width of the interval against the number of evaluation subsets, mean over the methods."""
-    chosen = table[table.target == "loss"]
-    means = chosen.groupby(["models", "queries"], as_index=False).width.mean()
+    mean = table[table.target == "loss"].groupby(["models", "queries"], as_index=False).width.mean()
     names = {kind: f"width, {heading}" for kind, heading in HEADINGS.items()}
     keys = {"models": "subset models"}
-    return _across(means, keys, lambda row: [percent(row.width)], absent="–", names=names)
+    return _across(mean, keys, lambda row: [percent(row.width)], absent="–", names=names)
 
 
 def search(table: pd.DataFrame) -> str:
