@@ -178,8 +178,12 @@ def test_removal_is_shown_beyond_chance():
 def test_the_best_candidates_of_the_search_are_shown():
     rows = [(f"m{i:02d}", kind, 0.5 - i / 100) for i in range(16) for kind in ("gen", "val")]
     table = pd.DataFrame(rows[1:], columns=["method", "queries", "lds"])
-    lines = shown(findings.search(table.assign(transform="square", mean_lds=table.lds)))
-    assert len(lines) == 15
+    beaten = pd.DataFrame({"method": ["das_common"] * 2, "queries": ["gen", "val"], "lds": 0.01})
+    table = pd.concat([table, beaten])
+    table = table.assign(transform="square", mean_lds=table.lds, own=table.method == "das_common")
+    lines = shown(findings.search(table))
+    assert len(lines) == 16
+    assert lines[-1] == "| `das_common` | square | 1.0 | 1.0 | 1.0 |"
     assert lines[:2] == [
         "| `m00` | square | 50.0 | 50.0 | – |",
         "| `m01` | square | 49.0 | 49.0 | 49.0 |",
