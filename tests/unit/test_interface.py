@@ -11,6 +11,7 @@ from dasbench.errors import UserError
 from dasbench.kernel import Spectrum
 from dasbench.methods import interface
 from dasbench.registry import METHODS
+from dasbench.timesteps import Spectra
 from tiny import AXES
 
 N, Q, DAMPINGS = 9, 7, [1e-3, 0.1, 1.0]
@@ -20,11 +21,17 @@ ONE_QUERY = 8 * N  # bytes of its scores
 TOLERANCE = 1e-12
 
 
+# by timestep the decomposition is always made beforehand
+SHARED = [n for n, o in METHODS.items() if "leverage" in o and o["kernel"] == "averaged"]
+
+
 def make(options, p):
     """Random inputs of a method, features [9, p]."""
     rng = np.random.default_rng(p)
     phi, phi_q = (rng.standard_normal((n, p)).astype("f4") for n in (N, Q))
     own = isinstance(options.get("features"), dict) or options.get("features") == "embeddings"
+    apart = options.get("kernel") == "per_t"
+    by_timestep = rng.standard_normal((2, N, p)), rng.standard_normal((2, Q, p))
     losses = [rng.standard_normal((n, p // 4)).astype("f4") for n in (N, Q)]  # of four probes
     return interface.Inputs(
         train_images=rng.integers(0, 256, (N, 4, 6, 2)).astype(np.uint8),
@@ -32,8 +39,10 @@ def make(options, p):
         train_ids=np.arange(N),
         query_images=rng.uniform(-1, 1, (Q, 2, 4, 6)).astype("f4"),
         query_labels=rng.integers(0, 3, Q),
-        train_features=phi if own else None,
-        query_features=phi_q if own else None,
+        train_features=phi if own and not apart else None,
+        query_features=phi_q if own and not apart else None,
+        spectrum=Spectra(by_timestep[0]) if apart else None,
+        query_timesteps=by_timestep[1] if apart else None,
         residuals=rng.random(N).astype("f4"),
         scores=rng.standard_normal((N, Q)).astype("f4"),
         axes=(*AXES, "methods", "val"),
@@ -81,7 +90,7 @@ def test_scores_of_a_query_do_not_depend_on_the_block(name, p):
 
 
 @pytest.mark.parametrize("p", [4, 12], ids=["primal", "dual"])
-@pytest.mark.parametrize("name", [n for n in METHODS if "leverage" in METHODS[n]])
+@pytest.mark.parametrize("name", SHARED)
 def test_a_shared_decomposition_gives_the_same_numbers(name, p, monkeypatch):
     options = METHODS[name]
     alone = make(options, p)
@@ -99,7 +108,7 @@ def test_a_kernel_is_named_by_the_methods_that_need_one():
     for options in METHODS.values():
         module = options["module"].rpartition(".")[2]
         needs = module in ("kernel_methods", "vector_residual")
-        assert options.get("kernel") == ("averaged" if needs else None)
+        assert options.get("kernel") in (("averaged", "per_t") if needs else (None,))
 
 
 def test_the_spectrum_comes_from_the_named_folder(tmp_path, monkeypatch):
