@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 from dasbench import designs
 from dasbench.groups import Group
+from dasbench.kernel_cost import TRANSFORMS, decomposition
 from dasbench.layout import KINDS, TARGETS
 
 if TYPE_CHECKING:
     from dasbench.workload import Workload
-
-_TRANSFORMS = 3
 
 
 def groups(work: Workload) -> Iterator[Group]:
@@ -67,11 +66,11 @@ def _cells(work: Workload, jobs: int) -> Group:
     for kernel in plan["kernels"]:
         parts, examples = (1 if kernel == "averaged" else t), (t * n if kernel == "pooled" else n)
         small = min(examples, wide)
-        decomposed = 3.0 * examples * wide * small + 10.0 * small**3
+        decomposed = decomposition(examples, wide)
         flops += decomposed * (t if kernel == "per_t" else 1)
-        flops += 2.0 * grid * parts * n * q * (small + _TRANSFORMS * rows * models)
+        flops += 2.0 * grid * parts * n * q * (small + TRANSFORMS * rows * models)
     rules = 2 + len(plan["fixed"])
-    cells = len(plan["kernels"]) * rows * _TRANSFORMS * len(TARGETS) * rules
+    cells = len(plan["kernels"]) * rows * TRANSFORMS * len(TARGETS) * rules
     drawn = (
         e["lds"]["draws"] * subsets["eval"]["models"] * (q - len(KINDS) * e["queries"]["tuning"])
     )
@@ -85,7 +84,7 @@ def _drawn(work: Workload) -> int:
     """Bytes of the draws of all cells."""
     e = work.experiment
     plan = e["ablation"]
-    cells = len(designs.labels(e)) * _factor_rows(work) * len(plan["kernels"]) * _TRANSFORMS
+    cells = len(designs.labels(e)) * _factor_rows(work) * len(plan["kernels"]) * TRANSFORMS
     return 4 * cells * len(KINDS) * len(TARGETS) * (2 + len(plan["fixed"])) * e["lds"]["draws"]
 
 

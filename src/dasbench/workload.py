@@ -18,13 +18,14 @@ from typing import Any
 from dasbench import config, designs, feature_sets, residual_sets, storage, studies, unet_cost
 from dasbench.config_checks import subset_size
 from dasbench.groups import Group
+from dasbench.kernel_cost import TRANSFORMS, decomposition, score_bytes, scores, sums
 from dasbench.layout import KINDS, TARGETS
 from dasbench.registry import FAMILIES, SOURCES
 
 # projections by a p x P matrix
 DENSE = ("rademacher", "gaussian")
 _BATCH = {"forward": 256, "features": 64}
-_TRANSFORMS, _FORMATS = 3, 2
+_FORMATS = 2
 # a CLIP model's size is not in the experiment file: of ViT-B/32, per image and in all
 _CLIP_FLOPS, _CLIP_BYTES = 8.8e9, 2**30
 # nor is Stable Diffusion 1's text encoder: a prompt of 77 tokens; ten classes and the empty prompt
@@ -190,7 +191,7 @@ class Workload:
         yield from self.extracts("compute_features", list(self.features.values()))
         yield from self.extracts("compute_timesteps", self.by_timestep)
         if self.spectra:
-            flops = [self._decomposition(wide) for wide in self.spectra]
+            flops = [decomposition(self.n, wide) for wide in self.spectra]
             wide = max(self.spectra)
             memory = 48 * min(self.n, wide) ** 2 + 4 * self.n * wide
             work = {"kernel": sum(flops) / len(flops)}
@@ -280,29 +281,28 @@ class Workload:
             return self.d if features else 0
         return self.wide(features)
 
-    def _decomposition(self, wide: int) -> float:
-        """Operations of the kernel, its eigenvectors, and the eigenvalues as squared lengths."""
-        small = min(self.n, wide)
-        return 3.0 * self.n * wide * small + 10.0 * small**3
+    def _kernels(self, options: Mapping[str, Any]) -> int:
+        """Kernels that a method's own job decomposes, one for each timestep; 0 for a shared one."""
+        return options["features"]["timesteps"] if feature_sets.keeps_timesteps(options) else 0
 
     def _linear_algebra(self, options: Mapping[str, Any], paths: int, models: int) -> float:
         """Operations of a method's scores for ``paths`` dampings, and of sums over M subsets."""
         wide, n, q = self.dimensions(options.get("features")), self.n, self.q
-        inner = 2.0 * n * q * wide
-        if "kernel" in options:  # rotated features and queries, then every damping
-            small = min(n, wide)
-            inner = 2.0 * (n + q) * wide * small + 2.0 * paths * n * small * q
-        else:
-            paths = 1
-        return inner + 2.0 * paths * _TRANSFORMS * models * n * q
+        if "kernel" not in options:
+            return 2.0 * n * q * wide + sums(n, q, 1, models)
+        return scores(n, q, wide, paths, models, self._kernels(options))
+
+    def _score_memory(self, partial: bool) -> int:
+        """Bytes of the largest job, of all methods or of those for one kind of query alone."""
+        chosen = [o for o in self.methods.values() if not partial or config.kinds(o) != KINDS]
+        sizes = [(self.dimensions(o.get("features")), self._kernels(o)) for o in chosen]
+        most = max(self.queries.values())
+        return max((score_bytes(self.n, most, *size) for size in sizes), default=0)
 
     def _scores(self) -> Iterator[Group]:
         e, subsets = self.experiment, self.experiment["subsets"]
         grid = self._grid()
-        wide = max((self.dimensions(o.get("features")) for o in self.methods.values()), default=0)
-        small = min(self.n, wide)
-        most = max(self.queries.values())
-        memory = 12 * self.n * wide + 8 * small**2 + 24 * self.n * most
+        memory = self._score_memory(partial=False)
         applies = [config.kinds(o) for o in self.methods.values()]
         partial = sum(found != KINDS for found in applies)
         kinds = sum(len(found) for found in applies if found != KINDS)
@@ -320,12 +320,13 @@ class Workload:
             work = {"kernel": sum(flops) / len(flops)}
             if use == "eval":
                 drawn = e["lds"]["draws"] * models * (self.q - 2 * e["queries"]["tuning"])
-                work["bootstrap"] = float(drawn * _TRANSFORMS * len(TARGETS))
+                work["bootstrap"] = float(drawn * TRANSFORMS * len(TARGETS))
             yield Group(
                 rule, rule, len(self.methods) - partial * (rule == "score"), work, memory=memory
             )
             if rule == "score" and kinds:
-                yield Group("score_kind", "score_kind", kinds, work, memory=memory)
+                own = self._score_memory(partial=True)
+                yield Group("score_kind", "score_kind", kinds, work, memory=own)
 
     def _removal(self) -> Iterator[Group]:
         e, r = self.experiment, self.removal

@@ -90,10 +90,12 @@ def test_jobs_that_ask_for_a_gpu_have_work_for_it(name):
 
 def test_storage_counts_numbers(smoke):
     stored = smoke.storage()
-    # eleven sets of P = 256; of those that have a kernel, eigenvalues and vectors of the N x N form
+    # eleven sets of P = 256; where they have a kernel, eigenvalues and vectors of the N x N form;
+    # one by timestep, T = 3, P = 64
     kernels = by_family(smoke)["decompose"].jobs
-    assert stored["features"] == 4 * 11 * (120 + 24) * 256 + kernels * 8 * 120 * 121
-    assert stored["scores"] == 4 * 120 * (25 * 24 + 12)  # one method of generated images alone
+    numbers = 4 * (11 * 256 + 3 * 64) * (120 + 24)
+    assert stored["features"] == numbers + kernels * 8 * 120 * 121
+    assert stored["scores"] == 4 * 120 * (26 * 24 + 12)  # one method of generated images alone
     assert stored["network"] == 4 * (27 + 3) * 120 * 24  # dampings of ekfac_if, steps of unlearning
     models = 1 + 2 + 16 + 4 + 2 * 2 + 2 + 1  # base, checkpoints, eval, tune, removal
     assert stored["models"] == models * (4 * smoke.model.parameters + 15_000)
@@ -115,6 +117,22 @@ def test_more_work_takes_more(tmp_path):
         after = by_family(workload.Workload(load(root, data), SHAPE))
         grown = [sum(v for k, v in g[family].work.items() if kind in k) for g in (before, after)]
         assert grown[1] > grown[0], kind
+
+
+def test_kernels_by_timestep_are_decomposed_and_held_one_by_one(tmp_path):
+    """N = 120, 12 queries of each kind, P = 256, T = 2; 10 n^3 operations for eigenvectors."""
+    root, asked = make_repository(tmp_path), {}
+    for kernel in ("averaged", "per_t"):
+        data = raw() | {"methods": {"dtrak": {"kernel": kernel}}, "comparisons": []}
+        data["removal"] = {}
+        asked[kernel] = by_family(workload.Workload(load(root, data), SHAPE))["score"]
+    one = 2 * (120 + 24) * 256 * 120 + 2 * 120 * 120 * 24
+    made = 3 * 120 * 256 * 120 + 10 * 120**3
+    assert asked["averaged"].work["kernel"] == one
+    assert asked["per_t"].work["kernel"] == 2 * (one + made)
+    features, vectors, rotated = 4 * (120 + 12) * 256, 8 * 120 * 120, 8 * 12 * 120
+    held = 2 * (features + vectors + rotated)
+    assert asked["per_t"].memory == asked["averaged"].memory + held
 
 
 def test_a_child_has_no_models(tmp_path):
