@@ -91,8 +91,8 @@ use rule score as score_kind with:
         "logs/{experiment}/score_kind/{method}-{kind}.log",
     benchmark:
         "logs/benchmark/{experiment}/score_kind/{method}-{kind}.tsv"
+    wildcard_constraints:
+        method="|".join(PARTIAL),
     resources:
         mem_mb=mem_mb("score_kind"),
         runtime=minutes("score_kind"),
-    wildcard_constraints:
-        method="|".join(PARTIAL),
