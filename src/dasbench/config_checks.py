@@ -249,7 +249,8 @@ def _acceleration(experiment: Mapping[str, Any]) -> Iterator[Problem]:
         over = experiment["methods"].get(name, {})
         own = {**METHODS.get(over.get("like", name), {}), **over}
         if own and not designs.timed({**own, "features": own.get("features", {})}):
-            yield path, f"is {name}, whose cost is not measured; expected one set, one kernel"
+            expected = "one set of features, and the kernel averaged or per_t"
+            yield path, f"is {name}, whose cost is not measured; expected {expected}"
 
 
 def _replicate(experiment: Mapping[str, Any]) -> Iterator[Problem]:

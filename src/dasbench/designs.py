@@ -70,9 +70,8 @@ def residual_options(experiment: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def timed(options: Mapping[str, Any]) -> bool:
-    """Whether a method's cost is measured: one set of features of the base model, one kernel."""
+    """Whether a method's cost is measured: one set of features, one kernel or one for each t."""
     single = not options.get("ensemble") and not options.get("journey")
     single = single and options.get("residual") != "vector"
-    return (
-        options.get("kernel") == "averaged" and single and "checkpoint" not in options["features"]
-    )
+    kernels = options.get("kernel") in ("averaged", "per_t")
+    return kernels and single and "checkpoint" not in options["features"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dasbench import designs
 from dasbench.groups import Group
-from dasbench.kernel_cost import TRANSFORMS, decomposition
+from dasbench.kernel_cost import TRANSFORMS, decomposition, score_bytes
 from dasbench.layout import KINDS, TARGETS
 
 if TYPE_CHECKING:
@@ -39,15 +39,22 @@ def groups(work: Workload) -> Iterator[Group]:
 
 
 def _times(work: Workload) -> Iterator[Group]:
-    chosen = [o["features"] for o in work.methods.values() if designs.timed(o)]
+    chosen = [o for o in work.methods.values() if designs.timed(o)]
     total: dict[str, float] = {}
-    memory = 0
+    memory = calls = 0
     for options in chosen:
-        (group,) = work.extracts("compute_features", [options])
-        memory = max(memory, group.memory + 8 * work.n * (work.n + work.q))
-        for kind, amount in group.work.items():
+        features, apart = options["features"], options["kernel"] == "per_t"
+        family, kernels = ("compute_features", 1)
+        if apart:
+            family, kernels = "compute_timesteps", features["timesteps"]
+        (group,) = work.extracts(family, [features])
+        wide = work.wide(features)
+        own = score_bytes(work.n, work.q, wide, kernels if apart else 0)
+        memory = max(memory, group.memory + own)
+        parts = dict(group.work) | {"kernel": kernels * decomposition(work.n, wide)}
+        for kind, amount in parts.items():
             total[kind] = total.get(kind, 0.0) + 2 * amount  # short ones are timed thrice
-    calls = sum(o["timesteps"] * o["draws"] for o in chosen) * -(-(work.n + work.q) // 64)
+        calls += features["timesteps"] * features["draws"] * -(-(work.n + work.q) // 64)
     yield Group("time_methods", "time_methods", 1, total, calls, memory)
     yield Group("relate_costs", "relate_costs", 1, {})
 

@@ -1,8 +1,9 @@
 """What a method of the kernel family costs: seconds of each of its parts, in this process.
 
 From a loaded model to scores: features of the training images and of both kinds of queries, the
-drawing of projections included; residuals, if it has them; the decomposition of its kernel; scores
-of all queries at one damping. Start-up, training and files are left out.
+drawing of projections included; residuals, if it has them; the decomposition of its kernel, or of
+one for each timestep; scores of all queries at one damping. Start-up, training and files are left
+out.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def method(
         unet: The denoiser, in evaluation mode.
         scheduler: Its DDPM scheduler.
         images: split -> [n, C, H, W] float32.
-        own: features and residuals (settings, None for none).
+        own: kernel (averaged, per_t), features and residuals (settings, None for none).
         axes: Leading seed axes.
     """
     marks, phi, chosen = [time.perf_counter()], {}, own["features"]
@@ -44,19 +45,29 @@ def method(
     wanted = candidates.nearest(images["train"], queries, count).any(axis=1)
     for split, own_images in images.items():
         use = wanted if split == "train" else np.ones(len(own_images), bool)
-        made = np.hstack(extractor(own_images[use], np.flatnonzero(use), split))
-        phi[split] = np.zeros((len(own_images), made.shape[1]), np.float32)
-        phi[split][use] = made
+        made = _stacked(extractor, own["kernel"], own_images[use], np.flatnonzero(use), split)
+        phi[split] = np.zeros((len(made), len(own_images), made.shape[2]), np.float32)
+        phi[split][:, use] = made
     marks.append(time.perf_counter())
     if own["residuals"]:
         ids = np.arange(len(images["train"]))
         residuals.compute(unet, scheduler, images["train"], ids, own["residuals"], axes)
     marks.append(time.perf_counter())
-    decomposed = decomposition.decompose(phi["train"])
+    decomposed = [decomposition.decompose(train) for train in phi["train"]]
     marks.append(time.perf_counter())
-    spectrum = Spectrum(phi["train"], decomposed=decomposed)
-    spectrum.one_minus_leverage(0.01)
-    for kind in KINDS:
-        spectrum.of(phi[kind]).inner(0.01)
+    for step, (train, made) in enumerate(zip(phi["train"], decomposed, strict=True)):
+        spectrum = Spectrum(train, decomposed=made)
+        spectrum.one_minus_leverage(0.01)
+        for kind in KINDS:
+            spectrum.of(phi[kind][step]).inner(0.01)
     marks.append(time.perf_counter())
-    return dict(zip(PARTS, np.diff(marks).tolist(), strict=True)) | {"P": phi["train"].shape[1]}
+    return dict(zip(PARTS, np.diff(marks).tolist(), strict=True)) | {"P": phi["train"].shape[2]}
+
+
+def _stacked(
+    extractor: features.Extractor, kernel: str, images: np.ndarray, examples: np.ndarray, split: str
+) -> np.ndarray:
+    """Features [K, n, P] of K kernels: of one, averaged over timesteps, or of each timestep."""
+    if kernel == "averaged":
+        return np.hstack(extractor(images, examples, split))[None]
+    return np.concatenate(extractor.by_timestep(images, examples, split), axis=2)

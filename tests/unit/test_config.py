@@ -329,7 +329,7 @@ def test_importing_config_is_cheap():
 
 def test_a_reference_of_costs_is_a_method_that_is_timed(blank):
     def child(name):
-        data = "parent: smoke\nmethods: {das: {}, apart: {like: das, kernel: per_t}, random: {}}\n"
+        data = "parent: smoke\nmethods: {das: {}, apart: {like: das, kernel: pooled}, random: {}}\n"
         return load(blank, f"title: t\n{data}acceleration: {{reference: {name}}}\n", "child")
 
     assert child("das")["acceleration"] == {"reference": "das"}

@@ -6,15 +6,16 @@ COST_FILES = ["cost-times.csv", "cost-quality.csv", "cost-speedup.json"]
 
 
 def timed_methods(experiment):
-    """name -> features, residuals, and what the table shows of them, of what is timed."""
+    """name -> kernel, features, residuals, and what the table shows of them, of what is timed."""
     e, found = EXPERIMENTS[experiment], {}
     for name, options in METHODS[experiment].items():
         if designs.timed(options):
             residuals = residual_sets(experiment).get(residual_name(experiment, options))
-            shown = {k: v for k, v in options["features"].items() if k != "dimensions"}
+            kernel, features = options["kernel"], options["features"]
+            shown = {k: v for k, v in features.items() if k != "dimensions"} | {"kernel": kernel}
             shown["timestep_range"] = str(shown["timestep_range"] or "all")
-            own = {"features": options["features"], "residuals": residuals, "shown": shown}
-            found[name] = own
+            found[name] = {"kernel": kernel, "features": features, "residuals": residuals}
+            found[name]["shown"] = shown
     return found
 
 
