@@ -10,12 +10,14 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from dasbench.figures import layout, style
 
 _OWN, _REFERENCE = "#0a66a8", "#c8500a"
+_NOTE = {"textcoords": "offset points", "fontsize": 7, "annotation_clip": False}
+_ABREAST, _LINE = 2, 0.16  # names side by side; inches from one to the next
 _COLUMNS = ("method", "queries", "seconds", "lds", "lo", "hi", "front")
 
 
 @style.styled
 def points(table: pd.DataFrame, reference: str) -> Figure:
-    """A panel for each kind of query; labelled are the points of the front and the reference.
+    """A panel for each kind of query; points of the front are numbered and named below it.
 
     Args:
         table: From ``acceleration.points``.
@@ -26,8 +28,10 @@ def points(table: pd.DataFrame, reference: str) -> Figure:
     """
     style.require(table, _COLUMNS, "cost-quality.csv")
     kinds = list(dict.fromkeys(table.queries))
-    figure = style.new(height=4.6)
-    axes = layout.panels(figure, len(kinds), left=0.6, right=0.2, gap=0.6)
+    rows = -(-int(table[table.front].groupby("queries").size().max()) // _ABREAST)
+    foot = 0.95 + _LINE * rows  # inches
+    figure = style.new(height=4.0 + foot)
+    axes = layout.panels(figure, len(kinds), left=0.6, right=0.2, gap=0.6, bottom=foot)
     for panel, kind in zip(axes, kinds, strict=True):
         part = table[table.queries == kind].sort_values("seconds")
         for row in part.itertuples():
@@ -40,12 +44,19 @@ def points(table: pd.DataFrame, reference: str) -> Figure:
         panel.step(front.seconds, 100 * front.lds, where="post", color=_OWN, lw=1)
         line = 100 * part[part.method == reference].lds.iloc[0]
         panel.axhline(line, color=_REFERENCE, lw=0.8, ls=(0, (4, 2)))
-        labelled = part[part.front | (part.method == reference)]
-        span = 100 * (part.hi.max() - part.lo.min())
-        places = layout.spread([100 * y for y in labelled.lds], span / 26)
-        for row, y in zip(labelled.itertuples(), places, strict=True):
+        for place, row in enumerate(front.itertuples()):
             panel.annotate(
-                row.method, (row.seconds, y), (5, 0), textcoords="offset points", fontsize=6.5
+                f"{place + 1}", (row.seconds, 100 * row.hi), (0, 2), ha="center", **_NOTE
+            )
+            column, line = divmod(place, rows)
+            at = (column * 72 * 4.2 / _ABREAST, -40 - 72 * _LINE * line)  # points
+            panel.annotate(
+                f"{place + 1}  {row.method}",
+                (0, 0),
+                at,
+                xycoords="axes fraction",
+                va="top",
+                **_NOTE,
             )
         panel.set_xscale("log")
         panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
