@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from dasbench import acceleration, artifacts, findings
+from dasbench import acceleration, artifacts, finding_tables, findings
 from dasbench.errors import UserError
 from experiment_files import ROOT
 
@@ -59,11 +59,13 @@ def comparisons():
 
 
 def test_primary_comparisons_and_the_ceiling_are_shown():
-    shown = findings.primary(comparisons()).splitlines()
+    shown = finding_tables.primary(comparisons()).splitlines()
     assert shown[2:] == ["| `das` - `trak` | loss | 10.0 (5.0 to 15.0) | -2.0 (-10.0 to 10.0) |"]
     rows = [("loss", kind, 0.5, 0.4, 0.6) for kind in ("val", "gen")]
     ceiling = pd.DataFrame(rows, columns=["target", "queries", "ceiling", "lo", "hi"])
-    assert "| loss | 50.0 (40.0 to 60.0) | 50.0 (40.0 to 60.0) |" in findings.ceilings(ceiling)
+    assert "| loss | 50.0 (40.0 to 60.0) | 50.0 (40.0 to 60.0) |" in finding_tables.ceilings(
+        ceiling
+    )
 
 
 @pytest.mark.parametrize("name", ["fashion", "emoji"])
@@ -116,7 +118,7 @@ def test_costs_are_copied_and_shown(tmp_path):
         "generated images": [quick, slow, none],
         "both": [slow, slow, none],
     }
-    senses = findings.SENSES.values()
+    senses = finding_tables.SENSES.values()
     assert lines[11:20] == [
         f"| {wanted} | {sense} | {best}"
         for wanted, own in expected.items()
@@ -133,7 +135,7 @@ def test_replicates_and_their_comparisons_are_shown():
     columns = ["method", "queries", "mean", "lowest", "highest", "sd_features", "sd_base"]
     table = pd.DataFrame(rows, columns=columns).assign(target="loss", selection="held_out")
     table = pd.concat([table, table.assign(selection="oracle", mean=0.9)], ignore_index=True)
-    assert shown(findings.replicates(table)) == [
+    assert shown(finding_tables.replicates(table)) == [
         "| `das` | 50.0 | 30.0 to 60.0 | 10.0 | – |  |  |  |  |",
         "| `trak` | 20.0 | 10.0 to 30.0 | 3.0 | 4.0 | 10.0 | 0.0 to 20.0 | 1.0 | 2.0 |",
     ]
@@ -144,7 +146,7 @@ def test_replicates_and_their_comparisons_are_shown():
     ]
     columns = ["queries", "target", "mean", "lowest", "highest", "positive"]
     table = pd.DataFrame(rows, columns=columns).assign(a="das", b="trak", replicates=4)
-    assert shown(findings.replicate_comparisons(table)) == [
+    assert shown(finding_tables.replicate_comparisons(table)) == [
         "| `das` - `trak` | loss | 20.0 | 15.0 to 30.0 | 4 of 4 | 10.0 | 5.0 to 20.0 | 4 of 4 |",
         "| `das` - `trak` | displacement |  |  |  | 1.0 | -1.0 to 3.0 | 3 of 4 |",
     ]
@@ -157,9 +159,27 @@ def test_effects_and_gains_are_shown_for_the_loss():
     others = ({"target": "displacement"}, {"order": "first", "switch": "readout"})
     table = pd.DataFrame([row | {"order": "shapley"} | other for other in ({}, *others)])
     expected = ["| all | leverage | True | False |  | 20.0 (10.0 to 30.0) |"]
-    assert shown(findings.main_effects(table[:2])) == expected
+    assert shown(finding_tables.main_effects(table[:2])) == expected
     expected = ["| trak | das | noise | keyed | common |  | 20.0 (10.0 to 30.0) |"]
-    assert shown(findings.gains(table)) == expected
+    assert shown(finding_tables.gains(table)) == expected
+
+
+def test_cells_without_das_s_factors_are_copied_and_shown(tmp_path):
+    row = {"readout": "loss", "normalise": False, "noise": "common", "residual": "none"}
+    row |= {"leverage": False, "transform": "square", "kernel": "per_t", "queries": "val"}
+    row |= {"damping_rule": "held_out", "target": "loss", "lds": 0.5, "lo": 0.4, "hi": 0.6}
+    others = ({"queries": "gen", "lds": 0.45}, {"noise": "keyed", "lds": 0.3})
+    left_out = ({"residual": "scalar"}, {"normalise": True}, {"kernel": "pooled"})
+    table = pd.DataFrame([row] + [row | other for other in (*others, *left_out)])
+    folder = tmp_path / "results/ablation/ablation"
+    folder.mkdir(parents=True)
+    table.to_csv(folder / "cells.csv", index=False)
+    assert findings.collect(tmp_path) == ["loss-cells.csv"]
+    filled = findings.fill("<!-- loss-cells:begin -->\n<!-- loss-cells:end -->\n", tmp_path)
+    assert filled.splitlines()[3:-1] == [
+        "| loss | keyed | per_t | square | 30.0 (40.0 to 60.0) |  |",
+        "| loss | common | per_t | square | 50.0 (40.0 to 60.0) | 45.0 (40.0 to 60.0) |",
+    ]
 
 
 def test_removal_is_shown_beyond_chance():
@@ -169,7 +189,7 @@ def test_removal_is_shown_beyond_chance():
         ("das", 50, "image_l2", 1.5, 0.25, 0.125, 0.5),
     ]
     columns = ["method", "k", "measure", "mean", "excess", "lo", "hi"]
-    assert shown(findings.removal(pd.DataFrame(rows, columns=columns))) == [
+    assert shown(finding_tables.removal(pd.DataFrame(rows, columns=columns))) == [
         "| `random` | 50 | 0.0020 in the mean |  |",
         "| `das` | 50 | 0.0100 (0.0050 to 0.0163) | 0.250 (0.125 to 0.500) |",
     ]
@@ -181,7 +201,7 @@ def test_the_best_candidates_of_the_search_are_shown():
     beaten = pd.DataFrame({"method": ["das_common"] * 2, "queries": ["gen", "val"], "lds": 0.01})
     table = pd.concat([table, beaten])
     table = table.assign(transform="square", mean_lds=table.lds, own=table.method == "das_common")
-    lines = shown(findings.search(table))
+    lines = shown(finding_tables.search(table))
     assert len(lines) == 16
     assert lines[-1] == "| `das_common` | square | 1.0 | 1.0 | 1.0 |"
     assert lines[:2] == [
