@@ -16,7 +16,7 @@ from dasbench.acceleration import PARTS
 from dasbench.layout import KINDS
 
 ROOT = Path(__file__).resolve().parents[1]
-SHORT, TURNS, WARM = 20.0, 3, 32  # seconds, turns, images
+SHORT, TURNS, WARM = 5.0, 3, 32  # seconds, turns, images
 
 
 def run() -> None:

@@ -156,15 +156,18 @@ def gains(table: pd.DataFrame) -> str:
     return _across(chosen, keys, _difference)
 
 
-def front(table: pd.DataFrame) -> str:
-    """The Pareto front of seconds against LDS."""
-    chosen = table[table.front.astype(bool)].sort_values(["queries", "seconds"], ascending=[0, 1])
-    rows = [
-        [HEADINGS[row.queries], f"`{row.method}`", f"{row.seconds:.2f}", f"{row.speedup:.0f}"]
-        + [interval(row, "lds")]
-        for _, row in chosen.iterrows()
-    ]
-    return markdown(["queries", "configuration", "seconds", "times cheaper", "LDS"], rows)
+def costs(table: pd.DataFrame) -> str:
+    """Seconds and LDS of every configuration, the cheapest first; bold on the Pareto front."""
+
+    def cells(row: pd.Series) -> list[str]:
+        shown = interval(row, "lds")
+        return [f"**{shown}**" if row.front else shown]
+
+    told = _quoted(table).sort_values(["seconds", "method"], kind="stable")
+    told["seconds"] = [f"{value:.2f}" for value in table.seconds[told.index]]
+    told["speedup"] = [f"{value:.3g}" for value in table.speedup[told.index]]
+    keys = {"method": "configuration", "seconds": "seconds", "speedup": "times cheaper"}
+    return _across(told, keys, cells)
 
 
 def speedup(table: pd.DataFrame) -> str:

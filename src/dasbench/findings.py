@@ -123,7 +123,7 @@ TABLES = {
     "loss-cells": Table(
         "ablation/ablation/cells.csv", "loss-cells.csv", shown.cells, without_factors
     ),
-    "front": Table("acceleration/cost-quality.csv", "cost-quality.csv", shown.front),
+    "costs": Table("acceleration/cost-quality.csv", "cost-quality.csv", shown.costs),
     "speedup": Table("acceleration/cost-speedup.json", "cost-speedup.csv", shown.speedup, cheapest),
     "removal": Table("removals/removal/summary.csv", "removal.csv", shown.removal),
     "replicates": Table("digits/replicates/summary.csv", "replicates.csv", shown.replicates),

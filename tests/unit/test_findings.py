@@ -101,15 +101,14 @@ def test_costs_are_copied_and_shown(tmp_path):
     found = {"reference": "released", "speedup": acceleration.speedups(table, "released")}
     artifacts.save_json(folder / "cost-speedup.json", found)
     assert findings.collect(tmp_path) == ["cost-quality.csv", "cost-speedup.csv"]
-    page = "".join(f"<!-- {name}:begin -->\n<!-- {name}:end -->\n" for name in ("front", "speedup"))
+    page = "".join(f"<!-- {name}:begin -->\n<!-- {name}:end -->\n" for name in ("costs", "speedup"))
     lines = findings.fill(page, tmp_path).splitlines()
-    assert lines[3:7] == [
-        "| held-out images | `quick` | 2.50 | 40 | 61.0 (56.0 to 66.0) |",
-        "| held-out images | `slow` | 50.00 | 2 | 62.0 (57.0 to 67.0) |",
-        "| generated images | `quick` | 2.50 | 40 | 28.0 (23.0 to 33.0) |",
-        "| generated images | `slow` | 50.00 | 2 | 31.0 (26.0 to 36.0) |",
+    assert lines[3:6] == [
+        "| `quick` | 2.50 | 40 | **61.0 (56.0 to 66.0)** | **28.0 (23.0 to 33.0)** |",
+        "| `slow` | 50.00 | 2 | **62.0 (57.0 to 67.0)** | **31.0 (26.0 to 36.0)** |",
+        "| `released` | 100.00 | 1 | 60.0 (55.0 to 65.0) | 30.0 (25.0 to 35.0) |",
     ]
-    assert "| configuration | times cheaper than `released` |" in lines[9]
+    assert "| configuration | times cheaper than `released` |" in lines[8]
     quick = "`quick` | 40.0 | 1.0 (-2.0 to 3.0) | -2.0 (-5.0 to 1.0) |"
     slow = "`slow` | 2.0 | 2.0 (-0.5 to 4.0) | 1.0 (-3.0 to 5.0) |"
     none = "`none` | – | – | – |"
@@ -119,7 +118,7 @@ def test_costs_are_copied_and_shown(tmp_path):
         "both": [slow, slow, none],
     }
     senses = finding_tables.SENSES.values()
-    assert lines[11:20] == [
+    assert lines[10:19] == [
         f"| {wanted} | {sense} | {best}"
         for wanted, own in expected.items()
         for sense, best in zip(senses, own, strict=True)
