@@ -8,14 +8,16 @@ which a test repeats. A study that has no results here keeps what the repository
 from __future__ import annotations
 
 import functools
+import itertools
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
-from dasbench import artifacts, command, tables, timings
+from dasbench import artifacts, command, removal, statistics, tables, timings
 from dasbench import finding_tables as shown
 from dasbench.errors import UserError
 from dasbench.layout import KINDS, TARGETS
@@ -109,6 +111,31 @@ def without_factors(found: Path) -> pd.DataFrame:
     return chosen.sort_values(["readout", "noise"], ascending=[True, False], kind="stable")
 
 
+def paired_removals(found: Path) -> pd.DataFrame:
+    """What each method's removals do more than those of das_common, for the same queries.
+
+    Args:
+        found: ``per_query.parquet``, from ``scripts/summarise_removal.py``.
+
+    Returns:
+        a, b (das_common), k, measure, difference (mean over queries), lo, hi: 95 % bootstrap
+        intervals over queries, with the same 10 000 draws in every row.
+    """
+    table = tables.load_table(found)
+    table = table[~table.method.isin(removal.ARMS)]
+    rng, rows, base = np.random.default_rng(0), [], "das_common"
+    counts = statistics.resample_counts(rng, 10_000, table["query"].nunique())
+    for measure, (k, own) in itertools.product(("loss_change", "image_l2"), table.groupby("k")):
+        part = own.pivot_table(index="query", columns="method", values=measure)
+        for name in part.columns.drop(base):
+            gap = (part[name] - part[base]).to_numpy()
+            drawn = counts @ gap / len(gap)
+            rows.append(
+                [name, base, int(k), measure, gap.mean(), *statistics.interval(drawn, 0.95)]
+            )
+    return pd.DataFrame(rows, columns=["a", "b", "k", "measure", "difference", "lo", "hi"])
+
+
 LOSS, DISPLACEMENT = (functools.partial(shown.main_table, target=target) for target in TARGETS)
 TABLES = {
     "methods-loss": Table("digits/lds/table.csv", "methods.csv", LOSS),
@@ -125,6 +152,12 @@ TABLES = {
     ),
     "costs": Table("acceleration/cost-quality.csv", "cost-quality.csv", shown.costs),
     "speedup": Table("acceleration/cost-speedup.json", "cost-speedup.csv", shown.speedup, cheapest),
+    "removal-pairs": Table(
+        "removals/removal/per_query.parquet",
+        "removal-pairs.csv",
+        shown.removal_pairs,
+        paired_removals,
+    ),
     "removal": Table("removals/removal/summary.csv", "removal.csv", shown.removal),
     "replicates": Table("digits/replicates/summary.csv", "replicates.csv", shown.replicates),
     "replicate-comparisons": Table(

@@ -194,6 +194,29 @@ def test_removal_is_shown_beyond_chance():
     ]
 
 
+def test_removals_are_compared_query_by_query(tmp_path):
+    rows = [("null", 0, query, 0, 9.0) for query in range(4)]
+    for query, (own, base) in enumerate([(3, 1), (5, 3), (4, 2), (2, 0)]):
+        rows += [("das", 10, query, None, own), ("das_common", 10, query, None, base)]
+        rows += [("random", 10, query, n, 100.0) for n in range(2)]
+    table = pd.DataFrame(rows, columns=["method", "k", "query", "set", "loss_change"])
+    table["image_l2"] = table.loss_change.where(table.method == "das", 0.0) * (table["query"] - 1)
+    folder = tmp_path / "results/removals/removal"
+    folder.mkdir(parents=True)
+    table.to_parquet(folder / "per_query.parquet")
+    assert findings.collect(tmp_path) == ["removal-pairs.csv"]
+    kept = pd.read_csv(tmp_path / findings.KEPT / "removal-pairs.csv").set_index("measure")
+    # every query has the same difference, hence every resample has it; the image's is a mean
+    assert kept.loc["loss_change", ["difference", "lo", "hi"]].tolist() == [2.0, 2.0, 2.0]
+    image = kept.loc["image_l2"]
+    assert image.difference == pytest.approx((-3 + 0 + 4 + 4) / 4)
+    assert image.lo < image.difference < image.hi
+    page = "<!-- removal-pairs:begin -->\n<!-- removal-pairs:end -->\n"
+    assert "| `das` - `das_common` | 10 | 2.0000 (2.0000 to 2.0000) | 1.250 (" in findings.fill(
+        page, tmp_path
+    )
+
+
 def test_the_best_candidates_of_the_search_are_shown():
     rows = [(f"m{i:02d}", kind, 0.5 - i / 100) for i in range(16) for kind in ("gen", "val")]
     table = pd.DataFrame(rows[1:], columns=["method", "queries", "lds"])
