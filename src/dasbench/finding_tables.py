@@ -183,12 +183,12 @@ def speedup(table: pd.DataFrame) -> str:
 MEASURES = {"loss_change": "loss", "image_l2": "image"}
 
 
-def _changed(row: pd.Series, name: str) -> str:
+def _changed(row: pd.Series, name: str) -> list[str]:
     """``0.0047 (0.0022 to 0.0067)``: losses with four decimals, images with three."""
     form = ".4f" if row.measure == "loss_change" else ".3f"
     if pd.isna(row[name]):
-        return f"{row['mean']:{form}} in the mean"
-    return f"{row[name]:{form}} ({row.lo:{form}} to {row.hi:{form}})"
+        return [f"{row['mean']:{form}} in the mean"]
+    return [f"{row[name]:{form}} ({row.lo:{form}} to {row.hi:{form}})"]
 
 
 def removal(table: pd.DataFrame) -> str:
@@ -196,14 +196,14 @@ def removal(table: pd.DataFrame) -> str:
     names = {measure: f"{name}, above random" for measure, name in MEASURES.items()}
     keys = {"method": "removed by", "k": "images"}
     cells = functools.partial(_changed, name="excess")
-    return _across(_quoted(table), keys, lambda row: [cells(row)], by="measure", names=names)
+    return _across(_quoted(table), keys, cells, by="measure", names=names)
 
 
 def removal_pairs(table: pd.DataFrame) -> str:
     """What a method's removals do more than another's, for the same queries."""
     keys = {"pair": "difference", "k": "images"}
     cells = functools.partial(_changed, name="difference")
-    return _across(_paired(table), keys, lambda row: [cells(row)], by="measure", names=MEASURES)
+    return _across(_paired(table), keys, cells, by="measure", names=MEASURES)
 
 
 def replicates(table: pd.DataFrame) -> str:

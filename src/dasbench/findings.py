@@ -127,12 +127,11 @@ def paired_removals(found: Path) -> pd.DataFrame:
     counts = statistics.resample_counts(rng, 10_000, table["query"].nunique())
     for measure, (k, own) in itertools.product(("loss_change", "image_l2"), table.groupby("k")):
         part = own.pivot_table(index="query", columns="method", values=measure)
+        means, drawn = part.mean(), counts @ part / len(part)  # of each method
         for name in part.columns.drop(base):
-            gap = (part[name] - part[base]).to_numpy()
-            drawn = counts @ gap / len(gap)
-            rows.append(
-                [name, base, int(k), measure, gap.mean(), *statistics.interval(drawn, 0.95)]
-            )
+            pair = [name, base]
+            told = statistics.paired_difference(tuple(means[pair]), *drawn[pair].to_numpy().T, 0.95)
+            rows.append([*pair, int(k), measure, *told[:3]])
     return pd.DataFrame(rows, columns=["a", "b", "k", "measure", "difference", "lo", "hi"])
 
 

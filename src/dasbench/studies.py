@@ -44,9 +44,8 @@ def _times(work: Workload) -> Iterator[Group]:
     memory = calls = 0
     for options in chosen:
         features, apart = options["features"], options["kernel"] == "per_t"
-        family, kernels = ("compute_features", 1)
-        if apart:
-            family, kernels = "compute_timesteps", features["timesteps"]
+        kernels = features["timesteps"] if apart else 1
+        family = "compute_timesteps" if apart else "compute_features"
         (group,) = work.extracts(family, [features])
         wide = work.wide(features)
         own = score_bytes(work.n, work.q, wide, kernels if apart else 0)

@@ -11,7 +11,7 @@ from dasbench.figures import layout, style
 
 _OWN, _REFERENCE = "#0a66a8", "#c8500a"
 _NOTE = {"textcoords": "offset points", "fontsize": 7, "annotation_clip": False}
-_ABREAST, _LINE = 2, 0.16  # names side by side; inches from one to the next
+_ABREAST, _COLUMN, _LINE = 2, 2.1, 0.16  # names side by side; inches from one to the next
 _COLUMNS = ("method", "queries", "seconds", "lds", "lo", "hi", "front")
 
 
@@ -45,19 +45,12 @@ def points(table: pd.DataFrame, reference: str) -> Figure:
         line = 100 * part[part.method == reference].lds.iloc[0]
         panel.axhline(line, color=_REFERENCE, lw=0.8, ls=(0, (4, 2)))
         for place, row in enumerate(front.itertuples()):
-            panel.annotate(
-                f"{place + 1}", (row.seconds, 100 * row.hi), (0, 2), ha="center", **_NOTE
-            )
-            column, line = divmod(place, rows)
-            at = (column * 72 * 4.2 / _ABREAST, -40 - 72 * _LINE * line)  # points
-            panel.annotate(
-                f"{place + 1}  {row.method}",
-                (0, 0),
-                at,
-                xycoords="axes fraction",
-                va="top",
-                **_NOTE,
-            )
+            number = f"{place + 1}"
+            panel.annotate(number, (row.seconds, 100 * row.hi), (0, 2), ha="center", **_NOTE)
+            column, below = divmod(place, rows)
+            at = (72 * _COLUMN * column, -40 - 72 * _LINE * below)  # points from the corner
+            named = {"text": f"{number}  {row.method}", "xycoords": "axes fraction", "va": "top"}
+            panel.annotate(xy=(0, 0), xytext=at, **named, **_NOTE)
         panel.set_xscale("log")
         panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}")  # mathtext is off
