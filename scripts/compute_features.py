@@ -42,7 +42,7 @@ def run() -> None:
     unet, scheduler = family.load(args.model, device, args.settings["model"])
     settings = args.settings["features"]
     extractor = features.Extractor(unet, scheduler, settings, args.settings["axes"])
-    code = codehash.code_hash(ROOT, "scripts/compute_features.py", args.settings["family"])
+    code = codehash.code_hash(ROOT, "scripts/compute_features.py", family.__file__)
     read_here = (args.examples, args.queries, args.model, args.latents, args.prompts)
     files = [f for place in read_here if place for f in (place, *sorted(place.rglob("*.*")))]
     mark = chunks.fingerprint(str(args.settings), code, *(f for f in files if f.is_file()))

@@ -1,10 +1,10 @@
 """Write everything that a data set's source has, in one form, and a card that says what it is."""
 
 import hashlib
-import importlib
 from pathlib import Path
 
 from dasbench import artifacts, command
+from dasbench.datasets import sources
 
 
 def run() -> None:
@@ -13,7 +13,7 @@ def run() -> None:
     parser.add_argument("--pool", required=True, help="output, .npz")
     parser.add_argument("--card", required=True, help="output, .json")
     args = parser.parse_args()
-    dataset = importlib.import_module(args.settings["module"])
+    dataset = sources.module(args.settings["module"])
     pool = dataset.pool()
     artifacts.save_examples(args.pool, pool.images, pool.labels, pool.ids)
     digest = hashlib.sha256(Path(args.pool).read_bytes()).hexdigest()

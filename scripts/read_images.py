@@ -1,13 +1,13 @@
 """Read a data set's files into one pool of images, and measure what was read."""
 
 import hashlib
-import importlib
 from pathlib import Path
 
 import numpy as np
 import yaml
 
 from dasbench import artifacts, command
+from dasbench.datasets import sources
 
 
 def about(registry: Path, experiment: Path, dataset: str, files: dict) -> dict:
@@ -27,7 +27,7 @@ def run() -> None:
     args = parser.parse_args()
     data, files = args.settings["data"], args.settings["files"]
     known = about(args.registry, args.experiment, data["dataset"], files)
-    module = importlib.import_module(args.settings["module"])
+    module = sources.module(args.settings["module"])
     source = module.read({**data, "about": known})
     arrays = {
         "images": source.images.astype(np.uint8),

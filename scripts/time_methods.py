@@ -34,7 +34,7 @@ def run() -> None:
     images = {"train": inputs.examples(artifacts.load_examples(args.examples), args)}
     images |= {kind: inputs.queries(args.queries, kind, args)[0] for kind in KINDS}
     few = {split: some[:WARM] for split, some in images.items()}
-    code = codehash.code_hash(ROOT, "scripts/time_methods.py", settings["family"])
+    code = codehash.code_hash(ROOT, "scripts/time_methods.py", family.__file__)
     files = (args.examples, *sorted(args.queries.glob("*.npy")), *sorted(args.model.rglob("*.*")))
     mark = chunks.fingerprint(str(settings["axes"]), code, *(f for f in files if f.is_file()))
     kept = args.times.parent / f".cost-times-{mark}"

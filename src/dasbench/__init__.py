@@ -7,14 +7,19 @@ T timesteps, E noise draws per timestep, P feature dimensions, D = C * H * W num
 B bootstrap draws. Images are float32 in [-1, 1] unless a docstring says uint8.
 """
 
-# where a name of the package is defined; by text, so that no job depends on it
-_LATER = {"attribute": "dasbench.attribution", "__version__": "dasbench.version"}
+# public name -> the module that defines it; imported at first use: `import dasbench` is light
+_PUBLIC = {"attribute": "dasbench.attribution", "__version__": "dasbench.version"}
+__all__ = ["__version__", "attribute"]
 
 
 def __getattr__(name: str):
-    """Import a name only when it is asked for: most users of the package need no torch."""
-    if name in _LATER:
+    """Import a public name from the module that defines it."""
+    if name in _PUBLIC:
         import importlib
 
-        return getattr(importlib.import_module(_LATER[name]), name)
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module 'dasbench' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(_PUBLIC)

@@ -145,7 +145,7 @@ def _usable(methods: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return [
         name
         for name, options in methods.items()
-        if options["module"].endswith("kernel_methods") and not options.get("journey")
+        if options["module"] == "kernel_methods" and not options.get("journey")
     ]
 
 

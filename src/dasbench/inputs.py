@@ -43,8 +43,8 @@ class Data(NamedTuple):
 
 
 def family(settings: Mapping[str, Any]) -> ModuleType:
-    """The module of the model's family, see ``dasbench.families``."""
-    return importlib.import_module(settings["family"])
+    """The module of the model's family, by its name: a file in ``families/``."""
+    return importlib.import_module(f"{__package__}.families.{settings['family']}")
 
 
 def prompts(args: argparse.Namespace) -> np.ndarray | None:

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dasbench import old_hashes
 from dasbench.errors import UserError
 
 MANIFEST, RUNTIMES = "provenance.json", "runtimes.json"
@@ -93,7 +94,7 @@ def load(root: Path, folder: str) -> Partition:
         if problem:
             raise UserError(f"{folder}/{MANIFEST}: entry {path!r} is refused, because {problem}")
     sound = {path: when for path, when in times.items() if path in entries and _is_time(when)}
-    return Partition(entries, sound)
+    return Partition({path: old_hashes.renewed(entry) for path, entry in entries.items()}, sound)
 
 
 def _read_object(root: Path, name: str) -> dict[str, Any]:

@@ -35,13 +35,18 @@ from __future__ import annotations
 
 from typing import Any
 
-_KERNEL = "dasbench.methods.kernel_methods"
-_SIMILARITY = "dasbench.methods.similarity"
-_CONTROLS = "dasbench.methods.controls"
-_VECTOR = "dasbench.methods.vector_residual"
-_EKFAC = "dasbench.methods.ekfac"
-_UNLEARNING = "dasbench.methods.unlearning"
-_DATAMODELS = "dasbench.methods.datamodels"
+# where the modules named below lie: one file for each family of methods, data set, family of models
+METHOD_FOLDER = "src/dasbench/methods"
+DATASET_FOLDER = "src/dasbench/datasets"
+FAMILY_FOLDER = "src/dasbench/families"
+
+_KERNEL = "kernel_methods"
+_SIMILARITY = "similarity"
+_CONTROLS = "controls"
+_VECTOR = "vector_residual"
+_EKFAC = "ekfac"
+_UNLEARNING = "unlearning"
+_DATAMODELS = "datamodels"
 
 
 def _features(
@@ -163,16 +168,15 @@ METHODS: dict[str, dict[str, Any]] = {
         "loss_timesteps": 4,
         "transform": "identity",
     },
-    "external": {"module": "dasbench.methods.external", "scores": {}, "transform": "identity"},
+    "external": {"module": "external", "scores": {}, "transform": "identity"},
 }
 
 # data sets that come with a package
-DATASETS: dict[str, str] = {"digits": "dasbench.datasets.digits"}
+DATASETS: dict[str, str] = {"digits": "digits"}
 
 # data sets that are read from files; data/registry.yaml says what to fetch and where to put it
 SOURCES: dict[str, str] = {
-    name: f"dasbench.datasets.{name}"
-    for name in ("fashion", "cifar10", "celeba", "artbench", "folder")
+    name: name for name in ("fashion", "cifar10", "celeba", "artbench", "folder")
 }
 
 
@@ -187,7 +191,7 @@ _SIZES = ("block_out_channels", "down_block_types", "up_block_types")
 # the module says); what it sees and is told besides; which keys of `model` it needs and refuses
 FAMILIES: dict[str, dict[str, Any]] = {
     "pixel": {
-        "module": "dasbench.families.pixel",
+        "module": "pixel",
         "files": ("model_index.json", *_UNET),
         "member_files": ("model_index.json", *_UNET),
         "latents": False,
@@ -196,7 +200,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "refuses": ("pretrained", "revision", "lora", "prompt"),
     },
     "latent": {
-        "module": "dasbench.families.latent",
+        "module": "latent",
         "files": (
             "model_index.json",
             "vqvae/config.json",
@@ -210,7 +214,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "refuses": ("lora", "prompt"),
     },
     "text_to_image": {
-        "module": "dasbench.families.text_to_image",
+        "module": "text_to_image",
         "files": ("pytorch_lora_weights.safetensors",),
         "member_files": ("pytorch_lora_weights.safetensors",),
         "latents": True,

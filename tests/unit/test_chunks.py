@@ -150,7 +150,7 @@ def script(inputs, monkeypatch, tmp_path):
             wait_for_everyone=lambda: waited.append(1),
         )
         settings = {"features": form, "axes": ["tests", 0], "model": MODEL}
-        words = ["--settings", json.dumps({**settings, "family": "dasbench.families.pixel"})]
+        words = ["--settings", json.dumps({**settings, "family": "pixel"})]
         for name, path in {
             "examples": source / "train.npz",
             "queries": source / "queries",

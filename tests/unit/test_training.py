@@ -168,7 +168,7 @@ def test_a_model_does_not_depend_on_its_process(fit, recipe, digits, tmp_path):
     labels, images = digits
     axes = list(AXES)
     settings = {"axes": axes, "models_per_job": 2, "fraction": 0.5, "stratify": False, **recipe}
-    settings["family"] = "dasbench.families.pixel"
+    settings["family"] = "pixel"
     pixels = np.rint((images.transpose(0, 2, 3, 1) + 1) * 127.5)
     artifacts.save_examples(tmp_path / "train.npz", pixels, labels, np.arange(24))
     command = [sys.executable, SCRIPT, "--settings", json.dumps(settings), "--use", "eval"]

@@ -80,7 +80,7 @@ def test_one_methods_option_reruns_that_method(copy):
 def test_one_familys_file_reruns_that_family(copy):
     copy.edit("src/dasbench/methods/similarity.py", "return scores\n", "return scores + 0\n")
     plan = copy.plan()
-    family = [o for o in METHODS.values() if o["module"] == "dasbench.methods.similarity"]
+    family = [o for o in METHODS.values() if o["module"] == "similarity"]
     assert plan["select_damping"] == plan["evaluate_lds"] == len(family)
     assert plan["train_removal_methods_smoke"] == 1  # pixel_cosine, which smoke removes by
     assert trained(plan) == {"train_removal_methods_smoke"}

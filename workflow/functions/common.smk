@@ -17,15 +17,18 @@ def sections(*names):
     return params
 
 
+CODE = codehash.Tree(ROOT)
+
+
 @functools.cache
 def code(script, *modules):
     """Hash of what a script runs; `modules` are those it imports by name, such as a method's."""
-    return codehash.code_hash(ROOT, f"scripts/{script}.py", *modules)
+    return CODE.code_hash(f"scripts/{script}.py", *modules)
 
 
-def module_file(module):
-    """src/dasbench/methods/controls.py of dasbench.methods.controls."""
-    return f"{Path('src', *module.split('.'))}.py"
+def module_file(folder, name):
+    """File of a module that a script imports by its name."""
+    return f"{folder}/{name}.py"
 
 
 def text_hash(path):

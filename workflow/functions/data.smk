@@ -4,12 +4,16 @@
 FROM_FILES = [name for name, e in ROOTS.items() if e["data"]["dataset"] in registry.SOURCES]
 
 
+def dataset_file(name):
+    return module_file(registry.DATASET_FOLDER, name)
+
+
 def pool_settings(wildcards):
     return experiments.canonical({"module": registry.DATASETS[wildcards.dataset]})
 
 
 def pool_code(wildcards):
-    return code("prepare_pool", module_file(registry.DATASETS[wildcards.dataset]))
+    return code("prepare_pool", dataset_file(registry.DATASETS[wildcards.dataset]))
 
 
 def read_settings(wildcards):
@@ -35,7 +39,7 @@ def labels_of(wildcards):
 
 def read_code(wildcards):
     dataset = EXPERIMENTS[wildcards.experiment]["data"]["dataset"]
-    return code("read_images", module_file(registry.SOURCES[dataset]))
+    return code("read_images", dataset_file(registry.SOURCES[dataset]))
 
 
 def pool_of(wildcards):

@@ -57,7 +57,7 @@ def family_code(script):
 
 
 def model_code(script, experiment):
-    return code(script, module_file(family_of(experiment)["module"]))
+    return code(script, module_file(registry.FAMILY_FOLDER, family_of(experiment)["module"]))
 
 
 def latent_files(experiment):

@@ -104,16 +104,16 @@ def report_settings(wildcards):
     )
 
 
-def templates():
-    """Hash of what pages are filled into."""
-    files = sorted((ROOT / "src/dasbench/templates").glob("*.j2"))
-    return "".join(text_hash(file) for file in files)
+def templates(page):
+    """Hash of a page's template and of the style that each page includes."""
+    folder = ROOT / "src/dasbench/templates"
+    return "".join(text_hash(folder / name) for name in ("base.css.j2", f"{page}.html.j2"))
 
 
 def report_code(wildcards):
     """The script, its package code, and the templates it fills."""
-    return code("render_report") + templates()
+    return code("render_report") + templates("report")
 
 
 def examples_code(wildcards):
-    return code("render_examples") + templates()
+    return code("render_examples") + templates("examples")

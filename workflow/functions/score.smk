@@ -109,7 +109,9 @@ def method_code(script):
     """Params function: hash of a script and of the method's own module."""
 
     def params(wildcards):
-        return code(script, module_file(method_options(wildcards)["module"]))
+        return code(
+            script, module_file(registry.METHOD_FOLDER, method_options(wildcards)["module"])
+        )
 
     return params
 

@@ -7,11 +7,13 @@ that would leave its folder, or that are links or devices, are refused.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import re
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,11 @@ from dasbench.errors import UserError
 FOLDER = "data/sources"
 TRAIN, HELD_OUT = 0, 1
 _CHUNK = 1 << 20  # bytes
+
+
+def module(name: str) -> ModuleType:
+    """The module of a data set, by its name: a file beside this one."""
+    return importlib.import_module(f"{__package__}.{name}")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -274,9 +275,14 @@ def _given(file: Path | None, shape: tuple[int, int]) -> np.ndarray | None:
     return scores
 
 
+def module(options: Mapping[str, Any]) -> ModuleType:
+    """The module of a method's family, by its name: a file beside this one."""
+    return importlib.import_module(f"{__package__}.{options['module']}")
+
+
 def leverages(options: Mapping[str, Any], inputs: Inputs, damping: float) -> np.ndarray | None:
     """h_i, [N] or [T, N], if the family has a kernel, else None."""
-    family = importlib.import_module(options["module"])
+    family = module(options)
     return family.leverages(inputs, options, damping) if hasattr(family, "leverages") else None
 
 
@@ -288,7 +294,7 @@ def path(
     What is no candidate of a query scores 0.
     """
     asked = inputs.candidates
-    for value, scores in importlib.import_module(options["module"]).path(inputs, options, damping):
+    for value, scores in module(options).path(inputs, options, damping):
         yield value, scores if asked is None else np.where(asked, scores, 0.0)
 
 
@@ -314,7 +320,7 @@ def paths(
     Yields:
         A path per block; its scores are [N, q] or [T, N, q].
     """
-    family = importlib.import_module(options["module"])
+    family = module(options)
     if hasattr(family, "prepare"):
         inputs = family.prepare(inputs, options)
     chosen = np.arange(inputs.shape[1]) if queries is None else np.asarray(queries)
