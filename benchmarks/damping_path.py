@@ -34,11 +34,11 @@ from threadpoolctl import threadpool_limits
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
-from dasbench import statistics as ranks
-from dasbench import transforms
-from dasbench.decomposition import decompose
-from dasbench.kernel import Spectrum, damping_grid
-from dasbench.methods import interface
+from dasbench.attribution import transforms
+from dasbench.attribution.decomposition import decompose
+from dasbench.attribution.methods import interface
+from dasbench.attribution.spectrum import Spectrum, damping_grid
+from dasbench.evaluation import statistics as ranks
 from dasbench.registry import METHODS
 
 SIZES = (5000, 4096, 1000)  # N, P, Q

@@ -19,8 +19,8 @@ from typing import Any
 from benchmarks import timing
 from benchmarks.machine import ROOT
 from benchmarks.orchestration import EXPERIMENT, _environment
-from dasbench import config
 from dasbench.errors import UserError
+from dasbench.experiments import config
 from dasbench.registry import FAMILIES
 
 

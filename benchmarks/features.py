@@ -18,7 +18,7 @@ import torch
 
 from benchmarks import released, timing
 from benchmarks.problems import DIMENSIONS, PROBLEMS, Problem, feature_settings, own_settings
-from dasbench import models
+from dasbench.diffusion import checkpoints
 
 
 class Size(NamedTuple):
@@ -56,7 +56,7 @@ def measure(threads: int, repeats: int, quick: bool = False) -> dict[str, Any]:
         repeats: Turns that count.
         quick: Tiny sizes, to see that it runs.
     """
-    models.use_threads(threads)
+    checkpoints.use_threads(threads)
     size = QUICK if quick else FULL
     return {name: _problem(name, size, repeats, threads == 1) for name in PROBLEMS}
 

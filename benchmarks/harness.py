@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 
 from benchmarks import machine
 from benchmarks.machine import ROOT
-from dasbench import launch
-from dasbench.artifacts import atomic
+from dasbench.core.artifacts import atomic
 from dasbench.errors import UserError
+from dasbench.sharing import launch
 
 BUSY = 0.5  # load per core from which on timings are doubtful
 

@@ -24,8 +24,9 @@ from typing import Any
 
 from benchmarks import timing
 from benchmarks.machine import ROOT
-from dasbench import launch, timings
 from dasbench.errors import UserError
+from dasbench.reports import cost_page
+from dasbench.sharing import launch
 
 EXPERIMENT = "digits"
 LOOPS = (
@@ -116,7 +117,7 @@ def recorded_run(folder: Path, planning: float = 0.0, cores: int | None = None) 
     cores = cores or len(os.sched_getaffinity(0))
     manifest = json.loads((folder / "provenance.json").read_text())
     runtimes = json.loads((folder / "runtimes.json").read_text())
-    jobs = timings.jobs(manifest, runtimes).sort_values("start")
+    jobs = cost_page.jobs(manifest, runtimes).sort_values("start")
     jobs["seconds"] = jobs.end - jobs.start
     loops = jobs[jobs.rule.map(_script).notna()].copy()
     scripts = loops.rule.map(_script)

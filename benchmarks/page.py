@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 
 from benchmarks import machine, paper_scale
 from benchmarks.harness import KEYS, PARTS, flat
-from dasbench.artifacts import atomic
+from dasbench.core.artifacts import atomic
 from dasbench.errors import UserError
-from dasbench.figures import layout, style
+from dasbench.reports.figures import layout, style
 
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 

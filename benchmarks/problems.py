@@ -15,8 +15,9 @@ import torch
 from diffusers import DDPMScheduler
 
 from benchmarks.machine import ROOT
-from dasbench import config, features
-from dasbench.families import pixel
+from dasbench.diffusion.families import pixel
+from dasbench.experiments import config
+from dasbench.gradients import features
 
 AXES = ("benchmarks", 0)
 DIMENSIONS = 4096

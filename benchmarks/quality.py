@@ -27,25 +27,19 @@ import torch
 from benchmarks.machine import ROOT
 from benchmarks.orchestration import EXPERIMENT
 from benchmarks.problems import DIMENSIONS
-from dasbench import (
-    artifacts,
-    config,
-    diffusion,
-    features,
-    kernel,
-    layers,
-    lds,
-    models,
-    predictions,
-    statistics,
-)
 from dasbench import seeds as named
+from dasbench.attribution import spectrum as kernel
+from dasbench.attribution.methods import interface
+from dasbench.attribution.spectrum import Spectrum
+from dasbench.core import artifacts
+from dasbench.core.query_kinds import KINDS, TARGETS
+from dasbench.diffusion import checkpoints, denoiser
+from dasbench.diffusion.families import pixel
 from dasbench.errors import UserError
-from dasbench.families import pixel
-from dasbench.kernel import Spectrum
-from dasbench.layout import KINDS, TARGETS
-from dasbench.methods import interface
-from dasbench.projection import Projection
+from dasbench.evaluation import lds, predictions, statistics
+from dasbench.experiments import config
+from dasbench.gradients import features, layers
+from dasbench.gradients.projection import Projection
 
 METHODS = ("das_common", "trak_common", "dtrak_common")
 PRIMARY = ("das_common", "val", "loss", "kronecker, oversampling 1", "none")
@@ -86,7 +80,7 @@ def measure(threads: int, repeats: int, quick: bool = False) -> dict[str, Any]:
         quick: One method, one timestep, few dimensions, 20 draws.
     """
     del repeats
-    models.use_threads(threads)
+    checkpoints.use_threads(threads)
     study = load()
     rows = []
     for method in METHODS[:1] if quick else METHODS:
@@ -159,7 +153,7 @@ def load(root: Path = ROOT) -> Study:
 def _features(study: Study, settings: dict[str, Any]) -> dict[str, np.ndarray]:
     """Split -> features of all its images."""
     unet, scheduler = pixel.load(study.home / "models/base")
-    splits = {"train": (diffusion.to_model(study.train.images), study.train.ids)}
+    splits = {"train": (denoiser.to_model(study.train.images), study.train.ids)}
     splits |= {kind: (images, np.arange(len(images))) for kind, images in study.images.items()}
     return {
         split: features.compute(unet, scheduler, images, ids, split, settings, study.axes)

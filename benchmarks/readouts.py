@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks import timing
 from benchmarks.problems import DIMENSIONS, PROBLEMS, feature_settings
-from dasbench import models
+from dasbench.diffusion import checkpoints
 
 # of das, dtrak, trak and das_l1, each with whether gradients are normalised
 READOUTS = (("mean", True), ("square", False), ("loss", False), ("l1", True))
@@ -27,7 +27,7 @@ def measure(threads: int, repeats: int, quick: bool = False) -> dict[str, Any]:
         repeats: Turns that count, at most 3.
         quick: Tiny sizes.
     """
-    models.use_threads(threads)
+    checkpoints.use_threads(threads)
     timesteps, dimensions = (1, 1024) if quick else (TIMESTEPS, DIMENSIONS)
     images = {"digits": 2 if quick else 512, "fashion": 2 if quick else 64}
     found = {}

@@ -24,8 +24,9 @@ import numpy as np
 
 from benchmarks.machine import ROOT
 from benchmarks.problems import digits, feature_settings
-from dasbench import chunks, models
-from dasbench.features import Extractor
+from dasbench.core import resumable
+from dasbench.diffusion import checkpoints
+from dasbench.gradients.features import Extractor
 
 EVERY = 0.005  # seconds between two looks at the memory
 CHUNK = 512  # images, as in scripts/compute_features.py
@@ -76,7 +77,7 @@ def _point(sizes: dict[str, int], threads: int) -> dict[str, float]:
 
 def _child(sizes: dict[str, int], threads: int) -> dict[str, float]:
     """Compute and write features once, after a warm-up on a few images."""
-    models.use_threads(threads)
+    checkpoints.use_threads(threads)
     problem = digits(sizes["N"])
     engine = problem.extractor(feature_settings(sizes["T"], sizes["P"]))
     engine(problem.images[:16], range(16), "train")
@@ -95,7 +96,7 @@ def _child(sizes: dict[str, int], threads: int) -> dict[str, float]:
 
 def _write(engine: Extractor, images: np.ndarray, folder: Path) -> None:
     """What the job does with the images of one split."""
-    store, slices = chunks.Store(folder, "bench"), chunks.slices(len(images), CHUNK)
+    store, slices = resumable.Store(folder, "bench"), resumable.slices(len(images), CHUNK)
     for rows in slices:
         ids = range(len(images))[rows]
         store.save("train", rows, engine(images[rows], ids, "train")[0])

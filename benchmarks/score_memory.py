@@ -25,9 +25,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
-from dasbench import decomposition, mapped, predictions
-from dasbench.kernel import Spectrum, damping_grid
-from dasbench.methods import interface
+from dasbench.attribution import decomposition
+from dasbench.attribution.methods import interface
+from dasbench.attribution.spectrum import Spectrum, damping_grid
+from dasbench.core import memmaps
+from dasbench.evaluation import predictions
 from dasbench.registry import METHODS
 
 GRID = damping_grid({"mantissas": [1, 2, 5], "exponents": [-8, 0]})
@@ -66,15 +68,15 @@ def _write(folder: Path, n: int, p: int, q: int) -> None:
     """Features with falling eigenvalues, a block at a time."""
     rng, spread = np.random.default_rng(0), np.arange(1, p + 1, dtype=np.float32) ** -0.75
     for name, count in (("train", n), ("query", q)):
-        with mapped.create(folder / f"{name}.npy", (count, p), np.float32) as array:
-            for rows in mapped.blocks(count, 4 * p):
+        with memmaps.create(folder / f"{name}.npy", (count, p), np.float32) as array:
+            for rows in memmaps.blocks(count, 4 * p):
                 drawn = rng.standard_normal((rows.stop - rows.start, p), np.float32)
                 array[rows] = drawn * spread
 
 
 def _run(part: str, folder: Path, q: int, dampings: int) -> None:
     """One part, as the script of the same rule does it."""
-    train = mapped.load(folder / "train.npy", (None, None), np.float32)
+    train = memmaps.load(folder / "train.npy", (None, None), np.float32)
     if part == "decompose":
         decomposition.save(folder / "spectrum", decomposition.decompose(train))
         return
@@ -87,7 +89,7 @@ def _run(part: str, folder: Path, q: int, dampings: int) -> None:
         query_images=np.zeros((q, 1, 1, 1), np.float32),
         query_labels=np.zeros(q, np.int64),
         train_features=train,
-        query_features=mapped.load(folder / "query.npy", (q, None), np.float32),
+        query_features=memmaps.load(folder / "query.npy", (q, None), np.float32),
         residuals=np.ones(n, np.float32),
         scores=None,
         axes=(),

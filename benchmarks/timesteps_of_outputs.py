@@ -26,9 +26,11 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.machine import ROOT
-from dasbench import artifacts, config, lds, predictions, statistics
 from dasbench import seeds as named
+from dasbench.core import artifacts
 from dasbench.errors import UserError
+from dasbench.evaluation import lds, predictions, statistics
+from dasbench.experiments import config
 
 GRIDS = {
     **{f"T = {count}": (count, "midpoint") for count in (8, 16, 32, 64, 80, 125)},
@@ -83,10 +85,10 @@ def _measure(
     experiment: config.Experiment, home: Path, cache: Path, place: tuple[int, int], threads: int
 ) -> None:
     """Losses of one shard at all timesteps, on the evaluation queries."""
-    from dasbench import models, outputs
-    from dasbench.families import pixel
+    from dasbench.diffusion import checkpoints, outputs
+    from dasbench.diffusion.families import pixel
 
-    models.use_threads(threads)
+    checkpoints.use_threads(threads)
     seed, shard = place
     folder = home / f"models/eval/seed-{seed}/shard-{shard:03d}"
     made = [pixel.load(folder / f"{k:02d}") for k in range(experiment["subsets"]["models_per_job"])]
@@ -136,7 +138,7 @@ def compare(experiment: config.Experiment, home: Path, losses: np.ndarray) -> di
 
 def _thinned(losses: np.ndarray, count: int, spacing: str) -> np.ndarray:
     """[R, M, Q] outputs at a grid, of losses [R, M, T, Q] at all timesteps."""
-    from dasbench import outputs
+    from dasbench.diffusion import outputs
 
     steps, weights = outputs.grid(count, losses.shape[2], spacing)
     return np.einsum("rmtq,t->rmq", losses[:, :, steps], weights)

@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from dasbench import artifacts, command, seeds
+from dasbench import seeds
+from dasbench.core import artifacts, script_main
 from dasbench.errors import UserError
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.parser(__doc__)
+    parser = script_main.parser(__doc__)
     parser.add_argument("--pool", required=True)
     parser.add_argument("--train", required=True, help="output, .npz")
     parser.add_argument("--val", required=True, help="output, .npz: all that is left")
@@ -36,4 +37,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

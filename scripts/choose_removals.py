@@ -2,12 +2,15 @@
 
 import numpy as np
 
-from dasbench import artifacts, candidates, command, removal, seeds
+from dasbench import seeds
+from dasbench.attribution import candidates
+from dasbench.core import artifacts, script_main
+from dasbench.evaluation import removal
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.parser(__doc__)
+    parser = script_main.parser(__doc__)
     parser.add_argument("--examples", required=True)
     parser.add_argument("--scores", help="[N, Q] of the generated queries, for a method")
     parser.add_argument("--asked", help="the generated queries, if each has candidates of its own")
@@ -39,4 +42,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

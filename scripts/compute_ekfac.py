@@ -6,36 +6,39 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dasbench import artifacts, command, ekfac, inputs, kernel, mapped, models
-from dasbench.layout import KINDS
+from dasbench.attribution import spectrum
+from dasbench.core import artifacts, memmaps, script_main
+from dasbench.core.query_kinds import KINDS
+from dasbench.diffusion import checkpoints, model_inputs
+from dasbench.gradients import ekfac
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.model_parser(__doc__)
+    parser = script_main.model_parser(__doc__)
     parser.add_argument("--examples", type=Path, required=True)
     parser.add_argument("--queries", type=Path, required=True, help="folder of the queries")
     parser.add_argument("--model", type=Path, required=True, help="folder of the base model")
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     args = parser.parse_args()
     settings = args.settings
-    models.use_threads(args.threads)
-    family = inputs.family(settings)
-    unet, scheduler = family.load(args.model, models.pick_device(), settings["model"])
+    checkpoints.use_threads(args.threads)
+    family = model_inputs.family(settings)
+    unet, scheduler = family.load(args.model, checkpoints.pick_device(), settings["model"])
     train = artifacts.load_examples(args.examples)
-    images = inputs.examples(train, args)
+    images = model_inputs.examples(train, args)
     curvature = ekfac.Ekfac(unet, scheduler, settings["gradients"], settings["axes"])
     curvature.fit(images, train.ids)
     print(f"largest eigenvalue {curvature.scale:.4g}", flush=True)
-    dampings = kernel.damping_grid(settings["damping"])
+    dampings = spectrum.damping_grid(settings["damping"])
     artifacts.save_array(args.out / "dampings.npy", dampings)
     with contextlib.ExitStack() as files:
         queries, stored = [], {}
         for kind in KINDS:
-            asked, _ = inputs.queries(args.queries, kind, args)
+            asked, _ = model_inputs.queries(args.queries, kind, args)
             queries.append(curvature.features(asked, np.arange(len(asked)), kind))
             shape = (len(dampings), len(images), len(asked))
-            file = mapped.create(args.out / f"{kind}.npy", shape, np.float32)
+            file = memmaps.create(args.out / f"{kind}.npy", shape, np.float32)
             stored[kind] = files.enter_context(file)
         both = {name: torch.cat([q[name] for q in queries]) for name in queries[0]}
         for rows, block in curvature.scores(images, train.ids, both, dampings):
@@ -45,4 +48,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

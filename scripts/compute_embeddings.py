@@ -4,21 +4,23 @@ from pathlib import Path
 
 import numpy as np
 
-from dasbench import artifacts, command, diffusion, embeddings, models
-from dasbench.layout import KINDS
+from dasbench.core import artifacts, script_main
+from dasbench.core.query_kinds import KINDS
+from dasbench.diffusion import checkpoints, denoiser
+from dasbench.diffusion import clip as embeddings
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.parser(__doc__)
+    parser = script_main.parser(__doc__)
     parser.add_argument("--examples", required=True)
     parser.add_argument("--queries", type=Path, required=True, help="folder of the queries")
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
-    models.use_threads(args.threads)
-    clip = embeddings.load(args.settings["model"], models.pick_device())
-    splits = {"train": diffusion.to_model(artifacts.load_examples(args.examples).images)}
+    checkpoints.use_threads(args.threads)
+    clip = embeddings.load(args.settings["model"], checkpoints.pick_device())
+    splits = {"train": denoiser.to_model(artifacts.load_examples(args.examples).images)}
     for kind in KINDS:
         file = args.queries / f"{kind}.npy"
         splits[kind] = artifacts.load_array(file, (None, None, None, None), np.float32)
@@ -27,4 +29,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

@@ -4,34 +4,36 @@ from pathlib import Path
 
 import numpy as np
 
-from dasbench import artifacts, command, inputs, journeys, models
+from dasbench.core import artifacts, script_main
+from dasbench.diffusion import checkpoints, model_inputs
+from dasbench.gradients import trajectories
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.model_parser(__doc__)
+    parser = script_main.model_parser(__doc__)
     parser.add_argument("--noise", required=True, help="initial noise of the generated queries")
     parser.add_argument("--labels", required=True, help="classes of the generated queries")
     parser.add_argument("--model", type=Path, required=True, help="folder of the base model")
     parser.add_argument("--out", required=True, help="output, .npy")
     args = parser.parse_args()
     settings = args.settings
-    models.use_threads(args.threads)
-    family = inputs.family(settings)
-    unet, scheduler = family.load(args.model, models.pick_device(), settings["model"])
+    checkpoints.use_threads(args.threads)
+    family = model_inputs.family(settings)
+    unet, scheduler = family.load(args.model, checkpoints.pick_device(), settings["model"])
     noise = artifacts.load_array(args.noise, (None, None, None, None), np.float32)
     labels = artifacts.load_array(args.labels, (len(noise),), np.int64)
-    phi = journeys.compute(
+    phi = trajectories.compute(
         unet,
         scheduler,
         noise,
         settings["features"],
         settings["axes"],
         settings["sampling_steps"],
-        family.condition(settings["model"], labels, inputs.prompts(args)),
+        family.condition(settings["model"], labels, model_inputs.prompts(args)),
     )
     artifacts.save_array(args.out, phi)
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

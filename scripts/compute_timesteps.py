@@ -4,8 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from dasbench import artifacts, candidates, command, features, inputs, mapped, models
-from dasbench.layout import KINDS
+from dasbench.attribution import candidates
+from dasbench.core import artifacts, memmaps, script_main
+from dasbench.core.query_kinds import KINDS
+from dasbench.diffusion import checkpoints, model_inputs
+from dasbench.gradients import features
 
 CHUNK = 512  # images whose features of all timesteps are held
 
@@ -14,10 +17,10 @@ def read(args, family, settings: dict) -> dict[str, tuple]:
     """By split: what the model sees, what keys its noise, what it is told, what is wanted."""
     train = artifacts.load_examples(args.examples)
     who = train.ids if settings["noise"] != "batch" else np.arange(len(train.ids))
-    told = family.condition(args.settings["model"], train.labels, inputs.prompts(args))
-    found = {"train": (inputs.examples(train, args), who, told)}
+    told = family.condition(args.settings["model"], train.labels, model_inputs.prompts(args))
+    found = {"train": (model_inputs.examples(train, args), who, told)}
     for kind in KINDS:
-        seen, told = inputs.queries(args.queries, kind, args)
+        seen, told = model_inputs.queries(args.queries, kind, args)
         found[kind] = (seen, np.arange(len(seen)), told)
     wanted = {split: np.ones(len(seen), bool) for split, (seen, *_) in found.items()}
     wanted["train"] = candidates.chosen(train.images, args.queries, settings["candidates"])
@@ -26,15 +29,15 @@ def read(args, family, settings: dict) -> dict[str, tuple]:
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.model_parser(__doc__)
+    parser = script_main.model_parser(__doc__)
     parser.add_argument("--examples", type=Path, required=True)
     parser.add_argument("--queries", type=Path, required=True, help="folder of the queries")
     parser.add_argument("--model", type=Path, required=True, help="folder of the base model")
     parser.add_argument("--out", type=Path, required=True, help="folder of the sets' folders")
     args = parser.parse_args()
-    models.use_threads(args.threads)
-    family = inputs.family(args.settings)
-    unet, scheduler = family.load(args.model, models.pick_device(), args.settings["model"])
+    checkpoints.use_threads(args.threads)
+    family = model_inputs.family(args.settings)
+    unet, scheduler = family.load(args.model, checkpoints.pick_device(), args.settings["model"])
     sets = args.settings["sets"]  # folder -> settings of the features
     chosen = next(iter(sets.values()))
     readouts = [(own["readout"], own["normalise"]) for own in sets.values()]
@@ -54,9 +57,9 @@ def run() -> None:
             made[:, :, some] = found if readouts else np.concatenate(found, axis=2)
             print(f"{split}: {start + len(some)} of {len(rows)} images", flush=True)
         for folder, own in zip(sets, made, strict=True):
-            with mapped.create(args.out / folder / f"{split}.npy", own.shape, np.float32) as file:
+            with memmaps.create(args.out / folder / f"{split}.npy", own.shape, np.float32) as file:
                 file[:] = own
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

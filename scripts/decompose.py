@@ -4,20 +4,21 @@ from pathlib import Path
 
 import numpy as np
 
-from dasbench import command, decomposition, mapped
+from dasbench.attribution import decomposition
+from dasbench.core import memmaps, script_main
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.parser(__doc__)
+    parser = script_main.parser(__doc__)
     parser.add_argument("--train", required=True, help="[N, P] .npy, training features")
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     args = parser.parse_args()
-    train = mapped.load(args.train, (None, None), np.float32)
+    train = memmaps.load(args.train, (None, None), np.float32)
     form = "dual" if decomposition.is_dual(train.shape) else "primal"
     print(f"{len(train)} examples, {train.shape[1]} dimensions: {form}", flush=True)
     decomposition.save(args.out, decomposition.decompose(train))
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

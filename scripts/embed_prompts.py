@@ -1,11 +1,12 @@
 """Embed the prompt of every class by the frozen text encoder, and the empty prompt last."""
 
-from dasbench import artifacts, command, inputs, models
+from dasbench.core import artifacts, script_main
+from dasbench.diffusion import checkpoints, model_inputs
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.parser(__doc__)
+    parser = script_main.parser(__doc__)
     parser.add_argument("--examples", required=True, help="examples/train.npz")
     parser.add_argument("--card", required=True, help="card.json of the data set: names of classes")
     parser.add_argument("--prompts", required=True, help="output, .npy")
@@ -13,15 +14,15 @@ def run() -> None:
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     settings = args.settings
-    models.use_threads(args.threads)
+    checkpoints.use_threads(args.threads)
     names = artifacts.load_json(args.card).get("classes", {})
     labels = range(artifacts.load_examples(args.examples).labels.max() + 1)
     words = [str(names.get(str(label), label)).replace("_", " ") for label in labels]
     texts = [settings["model"]["prompt"].replace("{class}", word) for word in words] + [""]
-    made = inputs.family(settings).embed(settings["model"], texts, models.pick_device())
+    made = model_inputs.family(settings).embed(settings["model"], texts, checkpoints.pick_device())
     artifacts.save_array(args.prompts, made)
     artifacts.save_json(args.texts, texts)
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

@@ -4,19 +4,21 @@ from pathlib import Path
 
 import numpy as np
 
-from dasbench import artifacts, command, embeddings, models, tables
+from dasbench.core import artifacts, script_main, tables
+from dasbench.diffusion import checkpoints
+from dasbench.diffusion import clip as embeddings
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.parser(__doc__)
+    parser = script_main.parser(__doc__)
     parser.add_argument("--parts", type=Path, required=True, help="folder with <method>/k-<k>/")
     parser.add_argument("--queries", type=Path, required=True, help="gen.npy, the images before")
     parser.add_argument("--out", type=Path, required=True, help="the same folder, made anew")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
-    models.use_threads(args.threads)
-    clip = embeddings.load(args.settings["model"], models.pick_device())
+    checkpoints.use_threads(args.threads)
+    clip = embeddings.load(args.settings["model"], checkpoints.pick_device())
 
     def embedded(images: np.ndarray) -> np.ndarray:
         return embeddings.compute(clip, np.clip(images, -1, 1))  # as they would be shown
@@ -34,4 +36,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

@@ -4,26 +4,27 @@ from pathlib import Path
 
 import numpy as np
 
-from dasbench import artifacts, command, diffusion, inputs, models
-from dasbench.families import pretrained
+from dasbench.core import artifacts, script_main
+from dasbench.diffusion import checkpoints, denoiser, model_inputs
+from dasbench.diffusion.families import pretrained
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.parser(__doc__)
+    parser = script_main.parser(__doc__)
     parser.add_argument("--train", required=True, help="examples/train.npz")
     parser.add_argument("--val", required=True, help="examples/val.npz")
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     settings, model = args.settings, args.settings["model"]
-    models.use_threads(args.threads)
-    family, device = inputs.family(settings), models.pick_device()
+    checkpoints.use_threads(args.threads)
+    family, device = model_inputs.family(settings), checkpoints.pick_device()
     train, val = artifacts.load_examples(args.train), artifacts.load_examples(args.val)
     # of what is held out, the queries alone
     splits = {
-        "train": diffusion.to_model(train.images),
-        "val": diffusion.to_model(val.images[: settings["val"]]),
+        "train": denoiser.to_model(train.images),
+        "val": denoiser.to_model(val.images[: settings["val"]]),
     }
     if settings["flip"]:
         splits["train-mirrored"] = np.ascontiguousarray(splits["train"][..., ::-1])
@@ -35,4 +36,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

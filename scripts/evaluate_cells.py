@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from dasbench import ablation, artifacts, command, mapped, seeds, statistics, tables
-from dasbench.kernel import damping_grid
-from dasbench.layout import KINDS, TARGETS
+from dasbench import seeds
+from dasbench.attribution.spectrum import damping_grid
+from dasbench.core import artifacts, memmaps, script_main, tables
+from dasbench.core.query_kinds import KINDS, TARGETS
+from dasbench.evaluation import ablation, statistics
 
 
 def residuals_of(settings: dict, folder: Path) -> dict[str, dict]:
@@ -26,7 +28,7 @@ def residuals_of(settings: dict, folder: Path) -> dict[str, dict]:
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.parser(__doc__)
+    parser = script_main.parser(__doc__)
     for name, words in (
         ("features", "[T, n, P] by split"),
         ("residuals", "residuals"),
@@ -57,8 +59,8 @@ def run() -> None:
         shape = (settings["draws"], len(masks["eval"]), len(judged))
         draws = statistics.Draws.make(rng, shape, settings["level"])
         judges[kind] = ablation.Judge(tuned, outputs, draws, settings["fixed"])
-        queries[kind] = mapped.load(args.features / f"{kind}.npy", (None,) * 3, np.float32)
-    train = mapped.load(args.features / "train.npy", (None,) * 3, np.float32)
+        queries[kind] = memmaps.load(args.features / f"{kind}.npy", (None,) * 3, np.float32)
+    train = memmaps.load(args.features / "train.npy", (None,) * 3, np.float32)
     table, drawn = ablation.cells(
         ablation.Kernels(train),
         queries,
@@ -72,4 +74,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

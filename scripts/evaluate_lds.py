@@ -5,9 +5,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dasbench import artifacts, command, kernel, lds, predictions, seeds, statistics, tables
-from dasbench.layout import TARGETS
-from dasbench.methods import interface
+from dasbench import seeds
+from dasbench.attribution import spectrum as kernel
+from dasbench.attribution.methods import interface
+from dasbench.core import artifacts, script_main, tables
+from dasbench.core.query_kinds import TARGETS
+from dasbench.evaluation import lds, predictions, statistics
 
 LEVERAGE = ["experiment", "method", "queries", "damping", "q50", "q90", "q99", "max"]
 
@@ -24,7 +27,7 @@ def quantiles(settings: dict, inputs: interface.Inputs, selection: pd.DataFrame,
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.parser(__doc__)
+    parser = script_main.parser(__doc__)
     interface.add_arguments(parser)
     parser.add_argument("--masks", required=True, help="[M, N] of the evaluation subsets")
     parser.add_argument(
@@ -74,4 +77,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

@@ -2,17 +2,18 @@
 
 import pandas as pd
 
-from dasbench import command, kernel, tables
-from dasbench.layout import KINDS
-from dasbench.transforms import TRANSFORMS
+from dasbench.attribution import spectrum
+from dasbench.attribution.transforms import TRANSFORMS
+from dasbench.core import script_main, tables
+from dasbench.core.query_kinds import KINDS
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.parser(__doc__)
+    parser = script_main.parser(__doc__)
     parser.add_argument("--selection", required=True, help="output, .csv")
     args = parser.parse_args()
-    (damping,) = kernel.damping_grid(args.settings["damping"])
+    (damping,) = spectrum.damping_grid(args.settings["damping"])
     rows = [
         {"queries": kind, "transform": name, "damping": float(damping)}
         for kind in KINDS
@@ -22,4 +23,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import numpy as np
 
-from dasbench import artifacts, command
+from dasbench.core import artifacts, script_main
+from dasbench.core.query_kinds import KINDS, TARGETS
 from dasbench.errors import UserError
-from dasbench.layout import KINDS, TARGETS
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.parser(__doc__)
+    parser = script_main.parser(__doc__)
     parser.add_argument(
         "--models", type=Path, required=True, help="folder with seed-*/shard-*/masks.npy"
     )
@@ -43,4 +43,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

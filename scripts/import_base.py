@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dasbench import artifacts, command, inputs, pipelines
-from dasbench.config_schema import shorten
+from dasbench.core import artifacts, script_main
+from dasbench.core.yaml_schema import shorten
+from dasbench.diffusion import model_inputs, pipelines
 from dasbench.errors import UserError
 
 # compared with the images; and how the scheduler's own sampler draws noise, where DDIM draws none
@@ -27,7 +28,7 @@ def check_images(unet, settings: dict, shape: tuple[int, ...]) -> None:
 
 def check_alike(network, scheduler, settings: dict, shape: tuple[int, ...]) -> None:
     """Refuse a model unlike those that the settings describe, as subset models will be."""
-    build, (_, height, width, channels) = inputs.family(settings).build, shape
+    build, (_, height, width, channels) = model_inputs.family(settings).build, shape
     with torch.device("meta"):  # no memory for weights that nobody looks at
         ours = build(
             settings["model"], settings["diffusion"], (channels, height, width), settings["axes"]
@@ -54,11 +55,11 @@ def compared(part) -> dict[str, object]:
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.model_parser(__doc__)
+    parser = script_main.model_parser(__doc__)
     parser.add_argument("--examples", required=True)
     parser.add_argument("--model", required=True, help="output folder")
     args = parser.parse_args()
-    settings, family = args.settings, inputs.family(args.settings)
+    settings, family = args.settings, model_inputs.family(args.settings)
     folder = Path(settings["base"]).expanduser()
     if not (folder / "model_index.json").is_file():
         raise UserError(
@@ -76,4 +77,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

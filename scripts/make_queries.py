@@ -5,30 +5,32 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dasbench import artifacts, command, diffusion, inputs, models, queries, sampling, seeds
+from dasbench import seeds
+from dasbench.core import artifacts, script_main
+from dasbench.diffusion import checkpoints, denoiser, model_inputs, queries, sampling
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.model_parser(__doc__)
+    parser = script_main.model_parser(__doc__)
     parser.add_argument("--train", required=True)
     parser.add_argument("--val", required=True)
     parser.add_argument("--model", required=True, help="folder of the base model")
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     args = parser.parse_args()
     settings, model = args.settings, args.settings["model"]
-    models.use_threads(args.threads)
+    checkpoints.use_threads(args.threads)
     train, val = artifacts.load_examples(args.train), artifacts.load_examples(args.val)
-    family, device = inputs.family(settings), models.pick_device()
+    family, device = model_inputs.family(settings), checkpoints.pick_device()
     network, scheduler = family.load(args.model, device, model)
-    shape = inputs.examples(train, args).shape[1:]
+    shape = model_inputs.examples(train, args).shape[1:]
     axes, count = (*settings["axes"], "sampling"), settings["gen"]
     noise = np.stack(
         [seeds.generator(*axes, "gen", q).standard_normal(shape, np.float32) for q in range(count)]
     )
     # classes as often as among the training examples; of models that are told none, none
     drawn = train.labels[seeds.generator(*axes, "labels").integers(0, len(train.labels), count)]
-    told = family.condition(model, drawn, inputs.prompts(args))
+    told = family.condition(model, drawn, model_inputs.prompts(args))
     generated = sampling.ddim_sample(
         network,
         scheduler,
@@ -44,8 +46,8 @@ def run() -> None:
         artifacts.save_array(args.out / "gen_latents.npy", generated)
         generated = family.decode(model, generated, device)
     if told is None:
-        drawn = queries.nearest_labels(generated, diffusion.to_model(train.images), train.labels)
-    artifacts.save_array(args.out / "val.npy", diffusion.to_model(val.images[: settings["val"]]))
+        drawn = queries.nearest_labels(generated, denoiser.to_model(train.images), train.labels)
+    artifacts.save_array(args.out / "val.npy", denoiser.to_model(val.images[: settings["val"]]))
     artifacts.save_array(args.out / "val_labels.npy", val.labels[: settings["val"]])
     artifacts.save_array(args.out / "gen.npy", generated)
     artifacts.save_array(args.out / "gen_labels.npy", drawn)
@@ -54,4 +56,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

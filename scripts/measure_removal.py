@@ -6,23 +6,25 @@ import numpy as np
 import pandas as pd
 import torch
 
-from dasbench import artifacts, command, inputs, models, outputs, removal, sampling, tables
+from dasbench.core import artifacts, script_main, tables
+from dasbench.diffusion import checkpoints, model_inputs, outputs, sampling
+from dasbench.evaluation import removal
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.model_parser(__doc__)
+    parser = script_main.model_parser(__doc__)
     parser.add_argument("--base", type=Path, required=True, help="folder of the base model")
     parser.add_argument("--models", type=Path, required=True, help="folder of the retrained models")
     parser.add_argument("--queries", type=Path, required=True, help="folder of the queries")
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     args = parser.parse_args()
     settings, model = args.settings, args.settings["model"]
-    models.use_threads(args.threads)
-    family, device = inputs.family(settings), models.pick_device()
+    checkpoints.use_threads(args.threads)
+    family, device = model_inputs.family(settings), checkpoints.pick_device()
     folders = [args.models / member for member in settings["members"]]
     (base, *retrained), scheduler = family.load_members([args.base, *folders], device, model)
-    seen, told = inputs.queries(args.queries, "gen", args)
+    seen, told = model_inputs.queries(args.queries, "gen", args)
     images = artifacts.load_array(args.queries / "gen.npy", (len(seen), None, None, None), "f4")
     noise = artifacts.load_array(args.queries / "gen_noise.npy", seen.shape, np.float32)
     asked, grid, axes = settings["queries"], outputs.grid(**settings["grid"]), settings["axes"]
@@ -64,4 +66,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

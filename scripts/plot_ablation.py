@@ -1,12 +1,12 @@
 """Draw main effects and shares of the gain, for the target loss."""
 
-from dasbench import command, tables
-from dasbench.figures import ablation, style
+from dasbench.core import script_main, tables
+from dasbench.reports.figures import ablation, style
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.parser(__doc__)
+    parser = script_main.parser(__doc__)
     parser.add_argument("--main-effects", required=True, help="ablation/main_effects.csv")
     parser.add_argument("--gains", required=True, help="ablation/gains.csv")
     parser.add_argument("--effects-figure", nargs="+", required=True, help="output, .svg, .png")
@@ -18,4 +18,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

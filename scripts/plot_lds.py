@@ -1,12 +1,12 @@
 """Draw LDS per method for both targets, under the three transforms, and along the damping grid."""
 
-from dasbench import command, tables
-from dasbench.figures import damping, lds, style
+from dasbench.core import script_main, tables
+from dasbench.reports.figures import damping, lds, style
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.parser(__doc__)
+    parser = script_main.parser(__doc__)
     parser.add_argument("--summary", required=True, help="lds/summary.csv")
     parser.add_argument("--ceiling", required=True, help="lds/ceiling.csv")
     for name in ("lds-loss", "lds-displacement", "lds-transforms", "damping"):
@@ -27,4 +27,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

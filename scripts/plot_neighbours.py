@@ -1,13 +1,13 @@
 """Draw the highest-scored training images of some queries, one row per method."""
 
-from dasbench import artifacts, command
+from dasbench.core import artifacts, script_main
 from dasbench.errors import UserError
-from dasbench.figures import neighbours, style
+from dasbench.reports.figures import neighbours, style
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.parser(__doc__)
+    parser = script_main.parser(__doc__)
     parser.add_argument("--queries", required=True, help="queries/val.npy or queries/gen.npy")
     parser.add_argument("--examples", required=True, help="examples/train.npz")
     parser.add_argument(
@@ -66,4 +66,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

@@ -1,12 +1,12 @@
 """Draw the effect of removal per method, and images before and after it."""
 
-from dasbench import artifacts, command, tables
-from dasbench.figures import before_after, removal, style
+from dasbench.core import artifacts, script_main, tables
+from dasbench.reports.figures import before_after, removal, style
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.parser(__doc__)
+    parser = script_main.parser(__doc__)
     parser.add_argument("--summary", required=True, help="removal/summary.csv")
     parser.add_argument("--per-query", required=True, help="removal/per_query.parquet")
     parser.add_argument("--images", required=True, help="removal/images.npy")
@@ -43,4 +43,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

@@ -1,12 +1,12 @@
 """Draw what the base model generates beside what it was trained on."""
 
-from dasbench import artifacts, command
-from dasbench.figures import samples, style
+from dasbench.core import artifacts, script_main
+from dasbench.reports.figures import samples, style
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.parser(__doc__)
+    parser = script_main.parser(__doc__)
     parser.add_argument("--generated", required=True, help="queries/gen.npy")
     parser.add_argument("--examples", required=True, help="examples/train.npz")
     parser.add_argument(
@@ -24,4 +24,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

@@ -3,17 +3,17 @@
 import hashlib
 from pathlib import Path
 
-from dasbench import artifacts, command
-from dasbench.datasets import sources
+from dasbench.core import artifacts, script_main
+from dasbench.data import files
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.parser(__doc__)
+    parser = script_main.parser(__doc__)
     parser.add_argument("--pool", required=True, help="output, .npz")
     parser.add_argument("--card", required=True, help="output, .json")
     args = parser.parse_args()
-    dataset = sources.module(args.settings["module"])
+    dataset = files.module(args.settings["module"])
     pool = dataset.pool()
     artifacts.save_examples(args.pool, pool.images, pool.labels, pool.ids)
     digest = hashlib.sha256(Path(args.pool).read_bytes()).hexdigest()
@@ -22,4 +22,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

@@ -2,12 +2,12 @@
 
 import pandas as pd
 
-from dasbench import command, tables
+from dasbench.core import script_main, tables
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.parser(__doc__)
+    parser = script_main.parser(__doc__)
     parser.add_argument("--selections", nargs="+", required=True, help="selection.csv of each")
     parser.add_argument("--ranking", required=True, help="output, .csv")
     args = parser.parse_args()
@@ -22,4 +22,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

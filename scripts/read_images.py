@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from dasbench import artifacts, command
-from dasbench.datasets import sources
+from dasbench.core import artifacts, script_main
+from dasbench.data import files as sources
 
 
 def about(registry: Path, experiment: Path, dataset: str, files: dict) -> dict:
@@ -19,7 +19,7 @@ def about(registry: Path, experiment: Path, dataset: str, files: dict) -> dict:
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.parser(__doc__)
+    parser = script_main.parser(__doc__)
     parser.add_argument("--registry", type=Path, required=True, help="data/registry.yaml")
     parser.add_argument("--experiment", type=Path, required=True, help="the experiment file")
     parser.add_argument("--pool", required=True, help="output, .npz")
@@ -49,4 +49,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from dasbench import acceleration, artifacts, command, tables
-from dasbench.figures import cost_quality, style
+from dasbench.core import artifacts, script_main, tables
+from dasbench.evaluation import cost_quality as acceleration
+from dasbench.reports.figures import cost_quality, style
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.parser(__doc__)
+    parser = script_main.parser(__doc__)
     parser.add_argument("--times", type=Path, required=True, help="from time_methods, .csv")
     parser.add_argument("--methods", type=Path, required=True, help="folder lds/methods")
     parser.add_argument("--table", required=True, help="output, .csv")
@@ -27,4 +28,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from dasbench import artifacts, command, pages, report
+from dasbench.core import artifacts, script_main
+from dasbench.reports import pages, report
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.parser(__doc__)
+    parser = script_main.parser(__doc__)
     parser.add_argument("--data-card", required=True, help="JSON, what was measured of the images")
     parser.add_argument("--figures", nargs="*", default=[], help="figures/*.svg, *.png")
     parser.add_argument("--report", required=True, help="output: report.html")
@@ -30,4 +31,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

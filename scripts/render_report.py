@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from dasbench import artifacts, command, report, tables
+from dasbench.core import artifacts, script_main, tables
+from dasbench.reports import report
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.parser(__doc__)
+    parser = script_main.parser(__doc__)
     for name in ("summary", "selection", "comparisons", "ceiling"):
         parser.add_argument(f"--{name}", required=True, help=f"lds/{name}.csv")
     parser.add_argument("--removal", help="removal/summary.csv, if the experiment has one")
@@ -51,4 +52,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from dasbench import command, tables
-from dasbench.methods import interface
+from dasbench.attribution.methods import interface
+from dasbench.core import script_main, tables
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.parser(__doc__)
+    parser = script_main.parser(__doc__)
     interface.add_arguments(parser)
     parser.add_argument("--selection", required=True, help="from select_damping, .csv")
     parser.add_argument("--out", type=Path, required=True, help="output folder")
@@ -23,4 +23,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

@@ -3,13 +3,15 @@
 import numpy as np
 import pandas as pd
 
-from dasbench import artifacts, command, kernel, lds, predictions, tables
-from dasbench.methods import interface
+from dasbench.attribution import spectrum as kernel
+from dasbench.attribution.methods import interface
+from dasbench.core import artifacts, script_main, tables
+from dasbench.evaluation import lds, predictions
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.parser(__doc__)
+    parser = script_main.parser(__doc__)
     interface.add_arguments(parser)
     parser.add_argument("--masks", required=True, help="[M, N] of the tuning subsets")
     parser.add_argument("--loss-val", required=True, help="[R, M, Q] of the tuning subsets")
@@ -43,4 +45,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

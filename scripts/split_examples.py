@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dasbench import artifacts, command, seeds
+from dasbench import seeds
+from dasbench.core import artifacts, script_main
 from dasbench.errors import UserError
 
 
@@ -25,7 +26,7 @@ def load(path: Path) -> tuple[artifacts.Examples, np.ndarray]:
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.parser(__doc__)
+    parser = script_main.parser(__doc__)
     parser.add_argument("--pool", type=Path, required=True)
     parser.add_argument("--train", required=True, help="output, .npz")
     parser.add_argument("--val", required=True, help="output, .npz: all that is left for it")
@@ -50,4 +51,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

@@ -5,15 +5,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dasbench import artifacts, command, effects, tables
-from dasbench.designs import FACTORS
+from dasbench.core import artifacts, script_main, tables
+from dasbench.evaluation import ablation_effects
+from dasbench.experiments.ablation_design import FACTORS
 
 COLUMNS = ["experiment", *FACTORS, "queries", "target", "damping", "edge", "lds", "lo", "hi"]
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.parser(__doc__)
+    parser = script_main.parser(__doc__)
     parser.add_argument("--cells", type=Path, required=True, help="folder, one folder for each set")
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     args = parser.parse_args()
@@ -24,12 +25,15 @@ def run() -> None:
         draws.append(artifacts.load_array(args.cells / name / "draws.npy", (None, None)))
     table = pd.concat(found).assign(experiment=settings["experiment"])
     tables.save_table(args.out / "cells.csv", table[[*COLUMNS, "undefined"]])
-    cells = effects.Cells(table, np.concatenate(draws), settings["level"])
-    for name, made in (("main_effects", effects.main_effects), ("gains", effects.gains)):
+    cells = ablation_effects.Cells(table, np.concatenate(draws), settings["level"])
+    for name, made in (
+        ("main_effects", ablation_effects.main_effects),
+        ("gains", ablation_effects.gains),
+    ):
         tables.save_table(
             args.out / f"{name}.csv", made(cells).assign(experiment=settings["experiment"])
         )
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

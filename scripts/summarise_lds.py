@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from dasbench import artifacts, command, lds, seeds, statistics, tables
-from dasbench.layout import KINDS, TARGETS
+from dasbench import seeds
+from dasbench.core import artifacts, script_main, tables
+from dasbench.core.query_kinds import KINDS, TARGETS
+from dasbench.evaluation import lds, statistics
 
 COLUMNS = [
     *["experiment", "kind", "a", "b", "transform_a", "transform_b", "queries", "target"],
@@ -50,7 +52,7 @@ def compared(folder: Path, pair: dict, kind: str, settings: dict) -> pd.DataFram
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.parser(__doc__)
+    parser = script_main.parser(__doc__)
     parser.add_argument("--methods", type=Path, required=True, help="folder of their folders")
     parser.add_argument("--queries", type=Path, required=True, help="folder of the queries")
     parser.add_argument(
@@ -76,4 +78,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

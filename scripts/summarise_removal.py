@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dasbench import artifacts, command, removal, seeds, tables
+from dasbench import seeds
+from dasbench.core import artifacts, script_main, tables
+from dasbench.evaluation import removal
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.parser(__doc__)
+    parser = script_main.parser(__doc__)
     parser.add_argument("--parts", type=Path, required=True, help="folder with <method>/k-<k>/")
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     args = parser.parse_args()
@@ -30,4 +32,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

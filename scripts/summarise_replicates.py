@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from dasbench import command, replicates, tables
+from dasbench.core import script_main, tables
+from dasbench.evaluation import replicates
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.parser(__doc__)
+    parser = script_main.parser(__doc__)
     parser.add_argument("--summaries", nargs="+", required=True, help="lds/summary.csv of each")
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     args = parser.parse_args()
@@ -21,4 +22,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

@@ -5,15 +5,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dasbench import artifacts, by_models, command, tables
-from dasbench.figures import by_models as drawing
-from dasbench.figures import style
-from dasbench.layout import KINDS, TARGETS
+from dasbench.core import artifacts, script_main, tables
+from dasbench.core.query_kinds import KINDS, TARGETS
+from dasbench.evaluation import lds_by_models
+from dasbench.reports.figures import by_models as drawing
+from dasbench.reports.figures import style
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.parser(__doc__)
+    parser = script_main.parser(__doc__)
     parser.add_argument("--scores", type=Path, required=True, help="folder, one folder each")
     parser.add_argument("--home", type=Path, required=True, help="folder: queries, masks, outputs")
     parser.add_argument("--lds", type=Path, required=True, help="folder, tables in and out")
@@ -22,7 +23,7 @@ def run() -> None:
     settings, home = args.settings, args.home
     summary = tables.load_table(args.lds / "summary.csv")
     ceiling = tables.load_table(args.lds / "ceiling.csv")
-    tables.save_table(args.lds / "table.csv", by_models.full_table(summary, ceiling))
+    tables.save_table(args.lds / "table.csv", lds_by_models.full_table(summary, ceiling))
     masks = artifacts.load_array(home / "masks/eval.npy", (None, None), bool)
     uses, curves = artifacts.load_json(home / "queries/uses.json"), []
     for kind in KINDS:
@@ -38,12 +39,12 @@ def run() -> None:
         }
         axes = (*settings["axes"], kind)
         scores = {name: own[:, judged] for name, own in scores.items()}
-        table = by_models.curve(scores, masks, outputs, axes, settings["lds"])
+        table = lds_by_models.curve(scores, masks, outputs, axes, settings["lds"])
         curves.append(table.assign(queries=kind))
-    joined = pd.concat(curves)[by_models.COLUMNS].assign(experiment=settings["experiment"])
+    joined = pd.concat(curves)[lds_by_models.COLUMNS].assign(experiment=settings["experiment"])
     tables.save_table(args.lds / "by_models.csv", joined)
     style.save(drawing.curves(joined), args.figure)
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

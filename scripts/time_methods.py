@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from dasbench import artifacts, chunks, codehash, command, inputs, models, tables, timed
-from dasbench.acceleration import PARTS
-from dasbench.layout import KINDS
+from dasbench.attribution import method_times
+from dasbench.core import artifacts, resumable, script_main, tables
+from dasbench.core.query_kinds import KINDS
+from dasbench.diffusion import checkpoints, model_inputs
+from dasbench.evaluation.cost_quality import PARTS
+from dasbench.sharing import codehash
 
 ROOT = Path(__file__).resolve().parents[1]
 SHORT, TURNS, WARM = 5.0, 3, 32  # seconds, turns, images
@@ -21,31 +24,31 @@ SHORT, TURNS, WARM = 5.0, 3, 32  # seconds, turns, images
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.model_parser(__doc__)
+    parser = script_main.model_parser(__doc__)
     parser.add_argument("--examples", type=Path, required=True)
     parser.add_argument("--queries", type=Path, required=True, help="folder of the queries")
     parser.add_argument("--model", type=Path, required=True, help="folder of the base model")
     parser.add_argument("--times", type=Path, required=True, help="output, .csv")
     args = parser.parse_args()
     settings = args.settings
-    models.use_threads(1)
-    family = inputs.family(settings)
-    unet, scheduler = family.load(args.model, models.pick_device(), settings["model"])
-    images = {"train": inputs.examples(artifacts.load_examples(args.examples), args)}
-    images |= {kind: inputs.queries(args.queries, kind, args)[0] for kind in KINDS}
+    checkpoints.use_threads(1)
+    family = model_inputs.family(settings)
+    unet, scheduler = family.load(args.model, checkpoints.pick_device(), settings["model"])
+    images = {"train": model_inputs.examples(artifacts.load_examples(args.examples), args)}
+    images |= {kind: model_inputs.queries(args.queries, kind, args)[0] for kind in KINDS}
     few = {split: some[:WARM] for split, some in images.items()}
     code = codehash.code_hash(ROOT, "scripts/time_methods.py", family.__file__)
     files = (args.examples, *sorted(args.queries.glob("*.npy")), *sorted(args.model.rglob("*.*")))
-    mark = chunks.fingerprint(str(settings["axes"]), code, *(f for f in files if f.is_file()))
+    mark = resumable.fingerprint(str(settings["axes"]), code, *(f for f in files if f.is_file()))
     kept = args.times.parent / f".cost-times-{mark}"
     rows = []
     for name, own in settings["methods"].items():
-        file = kept / f"{name}-{chunks.fingerprint(json.dumps(own, sort_keys=True))}.json"
+        file = kept / f"{name}-{resumable.fingerprint(json.dumps(own, sort_keys=True))}.json"
         if not file.is_file():
-            timed.method(unet, scheduler, few, own, settings["axes"])
-            turns = [timed.method(unet, scheduler, images, own, settings["axes"])]
+            method_times.method(unet, scheduler, few, own, settings["axes"])
+            turns = [method_times.method(unet, scheduler, images, own, settings["axes"])]
             while len(turns) < TURNS and sum(turns[0][part] for part in PARTS) < SHORT:
-                turns.append(timed.method(unet, scheduler, images, own, settings["axes"]))
+                turns.append(method_times.method(unet, scheduler, images, own, settings["axes"]))
             median = {key: statistics.median(turn[key] for turn in turns) for key in turns[0]}
             artifacts.save_json(file, median | {"turns": len(turns)})
         rows.append({"method": name} | own["shown"] | artifacts.load_json(file))
@@ -56,4 +59,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

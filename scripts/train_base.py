@@ -4,12 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
-from dasbench import command, inputs, training
+from dasbench.core import script_main
+from dasbench.diffusion import model_inputs, training
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.model_parser(__doc__)
+    parser = script_main.model_parser(__doc__)
     parser.add_argument("--examples", required=True)
     parser.add_argument("--model", required=True, help="output folder")
     parser.add_argument(
@@ -17,7 +18,7 @@ def run() -> None:
     )
     args = parser.parse_args()
     settings, recipe = args.settings, args.settings["training"]
-    family, _, data = inputs.training(args.examples, args)
+    family, _, data = model_inputs.training(args.examples, args)
     axes = (*settings["axes"], "base", 0, 0)
     accelerator = training.make_accelerator(args.threads, recipe["mixed_precision"])
     model = settings["model"]
@@ -35,4 +36,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

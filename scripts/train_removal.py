@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from dasbench import artifacts, command, inputs, training
+from dasbench.core import artifacts, script_main
+from dasbench.diffusion import model_inputs, training
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.model_parser(__doc__)
+    parser = script_main.model_parser(__doc__)
     parser.add_argument("--examples", required=True)
     parser.add_argument("--masks", required=True, help="[members, N] .npy")
     parser.add_argument(
@@ -15,7 +16,7 @@ def run() -> None:
     )
     args = parser.parse_args()
     settings, model, recipe = (args.settings, *(args.settings[k] for k in ("model", "training")))
-    family, _, data = inputs.training(args.examples, args)
+    family, _, data = model_inputs.training(args.examples, args)
     members = settings["members"]
     masks = artifacts.load_array(args.masks, (len(members), len(data.x)), bool)
     accelerator = training.make_accelerator(args.threads, recipe["mixed_precision"])
@@ -29,4 +30,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

@@ -4,12 +4,15 @@ from pathlib import Path
 
 import numpy as np
 
-from dasbench import artifacts, command, inputs, seeds, subsets, training
+from dasbench import seeds
+from dasbench.core import artifacts, script_main
+from dasbench.diffusion import model_inputs, training
+from dasbench.experiments import subsets
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.model_parser(__doc__)
+    parser = script_main.model_parser(__doc__)
     parser.add_argument("--examples", required=True)
     parser.add_argument("--use", required=True, help="tune or eval")
     parser.add_argument("--seed", type=int, required=True, help="retraining seed r")
@@ -17,7 +20,7 @@ def run() -> None:
     parser.add_argument("--out", type=Path, required=True, help="output folder of the shard")
     args = parser.parse_args()
     settings, model, recipe = (args.settings, *(args.settings[k] for k in ("model", "training")))
-    family, train, data = inputs.training(args.examples, args)
+    family, train, data = model_inputs.training(args.examples, args)
     accelerator = training.make_accelerator(args.threads, recipe["mixed_precision"])
     masks = []
     for k in range(settings["models_per_job"]):
@@ -35,4 +38,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

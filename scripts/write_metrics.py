@@ -1,11 +1,11 @@
 """Write the small flat table of numbers that `dvc metrics` compares between versions."""
 
-from dasbench import artifacts, command, tables
+from dasbench.core import artifacts, script_main, tables
 
 
 def run() -> None:
     """See the module's docstring."""
-    parser = command.parser(__doc__)
+    parser = script_main.parser(__doc__)
     parser.add_argument("--summary", required=True, help="lds/summary.csv")
     parser.add_argument("--ceiling", required=True, help="lds/ceiling.csv")
     parser.add_argument("--removal", help="removal/summary.csv, where there is a study")
@@ -23,4 +23,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    command.main(run)
+    script_main.main(run)

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from clones import Clone, checkout
-from dasbench import diffusion, features
+from dasbench.diffusion import denoiser
+from dasbench.gradients import features
 from experiment_files import make_repository
 from tiny import DIFFUSION, MODEL, TinyProblem
 
@@ -56,10 +57,10 @@ def features64(monkeypatch):
 @pytest.fixture(scope="session")
 def digits():
     """Labels and images of 24 digits, in the model's range."""
-    from dasbench.datasets import digits as source
+    from dasbench.data import digits as source
 
     pool = source.pool()
-    return pool.labels[:24], diffusion.to_model(pool.images[:24])
+    return pool.labels[:24], denoiser.to_model(pool.images[:24])
 
 
 @pytest.fixture(scope="session")

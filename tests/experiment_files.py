@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dasbench import config
 from dasbench.errors import UserError
+from dasbench.experiments import config
 
 ROOT = Path(__file__).parents[1]
 

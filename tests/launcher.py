@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dasbench import config
+from dasbench.experiments import config
 
 ROOT = Path(__file__).parents[1]
 TOOLS = ("bash", "sh", "dirname", "cmp", "sed", "env", "cat")

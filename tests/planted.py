@@ -14,19 +14,12 @@ import torch
 from diffusers import DDPMScheduler
 from torch import nn
 
-from dasbench import (
-    config,
-    diffusion,
-    ekfac,
-    feature_sets,
-    features,
-    journeys,
-    residuals,
-    unlearning,
-)
-from dasbench.methods import interface
+from dasbench.attribution.by_timestep import Spectra
+from dasbench.attribution.methods import interface
+from dasbench.diffusion import denoiser
+from dasbench.experiments import config, feature_sets
+from dasbench.gradients import ekfac, features, residuals, trajectories, unlearning
 from dasbench.registry import METHODS
-from dasbench.timesteps import Spectra
 from experiment_files import ROOT
 
 SHAPE = (1, 4, 4)
@@ -72,13 +65,15 @@ class World:
         self.labels = {"train": np.repeat(np.arange(GROUPS), EACH)}
         self.labels["val"] = np.arange(QUERIES) % GROUPS
         self.levels = images(self.labels["train"])
-        self.x = {"train": diffusion.to_model(self.levels)}
-        self.x["val"] = diffusion.to_model(images(self.labels["val"]))
+        self.x = {"train": denoiser.to_model(self.levels)}
+        self.x["val"] = denoiser.to_model(images(self.labels["val"]))
         everything = np.ones(N, bool)
         self.weight = self.trained(everything)
         self.net = Matrix(self.weight).eval()
         self.start = rng.standard_normal((QUERIES, *SHAPE)).astype(np.float32)
-        paths = journeys.trajectory(self.net, self.scheduler, torch.from_numpy(self.start), STEPS)
+        paths = trajectories.trajectory(
+            self.net, self.scheduler, torch.from_numpy(self.start), STEPS
+        )
         self.x["gen"] = list(paths)[-1][2].clamp(-1, 1).numpy()
         nearest = (self.flat("gen")[:, None] - self.flat("train")) ** 2
         self.labels["gen"] = self.labels["train"][nearest.sum(2).argmin(1)]
@@ -132,7 +127,7 @@ class World:
         if options.get("journey"):
             query[0] = self._once(
                 ("journey", str(sets[0])),
-                lambda: journeys.compute(
+                lambda: trajectories.compute(
                     self.net, self.scheduler, self.start, sets[0], AXES, STEPS
                 ),
             )

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 
-from dasbench import manifests, provenance
+from dasbench.sharing import provenance, records
 
 POOL, TRAIN, SCORES = "data/toy/pool.npz", "results/toy/train.npz", "results/toy/scores/das.npy"
 
@@ -21,7 +21,7 @@ def make(root, output, content, inputs=(), span=(1000.0, 1010.0)):
         "params": ["{}"],
         "shellcmd": "cat",
         "input": list(inputs),
-        "input_checksums": {name: manifests.sha256(root / name) for name in inputs},
+        "input_checksums": {name: records.sha256(root / name) for name in inputs},
         "log": [f"logs/toy/{path.stem}.log"],
         "software_stack_hash": "",
         "record_format_version": 6,
@@ -30,7 +30,7 @@ def make(root, output, content, inputs=(), span=(1000.0, 1010.0)):
         "starttime": span[0],
         "endtime": span[1],
     }
-    place = manifests.record_path(root, output)
+    place = records.record_path(root, output)
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(json.dumps(record))
 

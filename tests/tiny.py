@@ -4,7 +4,7 @@ import numpy as np
 
 import oracle
 from dasbench import seeds
-from dasbench.families import pixel
+from dasbench.diffusion.families import pixel
 
 SHAPE = (2, 4, 6)  # C, H, W all different: a transposed axis cannot go unseen
 AXES = ("tests", 3)

@@ -8,7 +8,7 @@ B bootstrap draws. Images are float32 in [-1, 1] unless a docstring says uint8.
 """
 
 # public name -> the module that defines it; imported at first use: `import dasbench` is light
-_PUBLIC = {"attribute": "dasbench.attribution", "__version__": "dasbench.version"}
+_PUBLIC = {"attribute": "dasbench.commands.attribute", "__version__": "dasbench.version"}
 __all__ = ["__version__", "attribute"]
 
 

@@ -16,7 +16,7 @@ Options of the kernel family (the axes of the ablation):
   readout probe, ``probes`` (how many of each kind);
 * ``journey`` (the queries' features are taken along their sampling trajectories);
 * ``kernel`` (averaged: one kernel of the features averaged over timesteps, decomposed once for all
-  methods that share them; pooled and per_t: ``dasbench.timesteps``);
+  methods that share them; pooled and per_t: ``dasbench.attribution.by_timestep``);
 * ``residual`` (none, scalar, released), ``leverage`` (divide by 1 - h), ``denominator`` (none,
   preconditioned_norm, feature_norm), ``transform`` (identity, square, signed_square).
 
@@ -36,9 +36,9 @@ from __future__ import annotations
 from typing import Any
 
 # where the modules named below lie: one file for each family of methods, data set, family of models
-METHOD_FOLDER = "src/dasbench/methods"
-DATASET_FOLDER = "src/dasbench/datasets"
-FAMILY_FOLDER = "src/dasbench/families"
+METHOD_FOLDER = "src/dasbench/attribution/methods"
+DATASET_FOLDER = "src/dasbench/data"
+FAMILY_FOLDER = "src/dasbench/diffusion/families"
 
 _KERNEL = "kernel_methods"
 _SIMILARITY = "similarity"

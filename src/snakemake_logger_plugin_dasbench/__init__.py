@@ -21,7 +21,7 @@ from typing import Any
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from dasbench import progress
+from dasbench.planning import progress
 
 AGAIN = "DASBENCH_COMMAND"  # what the user typed
 # seconds between two lines of news, on a terminal and elsewhere

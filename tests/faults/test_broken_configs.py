@@ -8,8 +8,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dasbench import config, config_schema
+from dasbench.core import yaml_schema
 from dasbench.errors import UserError
+from dasbench.experiments import config
 from experiment_files import ROOT, load, raw
 
 pytestmark = pytest.mark.slow
@@ -105,7 +106,7 @@ def put(data, path, value):
 
 def named(sentences, path):
     """Whether a sentence names the key, or the section that it makes unfit."""
-    whole = config_schema.dotted(path)
+    whole = yaml_schema.dotted(path)
     return any(f" {whole} " in sentence for sentence in sentences)
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from campaign import WAYS, refusals
 from damage import MARKER, attempt, damages, kind
-from dasbench import provenance
 from dasbench.errors import UserError
+from dasbench.sharing import provenance
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 

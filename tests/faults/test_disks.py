@@ -14,7 +14,7 @@ import pytest
 
 from campaign import PHASES, blank_clone, jobs
 from clones import Clone, stored
-from dasbench import manifests
+from dasbench.sharing import records
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 
@@ -88,7 +88,7 @@ def sentence(text):
 
 def artifacts(clone):
     """What has been made here."""
-    return {path for kind in manifests.KINDS for path in stored(clone.folder / kind)}
+    return {path for kind in records.KINDS for path in stored(clone.folder / kind)}
 
 
 def stopped(clone, words, room, disk=None):

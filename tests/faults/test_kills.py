@@ -10,7 +10,7 @@ import pytest
 
 from campaign import MISSED, SCRIPTS, jobs, kill_all, kill_scheduler
 from clones import checkout
-from dasbench import manifests
+from dasbench.sharing import records
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 
@@ -38,7 +38,7 @@ def shortest_jobs(clone):
     """Seconds that the shortest job of each script of small took."""
     entries, times = {}, {}
     for folder in ("data/digits", "results/small"):
-        partition = manifests.load(clone.folder, folder)
+        partition = records.load(clone.folder, folder)
         entries, times = entries | partition.entries, times | partition.times
     found = {}
     for output, entry in entries.items():

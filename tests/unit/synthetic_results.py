@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dasbench import artifacts, tables
+from dasbench.core import artifacts, tables
 
 QUALITY = {
     "random": 0.0,

@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 from test_timesteps import inputs
 
-from dasbench import ablation, designs, effects, lds, predictions, statistics
-from dasbench.figures import ablation as figures
-from dasbench.kernel import Spectrum
-from dasbench.methods import interface
+from dasbench.attribution.methods import interface
+from dasbench.attribution.spectrum import Spectrum
+from dasbench.evaluation import ablation, ablation_effects, lds, predictions, statistics
+from dasbench.experiments import ablation_design
 from dasbench.registry import METHODS
+from dasbench.reports.figures import ablation as figures
 
 T, N, P, Q, TUNING = 2, 12, 7, 5, 2
 GRID = np.array([1e-3, 1e-1, 1.0])
@@ -110,20 +111,20 @@ def factorial(seed=1, factors=None):
         "damping_rule": ["held_out", "oracle"],
     }
     cells = list(product(*levels.values(), ["val", "gen"], ["loss"]))
-    table = pd.DataFrame(cells, columns=[*designs.FACTORS, "queries", "target"])
+    table = pd.DataFrame(cells, columns=[*ablation_design.FACTORS, "queries", "target"])
     table["lds"] = rng.standard_normal(len(table))
     draws = table.lds.to_numpy()[:, None] + rng.standard_normal((len(table), 40)) / 10
-    return effects.Cells(table, draws.astype("f4"), 0.9)
+    return ablation_effects.Cells(table, draws.astype("f4"), 0.9)
 
 
 def test_a_main_effect_is_the_mean_of_paired_differences():
     cells = factorial()
-    table = effects.main_effects(cells)
+    table = ablation_effects.main_effects(cells)
     own = table[(table.scope == "all") & (table.factor == "noise") & (table["queries"] == "val")]
     differences, drawn = [], []
     for row in cells.table.itertuples():
         if row.noise == "common" and row.queries == "val" and row.damping_rule == "held_out":
-            options = {name: getattr(row, name) for name in designs.FACTORS}
+            options = {name: getattr(row, name) for name in ablation_design.FACTORS}
             other = cells.find({**options, "noise": "keyed"}, ("val", "loss"))
             differences.append(row.lds - cells.table.lds[other])
             drawn.append(cells.draws[row.Index].astype(float) - cells.draws[other])
@@ -132,7 +133,7 @@ def test_a_main_effect_is_the_mean_of_paired_differences():
     lo, hi = statistics.interval(np.mean(drawn, axis=0), 0.9)
     assert (own.lo.iloc[0], own.hi.iloc[0]) == pytest.approx((lo, hi))
     at_das = table[(table.scope == "das") & (table.factor == "noise")].set_index("queries")
-    das = effects.METHODS["das"]
+    das = ablation_effects.METHODS["das"]
     rows = [cells.find({**das, "noise": noise}, ("gen", "loss")) for noise in ("common", "keyed")]
     expected = cells.table.lds[rows[0]] - cells.table.lds[rows[1]]
     assert at_das.difference["gen"] == pytest.approx(expected)
@@ -141,13 +142,13 @@ def test_a_main_effect_is_the_mean_of_paired_differences():
 
 def test_shares_are_means_over_all_orders_and_add_up():
     cells = factorial(2)
-    table = effects.gains(cells)
+    table = ablation_effects.gains(cells)
     assert set(zip(table.before, table.after, strict=True)) == {
         ("dtrak", "das"),
         ("dtrak", "das_common"),
     }
-    a, b = effects.METHODS["dtrak"], effects.METHODS["das"]
-    switches = [f for f in designs.FACTORS if a[f] != b[f]]
+    a, b = ablation_effects.METHODS["dtrak"], ablation_effects.METHODS["das"]
+    switches = [f for f in ablation_design.FACTORS if a[f] != b[f]]
     mine = table[(table.after == "das") & (table["queries"] == "gen")]
     by_order = {s: [] for s in switches}
     for order in permutations(switches):
@@ -170,18 +171,20 @@ def test_shares_are_means_over_all_orders_and_add_up():
 def test_a_design_without_a_path_has_no_shares():
     cells = factorial(3)
     few = cells.table[cells.table.readout == "square"]
-    left = effects.Cells(few, cells.draws[few.index], 0.9)
-    assert not len(effects.gains(left))
-    assert set(effects.main_effects(left).factor) == set(designs.FACTORS) - {"readout"}
+    left = ablation_effects.Cells(few, cells.draws[few.index], 0.9)
+    assert not len(ablation_effects.gains(left))
+    assert set(ablation_effects.main_effects(left).factor) == set(ablation_design.FACTORS) - {
+        "readout"
+    }
 
 
 def test_figures_show_every_level_and_switch():
     cells = factorial(4)
-    table = effects.main_effects(cells)
+    table = ablation_effects.main_effects(cells)
     drawn = figures.main_effects(table)
     assert len(drawn.axes) == 2
-    assert len(drawn.axes[0].get_yticks()) == len(designs.FACTORS)
-    gains = effects.gains(cells)
+    assert len(drawn.axes[0].get_yticks()) == len(ablation_design.FACTORS)
+    gains = ablation_effects.gains(cells)
     drawn = figures.gains(gains)
     assert len(drawn.axes[0].get_yticks()) == len(
         gains.drop_duplicates(["before", "after", "switch"])

@@ -5,9 +5,10 @@ import argparse
 import numpy as np
 import pytest
 
-from dasbench import artifacts, config, feature_sets
+from dasbench.attribution.methods import interface
+from dasbench.core import artifacts
 from dasbench.errors import UserError
-from dasbench.methods import interface
+from dasbench.experiments import config, feature_sets
 from dasbench.registry import METHODS
 from experiment_files import load, raw
 from tiny import AXES

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dasbench import artifacts, tables
+from dasbench.core import artifacts, tables
 from dasbench.errors import UserError
 
 ARRAY = np.arange(12, dtype=np.float32).reshape(3, 4) + 1

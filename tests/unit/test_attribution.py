@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 import dasbench
-from dasbench import attribution, config
-from dasbench.datasets import folder, pictures
+from dasbench.commands import attribute
+from dasbench.data import decode, folder
+from dasbench.diffusion.families import pixel
 from dasbench.errors import UserError
-from dasbench.families import pixel
+from dasbench.experiments import config
 from experiment_files import ROOT
 from tiny import DIFFUSION, MODEL
 from tiny_pipelines import autoencoder, stable_diffusion
@@ -55,10 +56,10 @@ def test_models_of_more_than_pixels_are_refused_in_one_sentence(pair, images, tm
 
 
 def test_released_residual_has_its_own_grid(pair, images):
-    options = attribution._options("das_released", {})
-    features = {**attribution.FEATURE_DEFAULTS, **SIZES, **options["features"]}
+    options = attribute._options("das_released", {})
+    features = {**attribute.FEATURE_DEFAULTS, **SIZES, **options["features"]}
     few, many = (
-        attribution.scores(pair, images, images[:1], {**options, "features": features}, 1e-2, 0, n)
+        attribute.scores(pair, images, images[:1], {**options, "features": features}, 1e-2, 0, n)
         for n in (2, 20)
     )
     assert not np.allclose(few / few.sum(), many / many.sum())
@@ -83,9 +84,9 @@ def test_image_files_are_read_at_the_models_size(tmp_path):
 
     Image.fromarray(np.full((16, 16, 3), 255, np.uint8)).save(tmp_path / "a.png")
     (tmp_path / "b.png").write_text("no image")
-    assert attribution.read_images([tmp_path / "a.png"], (1, 8, 8)).shape == (1, 8, 8, 1)
+    assert attribute.read_images([tmp_path / "a.png"], (1, 8, 8)).shape == (1, 8, 8, 1)
     with pytest.raises(UserError, match=r"b\.png"):
-        attribution.read_images([tmp_path / "b.png"], (1, 8, 8))
+        attribute.read_images([tmp_path / "b.png"], (1, 8, 8))
 
 
 @pytest.fixture
@@ -114,13 +115,13 @@ def as_a_data_set(place, **options):
 def test_images_are_prepared_as_for_training(odd_pictures, resize, channels):
     paths = sorted(odd_pictures.iterdir())
     data = {"resize": resize, "background": [10, 120, 240], "size": 8, "path": None}
-    found = attribution.read_images(paths, (channels, 8, 8), data)
+    found = attribute.read_images(paths, (channels, 8, 8), data)
     changes = {"resize": resize, "background": [10, 120, 240], "channels": channels}
     np.testing.assert_array_equal(found, as_a_data_set(odd_pictures, **changes))
 
 
 def test_images_of_a_model_from_elsewhere_are_cropped_on_white(odd_pictures):
-    found = attribution.read_images(sorted(odd_pictures.iterdir()), (3, 8, 8))
+    found = attribute.read_images(sorted(odd_pictures.iterdir()), (3, 8, 8))
     usual = {"resize": "crop", "background": [255, 255, 255], "channels": 3}
     np.testing.assert_array_equal(found, as_a_data_set(odd_pictures, **usual))
     assert found[0, 0, 0].tolist() == [255, 255, 255]
@@ -128,10 +129,10 @@ def test_images_of_a_model_from_elsewhere_are_cropped_on_white(odd_pictures):
 
 def test_a_model_that_is_not_square_takes_images_of_its_own_size(odd_pictures):
     path = odd_pictures / "clear.png"
-    found = attribution.read_images([path], (3, 7, 12))
-    np.testing.assert_array_equal(found[0], pictures.read(path, None))
+    found = attribute.read_images([path], (3, 7, 12))
+    np.testing.assert_array_equal(found[0], decode.read(path, None))
     with pytest.raises(UserError, match=r"clear\.png reads as .* \(7, 12, 3\), the model works on"):
-        attribution.read_images([path], (3, 8, 12))
+        attribute.read_images([path], (3, 8, 12))
 
 
 @pytest.fixture
@@ -145,9 +146,9 @@ def command(pair, odd_pictures, monkeypatch):
             seen.update(images=images, queries=queries)
             return np.zeros((len(images), len(queries)))
 
-        monkeypatch.setattr(attribution, "scores", scores)
+        monkeypatch.setattr(attribute, "scores", scores)
         monkeypatch.setattr("sys.argv", ["attribute", str(odd_pictures / "clear.png"), *words])
-        attribution.main()
+        attribute.main()
         return seen
 
     return run
@@ -173,9 +174,9 @@ def test_an_experiment_s_data_section_prepares_what_is_asked(
     section = {"resize": "pad", "background": [10, 120, 240]}
     changed = {**experiment, "data": {**experiment["data"], **section}}
     monkeypatch.setattr(config, "load", lambda name, root: changed)
-    monkeypatch.setattr(attribution, "_load", lambda folder: pair)
+    monkeypatch.setattr(attribute, "_load", lambda folder: pair)
     train = np.zeros((5, 8, 8, 1), np.uint8)
-    monkeypatch.setattr(attribution, "_training_set", lambda args, shape: (train, list("abcde")))
+    monkeypatch.setattr(attribute, "_training_set", lambda args, shape: (train, list("abcde")))
     seen = command("--experiment", "smoke", "--method", "das", "--damping", "0.1")
     wanted = as_a_data_set(odd_pictures, **section, channels=1)
     np.testing.assert_array_equal(seen["queries"], wanted[:1])

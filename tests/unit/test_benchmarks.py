@@ -20,9 +20,9 @@ from benchmarks import (
     timing,
 )
 
-from dasbench import config
 from dasbench.errors import UserError
-from dasbench.projection import Projection
+from dasbench.experiments import config
+from dasbench.gradients.projection import Projection
 
 RESULTS = {
     "features_vs_training_step_digits": 0.9,

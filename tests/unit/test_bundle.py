@@ -5,8 +5,9 @@ import tarfile
 
 import pytest
 
-from dasbench import bundle, cli, manifests, provenance, runlock
+from dasbench.commands import cli
 from dasbench.errors import UserError
+from dasbench.sharing import bundle, provenance, records, runlock
 
 
 @pytest.fixture
@@ -30,12 +31,12 @@ def record(root, output, content):
     path = root / output
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content)
-    entry = dict.fromkeys(manifests.KEEP) | {"starttime": 1.0, "endtime": path.stat().st_mtime}
+    entry = dict.fromkeys(records.KEEP) | {"starttime": 1.0, "endtime": path.stat().st_mtime}
     inputs = ["data/digits/pool.npz"] if output.startswith("results") else []
     entry["input_checksums"] = {
-        name: manifests.sha256(root / name) for name in inputs if (root / name).is_file()
+        name: records.sha256(root / name) for name in inputs if (root / name).is_file()
     }
-    place = manifests.record_path(root, output)
+    place = records.record_path(root, output)
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(json.dumps(entry))
 
@@ -86,7 +87,7 @@ def member(name, kind=tarfile.REGTYPE, size=0, link=""):
         member("../evil"),
         member("/tmp/evil"),
         member("run"),
-        member("src/dasbench/cli.py"),
+        member("src/dasbench/commands/cli.py"),
         member("results/smoke/link", tarfile.SYMTYPE, link="/etc/passwd"),
         member("results/smoke/provenance.json", tarfile.LNKTYPE, link="run"),
         member("results/smoke/device", tarfile.CHRTYPE),

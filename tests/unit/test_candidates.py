@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 from test_timesteps import inputs
 
-from dasbench import artifacts, candidates, diffusion, registry
-from dasbench.methods import interface
+from dasbench import registry
+from dasbench.attribution import candidates
+from dasbench.attribution.methods import interface
+from dasbench.core import artifacts
+from dasbench.diffusion import denoiser
 
 
 def images(n, seed, levels=256):
@@ -68,7 +71,7 @@ def test_the_candidates_of_a_query_do_not_depend_on_other_queries():
 @pytest.mark.parametrize("shape", [(3, 4, 1), (2, 5, 3)])
 def test_pixels_are_what_the_model_sees(shape):
     drawn = np.random.default_rng(0).integers(0, 256, (7, *shape)).astype(np.uint8)
-    np.testing.assert_allclose(candidates.pixels(drawn), diffusion.to_model(drawn), atol=1e-6)
+    np.testing.assert_allclose(candidates.pixels(drawn), denoiser.to_model(drawn), atol=1e-6)
 
 
 @pytest.mark.parametrize("kernel", ["averaged", "per_t"])

@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 import compute_features
-from dasbench import artifacts, candidates, chunks, diffusion, features
+from dasbench.attribution import candidates
+from dasbench.core import artifacts, resumable
+from dasbench.diffusion import denoiser
+from dasbench.diffusion.families import pixel
 from dasbench.errors import UserError
-from dasbench.families import pixel
+from dasbench.gradients import features
 from tiny import DIFFUSION, MODEL
 
 SPLITS = ("train", "val", "gen")
@@ -34,7 +37,7 @@ FORM = {
 
 def test_slices_cover_everything_once():
     for count, size in ((0, 4), (1, 4), (8, 4), (9, 4), (3, 100)):
-        found = chunks.slices(count, size)
+        found = resumable.slices(count, size)
         assert [i for s in found for i in range(s.start, s.stop)] == list(range(count))
         assert all(s.stop - s.start == size for s in found[:-1])
 
@@ -44,27 +47,27 @@ def test_fingerprints_tell_contents_and_borders_apart(tmp_path):
     one.write_bytes(b"x")
     two.write_bytes(b"y")
     marks = [
-        chunks.fingerprint("ab"),
-        chunks.fingerprint("a", "b"),
-        chunks.fingerprint("b", "a"),
-        chunks.fingerprint("ab", ""),
-        chunks.fingerprint("ab", one),
-        chunks.fingerprint("ab", two),
-        chunks.fingerprint("ab", one, two),
-        chunks.fingerprint("ab", two, one),
+        resumable.fingerprint("ab"),
+        resumable.fingerprint("a", "b"),
+        resumable.fingerprint("b", "a"),
+        resumable.fingerprint("ab", ""),
+        resumable.fingerprint("ab", one),
+        resumable.fingerprint("ab", two),
+        resumable.fingerprint("ab", one, two),
+        resumable.fingerprint("ab", two, one),
     ]
     assert len(set(marks)) == len(marks)
-    assert chunks.fingerprint("ab", one) == chunks.fingerprint("ab", one)
+    assert resumable.fingerprint("ab", one) == resumable.fingerprint("ab", one)
     two.write_bytes(b"x")
-    assert chunks.fingerprint("ab", two) == chunks.fingerprint("ab", one)
+    assert resumable.fingerprint("ab", two) == resumable.fingerprint("ab", one)
     with pytest.raises(OSError, match="nowhere"):
-        chunks.fingerprint(tmp_path / "nowhere")
+        resumable.fingerprint(tmp_path / "nowhere")
 
 
 def test_two_stores_share_a_folder(tmp_path):
     whole = np.random.default_rng(0).standard_normal((11, 5)).astype(np.float32)
-    first, second = chunks.Store(tmp_path, "mark"), chunks.Store(tmp_path, "mark")
-    rows = chunks.slices(11, 3)
+    first, second = resumable.Store(tmp_path, "mark"), resumable.Store(tmp_path, "mark")
+    rows = resumable.slices(11, 3)
     for store, mine in ((first, rows[0::2]), (second, rows[1::2])):
         for one in mine:
             assert not store.has("train", one)
@@ -80,7 +83,7 @@ def test_two_stores_share_a_folder(tmp_path):
 
 @pytest.mark.parametrize("harm", ["missing", "cut short", "another shape", "not finite"])
 def test_what_is_missing_or_damaged_is_not_joined(harm, tmp_path):
-    store, rows = chunks.Store(tmp_path, "mark"), chunks.slices(8, 4)
+    store, rows = resumable.Store(tmp_path, "mark"), resumable.slices(8, 4)
     for one in rows:
         store.save("val", one, np.ones((4, 2), np.float32))
     (file,) = store.parts.glob("val-*4.npy")
@@ -98,7 +101,7 @@ def test_what_is_missing_or_damaged_is_not_joined(harm, tmp_path):
 
 
 def test_sweeping_removes_others_alone(tmp_path):
-    mine, other = chunks.Store(tmp_path, "mine"), chunks.Store(tmp_path, "other")
+    mine, other = resumable.Store(tmp_path, "mine"), resumable.Store(tmp_path, "other")
     for store in (mine, other):
         store.save("val", slice(0, 1), np.zeros((1, 2), np.float32))
     (tmp_path / "val.npy").write_bytes(b"an array")
@@ -181,7 +184,7 @@ def test_chunks_change_nothing_but_rounding(script, inputs, monkeypatch):
     train = artifacts.load_examples(inputs / "train.npz")
     unet, scheduler = pixel.load(inputs / "model")
     whole = features.compute(
-        unet, scheduler, diffusion.to_model(train.images), train.ids, "train", FORM, ("tests", 0)
+        unet, scheduler, denoiser.to_model(train.images), train.ids, "train", FORM, ("tests", 0)
     )
     found = artifacts.load_array(folder / "train.npy", (11, 64), np.float32)
     assert np.abs(found - whole).max() < 1e-5 * np.abs(whole).max()
@@ -239,7 +242,7 @@ def test_images_that_are_no_candidates_are_not_computed(script, inputs):
     queries = np.concatenate(
         [artifacts.load_array(inputs / f"queries/{k}.npy") for k in ("val", "gen")]
     )
-    near = candidates.nearest(diffusion.to_model(train.images), queries, 1).any(axis=1)
+    near = candidates.nearest(denoiser.to_model(train.images), queries, 1).any(axis=1)
     assert 0 < near.sum() < 11
     seen = [i for split, who in script.calls if split == "train" for i in who]
     assert seen == train.ids[near].tolist()

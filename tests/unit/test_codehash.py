@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from clones import ROOT
-from dasbench import codehash, registry
-from dasbench.codehash import closure, code_hash
+from dasbench import registry
 from dasbench.errors import UserError
+from dasbench.sharing import codehash
+from dasbench.sharing.codehash import closure, code_hash
 
 FILES = {
     "src/dasbench/__init__.py": '"""Package."""\n_PUBLIC = {"product": "dasbench.kernel"}\n',

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dasbench import artifacts, command
+from dasbench.core import artifacts, script_main
 
 
 def test_a_mistake_ends_the_script_with_its_sentence():
@@ -10,7 +10,7 @@ def test_a_mistake_ends_the_script_with_its_sentence():
         artifacts.load_json("results/smoke/none.json")
 
     with pytest.raises(SystemExit) as caught:
-        command.main(run)
+        script_main.main(run)
     assert str(caught.value.code).startswith("error: results/smoke/none.json is missing: remake it")
 
 
@@ -19,7 +19,7 @@ def test_other_errors_keep_their_traceback_and_end_with_a_sentence(capsys):
         raise ZeroDivisionError("by nothing")
 
     with pytest.raises(SystemExit) as caught:
-        command.main(run)
+        script_main.main(run)
     sentence = caught.value.code
     assert sentence.startswith("error: ")
     assert "(ZeroDivisionError: by nothing)" in sentence
@@ -28,7 +28,7 @@ def test_other_errors_keep_their_traceback_and_end_with_a_sentence(capsys):
 
 
 def test_settings_are_one_json_string(capsys):
-    parser = command.parser("What the script does.")
+    parser = script_main.parser("What the script does.")
     assert parser.parse_args(["--settings", '{"axes": ["digits", 0]}']).settings == {
         "axes": ["digits", 0]
     }

@@ -9,8 +9,8 @@ import sys
 import pytest
 import yaml
 
-from dasbench import config, config_checks, feature_sets
 from dasbench.errors import UserError
+from dasbench.experiments import config, config_checks, feature_sets
 from dasbench.registry import METHODS
 from experiment_files import ROOT, load, raw, refusal
 
@@ -259,7 +259,7 @@ def test_paths_of_scores_are_plain(blank, path):
 @pytest.mark.parametrize(("train", "fraction"), [(5, 0.5), (7, 0.5), (10, 0.29), (10, 0.35)])
 def test_subset_size_is_that_of_the_masks(train, fraction):
     numpy = pytest.importorskip("numpy")
-    from dasbench.subsets import draw_mask
+    from dasbench.experiments.subsets import draw_mask
 
     experiment = {"data": {"train": train}, "subsets": {"fraction": fraction}}
     mask = draw_mask(numpy.zeros(train, int), fraction, False, numpy.random.default_rng(0))
@@ -317,7 +317,7 @@ def test_canonical_ignores_order_only():
 
 def test_importing_config_is_cheap():
     code = (
-        "import sys, dasbench.config\n"
+        "import sys, dasbench.experiments.config\n"
         "heavy = {'numpy', 'torch', 'pandas', 'scipy', 'diffusers'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

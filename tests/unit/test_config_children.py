@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from dasbench import config
+from dasbench.experiments import config
 from experiment_files import load, raw, refusal
 
 CHILD = {"title": "child", "parent": "smoke", "methods": {"das": {}}}

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dasbench import config, feature_sets
 from dasbench.errors import UserError
+from dasbench.experiments import config, feature_sets
 from experiment_files import load, raw
 
 # Anything that YAML can say, put in the place of any value, or beside any key.

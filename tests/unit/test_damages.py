@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import load, save
 
 from damage import MARKER, attempt, damages
-from dasbench import artifacts
+from dasbench.core import artifacts
 from dasbench.errors import UserError
 
 NUMBERS, MASK = np.ones((3, 2), np.float32), np.ones((3, 2), bool)

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import oracle
-from dasbench.kernel import Spectrum
-from dasbench.methods import interface
+from dasbench.attribution.methods import interface
+from dasbench.attribution.spectrum import Spectrum
 from dasbench.registry import METHODS
 
 FILE = Path(__file__).parents[2] / "benchmarks" / "damping_path.py"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import oracle_curvature as oracle
-from dasbench.methods import datamodels, interface
+from dasbench.attribution.methods import datamodels, interface
 from dasbench.registry import METHODS
 
 

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 import sources as made
-from dasbench.datasets import artbench, batches, celeba, cifar10, fashion, sources
+from dasbench.data import artbench, batches, celeba, cifar10, fashion
+from dasbench.data import files as sources
 from dasbench.errors import UserError
 
 ABOUT = {"name": "Toy", "licence": "CC0", "size": "1 MB", "fetch": "toy.tar from x", "files": {}}

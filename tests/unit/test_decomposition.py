@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import oracle
-from dasbench import artifacts, decomposition, mapped
+from dasbench.attribution import decomposition
+from dasbench.attribution.spectrum import Spectrum
+from dasbench.core import artifacts, memmaps
 from dasbench.errors import UserError
-from dasbench.kernel import Spectrum
 
 SHAPES = pytest.mark.parametrize(("n", "p"), [(5, 9), (9, 5), (6, 6), (1, 4), (8, 1)])
 DAMPINGS = [1e-6, 1e-3, 1.0]
@@ -77,7 +78,7 @@ def test_sums_are_float64_where_features_are_float32():
 def test_files_hold_what_memory_holds(n, p, tmp_path):
     phi, phi_q = features(n, p).astype("f4"), features(3, p).astype("f4")
     artifacts.save_array(tmp_path / "train.npy", phi)
-    train = mapped.load(tmp_path / "train.npy", (None, None), np.float32)
+    train = memmaps.load(tmp_path / "train.npy", (None, None), np.float32)
     decomposition.save(tmp_path / "spectrum", decomposition.decompose(train))
     found = decomposition.load(tmp_path / "spectrum", train.shape)
     here, there = Spectrum(phi, phi_q), Spectrum(train, phi_q, found)
@@ -109,7 +110,7 @@ def test_features_that_are_all_zero_are_refused():
 def test_other_queries_need_no_other_decomposition(n, p, monkeypatch):
     phi, phi_q = features(n, p), features(7, p, seed=1)
     whole = Spectrum(phi, phi_q)
-    monkeypatch.setattr("dasbench.kernel.decompose", None)  # calling it would fail
+    monkeypatch.setattr("dasbench.attribution.spectrum.decompose", None)  # calling it would fail
     for some in (slice(0, 1), slice(2, 6), [5, 1]):
         part = whole.of(phi_q[some])
         for damping in DAMPINGS:
@@ -134,7 +135,7 @@ def test_a_whole_grid_is_its_dampings_one_by_one(n, p):
 def test_blocks_of_examples_do_not_change_leverages(monkeypatch):
     phi = features(30, 4)
     whole = Spectrum(phi, phi[:3])
-    monkeypatch.setattr(mapped.blocks, "__defaults__", (8 * 4 * 7,))
+    monkeypatch.setattr(memmaps.blocks, "__defaults__", (8 * 4 * 7,))
     parts = Spectrum(phi, phi[:3])
     np.testing.assert_allclose(parts.inner(0.01), whole.inner(0.01), rtol=1e-9)
     a, b = (s.one_minus_leverage(DAMPINGS) for s in (parts, whole))

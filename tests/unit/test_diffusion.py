@@ -8,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import oracle
-from dasbench import diffusion, residuals, sampling
+from dasbench.diffusion import denoiser, sampling
+from dasbench.gradients import residuals
 
 
 def test_bytes_become_numbers_from_minus_one_to_one():
     images = np.zeros((1, 2, 3, 4), np.uint8)
     images[0, 1, 2, 3], images[0, 0, 1, 0] = 255, 51
-    made = diffusion.to_model(images)
+    made = denoiser.to_model(images)
     assert made.shape == (1, 4, 2, 3)
     assert made.dtype == np.float32
     assert made.flags.c_contiguous
@@ -66,32 +67,32 @@ def test_noising_and_targets_are_those_of_the_oracle_and_of_diffusers(tiny):
     rng = np.random.default_rng(0)
     x, eps = (torch.tensor(rng.standard_normal((3, *tiny.shape))) for _ in range(2))
     t = torch.tensor([0, 420, 999])
-    abar = diffusion.alphas(tiny.scheduler, t, x)
+    abar = denoiser.alphas(tiny.scheduler, t, x)
     assert abar.shape == (3, 1, 1, 1)
     assert abar.dtype == torch.float64
-    x_t = diffusion.noised(x, eps, abar)
+    x_t = denoiser.noised(x, eps, abar)
     for i in range(3):
         expected = oracle.add_noise(x[i], int(t[i]), eps[i], tiny.abar)
         torch.testing.assert_close(x_t[i], expected, rtol=1e-12, atol=1e-12)
         far = oracle.add_noise(x[i], int(t[i]), eps[i], oracle.linear_abar())
         torch.testing.assert_close(x_t[i], far, rtol=1e-4, atol=1e-4)
-    assert diffusion.target(x, eps, abar, "epsilon") is eps
-    v = diffusion.target(x, eps, abar, "v_prediction")
+    assert denoiser.target(x, eps, abar, "epsilon") is eps
+    v = denoiser.target(x, eps, abar, "v_prediction")
     library = DDPMScheduler(prediction_type="v_prediction").get_velocity(x, eps, t)
     torch.testing.assert_close(v, library, rtol=1e-6, atol=1e-6)
     # what v means: image and noise can be had back from it
     torch.testing.assert_close(abar.sqrt() * x_t - (1 - abar).sqrt() * v, x, rtol=1e-9, atol=1e-9)
-    assert diffusion.target(x, eps, abar, "sample") is x
+    assert denoiser.target(x, eps, abar, "sample") is x
     with pytest.raises(ValueError, match="sample or v_prediction, got 'score'"):
-        diffusion.target(x, eps, abar, "score")
+        denoiser.target(x, eps, abar, "score")
 
 
 def test_predictions_do_not_depend_on_the_batch(tiny):
     x = torch.from_numpy(tiny.images["train"]).double()
     t = torch.tensor([5, 900, 100, 0, 999])
     with torch.no_grad():
-        whole = diffusion.predict(tiny.unet, x, t)
-        parts = diffusion.predict(tiny.unet, x, t, batch=2)
+        whole = denoiser.predict(tiny.unet, x, t)
+        parts = denoiser.predict(tiny.unet, x, t, batch=2)
         alone = [oracle.predict(tiny.model, x[i], int(t[i])).reshape(tiny.shape) for i in range(5)]
     torch.testing.assert_close(whole, parts, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(whole, torch.stack(alone), rtol=1e-12, atol=1e-12)

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from dasbench import download
+from dasbench.core import download
 from dasbench.errors import UserError
 
 CONTENT = b"images"

@@ -10,9 +10,9 @@ from torch import nn
 import curvature_problem
 import oracle_curvature
 from curvature_problem import AXES, GRID, IDS, SETTINGS, Net, drawn, samples
-from dasbench import ekfac, recorder
+from dasbench.attribution.methods import interface
 from dasbench.errors import UserError
-from dasbench.methods import interface
+from dasbench.gradients import ekfac, recorder
 from dasbench.registry import METHODS
 
 

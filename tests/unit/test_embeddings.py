@@ -10,7 +10,8 @@ import pytest
 import torch
 
 import tiny_pipelines
-from dasbench import artifacts, embeddings, tables
+from dasbench.core import artifacts, tables
+from dasbench.diffusion import clip as embeddings
 from dasbench.errors import UserError
 
 transformers = pytest.importorskip("transformers")

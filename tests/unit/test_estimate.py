@@ -7,8 +7,10 @@ import shutil
 import pytest
 import yaml
 
-from dasbench import config, estimate, rates, shapes, tables, workload
+from dasbench.core import tables
 from dasbench.errors import UserError
+from dasbench.experiments import config, image_shapes
+from dasbench.planning import estimate, rates, workload
 from experiment_files import ROOT
 
 CIFAR10 = "cifar10"
@@ -69,7 +71,7 @@ def test_the_storage_is_what_dvc_recorded(experiment):
     """By the sizes in dvc.lock, which every clone has, also without results."""
     stages = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
     outs = [out for name in stages for out in stages[name]["outs"]]
-    work = workload.Workload(config.load(experiment, ROOT), shapes.SHAPES[experiment])
+    work = workload.Workload(config.load(experiment, ROOT), image_shapes.SHAPES[experiment])
     stored = work.storage()
     for folder in ("models", "features", "scores", "outputs", "residuals"):
         home = f"results/{experiment}/{folder}"

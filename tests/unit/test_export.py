@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import yaml
 
-from dasbench import config, export
 from dasbench.errors import UserError
+from dasbench.experiments import config
+from dasbench.reports import export
 
 CARD = {
     "name": "Toy <script>alert(1)</script>",

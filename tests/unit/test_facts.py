@@ -10,30 +10,31 @@ import pytest
 import yaml
 
 import sources as made
-from dasbench import artifacts, config, facts
-from dasbench.config_schema import schema_problems
-from dasbench.datasets import artbench, celeba, cifar10, digits, fashion
+from dasbench.core import artifacts
+from dasbench.core.yaml_schema import schema_problems
+from dasbench.data import artbench, cards, celeba, cifar10, digits, fashion
 from dasbench.errors import UserError
+from dasbench.experiments import config
 from dasbench.registry import DATASETS, SOURCES
 from experiment_files import ROOT
 
 
 def test_every_data_set_has_an_entry_and_every_entry_a_data_set():
-    assert set(facts.load(ROOT)) == {*DATASETS, *SOURCES, "emoji"}
+    assert set(cards.load(ROOT)) == {*DATASETS, *SOURCES, "emoji"}
 
 
 def test_what_is_to_be_fetched_has_a_size():
     for name in set(SOURCES) - {"folder"}:
-        assert re.search(r"\d+ ?[MG]B", facts.load(ROOT)[name]["size"]), name
+        assert re.search(r"\d+ ?[MG]B", cards.load(ROOT)[name]["size"]), name
 
 
 def test_the_registry_says_of_digits_what_its_module_says():
-    entry = facts.load(ROOT)["digits"]
+    entry = cards.load(ROOT)["digits"]
     assert {key: entry[key] for key in digits.CARD} == digits.CARD
 
 
 def test_the_registry_says_of_emoji_what_the_experiment_says():
-    entry, data = facts.load(ROOT)["emoji"], config.load("emoji", ROOT)["data"]
+    entry, data = cards.load(ROOT)["emoji"], config.load("emoji", ROOT)["data"]
     assert {key: entry[key] for key in data["card"]} == data["card"]
     assert set(entry) - {"classes"} == set(data["card"])
     rows = (ROOT / data["labels"]).read_text().splitlines()[1:]
@@ -41,41 +42,41 @@ def test_the_registry_says_of_emoji_what_the_experiment_says():
 
 
 def test_the_registry_names_the_classes_as_the_modules_do():
-    named = {name: entry["classes"] for name, entry in facts.load(ROOT).items()}
+    named = {name: entry["classes"] for name, entry in cards.load(ROOT).items()}
     assert len(named["digits"]) == 10
     assert named["fashion"] == list(fashion.CLASSES)
     assert named["cifar10"] == list(cifar10.CLASSES)
     assert named["artbench"] == [style.replace("_", " ") for style in artbench.STYLES]
-    shown = facts.of(config.load("digits", ROOT), ROOT)["classes"]
+    shown = cards.of(config.load("digits", ROOT), ROOT)["classes"]
     assert (shown["0"], shown["9"]) == ("zero", "nine")
 
 
 def test_files_with_digests_are_those_that_are_read():
-    known = {name: set(entry.get("files", {})) for name, entry in facts.load(ROOT).items()}
+    known = {name: set(entry.get("files", {})) for name, entry in cards.load(ROOT).items()}
     assert known["cifar10"] == set(cifar10.ARCHIVES)
     assert known["celeba"] == {celeba.IMAGES[1], celeba.PARTITION}
     assert len(known["fashion"]) == 4
-    assert all("unzipped_sha256" in f for f in facts.load(ROOT)["fashion"]["files"].values())
+    assert all("unzipped_sha256" in f for f in cards.load(ROOT)["fashion"]["files"].values())
     for word in (celeba.PARTITION, celeba.IMAGES[1]):
-        assert word in facts.load(ROOT)["celeba"]["fetch"]
+        assert word in cards.load(ROOT)["celeba"]["fetch"]
 
 
 @pytest.mark.parametrize("name", config.names(ROOT))
 def test_every_experiment_has_a_card(name):
-    shown = facts.of(config.load(name, ROOT), ROOT)
+    shown = cards.of(config.load(name, ROOT), ROOT)
     assert {"name", "source", "licence", "content", "known"} <= set(shown)
     assert not {"files", "md5"} & set(shown)
 
 
 def test_a_broken_registry_is_told(tmp_path):
     (tmp_path / "data").mkdir()
-    (tmp_path / facts.FILE).write_text("x: {name: 1}\n")
-    (tmp_path / facts.SCHEMA).parent.mkdir(parents=True)
-    (tmp_path / facts.SCHEMA).write_text((ROOT / facts.SCHEMA).read_text())
+    (tmp_path / cards.FILE).write_text("x: {name: 1}\n")
+    (tmp_path / cards.SCHEMA).parent.mkdir(parents=True)
+    (tmp_path / cards.SCHEMA).write_text((ROOT / cards.SCHEMA).read_text())
     with pytest.raises(UserError, match=r"data/registry\.yaml: x"):
-        facts.load(tmp_path)
-    schema = yaml.safe_load((ROOT / facts.SCHEMA).read_text())
-    bad = {"x": {**facts.load(ROOT)["digits"], "files": {"../a": {"sha256": "0" * 64}}}}
+        cards.load(tmp_path)
+    schema = yaml.safe_load((ROOT / cards.SCHEMA).read_text())
+    bad = {"x": {**cards.load(ROOT)["digits"], "files": {"../a": {"sha256": "0" * 64}}}}
     assert list(schema_problems(bad, schema))
 
 
@@ -99,7 +100,7 @@ def test_from_files_to_examples(tmp_path):
     data |= {"size": 7, "resize": "crop"}
     settings = {"module": SOURCES["fashion"], "data": data, "files": {}}
     pool, card = tmp_path / "pool.npz", tmp_path / "card.json"
-    words = ["--registry", ROOT / facts.FILE, "--experiment", file, "--pool", pool, "--card", card]
+    words = ["--registry", ROOT / cards.FILE, "--experiment", file, "--pool", pool, "--card", card]
     code, said = script("read_images.py", "--settings", json.dumps(settings), *words)
     assert code == 0, said
     measured = artifacts.load_json(card)
@@ -142,7 +143,7 @@ def test_a_pool_without_a_held_out_part_gives_both(tmp_path):
 def test_the_page_of_data_sets_shows_the_registry():
     page = (ROOT / "docs/datasets.md").read_text()
     shown = page.split("<!-- facts:begin -->")[1].split("<!-- facts:end -->")[0]
-    assert shown.strip() == facts.table(facts.load(ROOT))
+    assert shown.strip() == cards.table(cards.load(ROOT))
     for name in SOURCES:
         assert f"`{name}`" in page.split("<!-- facts:end -->")[1]
 

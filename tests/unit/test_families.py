@@ -9,9 +9,11 @@ import torch
 from diffusers import AutoencoderKL, DDPMScheduler, LDMPipeline, VQModel
 
 import tiny_pipelines
-from dasbench import diffusion, features, inputs, outputs, registry, residuals, sampling, training
+from dasbench import registry
+from dasbench.diffusion import denoiser, model_inputs, outputs, sampling, training
+from dasbench.diffusion.families import latent, pixel, text_to_image
 from dasbench.errors import UserError
-from dasbench.families import latent, pixel, text_to_image
+from dasbench.gradients import features, residuals
 from tiny import AXES, DIFFUSION, MODEL
 
 SD = {
@@ -69,7 +71,7 @@ def painter(tmp_path_factory):
     prompts = text_to_image.embed(model, [*texts, ""])
     latents = text_to_image.encode(model, IMAGES)
     network, scheduler = text_to_image.build(model, SD, latents.shape[1:], AXES)
-    data = inputs.Data(
+    data = model_inputs.Data(
         torch.from_numpy(latents), None, text_to_image.condition(model, LABELS, prompts)
     )
     frozen = {n: p.clone() for n, p in network.named_parameters() if not p.requires_grad}
@@ -93,7 +95,7 @@ def one_by_one(network, scheduler, x, told, stream, timesteps):
 
 
 def diffusion_noise(stream, i, t, shape):
-    from dasbench import noise
+    from dasbench.diffusion import noise
 
     return noise.draw("keyed", (*AXES, stream[0]), stream[1], [i], t, 0, shape)[0]
 
@@ -236,7 +238,7 @@ def test_the_adapter_opens_with_stable_diffusion(painter, tmp_path):
     assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
     t = torch.full((6,), 400)
     with torch.no_grad():
-        expected = diffusion.predict(network, data.x, t, data.condition)
+        expected = denoiser.predict(network, data.x, t, data.condition)
         pipeline = StableDiffusionPipeline.from_pretrained(model["pretrained"])
         pipeline.load_lora_weights(tmp_path / "a")
         told = torch.from_numpy(prompts)[LABELS]
@@ -250,9 +252,9 @@ def test_the_adapter_opens_with_stable_diffusion(painter, tmp_path):
     members, _ = text_to_image.load_members([tmp_path / n for n in "ca"], "cpu", model)
     with torch.inference_mode():
         for again in (loaded, members[1]):
-            made = diffusion.predict(again, data.x, t, data.condition)
+            made = denoiser.predict(again, data.x, t, data.condition)
             torch.testing.assert_close(made, expected, rtol=1e-4, atol=1e-5)
-        fresh = diffusion.predict(members[0], data.x, t, data.condition)
+        fresh = denoiser.predict(members[0], data.x, t, data.condition)
     assert (fresh - expected).abs().max() > 1e-4
 
 
@@ -270,7 +272,7 @@ def test_features_of_the_adapter_are_its_gradients(painter):
         eps = torch.from_numpy(diffusion_noise(("features", "train"), 3, int(t), x.shape[1:]))
         abar = scheduler.alphas_cumprod[t]
         x_t = abar.sqrt() * data.x[3] + (1 - abar).sqrt() * eps
-        out = diffusion.predict(network, x_t[None], torch.tensor([t]), data.condition[[3]])
+        out = denoiser.predict(network, x_t[None], torch.tensor([t]), data.condition[[3]])
         gradients = torch.autograd.grad((out[0] - eps).square().mean(), own)
         expected += torch.cat([g.flatten() for g in gradients]) / 2
     np.testing.assert_allclose(found[3], expected, rtol=1e-3, atol=1e-6)
@@ -284,8 +286,8 @@ def test_guidance_moves_from_the_empty_prompt_to_the_prompt(painter):
     noise = torch.randn(6, 4, 4, 4, generator=torch.Generator().manual_seed(0))
     t = torch.tensor(700)
     with torch.no_grad():
-        c = diffusion.predict(network, noise, t, data.condition)
-        u = diffusion.predict(network, noise, t, data.condition.dropped())
+        c = denoiser.predict(network, noise, t, data.condition)
+        u = denoiser.predict(network, noise, t, data.condition.dropped())
         assert (c - u).abs().max() > 1e-5
         found = sampling._guided(network, noise, t, data.condition, 3.0)
     torch.testing.assert_close(found, u + 3 * (c - u))
@@ -308,7 +310,7 @@ def test_mirrored_latents_are_used_where_there_are_any(classes):
         return unet(x_t, t, class_labels=torch.tensor([0]))
 
     process = type("P", (), {"process_index": 0, "num_processes": 1, "device": "cpu"})
-    data = inputs.Data(one, other, condition[:1])
+    data = model_inputs.Data(one, other, condition[:1])
     for flip in (True, False):
         batch = (np.array([0]), np.array([0]), np.zeros((1, 1, 8, 8), "f4"), np.array([flip]))
         training._loss(process, spy, scheduler, data, batch, True)
@@ -326,7 +328,7 @@ def test_a_perfect_denoiser_samples_its_image(schedule, prediction):
     def perfect(x_t, t):
         abar = scheduler.alphas_cumprod[t]
         eps = (x_t - abar.sqrt() * image) / (1 - abar).sqrt()
-        made = diffusion.target(image, eps, abar, prediction)
+        made = denoiser.target(image, eps, abar, prediction)
         return type("Output", (), {"sample": made})
 
     noise = torch.randn(1, 1, 8, 8, generator=torch.Generator().manual_seed(1))

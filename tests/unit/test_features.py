@@ -6,9 +6,9 @@ import torch
 from diffusers import DDPMScheduler
 
 import oracle
-from dasbench import features
-from dasbench.families import pixel
-from dasbench.projection import Projection
+from dasbench.diffusion.families import pixel
+from dasbench.gradients import features
+from dasbench.gradients.projection import Projection
 from tiny import AXES, DIFFUSION, MODEL, SHAPE
 
 FORM = {

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 import explicit
-from dasbench import features
+from dasbench.diffusion.families import pixel
 from dasbench.errors import UserError
-from dasbench.families import pixel
-from dasbench.features import READOUTS, Extractor
+from dasbench.gradients import features
+from dasbench.gradients.features import READOUTS, Extractor
 from tiny import AXES, DIFFUSION, MODEL, SHAPE
 
 FORM = {

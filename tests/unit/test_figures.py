@@ -17,9 +17,10 @@ from matplotlib import font_manager
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from dasbench import artifacts
+from dasbench.core import artifacts
+from dasbench.core.tables import load_table, save_table
 from dasbench.errors import UserError
-from dasbench.figures import (
+from dasbench.reports.figures import (
     before_after,
     canvas,
     costs,
@@ -31,7 +32,6 @@ from dasbench.figures import (
     samples,
     style,
 )
-from dasbench.tables import load_table, save_table
 
 HOSTILE = "<script>alert(1)</script> $x_1"
 NAMES = ["random", "train_norm", "class_match", "pixel_dot", "trak", "dtrak", "das", "das_common"]
@@ -122,14 +122,14 @@ def test_bytes_do_not_depend_on_what_was_drawn_before(root: Path, tmp_path: Path
     style.save(lds.bars(*_pair(root)), tmp_path / "here.svg")
     code = (
         "import sys, matplotlib; matplotlib.rcParams['font.size'] = 30;"
-        "from pathlib import Path; from dasbench.tables import load_table;"
-        "from dasbench.figures import lds, style;"
+        "from pathlib import Path; from dasbench.core.tables import load_table;"
+        "from dasbench.reports.figures import lds, style;"
         "root = Path(sys.argv[1]); t = [load_table(root / f'lds/{n}.csv') "
         "for n in ('summary', 'ceiling')]; style.save(lds.bars(*t), sys.argv[2]);"
         "assert not {'torch', 'matplotlib.pyplot'} & set(sys.modules)"
     )
     command = [sys.executable, "-c", code, str(root), str(tmp_path / "there.svg")]
-    paths = {"PYTHONPATH": str(SOURCES.parents[1]), "PATH": "", "HOME": str(tmp_path)}
+    paths = {"PYTHONPATH": str(SOURCES.parents[2]), "PATH": "", "HOME": str(tmp_path)}
     subprocess.run(command, check=True, env={**paths, "MPLCONFIGDIR": str(tmp_path)})
     assert (tmp_path / "here.svg").read_bytes() == (tmp_path / "there.svg").read_bytes()
 

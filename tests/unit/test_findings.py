@@ -3,8 +3,10 @@
 import pandas as pd
 import pytest
 
-from dasbench import acceleration, artifacts, finding_tables, findings
+from dasbench.core import artifacts
 from dasbench.errors import UserError
+from dasbench.evaluation import cost_quality
+from dasbench.reports import finding_tables, findings
 from experiment_files import ROOT
 
 PAGE = (ROOT / findings.PAGE).read_text()
@@ -98,7 +100,7 @@ def test_costs_are_copied_and_shown(tmp_path):
     folder = tmp_path / "results/acceleration"
     folder.mkdir(parents=True)
     table.to_csv(folder / "cost-quality.csv", index=False)
-    found = {"reference": "released", "speedup": acceleration.speedups(table, "released")}
+    found = {"reference": "released", "speedup": cost_quality.speedups(table, "released")}
     artifacts.save_json(folder / "cost-speedup.json", found)
     assert findings.collect(tmp_path) == ["cost-quality.csv", "cost-speedup.csv"]
     page = "".join(f"<!-- {name}:begin -->\n<!-- {name}:end -->\n" for name in ("costs", "speedup"))

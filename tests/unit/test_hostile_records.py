@@ -10,13 +10,9 @@ import tarfile
 import numpy as np
 import pytest
 
-from dasbench import (
-    bundle,
-    manifests,
-    provenance,
-    timings,
-)
 from dasbench.errors import UserError
+from dasbench.reports import cost_page
+from dasbench.sharing import bundle, provenance, records
 from hostile import HTML, assert_harmless
 
 
@@ -30,11 +26,11 @@ def repository(tmp_path):
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(rng.bytes(500))
-        entry = dict.fromkeys(manifests.KEEP) | {"rule": "make", "log": ["logs/make.log"]}
+        entry = dict.fromkeys(records.KEEP) | {"rule": "make", "log": ["logs/make.log"]}
         entry |= {"starttime": 1.0, "endtime": path.stat().st_mtime, "input_checksums": {}}
         if name != names[0]:
-            entry["input_checksums"][names[0]] = manifests.sha256(root / names[0])
-        record = manifests.record_path(root, name)
+            entry["input_checksums"][names[0]] = records.sha256(root / names[0])
+        record = records.record_path(root, name)
         record.parent.mkdir(parents=True, exist_ok=True)
         record.write_text(json.dumps(entry))
     provenance.save(root)
@@ -43,9 +39,7 @@ def repository(tmp_path):
 
 def test_verify_finds_any_changed_byte(repository):
     rng = random.Random(0)
-    outputs = [
-        o for part in ("data/toy", "results/toy") for o in manifests.load(repository, part)[0]
-    ]
+    outputs = [o for part in ("data/toy", "results/toy") for o in records.load(repository, part)[0]]
     assert len(outputs) == 3
     for _ in range(300):
         name = rng.choice(outputs)
@@ -91,7 +85,7 @@ def change(rng, data):
         place[key] = value
 
 
-@pytest.mark.parametrize("file", [manifests.MANIFEST, manifests.RUNTIMES])
+@pytest.mark.parametrize("file", [records.MANIFEST, records.RUNTIMES])
 def test_a_hostile_manifest_is_refused_in_a_sentence_or_does_nothing(repository, tmp_path, file):
     """Whatever it holds: no traceback, nothing outside touched, and every page can be written."""
     rng, told = random.Random(1), []
@@ -107,15 +101,15 @@ def test_a_hostile_manifest_is_refused_in_a_sentence_or_does_nothing(repository,
             provenance.restore(repository, [])
             for problem in provenance.verify(repository).problems:
                 assert problem.isprintable()
-            partition = manifests.load(repository, "results/toy")
-            table = timings.costs(*partition)
-            assert_harmless(timings.render(table, "toy", timings.elapsed(*partition)))
+            partition = records.load(repository, "results/toy")
+            table = cost_page.costs(*partition)
+            assert_harmless(cost_page.render(table, "toy", cost_page.elapsed(*partition)))
             provenance.prune(repository, {"x"})
         except UserError as error:
             told.append(str(error))
     assert {p for p in tmp_path.iterdir()} == outside
     assert all(sentence.isprintable() for sentence in told)  # one line, nothing that hides
-    assert (len(told) > 50) == (file == manifests.MANIFEST)
+    assert (len(told) > 50) == (file == records.MANIFEST)
 
 
 def pack(file, *members):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import import_base
-from dasbench import artifacts
+from dasbench.core import artifacts
+from dasbench.diffusion.families import pixel
 from dasbench.errors import UserError
-from dasbench.families import pixel
 from tiny import DIFFUSION, MODEL
 
 # what Google's DDPM checkpoints have: one attention head, and another way to draw noise in sampling

@@ -6,12 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dasbench import artifacts, decomposition, transforms
+from dasbench.attribution import decomposition, transforms
+from dasbench.attribution.by_timestep import Spectra
+from dasbench.attribution.methods import interface
+from dasbench.attribution.spectrum import Spectrum
+from dasbench.core import artifacts
 from dasbench.errors import UserError
-from dasbench.kernel import Spectrum
-from dasbench.methods import interface
 from dasbench.registry import METHODS
-from dasbench.timesteps import Spectra
 from tiny import AXES
 
 N, Q, DAMPINGS = 9, 7, [1e-3, 0.1, 1.0]
@@ -97,7 +98,7 @@ def test_a_shared_decomposition_gives_the_same_numbers(name, p, monkeypatch):
     shared = replace(alone, spectrum=Spectrum(alone.train_features))
     expected = dict(interface.path(options, alone, DAMPINGS))
     h = interface.leverages(options, alone, 0.01)
-    monkeypatch.setattr("dasbench.kernel.decompose", None)  # calling it would fail
+    monkeypatch.setattr("dasbench.attribution.spectrum.decompose", None)  # calling it would fail
     found = dict(interface.path(options, shared, DAMPINGS))
     for damping in DAMPINGS:
         np.testing.assert_array_equal(found[damping], expected[damping])
@@ -121,7 +122,7 @@ def test_the_spectrum_comes_from_the_named_folder(tmp_path, monkeypatch):
     parser.set_defaults(settings={"options": {}})
     needed = ["--examples", "e", "--queries", "q", "--features", str(tmp_path)]
     assert interface.load_spectrum(parser.parse_args(needed)) is None
-    monkeypatch.setattr("dasbench.kernel.decompose", None)
+    monkeypatch.setattr("dasbench.attribution.spectrum.decompose", None)
     args = parser.parse_args([*needed, "--spectrum", str(tmp_path / "spectrum")])
     spectrum = interface.load_spectrum(args)
     np.testing.assert_array_equal(spectrum.eigenvalues, made.eigenvalues)
@@ -176,6 +177,6 @@ def test_scores_are_written_as_they_would_be_whole(name, transform, tmp_path, mo
 def test_random_scores_are_drawn_in_blocks_of_examples_too(monkeypatch):
     options, inputs = METHODS["random"], make(METHODS["random"], 4)
     _, whole = next(interface.path(options, inputs, DAMPINGS))
-    monkeypatch.setattr("dasbench.mapped.blocks.__defaults__", (2 * 8 * Q,))
+    monkeypatch.setattr("dasbench.core.memmaps.blocks.__defaults__", (2 * 8 * Q,))
     _, part = next(interface.path(options, inputs.about([4, 1]), DAMPINGS))
     np.testing.assert_array_equal(part, whole[:, [4, 1]])

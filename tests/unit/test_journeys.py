@@ -5,7 +5,9 @@ import pytest
 import torch
 
 import oracle
-from dasbench import features, journeys, sampling, seeds
+from dasbench import seeds
+from dasbench.diffusion import sampling
+from dasbench.gradients import features, trajectories
 from tiny import AXES, SHAPE
 
 STEPS = 5
@@ -28,7 +30,7 @@ def noise():
 
 def test_the_trajectory_ends_at_the_sample(tiny, noise):
     start = torch.from_numpy(noise).double()
-    *_, (t, _, last) = journeys.trajectory(tiny.unet, tiny.scheduler, start, STEPS)
+    *_, (t, _, last) = trajectories.trajectory(tiny.unet, tiny.scheduler, start, STEPS)
     sampled = sampling.ddim_sample(tiny.unet, tiny.scheduler, start, STEPS)
     assert t == 0
     torch.testing.assert_close(last.clamp(-1, 1).float(), sampled)
@@ -59,7 +61,7 @@ def test_features_are_gradients_of_the_loss_at_the_predicted_images(tiny, noise,
             return kept[-1]
 
     monkeypatch.setattr(features, "Projection", Recording)
-    returned = journeys.compute(tiny.unet, tiny.scheduler, noise, FORM, AXES, STEPS)
+    returned = trajectories.compute(tiny.unet, tiny.scheduler, noise, FORM, AXES, STEPS)
     ours = torch.stack(kept).mean(0).numpy()
     np.testing.assert_allclose(returned, ours, rtol=1e-5, atol=1e-6 * np.abs(ours).max())
     for q in range(3):
@@ -78,13 +80,13 @@ def test_features_are_gradients_of_the_loss_at_the_predicted_images(tiny, noise,
 
 def test_more_timesteps_than_steps_take_every_step(tiny, noise):
     args = (tiny.unet, tiny.scheduler, noise)
-    every = journeys.compute(*args, {**FORM, "timesteps": STEPS}, AXES, STEPS)
-    more = journeys.compute(*args, {**FORM, "timesteps": 100}, AXES, STEPS)
+    every = trajectories.compute(*args, {**FORM, "timesteps": STEPS}, AXES, STEPS)
+    more = trajectories.compute(*args, {**FORM, "timesteps": 100}, AXES, STEPS)
     np.testing.assert_array_equal(every, more)
 
 
 def test_a_journey_is_not_the_loss_of_the_finished_image(tiny, noise):
-    journey = journeys.compute(tiny.unet, tiny.scheduler, noise, FORM, AXES, STEPS)
+    journey = trajectories.compute(tiny.unet, tiny.scheduler, noise, FORM, AXES, STEPS)
     start = torch.from_numpy(noise).double()
     images = sampling.ddim_sample(tiny.unet, tiny.scheduler, start, STEPS).numpy()
     plain = features.compute(tiny.unet, tiny.scheduler, images, range(3), "gen", FORM, AXES)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import oracle
-from dasbench.kernel import Spectrum, damping_grid
+from dasbench.attribution.spectrum import Spectrum, damping_grid
 
 DAMPINGS = [1e-5, 1e-3, 0.2, 1.0]
 SHAPES = pytest.mark.parametrize(("n", "p"), [(5, 9), (9, 5), (6, 6), (1, 4), (8, 1)])

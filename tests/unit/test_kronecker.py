@@ -7,10 +7,10 @@ from peft import LoraConfig
 from torch import nn
 
 import explicit
-from dasbench import kronecker, layers
 from dasbench.errors import UserError
-from dasbench.features import READOUTS, per_example_gradients
-from dasbench.kronecker import Kronecker
+from dasbench.gradients import kronecker, layers
+from dasbench.gradients.features import READOUTS, per_example_gradients
+from dasbench.gradients.kronecker import Kronecker
 from explicit import inputs
 
 SMALL = {

@@ -8,8 +8,8 @@ from torch import nn
 
 import explicit
 from dasbench.errors import UserError
-from dasbench.features import READOUTS
-from dasbench.kronecker import Kronecker
+from dasbench.gradients.features import READOUTS
+from dasbench.gradients.kronecker import Kronecker
 
 T = torch.tensor([3, 0, 7])
 

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from dasbench.kronecker import budget, rows, separable, sides
+from dasbench.gradients.kronecker import budget, rows, separable, sides
 from explicit import disturbance
 
 

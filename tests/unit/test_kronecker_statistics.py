@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 import explicit
-from dasbench.features import READOUTS
-from dasbench.kronecker import Kronecker
+from dasbench.gradients.features import READOUTS
+from dasbench.gradients.kronecker import Kronecker
 from explicit import inputs
 
 

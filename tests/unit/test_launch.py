@@ -9,11 +9,12 @@ import time
 
 import pytest
 
-from dasbench import launch, rates
-from dasbench.config import load
 from dasbench.errors import UserError
-from dasbench.estimate import on_device
-from dasbench.workload import Workload
+from dasbench.experiments.config import load
+from dasbench.planning import rates
+from dasbench.planning.estimate import on_device
+from dasbench.planning.workload import Workload
+from dasbench.sharing import launch
 from experiment_files import ROOT
 
 TELL = """\
@@ -33,7 +34,7 @@ def start(tmp_path):
 
     def run(name, *words, **variables):
         process = subprocess.Popen(
-            [sys.executable, "-m", "dasbench.launch", f"scripts/{name}.py", *words],
+            [sys.executable, "-m", "dasbench.sharing.launch", f"scripts/{name}.py", *words],
             cwd=tmp_path,
             env={k: v for k, v in os.environ.items() if k != "CUDA_VISIBLE_DEVICES"}
             | {"PYTHONPATH": str(ROOT / "src"), **variables},
@@ -89,7 +90,7 @@ def test_the_base_model_and_the_features_are_split_and_nothing_else(name):
         assert made == [sys.executable, script, "--x"]
         return
     assert "--nproc-per-node=4" in made
-    assert made[-5:] == ["dasbench.launch", "--worker", "4", script, "--x"]
+    assert made[-5:] == ["dasbench.sharing.launch", "--worker", "4", script, "--x"]
     assert launch.command(script, ["--x"], 1) == [sys.executable, script, "--x"]
 
 

@@ -6,10 +6,10 @@ from torch import nn
 from torch.nn import functional
 
 import explicit
-from dasbench import layers
 from dasbench.errors import UserError
-from dasbench.features import READOUTS
-from dasbench.kronecker import Kronecker
+from dasbench.gradients import layers
+from dasbench.gradients.features import READOUTS
+from dasbench.gradients.kronecker import Kronecker
 
 N, CHANNELS, TIMES = 3, 6, 10
 SHAPE = (CHANNELS, 7, 9)

@@ -7,9 +7,10 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dasbench import lds, transforms
-from dasbench.predictions import predict
-from dasbench.statistics import Draws
+from dasbench.attribution import transforms
+from dasbench.evaluation import lds
+from dasbench.evaluation.predictions import predict
+from dasbench.evaluation.statistics import Draws
 
 N, Q, M, R = 30, 6, 24, 2
 GRID = (1e-3, 1e-2, 1e-1, 1.0)

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dasbench import artifacts, mapped
+from dasbench.core import artifacts, memmaps
 from dasbench.errors import UserError
 
 
 @given(st.integers(0, 50), st.integers(0, 9), st.integers(1, 40))
 def test_blocks_cover_every_row_once_and_keep_to_the_memory(count, row_bytes, memory):
-    found = list(mapped.blocks(count, row_bytes, memory))
+    found = list(memmaps.blocks(count, row_bytes, memory))
     assert [i for rows in found for i in range(rows.start, rows.stop)] == list(range(count))
     for rows in found:
         assert rows.stop - rows.start == 1 or (rows.stop - rows.start) * row_bytes <= memory
@@ -24,28 +24,28 @@ def test_blocks_cover_every_row_once_and_keep_to_the_memory(count, row_bytes, me
 def test_norms_are_those_of_the_rows(monkeypatch):
     vectors = np.random.default_rng(0).standard_normal((11, 3)).astype("f4")
     expected = [sum(float(v) ** 2 for v in row) ** 0.5 for row in vectors]
-    np.testing.assert_allclose(mapped.norms(vectors), expected, rtol=1e-14)
-    monkeypatch.setattr(mapped.blocks, "__defaults__", (2 * 8 * 3,))
-    np.testing.assert_allclose(mapped.norms(vectors), expected, rtol=1e-14)
+    np.testing.assert_allclose(memmaps.norms(vectors), expected, rtol=1e-14)
+    monkeypatch.setattr(memmaps.blocks, "__defaults__", (2 * 8 * 3,))
+    np.testing.assert_allclose(memmaps.norms(vectors), expected, rtol=1e-14)
 
 
 def test_a_created_file_has_the_bytes_of_a_saved_one(tmp_path):
     array = np.random.default_rng(0).standard_normal((7, 5)).astype("f4")
-    with mapped.create(tmp_path / "a/x.npy", array.shape, np.float32) as made:
+    with memmaps.create(tmp_path / "a/x.npy", array.shape, np.float32) as made:
         for column in range(5):
             made[:, column] = array[:, column]
         assert not (tmp_path / "a/x.npy").exists()
     artifacts.save_array(tmp_path / "y.npy", array)
     assert (tmp_path / "a/x.npy").read_bytes() == (tmp_path / "y.npy").read_bytes()
     assert (tmp_path / "a/x.npy").stat().st_mode == (tmp_path / "y.npy").stat().st_mode
-    found = mapped.load(tmp_path / "a/x.npy", (7, None), np.float32)
+    found = memmaps.load(tmp_path / "a/x.npy", (7, None), np.float32)
     np.testing.assert_array_equal(found, array)
     assert not found.flags.writeable
 
 
 def test_a_failed_writer_leaves_nothing(tmp_path):
     def fail():
-        with mapped.create(tmp_path / "x.npy", (3,), np.float32) as made:
+        with memmaps.create(tmp_path / "x.npy", (3,), np.float32) as made:
             made[:] = 1
             raise RuntimeError
 
@@ -58,10 +58,10 @@ def test_without_room_there_is_a_sentence_and_no_file(tmp_path):
     """Under a limit on file size, which fails as a full disk does."""
     code = (
         "import resource, signal, sys\n"
-        "from dasbench import mapped\n"
+        "from dasbench.core import memmaps\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, (5000, {resource.RLIM_INFINITY}))\n"
-        f"with mapped.create({str(tmp_path / 'x.npy')!r}, (1000, 1000), 'f4') as made:\n"
+        f"with memmaps.create({str(tmp_path / 'x.npy')!r}, (1000, 1000), 'f4') as made:\n"
         "    made[:] = 1\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -109,5 +109,5 @@ def test_what_is_wrong_is_told_in_a_sentence(damage, says, tmp_path):
     artifacts.save_array(path, np.ones((4, 3), np.float32))
     damage(path)
     with pytest.raises(UserError, match=says) as told:
-        mapped.load(path, (None, 3), np.float32)
+        memmaps.load(path, (None, 3), np.float32)
     assert f"./run smoke --forcerun {path}" in str(told.value)

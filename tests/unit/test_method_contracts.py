@@ -13,12 +13,14 @@ import sys
 import numpy as np
 import pytest
 
-from dasbench import config, lds, predictions, transforms
-from dasbench.kernel import Spectrum
-from dasbench.layout import KINDS
-from dasbench.methods import interface
+from dasbench.attribution import transforms
+from dasbench.attribution.by_timestep import Spectra
+from dasbench.attribution.methods import interface
+from dasbench.attribution.spectrum import Spectrum
+from dasbench.core.query_kinds import KINDS
+from dasbench.evaluation import lds, predictions
+from dasbench.experiments import config
 from dasbench.registry import METHODS
-from dasbench.timesteps import Spectra
 
 N, Q, P, M, T = 11, 5, 7, 8, 3
 DAMPINGS = [1e-4, 1e-2, 1.0]
@@ -200,7 +202,7 @@ def test_no_family_imports_torch():
     """Scores are computed in jobs of half a second; importing torch takes four."""
     names = sorted({options["module"] for options in METHODS.values()})
     program = (
-        "import sys; from dasbench.methods import interface; "
+        "import sys; from dasbench.attribution.methods import interface; "
         f"[interface.module({{'module': name}}) for name in {names}]; "
         "sys.exit('torch' in sys.modules)"
     )

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from dasbench import artifacts, config, feature_sets, layout, residual_sets
-from dasbench.methods import interface
+from dasbench.attribution.methods import interface
+from dasbench.core import artifacts, query_kinds
+from dasbench.experiments import config, feature_sets, residual_sets
 from dasbench.registry import METHODS
 from experiment_files import ROOT
 from unit.test_method_inputs import AXES, arguments, files  # noqa: F401
@@ -22,16 +23,16 @@ def rules():
     everything = {**EXPERIMENT, "methods": {name: {} for name in METHODS}}
     everything["embedding"] = {**everything["embedding"], "model": "some/clip"}
     methods = config.methods(everything)
-    methods["external"]["scores"] = {kind: f"theirs/{kind}.npy" for kind in layout.KINDS}
+    methods["external"]["scores"] = {kind: f"theirs/{kind}.npy" for kind in query_kinds.KINDS}
     names = {
         "EXPERIMENTS": {"smoke": everything},
         "METHODS": {"smoke": methods},
         "QUERY_FILES": ["val.npy", "gen.npy", "gen_noise.npy", "uses.json"],
         "SPECTRUM": ["eigenvalues"],
-        "COMPUTED": ["dampings", *layout.KINDS],
+        "COMPUTED": ["dampings", *query_kinds.KINDS],
         "experiments": config,
         "feature_sets": feature_sets,
-        "layout": layout,
+        "layout": query_kinds,
         "residual_name": lambda _, options: residual_sets.name_of(options, everything),
         "shlex": shlex,
         "Path": Path,
@@ -64,7 +65,7 @@ def tuned(files):  # noqa: F811
     rng = np.random.default_rng(0)
     made["masks"] = rng.integers(0, 2, (4, 5)).astype(bool)
     artifacts.save_array(folder / "tuning-masks.npy", made["masks"])
-    for kind in layout.KINDS:
+    for kind in query_kinds.KINDS:
         made[f"outputs-{kind}"] = rng.random((2, 4, 3), np.float32)
         made[f"computed-{kind}"] = rng.random((2, 5, 3), np.float32)
         artifacts.save_array(folder / f"tuning-{kind}.npy", made[f"outputs-{kind}"])
@@ -79,7 +80,7 @@ def test_tuning_outputs_are_averaged_over_seeds(tuned):
     for name in ("masks", "val", "gen"):
         setattr(args, f"tuning_{name}", folder / f"tuning-{name}.npy")
     args.computed = folder / "computed"
-    for kind in layout.KINDS:
+    for kind in query_kinds.KINDS:
         inputs = interface.load(args, kind, AXES)
         np.testing.assert_array_equal(inputs.tuning_masks, made["masks"])
         np.testing.assert_allclose(

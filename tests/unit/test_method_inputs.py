@@ -5,9 +5,9 @@ import argparse
 import numpy as np
 import pytest
 
-from dasbench import artifacts
+from dasbench.attribution.methods import interface
+from dasbench.core import artifacts
 from dasbench.errors import UserError
-from dasbench.methods import interface
 from tiny import AXES
 
 LABELS = {"train": np.array([3, 1, 3, 0, 1]), "val": np.array([3, 0, 2])}

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 import oracle
-from dasbench import probes, residuals, transforms
-from dasbench.kernel import Spectrum
-from dasbench.methods import controls, interface, kernel_methods, similarity
-from dasbench.projection import Projection
+from dasbench.attribution import transforms
+from dasbench.attribution.methods import controls, interface, kernel_methods, similarity
+from dasbench.attribution.spectrum import Spectrum
+from dasbench.gradients import probes, residuals
+from dasbench.gradients.projection import Projection
 from dasbench.registry import METHODS
 from tiny import AXES
 

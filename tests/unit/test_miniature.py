@@ -3,8 +3,8 @@
 import pytest
 import yaml
 
-from dasbench import config, miniature
 from dasbench.errors import UserError
+from dasbench.experiments import config, debug_size
 from experiment_files import ROOT, load, make_repository, raw
 
 SMALL = [name for name in config.names(ROOT) if "debug_of" in raw(name)]
@@ -111,6 +111,6 @@ def test_a_miniature_takes_everything_else_over(tmp_path):
 
 def test_merging_leaves_the_large_experiment_alone():
     large = {"name": "x", "model": {"a": [1, 2]}, "methods": {"das": {}}}
-    merged = miniature.merge(large, {"model": {"a": [1]}, "methods": {}})
+    merged = debug_size.merge(large, {"model": {"a": [1]}, "methods": {}})
     assert merged == {"model": {"a": [1]}, "methods": {}}
     assert large["model"]["a"] == [1, 2]

@@ -10,10 +10,10 @@ import torch
 from diffusers import DDPMPipeline
 from safetensors.torch import load_file, save_file
 
-from dasbench import diffusion, models
+from dasbench.diffusion import checkpoints, denoiser
+from dasbench.diffusion.families import pixel
+from dasbench.diffusion.families.pixel import FILES as PIPELINE_FILES
 from dasbench.errors import UserError
-from dasbench.families import pixel
-from dasbench.families.pixel import FILES as PIPELINE_FILES
 from tiny import AXES, DIFFUSION, MODEL, SHAPE
 
 WEIGHTS = PIPELINE_FILES[-1]
@@ -218,12 +218,12 @@ def test_a_truncated_config_is_refused(folder, name):
 
 def test_the_device_can_be_chosen_and_double_weights_become_single(folder, monkeypatch):
     monkeypatch.setenv("DAS_DEVICE", "cpu")
-    assert models.pick_device() == torch.device("cpu")
+    assert checkpoints.pick_device() == torch.device("cpu")
     monkeypatch.setenv("DAS_DEVICE", "cuda:1")
-    assert models.pick_device() == torch.device("cuda:1")
+    assert checkpoints.pick_device() == torch.device("cuda:1")
     unet, scheduler = build()
     pixel.save(folder, unet.double(), scheduler)
     loaded, _ = pixel.load(folder)
     assert next(loaded.parameters()).dtype == torch.float32
-    x = diffusion.to_model(np.zeros((1, 4, 6, 2), np.uint8))
+    x = denoiser.to_model(np.zeros((1, 4, 6, 2), np.uint8))
     assert loaded(torch.from_numpy(x), 3).sample.dtype == torch.float32

@@ -8,10 +8,12 @@ import yaml
 
 import import_base
 import sources as made_of
-from dasbench import config, new_experiment, rates
-from dasbench.datasets import folder as source
+from dasbench.commands import new_experiment
+from dasbench.data import folder as source
+from dasbench.diffusion.families import pixel
 from dasbench.errors import UserError
-from dasbench.families import pixel
+from dasbench.experiments import config
+from dasbench.planning import rates
 from experiment_files import ROOT, make_repository
 from tiny import DIFFUSION, MODEL
 

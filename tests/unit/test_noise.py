@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from dasbench import noise, seeds
+from dasbench import seeds
+from dasbench.diffusion import noise
 from tiny import AXES, SHAPE
 
 

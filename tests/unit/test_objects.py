@@ -5,8 +5,9 @@ import json
 
 import pytest
 
-from dasbench import cli, objects, sharing
+from dasbench.commands import cli
 from dasbench.errors import UserError
+from dasbench.sharing import dvc_objects, remotes
 from experiment_files import ROOT, make_repository
 
 OUT = "results/toy/lds"
@@ -18,7 +19,7 @@ def named(content):
 
 
 def put(cache, name, content):
-    place = objects.place_of(cache, name)
+    place = dvc_objects.place_of(cache, name)
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_bytes(content)
     return place
@@ -26,7 +27,7 @@ def put(cache, name, content):
 
 def files(root, entries, **encoding):
     content = json.dumps(entries).encode(**encoding)
-    return objects._files(root, OUT, named(content) + ".dir", content)
+    return dvc_objects._files(root, OUT, named(content) + ".dir", content)
 
 
 def test_a_list_names_files_below_its_out(tmp_path):
@@ -59,12 +60,12 @@ def test_what_else_a_list_names_is_refused(tmp_path, entry):
 )
 def test_what_is_no_list_is_refused(tmp_path, content):
     with pytest.raises(UserError, match="is refused: dvc.lock names the list"):
-        objects._files(tmp_path, OUT, named(content) + ".dir", content)
+        dvc_objects._files(tmp_path, OUT, named(content) + ".dir", content)
 
 
 def test_a_list_with_other_bytes_is_refused(tmp_path):
     with pytest.raises(UserError, match=f"{OUT} refused: {FILE}.dir .* has other bytes"):
-        objects._files(tmp_path, OUT, f"{FILE}.dir", b"[]")
+        dvc_objects._files(tmp_path, OUT, f"{FILE}.dir", b"[]")
 
 
 def test_a_link_that_leads_out_is_not_followed(tmp_path):
@@ -82,7 +83,7 @@ def test_results_may_lie_elsewhere(tmp_path):
 
 
 def test_objects_with_other_bytes_are_deleted(tmp_path):
-    remote = sharing.Remote("far", "/far", "/far")
+    remote = remotes.Remote("far", "/far", "/far")
     listed = json.dumps([{"md5": named(b"a"), "relpath": "a"}, {"md5": FILE, "relpath": "b"}])
     outs = {OUT: named(listed.encode()) + ".dir", "results/toy/c": named(b"c")}
     kept = [
@@ -91,13 +92,13 @@ def test_objects_with_other_bytes_are_deleted(tmp_path):
     kept.append(put(tmp_path, named(b"a"), b"a"))
     evil = put(tmp_path, FILE, b"evil")
     with pytest.raises(UserError, match=rf"^{OUT}/b refused: {FILE} in DVC's cache") as caught:
-        objects.check(tmp_path, tmp_path, remote, outs)
+        dvc_objects.check(tmp_path, tmp_path, remote, outs)
     assert f"files/md5/0a/{FILE[2:]} deleted there" in str(caught.value)
     assert not evil.exists()
     with pytest.raises(UserError, match=rf"far \(/far\) does not have {OUT}/b; files that the"):
-        objects.check(tmp_path, tmp_path, remote, outs)
+        dvc_objects.check(tmp_path, tmp_path, remote, outs)
     assert all(place.exists() for place in kept)
-    objects.check(tmp_path, tmp_path, remote, {"results/toy/c": named(b"c")})
+    dvc_objects.check(tmp_path, tmp_path, remote, {"results/toy/c": named(b"c")})
 
 
 LOCK = f"""\
@@ -181,11 +182,11 @@ def test_an_out_has_an_md5_and_nothing_unseen(repository, old, new):
     before, outs = LOCK.split("    outs")
     (repository / "dvc.lock").write_text(f"{before}    outs{outs.replace(old, new)}")
     with pytest.raises(UserError, match="an out of report@smoke is not a path with an MD5"):
-        sharing.locked(repository, ["smoke"])
+        remotes.locked(repository, ["smoke"])
 
 
 @pytest.mark.parametrize("content", ["stages: {}", "{vars: [a.yaml], stages: {}}"])
 def test_a_dvc_yaml_of_another_shape_is_one_sentence(repository, content):
     (repository / "dvc.yaml").write_text(content)
     with pytest.raises(UserError, match=r"dvc.yaml is damaged \(its vars or a stage"):
-        sharing.stages(repository, ["smoke"])
+        remotes.stages(repository, ["smoke"])

@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
-from dasbench import manifests, old_hashes, provenance
-from dasbench.old_hashes import TABLE, renewed
+from dasbench.sharing import old_hashes, provenance, records
+from dasbench.sharing.old_hashes import TABLE, renewed
 
 HASHES = json.loads(TABLE.read_text())
 OLD, NEW = next(iter(HASHES.items()))
@@ -47,9 +47,9 @@ def test_a_fetched_manifest_with_old_hashes_gives_snakemake_new_ones(tmp_path, m
     (tmp_path / ".snakemake/metadata").mkdir(parents=True)
     output = "results/smoke/scores.npy"
     (tmp_path / output).write_bytes(b"scores")
-    kept = dict.fromkeys(manifests.KEEP) | record(OLD) | {"input": [], "log": []}
+    kept = dict.fromkeys(records.KEEP) | record(OLD) | {"input": [], "log": []}
     when = (tmp_path / output).stat().st_mtime
-    path = manifests.record_path(tmp_path, output)
+    path = records.record_path(tmp_path, output)
     path.write_text(json.dumps(kept | {"starttime": when - 1, "endtime": when}))
     with monkeypatch.context() as patch:  # as the manifest was written before the change
         patch.setattr(old_hashes, "_table", dict)
@@ -57,10 +57,10 @@ def test_a_fetched_manifest_with_old_hashes_gives_snakemake_new_ones(tmp_path, m
         provenance.save(tmp_path)
         assert repr(OLD) in (folder / "provenance.json").read_text()
     assert provenance.restore(tmp_path) == 1
-    assert manifests.read_record(path)["params"] == renewed(record(OLD))["params"]
+    assert records.read_record(path)["params"] == renewed(record(OLD))["params"]
     assert provenance.restore(tmp_path) == 0
     provenance.save(tmp_path)
     assert OLD not in (folder / "provenance.json").read_text()
     shutil.rmtree(tmp_path / ".snakemake")
     assert provenance.restore(tmp_path) == 1
-    assert manifests.read_record(path)["params"] == renewed(record(OLD))["params"]
+    assert records.read_record(path)["params"] == renewed(record(OLD))["params"]

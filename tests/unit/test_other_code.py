@@ -15,8 +15,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import curvature_problem
 from curvature_problem import AXES, IDS, Net, samples
-from dasbench import ekfac, features, lds
-from dasbench.methods import interface
+from dasbench.attribution.methods import interface
+from dasbench.evaluation import lds
+from dasbench.gradients import ekfac, features
 from dasbench.registry import METHODS
 
 ONE = {"timesteps": 1, "timestep_rule": "midpoint", "draws": 1}

@@ -8,8 +8,8 @@ import torch
 from diffusers import DDPMScheduler
 
 import oracle
-from dasbench import outputs, sampling
-from dasbench.families import pixel
+from dasbench.diffusion import outputs, sampling
+from dasbench.diffusion.families import pixel
 from tiny import AXES, DIFFUSION, MODEL, SHAPE
 
 GRID = [166, 500, 833]

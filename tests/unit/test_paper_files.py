@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from dasbench import config
+from dasbench.experiments import config
 from experiment_files import ROOT, load, make_repository
 
 NAMES = ["cifar2", "cifar10", "celeba", "artbench2", "artbench5"]

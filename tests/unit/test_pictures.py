@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 import sources as made
-from dasbench.datasets import folder, pictures
+from dasbench.data import decode, folder
 from dasbench.errors import UserError
 
 ABOUT = {"name": "a folder", "licence": "not stated", "size": "not stated", "fetch": ""}
@@ -27,7 +27,7 @@ def plain(size, colour=(200, 100, 50), mode="RGB"):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_mode_becomes_grey_or_colour(mode, channels):
     form = "JPEG" if mode in ("CMYK", "YCbCr") else "PNG"
-    read = pictures.read(data(plain((9, 7), mode=mode), form), 5, channels=channels)
+    read = decode.read(data(plain((9, 7), mode=mode), form), 5, channels=channels)
     assert read.shape == (5, 5, channels)
     assert read.dtype == np.uint8
     assert np.ptp(read[..., 0]) <= 1 or mode == "1"  # dithered
@@ -37,19 +37,19 @@ def test_every_mode_becomes_grey_or_colour(mode, channels):
 
 def test_sixteen_bits_are_scaled():
     deep = Image.fromarray(np.full((4, 4), 0x8000, np.uint16))
-    assert pictures.read(data(deep), 4, channels=1).tolist() == [[[128]] * 4] * 4
+    assert decode.read(data(deep), 4, channels=1).tolist() == [[[128]] * 4] * 4
     tiff = data(Image.fromarray(np.full((4, 4), 65535, np.int32)), "TIFF")
-    assert (pictures.read(tiff, 4) == 255).all()
+    assert (decode.read(tiff, 4) == 255).all()
 
 
 def test_what_is_transparent_is_laid_on_the_background():
     clear = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
-    assert pictures.read(data(clear), 4, background=(10, 20, 30))[0, 0].tolist() == [10, 20, 30]
+    assert decode.read(data(clear), 4, background=(10, 20, 30))[0, 0].tolist() == [10, 20, 30]
     half = Image.new("RGBA", (4, 4), (0, 0, 0, 128))
-    assert abs(int(pictures.read(data(half), 4)[0, 0, 0]) - 127) <= 1
+    assert abs(int(decode.read(data(half), 4)[0, 0, 0]) - 127) <= 1
     palette = Image.new("P", (4, 4), 3)
     palette.putpalette(list(range(256)) * 3)
-    read = pictures.read(data(palette, transparency=3), 4, background=(1, 2, 3))
+    read = decode.read(data(palette, transparency=3), 4, background=(1, 2, 3))
     assert read[0, 0].tolist() == [1, 2, 3]
 
 
@@ -62,19 +62,19 @@ def stripes():
 
 
 def test_crop_keeps_the_centre():
-    assert pictures.read(data(stripes()), 4, "crop")[1, 1].tolist() == [0, 255, 0]
+    assert decode.read(data(stripes()), 4, "crop")[1, 1].tolist() == [0, 255, 0]
 
 
 def test_pad_keeps_everything():
-    read = pictures.read(data(stripes()), 12, "pad", (9, 9, 9))
+    read = decode.read(data(stripes()), 12, "pad", (9, 9, 9))
     assert read[0, 0].tolist() == [9, 9, 9]
     np.testing.assert_array_equal(read[4:8], np.asarray(stripes()))
-    grey = pictures.read(data(stripes()), 12, "pad", (9, 9, 9), channels=1)
+    grey = decode.read(data(stripes()), 12, "pad", (9, 9, 9), channels=1)
     assert grey[0, 0, 0] == 9
 
 
 def test_stretch_ignores_the_shape():
-    read = pictures.read(data(stripes()), 6, "stretch")
+    read = decode.read(data(stripes()), 6, "stretch")
     assert read[3, 0, 0] > 200
     assert read[3, 5, 2] > 200
 
@@ -82,7 +82,7 @@ def test_stretch_ignores_the_shape():
 def test_the_camera_s_orientation_is_applied():
     exif = Image.Exif()
     exif[0x0112] = 6  # the picture lies on its side
-    read = pictures.read(data(stripes(), exif=exif.tobytes()), None)
+    read = decode.read(data(stripes(), exif=exif.tobytes()), None)
     assert read.shape == (12, 4, 3)
     assert read[0, 0].tolist() == [255, 0, 0]
 
@@ -90,25 +90,25 @@ def test_the_camera_s_orientation_is_applied():
 def test_an_animation_gives_its_first_frame():
     frames = [plain((4, 4), (255, 0, 0)), plain((4, 4), (0, 0, 255))]
     moving = data(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    assert pictures.read(moving, 4)[0, 0].tolist() == [255, 0, 0]
+    assert decode.read(moving, 4)[0, 0].tolist() == [255, 0, 0]
 
 
 @pytest.mark.parametrize("broken", [b"", b"text", b"\x89PNG\r\n\x1a\n", made.jpeg(0)[:200]])
 def test_what_is_no_picture_is_told(broken):
-    with pytest.raises(pictures.UnreadableError):
-        pictures.read(broken, 4)
+    with pytest.raises(decode.UnreadableError):
+        decode.read(broken, 4)
 
 
 def test_a_picture_that_would_fill_the_memory_is_refused(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(pictures.UnreadableError, match="exceeds limit"):
-        pictures.read(data(plain((20, 20))), 4)
+    with pytest.raises(decode.UnreadableError, match="exceeds limit"):
+        decode.read(data(plain((20, 20))), 4)
 
 
 def test_other_programs_are_not_started():
     """PostScript would be handed to an interpreter."""
-    with pytest.raises(pictures.UnreadableError):
-        pictures.read(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 4)
+    with pytest.raises(decode.UnreadableError):
+        decode.read(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 4)
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import planted
-from dasbench import lds, predictions, transforms
-from dasbench.methods import interface
+from dasbench.attribution import transforms
+from dasbench.attribution.methods import interface
+from dasbench.evaluation import lds, predictions
 from dasbench.registry import METHODS
 
 GRID = [1e-4, 1e-3, 1e-2, 0.1, 1.0]

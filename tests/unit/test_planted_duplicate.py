@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from dasbench import diffusion, features, residuals, training, transforms
-from dasbench.families import pixel
-from dasbench.methods import interface
+from dasbench.attribution import transforms
+from dasbench.attribution.methods import interface
+from dasbench.diffusion import denoiser, training
+from dasbench.diffusion.families import pixel
+from dasbench.gradients import features, residuals
 from dasbench.registry import METHODS
 
 PLANTED, OTHERS = 8, 32
@@ -18,13 +20,13 @@ def ranks(recipe):
     Eight held-out digits are asked about; the same digits with a few grey levels of noise are the
     last eight of forty training examples of a model trained for some seconds.
     """
-    from dasbench.datasets import digits
+    from dasbench.data import digits
 
     pool, rng = digits.pool(), np.random.default_rng(0)
     asked = pool.images[1000 : 1000 + PLANTED]
     near = np.clip(asked + rng.integers(-12, 13, asked.shape), 0, 255).astype(np.uint8)
     images = np.concatenate([pool.images[:OTHERS], near])
-    x, x_q = diffusion.to_model(images), diffusion.to_model(asked)
+    x, x_q = denoiser.to_model(images), denoiser.to_model(asked)
     axes, n = ("planted", 0), len(images)
     unet, scheduler = pixel.build(recipe["model"], recipe["diffusion"], x.shape[1:], axes)
     settings = {**recipe["training"], "epochs": 60, "batch_size": 8, "learning_rate": 0.005}

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from dasbench import transforms
-from dasbench.predictions import predict, sum_scores
+from dasbench.attribution import transforms
+from dasbench.evaluation.predictions import predict, sum_scores
 
 N, Q, M = 30, 7, 12
 GRID = (1e-2, 1e-3, 1.0)  # in no order

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 import oracle
-from dasbench import features, probes
 from dasbench.errors import UserError
+from dasbench.gradients import features, probes
 from tiny import AXES, SHAPE
 
 COUNTS = {"constant": 1, "rademacher": 2, "cosine": 3}

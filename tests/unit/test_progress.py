@@ -12,7 +12,8 @@ import pytest
 from snakemake_interface_logger_plugins.common import LogEvent
 
 import snakemake_logger_plugin_dasbench as plugin
-from dasbench import config, progress
+from dasbench.experiments import config
+from dasbench.planning import progress
 from experiment_files import ROOT
 from snakemake_logger_plugin_dasbench import LogHandler
 
@@ -255,7 +256,7 @@ def test_loading_the_plugin_is_cheap():
     """Snakemake loads it in every call, whoever asks."""
     code = (
         "import sys, snakemake_logger_plugin_dasbench;"
-        "assert not {'yaml', 'numpy', 'dasbench.config', 'torch'} & set(sys.modules)"
+        "assert not {'yaml', 'numpy', 'dasbench.experiments.config', 'torch'} & set(sys.modules)"
     )
     subprocess.run(
         [sys.executable, "-c", code], check=True, cwd=ROOT, env={"PYTHONPATH": str(ROOT / "src")}

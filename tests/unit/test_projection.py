@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from dasbench import projection, seeds
-from dasbench.projection import Projection
+from dasbench import seeds
+from dasbench.gradients import projection
+from dasbench.gradients.projection import Projection
 from tiny import AXES
 
 RANDOM = pytest.mark.parametrize("kind", ["rademacher", "gaussian"])

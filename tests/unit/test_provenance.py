@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 import recorded
-from dasbench import manifests, provenance
+from dasbench.sharing import provenance, records
 from recorded import POOL, SCORES, TRAIN, content, make
 
 
@@ -32,13 +32,13 @@ def test_each_folder_has_its_own_manifest(root):
 
 def test_manifest_holds_nothing_of_time_or_place(root):
     entry = content(root, "results/toy/provenance.json")[TRAIN]
-    assert set(entry) == {*manifests.KEEP, "sha256", "size"}
+    assert set(entry) == {*records.KEEP, "sha256", "size"}
     assert str(root) not in (root / "results/toy/provenance.json").read_text()
 
 
 def test_round_trip(clone):
     assert provenance.restore(clone) == 3
-    restored = dict(manifests.records(clone))
+    restored = dict(records.records(clone))
     assert {name: record["endtime"] for name, record in restored.items()} == {
         POOL: 1010.0,
         TRAIN: 1020.0,
@@ -61,11 +61,11 @@ def test_touched_files_get_their_time_back(root):
 def test_other_bytes_get_no_record(clone, content_):
     (clone / SCORES).write_text(content_)
     assert provenance.restore(clone) == 2
-    assert SCORES not in dict(manifests.records(clone))
+    assert SCORES not in dict(records.records(clone))
 
 
 def test_restored_outputs_are_not_incomplete(clone):
-    mark = manifests.record_path(clone, SCORES, "incomplete")
+    mark = records.record_path(clone, SCORES, "incomplete")
     mark.parent.mkdir(parents=True)
     mark.write_text("{}")
     provenance.restore(clone)
@@ -79,25 +79,25 @@ def test_a_long_name_is_stored_where_snakemake_looks(tmp_path):
     output = f"results/toy/{'long' * 60}/{'name' * 20}.npy"
     theirs = FilePersistence(path=tmp_path / ".snakemake")
     expected = theirs._record_path(theirs._metadata_path, output)
-    assert str(manifests.record_path(tmp_path, output)) == expected
+    assert str(records.record_path(tmp_path, output)) == expected
     make(tmp_path, output, "x")
-    assert [name for name, _ in manifests.records(tmp_path)] == [output]
+    assert [name for name, _ in records.records(tmp_path)] == [output]
 
 
 def redo(folder, params):
     """Another setting that led to the same bytes."""
-    place = manifests.record_path(folder, SCORES)
+    place = records.record_path(folder, SCORES)
     place.write_text(json.dumps(json.loads(place.read_text()) | {"params": params}))
     os.utime(folder / SCORES, (1030.5, 1030.5))
 
 
 def params_of(folder):
-    return json.loads(manifests.record_path(folder, SCORES).read_text())["params"]
+    return json.loads(records.record_path(folder, SCORES).read_text())["params"]
 
 
 def fetch(source, target):
     """What a pull brings: the manifest, and no bytes, because they are there."""
-    name = f"results/toy/{manifests.MANIFEST}"
+    name = f"results/toy/{records.MANIFEST}"
     shutil.copyfile(source / name, target / name)
 
 
@@ -110,9 +110,7 @@ def test_a_fetched_manifest_says_by_which_settings(root, clone, action):
     fetch(clone, root)
     action(root)
     assert params_of(root) == ["{'leverage': false}"]
-    assert manifests.load(root, "results/toy").entries == (
-        manifests.load(clone, "results/toy").entries
-    )
+    assert records.load(root, "results/toy").entries == (records.load(clone, "results/toy").entries)
 
 
 def test_a_record_made_here_outlives_its_old_manifest(root):
@@ -133,7 +131,7 @@ def test_a_fetched_manifest_blesses_no_other_bytes(root, clone):
 
 
 def test_half_written_records_do_no_harm(root):
-    manifests.record_path(root, TRAIN).write_text('{"rule": "tr')
+    records.record_path(root, TRAIN).write_text('{"rule": "tr')
     assert provenance.restore(root) == 1
     assert provenance.verify(root).problems == []
 
@@ -145,7 +143,7 @@ def test_what_was_not_fetched_stays_recorded(clone):
     provenance.save(clone)
     manifest = content(clone, "results/toy/provenance.json")
     assert set(manifest) == {TRAIN, SCORES}
-    assert manifest[SCORES]["sha256"] == manifests.sha256(clone / SCORES)
+    assert manifest[SCORES]["sha256"] == records.sha256(clone / SCORES)
 
 
 def test_save_can_be_limited(root):
@@ -241,7 +239,7 @@ def test_command_line(root, monkeypatch, capsys):
 
 
 def test_an_output_of_a_stopped_job_is_incomplete_and_not_damaged(root):
-    mark = manifests.record_path(root, SCORES, "incomplete")
+    mark = records.record_path(root, SCORES, "incomplete")
     mark.parent.mkdir(parents=True)
     mark.touch()
     assert provenance.verify(root).problems == []
@@ -274,8 +272,8 @@ def test_what_changed_after_being_made_is_told(root):
     os.utime(root / SCORES, (5e8, 5e8))
     provenance.restore(root, altered=altered)
     assert altered == [SCORES]
-    manifests.record_path(root, SCORES, "incomplete").parent.mkdir(parents=True, exist_ok=True)
-    manifests.record_path(root, SCORES, "incomplete").touch()
+    records.record_path(root, SCORES, "incomplete").parent.mkdir(parents=True, exist_ok=True)
+    records.record_path(root, SCORES, "incomplete").touch()
     altered.clear()
     provenance.restore(root, altered=altered)
     assert altered == []

@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 import recorded
-from dasbench import manifests, provenance
 from dasbench.errors import UserError
+from dasbench.sharing import provenance, records
 from recorded import POOL, SCORES, TRAIN, content
 
 
@@ -99,7 +99,7 @@ def test_damaged_runtimes_cost_only_the_times(clone, when):
 def test_damage_after_a_restore_without_times_is_not_blessed(clone):
     (clone / "results/toy/runtimes.json").unlink()
     provenance.restore(clone)
-    recorded = manifests.sha256(clone / SCORES)
+    recorded = records.sha256(clone / SCORES)
     (clone / SCORES).write_text("other!")
     provenance.save(clone)
     assert content(clone, "results/toy/provenance.json")[SCORES]["sha256"] == recorded
@@ -132,4 +132,4 @@ def test_a_record_that_is_none_is_refused(root, key, value):
 def test_times_that_no_clock_shows_are_dropped(clone, when):
     (clone / "results/toy/runtimes.json").write_text(json.dumps({TRAIN: when}))
     assert provenance.restore(clone) == 3
-    assert manifests.load(clone, "results/toy").times == {}
+    assert records.load(clone, "results/toy").times == {}

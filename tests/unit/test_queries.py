@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import oracle
-from dasbench import queries
+from dasbench.diffusion import queries
 
 
 def images(n, seed):

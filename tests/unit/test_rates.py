@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from dasbench import rates
 from dasbench.errors import UserError
-from dasbench.groups import Group
+from dasbench.planning import rates
+from dasbench.planning.job_groups import Group
 from experiment_files import ROOT
 
 RATES = rates.load(ROOT / rates.FILE)

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from dasbench import artifacts, cli, config, reference
+from dasbench.commands import cli
+from dasbench.core import artifacts
+from dasbench.experiments import config
+from dasbench.reports import reference
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

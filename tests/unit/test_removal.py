@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dasbench import removal
+from dasbench.evaluation import removal
 
 
 def test_top_k_is_by_score_then_id():

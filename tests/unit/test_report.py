@@ -15,10 +15,11 @@ import pytest
 import synthetic_results
 from report_page import VERSIONS, Page
 
-from dasbench import artifacts, pages, report, tables
+from dasbench.core import artifacts, tables
 from dasbench.errors import UserError
+from dasbench.reports import pages, report
 
-ROOT = Path(report.__file__).parents[2]
+ROOT = Path(report.__file__).parents[3]
 HOSTILE = '<script>alert("x")</script>'
 NAMES = [
     "random",

@@ -10,9 +10,10 @@ from pathlib import Path
 import synthetic_results
 from report_page import VERSIONS, Page
 
-from dasbench import report, tables
+from dasbench.core import tables
+from dasbench.reports import report
 
-ROOT = Path(report.__file__).parents[2]
+ROOT = Path(report.__file__).parents[3]
 
 
 def _run(script: str, *args: str | Path, home: Path) -> subprocess.CompletedProcess:

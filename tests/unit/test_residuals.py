@@ -6,7 +6,7 @@ import torch
 from diffusers import DDPMScheduler
 
 import oracle
-from dasbench import residuals
+from dasbench.gradients import residuals
 from tiny import AXES
 
 FORM = {"kind": "scalar", "timesteps": 4, "timestep_rule": "midpoint", "draws": 1}

@@ -6,7 +6,8 @@ from collections import namedtuple
 
 import pytest
 
-from dasbench import cli, room
+from dasbench.commands import cli
+from dasbench.sharing import disk_space
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -23,13 +24,13 @@ def free(monkeypatch):
 
 
 def test_room_is_no_news(tmp_path, free):
-    free(room.MEGABYTES)
-    assert room.shortage(tmp_path) is None
+    free(disk_space.MEGABYTES)
+    assert disk_space.shortage(tmp_path) is None
 
 
 def test_a_full_disk_is_named(tmp_path, free):
     free(1)
-    assert room.shortage(tmp_path) == (
+    assert disk_space.shortage(tmp_path) == (
         f"the disk of {tmp_path} is full (1.0 MB free, expected at least 16); make room, then run "
         "the same command again"
     )
@@ -41,7 +42,7 @@ def test_no_folder_for_temporary_files(tmp_path, monkeypatch):
 
     monkeypatch.delenv("TMPDIR", raising=False)
     monkeypatch.setattr(tempfile, "gettempdir", fail)
-    assert "set TMPDIR" in room.shortage(tmp_path)
+    assert "set TMPDIR" in disk_space.shortage(tmp_path)
 
 
 def test_a_run_does_not_start_without_room_but_plans(monkeypatch, free, capsys):

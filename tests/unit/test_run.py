@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dasbench import cli, config, sharing
+from dasbench.commands import cli
+from dasbench.experiments import config
+from dasbench.sharing import remotes
 from launcher import ROOT, STAND_IN, active, start, stood_in, usual_tools
 
 
@@ -206,7 +208,7 @@ def test_second_run_is_told(repository):
 def test_lock_survives_becoming_snakemake(repository):
     """The workflow asks for the lock again, in the process that ``./run`` turned into."""
     (repository / "src/snakemake.py").write_text(
-        "from dasbench import runlock\nrunlock.hold('.')\nprint('held')"
+        "from dasbench.sharing import runlock\nrunlock.hold('.')\nprint('held')"
     )
     assert active(repository).stdout == "held\n"
 
@@ -229,7 +231,7 @@ def test_save_wants_a_recorded_experiment(repository):
 
 def test_stages_of_an_experiment(repository, monkeypatch):
     monkeypatch.chdir(repository)
-    stages = sharing.stages(ROOT, ["smoke"])
+    stages = remotes.stages(ROOT, ["smoke"])
     assert "pool@digits" in stages
     unrecorded = {"tuning", "effects", "costs", "replicates"}  # of studies, which have no stages
     assert {stage.partition("@")[0] for stage in stages} == set(config.PHASES) - unrecorded

@@ -36,7 +36,7 @@ esac
     python.chmod(0o755)
     for tool in ("mkdir", "cp", "sleep", "test", "echo"):
         (tools / tool).symlink_to(shutil.which(tool))
-    # dasbench.environment starts sys.executable, so let it be the stand-in
+    # dasbench.commands.environment starts sys.executable, so let it be the stand-in
     (repository / "src/sitecustomize.py").write_text(
         f"import sys; sys.executable = {str(python)!r}"
     )

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dasbench import runlock
 from dasbench.errors import UserError
+from dasbench.sharing import runlock
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,7 +21,7 @@ def test_busy_is_another_run(tmp_path, monkeypatch):
     assert not (tmp_path / ".snakemake").exists()
     runlock.hold(tmp_path)
     assert not runlock.busy(tmp_path)
-    code = f"from dasbench import runlock; print(runlock.busy({str(tmp_path)!r}))"
+    code = f"from dasbench.sharing import runlock; print(runlock.busy({str(tmp_path)!r}))"
 
     def ask(**variables):
         return subprocess.run(
@@ -43,7 +43,7 @@ def test_lock_is_taken_once_per_process(tmp_path, monkeypatch):
     monkeypatch.setenv(runlock.INHERITED, "")  # so that what hold() sets is undone
     runlock.hold(tmp_path)
     runlock.hold(tmp_path)
-    code = f"from dasbench import runlock; runlock.hold({str(tmp_path)!r})"
+    code = f"from dasbench.sharing import runlock; runlock.hold({str(tmp_path)!r})"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import yaml
 
-from dasbench import config
-from dasbench.config_schema import dotted
+from dasbench.core.yaml_schema import dotted
+from dasbench.experiments import config
 from dasbench.registry import DATASETS, METHODS, SOURCES
 
 ROOT = Path(__file__).parents[2]

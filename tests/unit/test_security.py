@@ -12,16 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from dasbench import (
-    artifacts,
-    config,
-    pages,
-    tables,
-    timings,
-)
+from dasbench.core import artifacts, tables
+from dasbench.diffusion.families import pixel
 from dasbench.errors import UserError
-from dasbench.families import pixel
-from dasbench.figures import costs as drawing
+from dasbench.experiments import config
+from dasbench.reports import cost_page, pages
+from dasbench.reports.figures import costs as drawing
 from experiment_files import load, make_repository, raw
 from hostile import HTML, assert_harmless
 
@@ -199,9 +195,9 @@ def test_the_scan_leaves_alone_what_is_safe(lines):
 def test_the_safe_loader_is_safe():
     import yaml
 
-    from dasbench import config_schema
+    from dasbench.core import yaml_schema
 
-    assert issubclass(config_schema._Loader, yaml.SafeLoader | yaml.CSafeLoader)
+    assert issubclass(yaml_schema._Loader, yaml.SafeLoader | yaml.CSafeLoader)
 
 
 def test_rules_run_declared_scripts_alone():
@@ -305,10 +301,10 @@ def test_templates_switch_no_escaping_off(template):
 
 
 def test_names_in_the_timings_are_shown_and_not_obeyed():
-    table = timings.costs(
+    table = cost_page.costs(
         {"results/x/a": {"rule": HTML, "log": [HTML]}}, {"results/x/a": [1.0, 2.0, None]}
     )
-    page = timings.render(table, HTML, 1.0)
+    page = cost_page.render(table, HTML, 1.0)
     assert_harmless(page)
     assert "&lt;script&gt;" in page
 
@@ -327,9 +323,9 @@ def test_names_of_figures_are_shown_and_not_obeyed(tmp_path):
 
 def test_names_in_a_drawing_are_drawn_and_not_obeyed(tmp_path):
     """Text becomes outlines; the comment beside them cannot be left."""
-    from dasbench.figures import style
+    from dasbench.reports.figures import style
 
-    table = timings.costs(
+    table = cost_page.costs(
         {"results/x/a": {"rule": "--><script>alert(1)</script>", "log": []}},
         {"results/x/a": [1.0, 2.0, None]},
     )

@@ -8,9 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dasbench import features, outputs, residuals, seeds, training
-from dasbench.families import pixel
-from dasbench.methods import controls, interface
+from dasbench import seeds
+from dasbench.attribution.methods import controls, interface
+from dasbench.diffusion import outputs, training
+from dasbench.diffusion.families import pixel
+from dasbench.gradients import features, residuals
 from tiny import AXES, DIFFUSION, MODEL, SHAPE
 
 axis = st.one_of(st.text(max_size=5), st.integers(-5, 2000))

@@ -5,8 +5,8 @@ import re
 import pytest
 import yaml
 
-from dasbench import sharing
 from dasbench.errors import UserError
+from dasbench.sharing import remotes
 from experiment_files import ROOT
 
 KNOWN = {
@@ -19,7 +19,7 @@ KNOWN = {
 
 
 def chosen(*only):
-    outs = sharing.select(KNOWN, ["toy"], only)
+    outs = remotes.select(KNOWN, ["toy"], only)
     return {out.removeprefix("results/toy/") for out in outs} - {"provenance.json"}
 
 
@@ -34,13 +34,13 @@ def test_a_folder_stands_for_what_is_in_it():
 
 
 def test_records_always_come_along():
-    assert "results/toy/provenance.json" in sharing.select(KNOWN, ["toy"], ["lds"])
+    assert "results/toy/provenance.json" in remotes.select(KNOWN, ["toy"], ["lds"])
 
 
 @pytest.mark.parametrize("word", ["model", "models/bas", "../other", "data/toy/pool.npz"])
 def test_what_is_no_out_is_told(word):
     with pytest.raises(UserError, match="is nothing that toy has; expected tables, or one of"):
-        sharing.select(KNOWN, ["toy"], [word])
+        remotes.select(KNOWN, ["toy"], [word])
 
 
 def test_half_files_are_swept_and_no_others(tmp_path):
@@ -61,7 +61,7 @@ def test_half_files_are_swept_and_no_others(tmp_path):
         "other",
         "results/../other",
     ]
-    assert sharing.sweep(tmp_path, outs) == sorted(home / name for name in half)
+    assert remotes.sweep(tmp_path, outs) == sorted(home / name for name in half)
     assert all((home / name).exists() for name in [*whole, "models/link"])
     assert (outside / "empty").exists()
 
@@ -70,30 +70,30 @@ def test_half_files_are_swept_and_no_others(tmp_path):
 def settings(monkeypatch):
     """DVC's configuration, made up."""
     values = {"remote.my.store.url": "/store", "remote.web.url": "https://a:b@host/das"}
-    monkeypatch.setattr(sharing, "_settings", lambda: values)
-    monkeypatch.setattr(sharing, "_reach", lambda remote: None)
+    monkeypatch.setattr(remotes, "_settings", lambda: values)
+    monkeypatch.setattr(remotes, "_reach", lambda remote: None)
     return values
 
 
 @pytest.mark.parametrize("flags", [["-r", "web"], ["--remote=web"], ["-j", "4", "-rweb"]])
 def test_flags_name_the_remote(settings, flags):
-    assert sharing._remote(flags, "").url == "https://a:b@host/das"
+    assert remotes._remote(flags, "").url == "https://a:b@host/das"
 
 
 def test_no_password_is_shown(settings):
-    assert str(sharing._remote(["-r", "web"], "")) == "web (https://host/das)"
+    assert str(remotes._remote(["-r", "web"], "")) == "web (https://host/das)"
 
 
 def test_the_endpoint_answers_for_s3(settings):
     settings.update({"remote.web.endpointurl": "http://minio"})
-    assert sharing._remote(["-r", "web"], "").address == "http://minio"
+    assert remotes._remote(["-r", "web"], "").address == "http://minio"
 
 
 def test_remotes_that_are_none(settings):
     with pytest.raises(UserError, match=r"as default \(my.store, web can be named with -r\); do X"):
-        sharing._remote([], "do X")
+        remotes._remote([], "do X")
     with pytest.raises(UserError, match="nix is no DVC remote; known: my.store, web"):
-        sharing._remote(["-r", "nix"], "")
+        remotes._remote(["-r", "nix"], "")
 
 
 def megabytes(paths, sizes):
@@ -103,9 +103,9 @@ def megabytes(paths, sizes):
 def test_the_page_tells_the_size_of_a_partial_pull():
     content = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"].values()
     sizes = {out["path"]: out["size"] for stage in content for out in stage.get("outs", [])}
-    known = sharing.locked(ROOT, ["digits"])
+    known = remotes.locked(ROOT, ["digits"])
     everything = [out for outs in known.values() for out in outs]
-    tables = sharing.select(known, ["digits"], ["tables"])
+    tables = remotes.select(known, ["digits"], ["tables"])
     expected = f"{megabytes(tables, sizes)} MB of {megabytes(everything, sizes)} MB"
     page = (ROOT / "docs/sharing.md").read_text()
     (told,) = re.findall(r"For `digits`, the tables are (\d+ MB of \d+ MB)\.", page)

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dasbench import statistics
-from dasbench.statistics import Draws
+from dasbench.evaluation import statistics
+from dasbench.evaluation.statistics import Draws
 
 
 def scipy_spearman(x, y):

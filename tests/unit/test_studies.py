@@ -5,13 +5,15 @@ import pandas as pd
 import pytest
 from test_timesteps import inputs
 
-from dasbench import acceleration, by_models, kernel, lds, replicates, statistics
-from dasbench.decomposition import decompose
-from dasbench.figures import by_models as curves
-from dasbench.figures import cost_quality
-from dasbench.kernel import Spectrum
-from dasbench.methods import interface
+from dasbench.attribution import spectrum
+from dasbench.attribution.decomposition import decompose
+from dasbench.attribution.methods import interface
+from dasbench.attribution.spectrum import Spectrum
+from dasbench.evaluation import cost_quality as acceleration
+from dasbench.evaluation import lds, lds_by_models, replicates, statistics
 from dasbench.registry import METHODS
+from dasbench.reports.figures import by_models as curves
+from dasbench.reports.figures import cost_quality
 
 
 def test_the_front_is_what_nothing_beats():
@@ -149,14 +151,16 @@ def test_fewer_models_mean_a_wider_interval_around_the_same_value():
     scores = rng.standard_normal((20, 6))
     noisy = masks @ scores + rng.standard_normal((32, 6))
     outputs = {"loss": noisy[None]}
-    table = by_models.curve({"m": scores}, masks, outputs, ("tests",), {"draws": 200, "level": 0.9})
+    table = lds_by_models.curve(
+        {"m": scores}, masks, outputs, ("tests",), {"draws": 200, "level": 0.9}
+    )
     assert list(table.models) == [4, 8, 12, 16, 24, 32]
     assert table.lds.iloc[-1] == pytest.approx(
         lds.lds_per_query(masks, scores, outputs["loss"]).mean(), abs=1e-6
     )
     assert (table.width.diff().dropna() < 0).all()
     np.testing.assert_allclose(table.lds, table.lds.iloc[-1], atol=0.12)
-    assert (by_models._choices(rng, 9, 4).sum(1) == 4).all()
+    assert (lds_by_models._choices(rng, 9, 4).sum(1) == 4).all()
     assert len(curves.curves(table.assign(queries="val")).axes) == 1
 
 
@@ -169,7 +173,7 @@ def test_a_fraction_is_stated_only_above_a_positive_ceiling():
         [("val", "loss", 0.5, 0.7), ("gen", "loss", 0.0, 0.3)],
         columns=["queries", "target", "lo", "hi"],
     )
-    table = by_models.full_table(summary, bounds)
+    table = lds_by_models.full_table(summary, bounds)
     assert list(table.selection) == ["held_out", "oracle"]
     assert table.fraction[0] == pytest.approx(0.5)
     assert np.isnan(table.fraction[1])
@@ -234,7 +238,7 @@ def test_kernels_of_an_ensemble_are_decomposed_once_for_all_queries(
     options = {**METHODS["das"], "ensemble": [{"draw": 1}, {"draw": 2}], "combine": combine}
     ((_, whole),) = interface.path(options, asked, [0.1])
     made = []
-    monkeypatch.setattr(kernel, "decompose", lambda rows: made.append(1) or decompose(rows))
+    monkeypatch.setattr(spectrum, "decompose", lambda rows: made.append(1) or decompose(rows))
     blocks = interface.paths(options, asked, [0.1], memory=8 * 6)
     found = [scores for ((_, scores),) in blocks]
     assert (len(found), len(made)) == (3, kernels)

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dasbench import seeds, subsets
+from dasbench import seeds
+from dasbench.experiments import subsets
 
 LABELS = np.repeat([0, 1, 2], [5, 11, 4])
 

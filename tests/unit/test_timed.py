@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
-from dasbench import acceleration, decomposition, features, timed
+from dasbench.attribution import decomposition, method_times
+from dasbench.evaluation import cost_quality
+from dasbench.gradients import features
 
 SETTINGS = {
     "readout": "loss",
@@ -25,8 +27,8 @@ def test_every_kernel_of_a_method_is_made_of_its_own_features(tiny, kernel, kern
     )
     images = {split: tiny.images[split] for split in ("train", "val", "gen")}
     own = {"kernel": kernel, "features": SETTINGS, "residuals": None}
-    cost = timed.method(tiny.unet, tiny.scheduler, images, own, tiny.axes)
-    assert set(cost) == {*acceleration.PARTS, "P"}
+    cost = method_times.method(tiny.unet, tiny.scheduler, images, own, tiny.axes)
+    assert set(cost) == {*cost_quality.PARTS, "P"}
     assert cost["P"] == 128
     extractor = features.Extractor(tiny.unet, tiny.scheduler, SETTINGS, tiny.axes)
     ids = np.arange(len(images["train"]))

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 import oracle
-from dasbench import features, residuals, transforms
-from dasbench.methods import interface
+from dasbench.attribution import transforms
+from dasbench.attribution.by_timestep import Spectra
+from dasbench.attribution.methods import interface
+from dasbench.gradients import features, residuals
 from dasbench.registry import METHODS
-from dasbench.timesteps import Spectra
 
 T, N, Q = 3, 5, 4
 GRID = {"midpoint": [250, 750], "released": [0, 500]}

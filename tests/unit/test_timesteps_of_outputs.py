@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from benchmarks import timesteps_of_outputs as study
 
-from dasbench import artifacts, outputs
+from dasbench.core import artifacts
+from dasbench.diffusion import outputs
+from dasbench.diffusion.families import pixel
 from dasbench.errors import UserError
-from dasbench.families import pixel
 from tiny import DIFFUSION, MODEL, SHAPE
 
 TOTAL = 250  # every grid of the study fits in

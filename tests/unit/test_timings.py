@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dasbench import tables, timings
+from dasbench.core import tables
+from dasbench.reports import cost_page
 
-ROOT = Path(timings.__file__).parents[2]
+ROOT = Path(cost_page.__file__).parents[3]
 HOSTILE = '<script>alert("x")</script>'
 MANIFEST = {
     "a.npy": {"rule": "train", "log": ["logs/train/0.log"]},
@@ -32,7 +33,7 @@ RUNTIMES = {
 
 def test_costs_count_jobs_not_outputs() -> None:
     """Two outputs of one job count once; outputs without times and stale times do not count."""
-    table = timings.costs(MANIFEST, RUNTIMES).set_index("rule")
+    table = cost_page.costs(MANIFEST, RUNTIMES).set_index("rule")
     assert list(table.index) == ["train", HOSTILE]
     train = table.loc["train"]
     assert (train.jobs, train.seconds, train.median_seconds, train.peak_mb) == (
@@ -43,13 +44,13 @@ def test_costs_count_jobs_not_outputs() -> None:
     )
     assert train.share == pytest.approx(0.75)
     assert np.isnan(table.loc[HOSTILE].peak_mb)
-    assert timings.elapsed(MANIFEST, RUNTIMES) == pytest.approx(35.0)
+    assert cost_page.elapsed(MANIFEST, RUNTIMES) == pytest.approx(35.0)
 
 
 @pytest.mark.parametrize("runtimes", [RUNTIMES, {}])
 def test_timings_page(tmp_path: Path, runtimes: dict) -> None:
     """Files are written, names escaped, nothing fetched; no times yet is no error."""
-    timings.write(tmp_path, "made_up", MANIFEST, runtimes)
+    cost_page.write(tmp_path, "made_up", MANIFEST, runtimes)
     html = (tmp_path / "timings.html").read_text()
     assert "<script" not in html
     assert all(
@@ -61,13 +62,13 @@ def test_timings_page(tmp_path: Path, runtimes: dict) -> None:
         "cost-by-rule.svg",
         "cost-by-rule.png",
     }
-    assert list(tables.load_table(tmp_path / "costs.csv").columns) == list(timings.COLUMNS)
+    assert list(tables.load_table(tmp_path / "costs.csv").columns) == list(cost_page.COLUMNS)
 
 
 def test_importing_timings_is_cheap() -> None:
     """The module is imported at the end of every run: no pandas, matplotlib or torch for that."""
     code = (
-        "import sys, dasbench.timings;"
+        "import sys, dasbench.reports.cost_page;"
         "heavy = {'pandas', 'matplotlib', 'torch', 'numpy', 'jinja2'} & set(sys.modules);"
         "sys.exit(f'{heavy} imported' if heavy else 0)"
     )

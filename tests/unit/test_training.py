@@ -13,8 +13,11 @@ import pytest
 import torch
 from diffusers import DDPMPipeline
 
-from dasbench import artifacts, inputs, seeds, subsets, training
-from dasbench.families import pixel
+from dasbench import seeds
+from dasbench.core import artifacts
+from dasbench.diffusion import model_inputs, training
+from dasbench.diffusion.families import pixel
+from dasbench.experiments import subsets
 from tiny import AXES
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "train_subsets.py"
@@ -304,7 +307,7 @@ def test_processes_average_to_the_loss_of_the_whole_batch(world, tiny):
 
     def loss(rank, world):
         accelerator = SimpleNamespace(process_index=rank, num_processes=world, device="cpu")
-        args = (accelerator, tiny.unet, tiny.scheduler, inputs.Data(pixels), batch, True)
+        args = (accelerator, tiny.unet, tiny.scheduler, model_inputs.Data(pixels), batch, True)
         value = training._loss(*args)
         return value.item(), torch.autograd.grad(value, tiny.unet.conv_out.weight)[0]
 
@@ -320,7 +323,10 @@ def test_parts_of_any_number_of_processes_and_pieces_average_to_the_whole_batch(
 ):
     """Also where a last batch has fewer images than there are parts."""
     unet, scheduler = pixel.build(recipe["model"], recipe["diffusion"], (1, 8, 8), AXES)
-    data, draws = inputs.Data(torch.from_numpy(digits[1])), training.Draws(AXES, digits[1].shape, 9)
+    data, draws = (
+        model_inputs.Data(torch.from_numpy(digits[1])),
+        training.Draws(AXES, digits[1].shape, 9),
+    )
     everything = np.ones(24, dtype=bool)
     batch = next(training._batches(draws.epoch(0), everything, images))
 
@@ -357,8 +363,8 @@ def test_low_precision_changes_little_and_leaves_the_weights_float32(recipe, dig
     """In a process of its own: Accelerate keeps one precision for the whole process."""
     lines = [
         "import json, sys, numpy as np, torch",
-        "from dasbench import training",
-        "from dasbench.families import pixel",
+        "from dasbench.diffusion import training",
+        "from dasbench.diffusion.families import pixel",
         "recipe, axes = json.loads(sys.argv[1]), ('tests',)",
         "x = np.random.default_rng(0).uniform(-1, 1, (24, 1, 8, 8)).astype('f4')",
         "unet, s = pixel.build(recipe['model'], recipe['diffusion'], x.shape[1:], axes)",

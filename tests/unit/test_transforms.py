@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dasbench import transforms
+from dasbench.attribution import transforms
 
 SCORES = np.array([[-2.0, 0.5], [0.0, 3.0]])
 EXPECTED = {

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from dasbench import config, unet_cost
+from dasbench.experiments import config
+from dasbench.planning import unet_cost
 from experiment_files import ROOT
 
 PLAIN = {
@@ -62,7 +63,7 @@ def test_the_papers_cifar_models(name, monkeypatch):
 
 def test_planning_imports_no_torch():
     code = (
-        "import sys; from dasbench import config, estimate;"
+        "import sys; from dasbench.planning import estimate;"
         "estimate.main(['digits', '--shape', '1,8,8', '--json']);"
         "assert not {'torch', 'pandas', 'scipy'} & set(sys.modules)"
     )

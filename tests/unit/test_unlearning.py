@@ -11,7 +11,8 @@ import curvature_problem
 import oracle
 import oracle_curvature
 from curvature_problem import AXES, IDS, SETTINGS, SHAPE, Net, samples
-from dasbench import seeds, unlearning
+from dasbench import seeds
+from dasbench.gradients import unlearning
 
 OWN = {**SETTINGS, "loss_timesteps": 3, "steps": [0.001, 0.05]}
 MEASURED = [166, 500, 833]  # three timesteps by the midpoint rule

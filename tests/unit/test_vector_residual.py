@@ -9,10 +9,12 @@ from scipy.linalg import hadamard
 from test_timesteps import inputs
 
 import oracle
-from dasbench import decomposition, designs, feature_sets, features, probes, residual_sets
-from dasbench.methods import interface
+from dasbench.attribution import decomposition
+from dasbench.attribution.by_timestep import Spectra
+from dasbench.attribution.methods import interface
+from dasbench.experiments import ablation_design, feature_sets, residual_sets
+from dasbench.gradients import features, probes
 from dasbench.registry import METHODS
-from dasbench.timesteps import Spectra
 
 N, T, D, P, Q = 7, 3, 4, 5, 2
 DAMPINGS = [1e-3, 0.1, 10.0]
@@ -25,7 +27,7 @@ def normal(*shape, seed=0):
 
 
 def probed(jacobians, signs=SIGNS):
-    """[T, n, m P] features of probes side by side: v^T J / D, as ``dasbench.probes`` has them."""
+    """[T, n, m P] features of probes side by side: v^T J / D, as in ``gradients.probes``."""
     rows = [[np.concatenate([v @ j / D for v in signs]) for j in own] for own in jacobians]
     return np.array(rows).transpose(1, 0, 2)
 
@@ -223,7 +225,7 @@ def test_a_kernel_for_each_timestep_is_refused():
 def test_the_residual_has_no_file_and_no_clock():
     options = {**METHODS["das_vector"], "features": settings_of()}
     assert residual_sets.name_of(options, {"features": settings_of()}) is None
-    assert not designs.timed(options)
+    assert not ablation_design.timed(options)
 
 
 @pytest.mark.parametrize("kernel", ["averaged", "pooled"])

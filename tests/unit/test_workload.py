@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 
-from dasbench import artifacts, config, launch, shapes, workload
+from dasbench.core import artifacts
 from dasbench.errors import UserError
-from dasbench.estimate import on_device
+from dasbench.experiments import config, image_shapes
+from dasbench.planning import workload
+from dasbench.planning.estimate import on_device
+from dasbench.sharing import launch
 from experiment_files import ROOT, load, make_repository, raw
 
 SHAPE = (1, 8, 8)
@@ -84,7 +87,7 @@ def test_a_dense_projection_is_made_as_often_as_gradients_are_kept_apart(tmp_pat
 @pytest.mark.parametrize("name", ["smoke", "cifar2", "artbench2"])
 def test_jobs_that_ask_for_a_gpu_have_work_for_it(name):
     e = config.load(name, ROOT)
-    for group in workload.Workload(e, shapes.shape_for(e, ROOT)).groups():
+    for group in workload.Workload(e, image_shapes.shape_for(e, ROOT)).groups():
         assert on_device(group) == group.family.startswith(launch.NETWORKS), group.rule
 
 
@@ -145,10 +148,10 @@ def test_a_child_has_no_models(tmp_path):
 
 
 def test_the_pool_knows_the_shape(tmp_path):
-    assert shapes.shape_of("digits", tmp_path) == (1, 8, 8)
+    assert image_shapes.shape_of("digits", tmp_path) == (1, 8, 8)
     with pytest.raises(UserError, match="--shape"):
-        shapes.shape_of("mine", tmp_path)
+        image_shapes.shape_of("mine", tmp_path)
     images = np.zeros((4, 5, 6, 3), np.uint8)
     (tmp_path / "data/mine").mkdir(parents=True)
     artifacts.save_examples(tmp_path / "data/mine/pool.npz", images, np.zeros(4), np.arange(4))
-    assert shapes.shape_of("mine", tmp_path) == (3, 5, 6)
+    assert image_shapes.shape_of("mine", tmp_path) == (3, 5, 6)

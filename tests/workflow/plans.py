@@ -2,7 +2,8 @@
 
 import re
 
-from dasbench import config, shapes, workload
+from dasbench.experiments import config, image_shapes
+from dasbench.planning import workload
 
 
 def blocks(clone, *words):
@@ -25,4 +26,4 @@ def groups(clone, name):
 
 def work(clone, name):
     experiment = config.load(name, clone.folder)
-    return workload.Workload(experiment, shapes.shape_for(experiment, clone.folder))
+    return workload.Workload(experiment, image_shapes.shape_for(experiment, clone.folder))

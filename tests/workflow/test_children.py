@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from dasbench import config, effects, workload
-from dasbench.tables import load_table
+from dasbench.core.tables import load_table
+from dasbench.evaluation import ablation_effects
+from dasbench.experiments import config
+from dasbench.planning import workload
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 
@@ -52,7 +54,7 @@ def test_a_child_makes_its_studies_and_nothing_of_its_parent(child):
     assert child.hashes("smoke") == before
     assert child.plan("child") == {}
     cells, summary = (load_table(home / f"{t}.csv") for t in ("ablation/cells", "lds/summary"))
-    das = effects.METHODS["das"]
+    das = ablation_effects.METHODS["das"]
     same = {"das_per_t": {"kernel": "per_t"}, "das_pooled": {"kernel": "pooled"}, "das": {}}
     for name, change in same.items():
         for rule in ("held_out", "oracle"):

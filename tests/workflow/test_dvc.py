@@ -7,7 +7,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 
 def test_a_comment_is_news_to_dvc_until_it_is_saved(copy):
     assert "changed" not in copy.smoke_status()
-    copy.edit("src/dasbench/subsets.py", "    n = len(labels)", "    # N\n    n = len(labels)")
+    copy.edit(
+        "src/dasbench/experiments/subsets.py", "    n = len(labels)", "    # N\n    n = len(labels)"
+    )
     shown = copy.smoke_status()
     assert shown.count("changed deps") == shown.count("@smoke:")
     assert "modified" in shown
@@ -19,7 +21,9 @@ def test_a_comment_is_news_to_dvc_until_it_is_saved(copy):
 
 def test_dvc_repro_is_the_same_door(copy):
     """A stage's command works without ./run around it, and finds nothing to do."""
-    copy.edit("src/dasbench/subsets.py", "    n = len(labels)", "    # N\n    n = len(labels)")
+    copy.edit(
+        "src/dasbench/experiments/subsets.py", "    n = len(labels)", "    # N\n    n = len(labels)"
+    )
     before = copy.hashes()
     copy.call("dvc", "repro", "--single-item", "lds@smoke")
     assert copy.hashes() == before

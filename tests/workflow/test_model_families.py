@@ -9,7 +9,9 @@ from safetensors.numpy import load_file
 
 import tiny_pipelines
 from clones import checkout
-from dasbench import artifacts, config, tables, workload
+from dasbench.core import artifacts, tables
+from dasbench.experiments import config
+from dasbench.planning import workload
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 

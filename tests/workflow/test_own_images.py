@@ -7,8 +7,9 @@ from safetensors.numpy import load_file
 
 import sources as made_of
 from clones import checkout
-from dasbench import config, tables
-from dasbench.families import pixel
+from dasbench.core import tables
+from dasbench.diffusion.families import pixel
+from dasbench.experiments import config
 from tiny import DIFFUSION, MODEL
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]

@@ -1,7 +1,7 @@
 """The papers' experiments in miniature, from archives in the official form to the report.
 
 One clone holds tiny archives in the place of the official ones, with their digests in its registry.
-Every class, block type and switch is the large experiment's (``dasbench.miniature``).
+Every class, block type and switch is the large experiment's (``dasbench.experiments.debug_size``).
 """
 
 import hashlib
@@ -14,9 +14,9 @@ import yaml
 import sources as made_of
 import tiny_pipelines
 from clones import checkout
-from dasbench import artifacts, tables
-from dasbench.datasets import celeba
-from dasbench.datasets.artbench import STYLES
+from dasbench.core import artifacts, tables
+from dasbench.data import celeba
+from dasbench.data.artbench import STYLES
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 

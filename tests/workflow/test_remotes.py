@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from clones import cloned, stored
-from dasbench import config
+from dasbench.experiments import config
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 

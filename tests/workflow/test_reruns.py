@@ -5,7 +5,7 @@ import os
 import pytest
 
 from clones import ROOT, Clone
-from dasbench import config
+from dasbench.experiments import config
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 
@@ -30,7 +30,9 @@ def test_touching_files_reruns_nothing(copy):
 
 
 def test_checkout_away_and_back_reruns_nothing(copy):
-    copy.edit("src/dasbench/training.py", "optimizer.zero_grad()", "optimizer.zero_grad(True)")
+    copy.edit(
+        "src/dasbench/diffusion/training.py", "optimizer.zero_grad()", "optimizer.zero_grad(True)"
+    )
     assert trained(copy.plan())
     copy.call("git", "checkout", "-q", "--", "src")
     assert copy.plan() == {}
@@ -38,8 +40,10 @@ def test_checkout_away_and_back_reruns_nothing(copy):
 
 def test_a_comment_or_docstring_reruns_nothing(copy):
     last = "    return network.eval()"
-    copy.edit("src/dasbench/training.py", last, f"    # done\n{last}")
-    copy.edit("src/dasbench/kernel.py", '"""The regularised kernel', '"""The ridge kernel')
+    copy.edit("src/dasbench/diffusion/training.py", last, f"    # done\n{last}")
+    copy.edit(
+        "src/dasbench/attribution/spectrum.py", '"""The regularised kernel', '"""The ridge kernel'
+    )
     copy.edit("scripts/score.py", '"""Write a method', '"""Save a method')
     assert copy.plan() == {}
 
@@ -78,7 +82,9 @@ def test_one_methods_option_reruns_that_method(copy):
 
 
 def test_one_familys_file_reruns_that_family(copy):
-    copy.edit("src/dasbench/methods/similarity.py", "return scores\n", "return scores + 0\n")
+    copy.edit(
+        "src/dasbench/attribution/methods/similarity.py", "return scores\n", "return scores + 0\n"
+    )
     plan = copy.plan()
     family = [o for o in METHODS.values() if o["module"] == "similarity"]
     assert plan["select_damping"] == plan["evaluate_lds"] == len(family)
@@ -95,7 +101,7 @@ def test_one_methods_features_decompose_that_kernel_alone(copy):
 
 
 def test_a_figures_style_reruns_figures_and_report(copy):
-    copy.edit("src/dasbench/figures/style.py", "\nimport", "\nNEW = 1\nimport")
+    copy.edit("src/dasbench/reports/figures/style.py", "\nimport", "\nNEW = 1\nimport")
     plan = copy.plan()
     drawing = {"render_report", "tabulate_lds"}  # the latter draws the curves that it tabulates
     assert {rule for rule in plan if not rule.startswith("plot_")} == drawing

@@ -12,9 +12,12 @@ import torch
 from plans import blocks, groups, planned, work
 from safetensors.numpy import load_file
 
-from dasbench import artifacts, diffusion, estimate, launch, rates
-from dasbench.families import pixel
-from dasbench.tables import load_table
+from dasbench.core import artifacts
+from dasbench.core.tables import load_table
+from dasbench.diffusion import denoiser
+from dasbench.diffusion.families import pixel
+from dasbench.planning import estimate, rates
+from dasbench.sharing import launch
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 
@@ -149,12 +152,12 @@ def loss(clone):
     home = clone.folder / "results/smoke"
     network, scheduler = pixel.load(home / "models/base")
     images = artifacts.load_examples(home / "examples/train.npz").images
-    x = torch.from_numpy(diffusion.to_model(images)).repeat(4, 1, 1, 1)
+    x = torch.from_numpy(denoiser.to_model(images)).repeat(4, 1, 1, 1)
     t = torch.tensor([50, 250, 500, 900]).repeat_interleave(len(images))
     eps = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
-    abar = diffusion.alphas(scheduler, t, x)
+    abar = denoiser.alphas(scheduler, t, x)
     with torch.no_grad():
-        predicted = diffusion.predict(network, diffusion.noised(x, eps, abar), t, None)
+        predicted = denoiser.predict(network, denoiser.noised(x, eps, abar), t, None)
     return float(torch.nn.functional.mse_loss(predicted, eps))
 
 

@@ -13,8 +13,8 @@ from transcript import Transcript, compare
 
 from campaign import small
 from clones import ROOT, checkout
-from dasbench.launch import NETWORKS
-from dasbench.tables import load_table
+from dasbench.core.tables import load_table
+from dasbench.sharing.launch import NETWORKS
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 

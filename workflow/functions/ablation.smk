@@ -1,9 +1,9 @@
 # Inputs and settings of the rules in workflow/rules/ablation.smk.
 
-from dasbench import designs
+from dasbench.experiments import ablation_design
 
 # experiments with a factorial ablation; `ablation: {readouts: []}`, the default, is none
-ABLATIONS = {name: e for name, e in EXPERIMENTS.items() if designs.wanted(e)}
+ABLATIONS = {name: e for name, e in EXPERIMENTS.items() if ablation_design.wanted(e)}
 ABLATION_FIGURES = ["ablation-effects", "ablation-gains"]
 ABLATION_TABLES = ["cells", "main_effects", "gains"]
 
@@ -12,7 +12,7 @@ def readout_settings(experiment):
     """Params function: the sets of one noise policy."""
 
     def params(wildcards):
-        sets = designs.feature_sets(EXPERIMENTS[experiment], wildcards.noise)
+        sets = ablation_design.feature_sets(EXPERIMENTS[experiment], wildcards.noise)
         return drawn_settings(experiment, sets=sets)
 
     return params
@@ -21,7 +21,7 @@ def readout_settings(experiment):
 def cell_residuals(experiment):
     """kernel -> residual -> name of its file, None for none."""
     found = {}
-    for options in designs.residual_options(EXPERIMENTS[experiment]):
+    for options in ablation_design.residual_options(EXPERIMENTS[experiment]):
         name = residual_name(experiment, options)
         found.setdefault(options["kernel"], {})[options["residual"]] = name
     return found
@@ -37,7 +37,7 @@ def cell_settings(wildcards):
     e = EXPERIMENTS[wildcards.experiment]
     return settings(
         wildcards.experiment,
-        labels=designs.labels(e)[wildcards.features],
+        labels=ablation_design.labels(e)[wildcards.features],
         residuals=cell_residuals(wildcards.experiment),
         order={name: e["ablation"][name] for name in ("kernels", "residuals")},
         fixed=e["ablation"]["fixed"],
@@ -50,7 +50,7 @@ def cell_tables(wildcards):
     return expand(
         "results/{experiment}/ablation/cells/{features}/{file}",
         experiment=wildcards.experiment,
-        features=designs.labels(EXPERIMENTS[wildcards.experiment]),
+        features=ablation_design.labels(EXPERIMENTS[wildcards.experiment]),
         file=["cells.csv", "draws.npy"],
     )
 
@@ -60,7 +60,7 @@ def ablation_settings(wildcards):
     return settings(
         wildcards.experiment,
         experiment=wildcards.experiment,
-        sets=list(designs.labels(e)),
+        sets=list(ablation_design.labels(e)),
         level=e["lds"]["level"],
     )
 

@@ -9,7 +9,7 @@ def timed_methods(experiment):
     """name -> kernel, features, residuals, and what the table shows of them, of what is timed."""
     e, found = EXPERIMENTS[experiment], {}
     for name, options in METHODS[experiment].items():
-        if designs.timed(options):
+        if ablation_design.timed(options):
             residuals = residual_sets(experiment).get(residual_name(experiment, options))
             kernel, features = options["kernel"], options["features"]
             shown = {k: v for k, v in features.items() if k != "dimensions"} | {"kernel": kernel}

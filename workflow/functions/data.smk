@@ -20,7 +20,7 @@ def read_settings(wildcards):
     """What decides which bytes are read and what becomes of them; `data.train` chooses later."""
     data = EXPERIMENTS[wildcards.experiment]["data"]
     chosen = {key: v for key, v in data.items() if key not in ("train", "card")}
-    files = facts.load(ROOT)[data["dataset"]].get("files", {})
+    files = cards.load(ROOT)[data["dataset"]].get("files", {})
     return experiments.canonical(
         {"module": registry.SOURCES[data["dataset"]], "data": chosen, "files": files}
     )

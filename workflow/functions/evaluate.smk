@@ -1,6 +1,8 @@
 # Inputs and settings of the rules in workflow/rules/evaluate.smk.
 
-OUTPUT_FILES = [f"{target}-{kind}.npy" for target in layout.TARGETS for kind in layout.KINDS]
+OUTPUT_FILES = [
+    f"{target}-{kind}.npy" for target in query_kinds.TARGETS for kind in query_kinds.KINDS
+]
 
 
 def output_grid(experiment):

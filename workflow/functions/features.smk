@@ -1,7 +1,7 @@
 # Inputs and settings of the rules in workflow/rules/features.smk.
 
 SPECTRUM = ["eigenvalues", "eigenvectors"]
-COMPUTED = ["dampings", *layout.KINDS]  # scores that need the network, at all their dampings
+COMPUTED = ["dampings", *query_kinds.KINDS]  # scores that need the network, at all their dampings
 
 
 def draw_axes(experiment):

@@ -59,7 +59,7 @@ def record_costs():
         if file.is_file() and file.read_bytes() != before.get(file):
             manifest = json.loads((file.parent / "provenance.json").read_text())
             runtimes = json.loads(file.read_text())
-            timings.write(file.parent, file.parent.name, manifest, runtimes)
+            cost_page.write(file.parent, file.parent.name, manifest, runtimes)
             page = file.parent / "report.html"
             if page.is_file():
                 logger.info(f"the report is {page.relative_to(ROOT)}", extra={"news": True})
@@ -68,7 +68,7 @@ def record_costs():
 
 def diagnose():
     """Say what no job may have been able to say: the disk is full, or an artifact is damaged."""
-    if shortage := room.shortage(ROOT):
+    if shortage := disk_space.shortage(ROOT):
         print(f"error: {shortage}", file=sys.stderr)
     try:
         problems = provenance.verify(ROOT).problems

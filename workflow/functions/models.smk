@@ -104,8 +104,10 @@ def seen_queries(wildcards):
 
 def query_files(e):
     """The queries as the model sees them, and their labels."""
-    kinds = [f"{kind}_latents" for kind in layout.KINDS] if latent_files(e) else layout.KINDS
-    names = [*kinds, *(f"{kind}_labels" for kind in layout.KINDS)]
+    kinds = (
+        [f"{kind}_latents" for kind in query_kinds.KINDS] if latent_files(e) else query_kinds.KINDS
+    )
+    names = [*kinds, *(f"{kind}_labels" for kind in query_kinds.KINDS)]
     return [f"{home_of(e)}/queries/{name}.npy" for name in names]
 
 

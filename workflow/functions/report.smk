@@ -35,7 +35,7 @@ def curve_settings(wildcards):
     """Methods with scores, by kind of query."""
     methods = {
         kind: [m for m, o in METHODS[wildcards.experiment].items() if kind in experiments.kinds(o)]
-        for kind in layout.KINDS
+        for kind in query_kinds.KINDS
     }
     return settings(
         wildcards.experiment,
@@ -98,7 +98,7 @@ def report_settings(wildcards):
         wildcards.experiment,
         experiment=wildcards.experiment,
         settings={**e, "methods": METHODS[wildcards.experiment]},
-        data_card=facts.of(e, ROOT),
+        data_card=cards.of(e, ROOT),
         versions=locked_versions(),
         inapplicable=experiments.inapplicable(e),
     )
@@ -106,7 +106,7 @@ def report_settings(wildcards):
 
 def templates(page):
     """Hash of a page's template and of the style that each page includes."""
-    folder = ROOT / "src/dasbench/templates"
+    folder = ROOT / "src/dasbench/reports/templates"
     return "".join(text_hash(folder / name) for name in ("base.css.j2", f"{page}.html.j2"))
 
 

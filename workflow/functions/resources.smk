@@ -1,4 +1,4 @@
-# What jobs ask of a machine (mem_mb, runtime, gpu), from measured use: src/dasbench/rates.py says how
+# What jobs ask of a machine (mem_mb, runtime, gpu), from measured use: src/dasbench/planning/rates.py says how
 # measured becomes requested, `./run estimate E` shows the numbers. Nothing here changes a result or
 # reruns a job. Set with --config, or under `config:` in a profile:
 #   gpus=1        GPUs of each job that runs networks; 0 on machines without
@@ -8,7 +8,8 @@
 #   devices=0,1   this machine's GPUs, one for each job that runs networks
 import functools
 
-from dasbench import rates, shapes, workload
+from dasbench.experiments import image_shapes
+from dasbench.planning import rates, workload
 
 
 def option(name, default, kind=int, least=0):
@@ -42,7 +43,7 @@ def requests(experiment):
     """family of jobs -> (MB, minutes) of one experiment."""
     e = EXPERIMENTS[experiment]
     try:
-        shape = shapes.shape_for(e, ROOT)
+        shape = image_shapes.shape_for(e, ROOT)
     except UserError:
         shape = UNKNOWN_SHAPE
     groups = workload.Workload(e, shape).groups()
@@ -93,5 +94,5 @@ if DEVICES or PROCESSES > 1:
     shell.prefix(
         "set -euo pipefail; "
         f"export DAS_DEVICES={shlex.quote(DEVICES)} DAS_PROCESSES={PROCESSES}; "
-        'python() {{ command python -m dasbench.launch "$@"; }}; '
+        'python() {{ command python -m dasbench.sharing.launch "$@"; }}; '
     )

@@ -16,7 +16,7 @@ PARTIAL = sorted(
     name
     for methods in METHODS.values()
     for name, options in methods.items()
-    if experiments.kinds(options) != layout.KINDS
+    if experiments.kinds(options) != query_kinds.KINDS
 ) or ["-"]
 
 
@@ -42,7 +42,7 @@ def method_files(wildcards):
     sets = [f"{folder}/features/{name}" for name in sets]
     if options.get("features") == "embeddings":
         sets = [f"{folder}/features/embeddings"]
-    splits = ("train", *layout.KINDS)
+    splits = ("train", *query_kinds.KINDS)
     if feature_sets.keeps_timesteps(options):
         files["timesteps"] = [f"{sets[0]}/by_timestep/{split}.npy" for split in splits]
         sets = sets[1:]
@@ -60,7 +60,7 @@ def method_files(wildcards):
         files["computed"] = [f"{folder}/network/{wildcards.method}/{f}.npy" for f in COMPUTED]
     if options.get("tuning"):  # what a method may see of retrained models; no rule gives it more
         files["tuning-masks"] = f"{home}/masks/tune.npy"
-        for kind in layout.KINDS:
+        for kind in query_kinds.KINDS:
             files[f"tuning-{kind}"] = f"{home}/outputs/tune/loss-{kind}.npy"
     for kind, path in options.get("scores", {}).items():
         files[f"scores-{kind}"] = path

@@ -20,7 +20,7 @@ for name, e in ABLATIONS.items():
         output:
             expand(
                 f"results/{name}/ablation/features/{{form}}-{{{{noise}}}}/{{split}}.npy",
-                form=designs.forms(e),
+                form=ablation_design.forms(e),
                 split=["train", "val", "gen"],
             ),
         log:
@@ -61,7 +61,7 @@ rule evaluate_cells:
         uses=shared("queries/uses.json"),
         masks=shared("masks/tune.npy", "masks/eval.npy"),
         outputs=shared(
-            *[f"outputs/tune/loss-{kind}.npy" for kind in layout.KINDS],
+            *[f"outputs/tune/loss-{kind}.npy" for kind in query_kinds.KINDS],
             *[f"outputs/eval/{file}" for file in OUTPUT_FILES],
         ),
     output:

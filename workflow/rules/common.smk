@@ -15,20 +15,12 @@ sys.path.insert(0, str(ROOT / "src"))
 paths = [str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
 os.environ.update(PYTHONPATH=os.pathsep.join(paths))
 
-from dasbench import (
-    codehash,
-    config as experiments,
-    facts,
-    feature_sets,
-    launch,
-    layout,
-    provenance,
-    registry,
-    residual_sets as residuals,
-    room,
-    runlock,
-    timings,
-)
+from dasbench import registry
+from dasbench.core import query_kinds
+from dasbench.data import cards
+from dasbench.experiments import config as experiments, feature_sets, residual_sets as residuals
+from dasbench.reports import cost_page
+from dasbench.sharing import codehash, disk_space, launch, provenance, runlock
 from dasbench.errors import UserError
 from snakemake.exceptions import WorkflowError
 
@@ -54,7 +46,7 @@ USES = ("tune", "eval")
 
 wildcard_constraints:
     experiment="|".join(EXPERIMENTS),
-    kind="|".join(layout.KINDS),
+    kind="|".join(query_kinds.KINDS),
     use="|".join(USES),
     seed=r"\d+",
     shard=r"\d{3}",

@@ -59,7 +59,7 @@ rule score:
         method_inputs,
         selection="results/{experiment}/lds/methods/{method}/selection.csv",
     output:
-        expand("results/{{experiment}}/scores/{{method}}/{kind}.npy", kind=layout.KINDS),
+        expand("results/{{experiment}}/scores/{{method}}/{kind}.npy", kind=query_kinds.KINDS),
     log:
         "logs/{experiment}/score/{method}.log",
     benchmark:

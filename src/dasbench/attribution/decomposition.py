@@ -1,0 +1,103 @@
+"""The eigendecomposition of a training kernel: made once, used by everything that shares features.
+
+Vocabulary: *kernel* Phi^T Phi with Phi the training features, damping not yet added; *dual* the
+N x N form Phi Phi^T (N <= P), *primal* the P x P form. Both have the same eigenvalues other than
+zero; the smaller is decomposed. Neither methods, transforms, dampings nor kinds of queries enter.
+Shapes: Phi [N, P], r = min(N, P). All sums are float64, whatever Phi is: squaring float32 features
+would halve the digits of the small eigenvalues, which small dampings ask about.
+Cost: r^2 max(N, P) for the kernel and again for the eigenvalues, about 10 r^3 between. Memory: some
+r x r matrices and one block of Phi, which may stay in its file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import scipy.linalg
+
+from dasbench.core import artifacts, memmaps
+from dasbench.errors import UserError
+
+
+class Decomposition(NamedTuple):
+    """Eigenvalues and eigenvectors of the smaller form of a kernel.
+
+    Attributes:
+        eigenvalues: [r] float64, not negative, ascending up to rounding.
+        eigenvectors: [r, r] float64, columns; of Phi Phi^T if N <= P, else of Phi^T Phi.
+    """
+
+    eigenvalues: np.ndarray
+    eigenvectors: np.ndarray
+
+
+def is_dual(shape: tuple[int, int]) -> bool:
+    """Whether features of this shape [N, P] are decomposed in their N x N form."""
+    return shape[0] <= shape[1]
+
+
+def decompose(train: np.ndarray, memory: int = memmaps.BLOCK) -> Decomposition:
+    """Decompose the smaller of Phi Phi^T and Phi^T Phi.
+
+    Args:
+        train: [N, P] training features of any float type; may be a mapped file.
+        memory: Bytes of one block in float64. It changes the order of sums, so numbers agree to
+            rounding from one value to another, and exactly for the same one.
+
+    Returns:
+        The decomposition.
+
+    Raises:
+        ValueError: If all features are zero.
+    """
+    small = min(train.shape)
+    kernel = np.zeros((small, small))
+    for block in long_blocks(train, memory):
+        kernel += block.T @ block  # BLAS takes half the work: both factors are one array
+    _, vectors = scipy.linalg.eigh(kernel, overwrite_a=True, check_finite=False)
+    del kernel
+    # as squared lengths, the smallest eigenvalues are right where eigh's are rounding errors of
+    # the largest: an image that is in the training set twice makes a kernel with zeros
+    eigenvalues = np.zeros(small)
+    for block in long_blocks(train, memory):
+        rotated = block @ vectors
+        eigenvalues += np.einsum("ij,ij->j", rotated, rotated)
+    if not eigenvalues.max() > 0:
+        raise ValueError(
+            "all training features are zero; a kernel method needs gradients that vary"
+        )
+    return Decomposition(eigenvalues, np.ascontiguousarray(vectors))
+
+
+def long_blocks(train: np.ndarray, memory: int = memmaps.BLOCK) -> Iterator[np.ndarray]:
+    """Blocks [b, r] in float64 of Phi, or of Phi^T if that has more rows, in order."""
+    tall = train.T if is_dual(train.shape) else train
+    for rows in memmaps.blocks(len(tall), 8 * tall.shape[1], memory):
+        yield np.asarray(tall[rows], np.float64)
+
+
+def save(folder: str | Path, made: Decomposition) -> None:
+    """Write ``eigenvalues.npy`` and ``eigenvectors.npy``."""
+    for name, array in made._asdict().items():
+        artifacts.save_array(Path(folder) / f"{name}.npy", array)
+
+
+def load(folder: str | Path, shape: tuple[int, int]) -> Decomposition:
+    """Read and check the decomposition of features with this shape [N, P].
+
+    Raises:
+        UserError: If a file is missing, damaged, or belongs to features of another size.
+    """
+    small, folder = min(shape), Path(folder)
+    vectors = artifacts.load_array(folder / "eigenvectors.npy", (small, small), np.float64)
+    values = artifacts.load_array(folder / "eigenvalues.npy", (small,), np.float64)
+    if not (values.min() >= 0 and values.max() > 0):
+        path = folder / "eigenvalues.npy"
+        raise UserError(
+            f"{path} lies between {values.min()} and {values.max()}, expected eigenvalues of a "
+            f"kernel, none negative and some positive: {artifacts.remake(path)}"
+        )
+    return Decomposition(values, vectors)

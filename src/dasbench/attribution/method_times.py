@@ -1,0 +1,74 @@
+"""What a method of the kernel family costs: seconds of each of its parts, in this process.
+
+From a loaded model to scores: features of the training images and of both kinds of queries, the
+drawing of projections included; residuals, if it has them; the decomposition of its kernel, or of
+one for each timestep; scores of all queries at one damping. Start-up, training and files are left
+out.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DDPMScheduler
+
+from dasbench.attribution import candidates, decomposition
+from dasbench.attribution.spectrum import Spectrum
+from dasbench.core.query_kinds import KINDS
+from dasbench.evaluation.cost_quality import PARTS
+from dasbench.gradients import features, residuals
+
+
+def method(
+    unet: torch.nn.Module,
+    scheduler: DDPMScheduler,
+    images: Mapping[str, np.ndarray],
+    own: Mapping[str, Any],
+    axes: list,
+) -> dict[str, float]:
+    """Seconds of each part of one method, and P.
+
+    Args:
+        unet: The denoiser, in evaluation mode.
+        scheduler: Its DDPM scheduler.
+        images: split -> [n, C, H, W] float32.
+        own: kernel (averaged, per_t), features and residuals (settings, None for none).
+        axes: Leading seed axes.
+    """
+    marks, phi, chosen = [time.perf_counter()], {}, own["features"]
+    extractor = features.Extractor(unet, scheduler, chosen, axes)
+    count = chosen["candidates"] or len(images["train"])
+    queries = np.concatenate([images[kind] for kind in KINDS])
+    wanted = candidates.nearest(images["train"], queries, count).any(axis=1)
+    for split, own_images in images.items():
+        use = wanted if split == "train" else np.ones(len(own_images), bool)
+        made = _stacked(extractor, own["kernel"], own_images[use], np.flatnonzero(use), split)
+        phi[split] = np.zeros((len(made), len(own_images), made.shape[2]), np.float32)
+        phi[split][:, use] = made
+    marks.append(time.perf_counter())
+    if own["residuals"]:
+        ids = np.arange(len(images["train"]))
+        residuals.compute(unet, scheduler, images["train"], ids, own["residuals"], axes)
+    marks.append(time.perf_counter())
+    decomposed = [decomposition.decompose(train) for train in phi["train"]]
+    marks.append(time.perf_counter())
+    for step, (train, made) in enumerate(zip(phi["train"], decomposed, strict=True)):
+        spectrum = Spectrum(train, decomposed=made)
+        spectrum.one_minus_leverage(0.01)
+        for kind in KINDS:
+            spectrum.of(phi[kind][step]).inner(0.01)
+    marks.append(time.perf_counter())
+    return dict(zip(PARTS, np.diff(marks).tolist(), strict=True)) | {"P": phi["train"].shape[2]}
+
+
+def _stacked(
+    extractor: features.Extractor, kernel: str, images: np.ndarray, examples: np.ndarray, split: str
+) -> np.ndarray:
+    """Features [K, n, P] of K kernels: of one, averaged over timesteps, or of each timestep."""
+    if kernel == "averaged":
+        return np.hstack(extractor(images, examples, split))[None]
+    return np.concatenate(extractor.by_timestep(images, examples, split), axis=2)

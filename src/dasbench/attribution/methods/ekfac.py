@@ -1,0 +1,31 @@
+"""Influence with an EK-FAC Gauss-Newton matrix: g_q^T (F + lambda)^-1 g_i.
+
+The curvature of all weights, block-diagonal over layers, instead of the kernel of projected
+features: no projection, no N x N matrix. ``dasbench.gradients.ekfac`` computes it and says how;
+norm layers are left out. Dampings are relative to the largest corrected eigenvalue of all layers,
+on the grid of every other method.
+
+References: Grosse et al. (2023), arXiv 2308.03296; for diffusion models, with the Gauss-Newton
+matrix of the loss, Mlodozeniec et al. (ICLR 2025), arXiv 2410.13850.
+Cost: three passes of gradients over N images at T timesteps, one over Q; d^3 for each side of a
+layer; 2 N Q p for every damping; memory of Q p numbers.
+Direction: signed, helpful is positive.
+Does not apply: to a network without linear or convolution layers, or where its weights are not at
+hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dasbench.attribution.methods.interface import Inputs, computed_path
+
+
+def path(
+    inputs: Inputs, options: Mapping[str, Any], damping: Sequence[float]
+) -> Iterator[tuple[float | None, np.ndarray]]:
+    """Yield (relative damping, scores [N, Q]) of what the rule compute_ekfac made."""
+    yield from computed_path(inputs, damping)

@@ -1,0 +1,182 @@
+"""Methods with the inverse kernel of gradient features: TRAK, D-TRAK, relative influence, DAS.
+
+One implementation, tau_i(q) = phi_q^T K^-1 phi_i * r_i / (1 - h_i) / d_i, each factor an option:
+
+residual      r_i: how badly the model fits example i ("none" is 1).
+leverage      1 / (1 - h_i): the exact step from "down-weight" to "leave out" in the linear model.
+denominator   d_i: "preconditioned_norm" ||K^-1 phi_i|| (relative influence), "feature_norm"
+              ||phi_i|| (renormalised influence), "none".
+kernel        "averaged": K of features averaged over timesteps; "pooled" and "per_t" keep the
+              timesteps apart (see ``dasbench.attribution.by_timestep``), and need features by
+              timestep.
+features      which readout, noise and normalisation the features have
+              (see ``dasbench.gradients.features``);
+              readout probe: the features of m probes side by side (see
+              ``dasbench.gradients.probes``).
+journey       the query's features are taken along its sampling trajectory
+              (``dasbench.gradients.trajectories``).
+
+Names: trak is {loss}, dtrak {square readout}, relative_if {loss, preconditioned_norm}, das {mean
+readout, normalise, residual, leverage, square}; renormalized_if {loss, feature_norm}; journey_trak
+{loss, journey}; das_probes {das with m probes}; ``*_common`` adds one noise to every image.
+
+References: TRAK, Park et al. (2023), arXiv 2303.14186; Journey TRAK, Georgiev et al. (2023), arXiv
+2312.06205; D-TRAK, Zheng et al. (2024), arXiv 2311.00500; relative influence, Barshan et al.
+(2020), arXiv 2003.11630; renormalised influence, Hammoudeh and Lowd (2022), arXiv 2201.10055; DAS,
+Lin et al. (2025), arXiv 2410.18639.
+Cost: features of N + Q images at T timesteps (m probes: (1 + m) / 2 times as much), one
+eigendecomposition of size min(N, P) that all methods with these features share, then
+2 N Q min(N, P) per damping. journey_trak: the queries are sampled again.
+Direction: those with loss gradients signed, helpful is positive; the square transform (das) is
+unsigned.
+Does not apply: without gradients (a black-box model); journey_trak to images that were not sampled
+from the model, or from unknown noise: held-out images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from dasbench.attribution.methods.interface import Inputs
+from dasbench.attribution.spectrum import Spectrum
+from dasbench.core.memmaps import norms
+
+
+def path(
+    inputs: Inputs, options: Mapping[str, Any], damping: Sequence[float]
+) -> Iterator[tuple[float | None, np.ndarray]]:
+    """Yield (relative damping, scores) for each damping, from one eigendecomposition.
+
+    Scores are [N, Q], or [T, N, Q] where the kernel keeps timesteps apart.
+    """
+    if options["kernel"] != "averaged":
+        yield from _by_timestep(inputs, options, damping)
+        return
+    if _members(inputs, options):
+        yield from _ensemble(inputs, options, damping)
+        return
+    spectrum = _spectrum(inputs).of(inputs.query_features)
+    factors = example_factors(spectrum, inputs, options, damping)
+    for value, factor in zip(damping, factors, strict=True):
+        scores = spectrum.inner(value)
+        scores *= factor[:, None]
+        yield value, scores
+
+
+def prepare(inputs: Inputs, options: Mapping[str, Any]) -> Inputs:
+    """The same with the kernel, or every member's, decomposed: once for all queries."""
+    if options["kernel"] != "averaged":
+        return inputs
+    others = _members(inputs, options)
+    if others and options.get("combine") == "kernels":
+        inputs, others = _side_by_side(inputs), ()
+    spectra = [Spectrum(train) for train, _ in others]
+    return replace(inputs, spectrum=_spectrum(inputs), prepared=spectra)
+
+
+def _members(inputs: Inputs, options: Mapping[str, Any]) -> tuple:
+    """The further sets of features of an ensemble; none once they are side by side."""
+    return inputs.others if options.get("ensemble") else ()
+
+
+def _ensemble(
+    inputs: Inputs, options: Mapping[str, Any], damping: Sequence[float]
+) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield (relative damping, scores) of several feature sets that share all other options.
+
+    Combined by scores, [S, N, Q]: one for each of S members, every one with a kernel and a unit of
+    damping of its own, brought to a mean square of 1 so that none outweighs another; a transform
+    acts on each. By kernels, [N, Q]: one kernel, the sum of the members', each of trace 1.
+    """
+    if options.get("combine", "scores") == "kernels":
+        yield from path(_side_by_side(inputs), options, damping)
+        return
+    spectra = inputs.prepared or [None] * len(inputs.others)
+    members = [replace(inputs, others=())]
+    members += [
+        replace(inputs, train_features=train, query_features=query, spectrum=spectrum, others=())
+        for (train, query), spectrum in zip(inputs.others, spectra, strict=True)
+    ]
+    for parts in zip(*(path(member, options, damping) for member in members), strict=True):
+        scores = np.stack([own for _, own in parts])
+        sizes = np.sqrt(np.square(scores).mean(axis=1, keepdims=True))  # of each query
+        yield parts[0][0], scores / np.where(sizes > 0, sizes, 1.0)
+
+
+def _side_by_side(inputs: Inputs) -> Inputs:
+    """All members' features as one set."""
+    pairs = [(inputs.train_features, inputs.query_features), *inputs.others]
+    sizes = [np.sqrt(np.square(norms(train)).sum()) or 1.0 for train, _ in pairs]
+    train, query = (
+        np.hstack(
+            [np.asarray(pair[side], np.float64) / s for pair, s in zip(pairs, sizes, strict=True)]
+        )
+        for side in (0, 1)
+    )
+    return replace(inputs, train_features=train, query_features=query, spectrum=None, others=())
+
+
+def _by_timestep(
+    inputs: Inputs, options: Mapping[str, Any], damping: Sequence[float]
+) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield (relative damping, scores [T, N, Q]) of the kernels pooled and per_t."""
+    kernel, spectra = options["kernel"], inputs.spectrum
+    if options["denominator"] != "none":
+        raise ValueError(f"denominator must be none with kernel {kernel}")
+    rotated = spectra.of(kernel, inputs.query_timesteps)
+    for value in damping:
+        factor = np.ones(inputs.shape[0])
+        if options["residual"] != "none":
+            factor = factor * inputs.residuals
+        if options["leverage"]:
+            factor = factor / spectra.one_minus_leverage(kernel, value)
+        scores = np.stack([one.inner(value) for one in rotated])
+        scores *= factor[..., None]  # [N, 1] or [T, N, 1]
+        yield value, scores
+
+
+def leverages(inputs: Inputs, options: Mapping[str, Any], damping: float) -> np.ndarray:
+    """h_i at one relative damping, [N] or [T, N]: how much each example determines its own fit."""
+    if options["kernel"] != "averaged":
+        return 1 - inputs.spectrum.one_minus_leverage(options["kernel"], damping)
+    if _members(inputs, options) and options.get("combine") == "kernels":
+        inputs = _side_by_side(inputs)
+    return 1 - _spectrum(inputs).one_minus_leverage(damping)
+
+
+def _spectrum(inputs: Inputs) -> Spectrum:
+    return Spectrum(inputs.train_features) if inputs.spectrum is None else inputs.spectrum
+
+
+def example_factors(
+    spectrum: Spectrum, inputs: Inputs, options: Mapping[str, Any], damping: Sequence[float]
+) -> np.ndarray:
+    """r_i / (1 - h_i) / d_i, [G, N], with the factors that the options switch on.
+
+    Raises:
+        ValueError: If the denominator is unknown.
+    """
+    factor = np.ones((len(damping), len(inputs.train_features)))
+    if options["residual"] != "none":
+        factor = factor * inputs.residuals
+    if options["leverage"]:
+        factor = factor / spectrum.one_minus_leverage(damping)
+    if options["denominator"] == "preconditioned_norm":
+        return factor / _nonzero(spectrum.preconditioned_norm(damping), inputs.train_features)
+    if options["denominator"] == "feature_norm":
+        return factor / _nonzero(norms(inputs.train_features), inputs.train_features)
+    if options["denominator"] != "none":
+        raise ValueError(
+            "denominator must be none, preconditioned_norm or feature_norm, "
+            f"got {options['denominator']!r}"
+        )
+    return factor
+
+
+def _nonzero(lengths: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """Lengths, 1 for an example without gradient: it scores 0, not rounding over rounding."""
+    return np.where(features.any(axis=1), lengths, 1.0)

@@ -1,0 +1,71 @@
+"""Similarity of an example and a query: dot product or cosine of pixels, embeddings or gradients.
+
+pixel_*           pixels in [-1, 1]. No model. "More influential".
+embedding_*       image embeddings of a CLIP model (Radford et al., 2021, arXiv 2103.00020), see
+                  ``dasbench.diffusion.clip``. No diffusion model. "More influential".
+gradient_dot      phi_i . phi_q with loss gradients: the first-order change of the query's loss.
+gradient_cosine   the same over both norms (Charpiat et al., 2019, arXiv 2102.05262).
+tracincp          mean over checkpoints of gradient_dot (Pruthi et al., 2020, arXiv 2002.08484,
+                  without its learning rates: a schedule that ends at zero would drop the last).
+gas               mean over checkpoints of gradient_cosine (Hammoudeh and Lowd, 2022, arXiv
+                  2201.10055, whose static form this is: gradients of kept checkpoints).
+
+References: beside each.
+Cost: pixels, nothing; embeddings, a forward pass of the CLIP model; gradient forms, features of
+N + Q images at T timesteps, and for tracincp and gas as often as there are checkpoints.
+Direction: gradient forms signed, helpful is positive.
+Does not apply: embedding_* without a CLIP model; tracincp and gas without checkpoints of training;
+gradient forms without gradients (a black-box model). None of them accounts for what other examples
+already teach the model; the kernel methods do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dasbench.attribution import candidates
+from dasbench.attribution.methods.interface import Inputs
+from dasbench.core import memmaps
+
+
+def path(
+    inputs: Inputs, options: Mapping[str, Any], damping: Sequence[float]
+) -> Iterator[tuple[float | None, np.ndarray]]:
+    """Yield the similarities, their mean over sets of features, once; there is no damping."""
+    if options["features"] == "pixels":
+        images = candidates.pixels(inputs.train_images), inputs.query_images
+        train, query = (x.reshape(len(x), -1) for x in images)
+    else:
+        train, query = inputs.train_features, inputs.query_features
+    scores = similarity(train, query, options["measure"])
+    for train, query in inputs.others:
+        scores += similarity(train, query, options["measure"])
+    yield None, scores / (1 + len(inputs.others))
+
+
+def similarity(train: np.ndarray, query: np.ndarray, measure: str) -> np.ndarray:
+    """Dot products or cosines, [N, Q].
+
+    Args:
+        train: [N, P].
+        query: [Q, P].
+        measure: "dot" or "cosine"; a zero vector has cosine 0 with everything.
+
+    Raises:
+        ValueError: If the measure is unknown.
+    """
+    if measure not in ("dot", "cosine"):
+        raise ValueError(f"measure must be dot or cosine, got {measure!r}")
+    scaled = _unit if measure == "cosine" else np.asarray
+    query, scores = scaled(query.astype(np.float64)), np.empty((len(train), len(query)))
+    for rows in memmaps.blocks(len(train), 8 * train.shape[1]):
+        scores[rows] = scaled(train[rows].astype(np.float64)) @ query.T
+    return scores
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(norms > 0, norms, 1.0)

@@ -1,0 +1,143 @@
+"""The regularised kernel of gradient features, for every damping from one eigendecomposition.
+
+Vocabulary: *kernel* K = Phi^T Phi + lambda I with Phi the training features; *damping* lambda,
+given relative to the largest eigenvalue of Phi^T Phi; *leverage* h_i = phi_i^T K^-1 phi_i; *dual*
+the N x N form (N <= P), *primal* the P x P form. Both give the same numbers; the smaller is used.
+Shapes: Phi [N, P], query features [Q, P], scores [N, Q], G dampings, r = min(N, P). Everything is
+float64: float32 inverses of a rank-deficient kernel are wrong at small damping.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from dasbench.attribution.decomposition import Decomposition, decompose, is_dual
+from dasbench.core import memmaps
+
+
+class Spectrum:
+    """A decomposed training kernel, and products with its regularised inverse.
+
+    Args:
+        train: [N, P] training features; may be a mapped file.
+        query: [Q, P] query features; None if no product with queries will be asked for.
+        decomposed: Of ``train``; None decomposes here.
+
+    Attributes:
+        scale: Largest eigenvalue of Phi^T Phi: the unit of the damping.
+        eigenvalues: [r].
+        left: [N, r] training side; row i belongs to example i in either form.
+        right: [Q, r] query side.
+
+    Raises:
+        ValueError: If the features are all zero, or P differs.
+
+    Source: kernel ridge duality; the dual hat diagonal
+    1 - h = lambda diag((Phi Phi^T + lambda I)^-1) does not cancel when h is near 1.
+    """
+
+    def __init__(
+        self,
+        train: np.ndarray,
+        query: np.ndarray | None = None,
+        decomposed: Decomposition | None = None,
+    ):
+        """Take or make the decomposition, and rotate the training features if primal."""
+        self.train, self.right = train, None
+        if query is not None:
+            self._fits(query)  # before the work
+        self.eigenvalues, self._vectors = decomposed or decompose(train)
+        self.dual = is_dual(train.shape)
+        self.scale = float(self.eigenvalues.max())
+        # scores = left diag(1 / (eigenvalues + lambda)) right^T in either form
+        self.left = self._vectors if self.dual else _times(train, self._vectors)
+        if query is not None:
+            self.right = self._rotated(query)
+
+    def of(self, query: np.ndarray) -> Spectrum:
+        """The same kernel, asked about other queries [Q, P]; nothing is decomposed again."""
+        self._fits(query)
+        other = copy.copy(self)
+        other.right = self._rotated(query)
+        return other
+
+    def seen_from(self, left: np.ndarray) -> Spectrum:
+        """The same kernel and queries, with other rows [n, r] in the place of the examples'.
+
+        Products are linear in the rows of ``left``: those of a mean of examples are the mean.
+        """
+        other = copy.copy(self)
+        other.left = left
+        return other
+
+    def inner(self, damping: float) -> np.ndarray:
+        """phi_i^T K^-1 phi_q for all pairs, [N, Q]; ``damping`` relative to ``scale``."""
+        return self.left @ (self.right / self._shifted(damping)).T
+
+    def one_minus_leverage(self, damping: float | Sequence[float]) -> np.ndarray:
+        """1 - h_i in (0, 1]: [N], or [G, N] for a whole grid in one pass over the examples."""
+        squares = self._squares(1 / self._shifted(damping))
+        if self.dual:
+            return self._lambda(damping)[..., None] * squares
+        return np.maximum(1 - squares, np.finfo(float).eps)
+
+    def preconditioned_norm(self, damping: float | Sequence[float]) -> np.ndarray:
+        """||K^-1 phi_i||: [N], or [G, N] for a whole grid in one pass over the examples."""
+        shifted = self._shifted(damping)
+        return np.sqrt(self._squares((self.eigenvalues if self.dual else 1.0) / shifted**2))
+
+    def _squares(self, weights: np.ndarray) -> np.ndarray:
+        """Weighted squared lengths of the rows of ``left``: weights [r] or [G, r], same result."""
+        found = np.empty((*weights.shape[:-1], len(self.left)))
+        for rows in memmaps.blocks(len(self.left), self.left[:1].nbytes):
+            found[..., rows] = weights @ np.square(self.left[rows]).T
+        return found
+
+    def _rotated(self, query: np.ndarray) -> np.ndarray:
+        """Query side [Q, r]: phi_q^T V in the primal form, phi_q^T Phi^T V in the dual one."""
+        query = np.asarray(query, np.float64)
+        return (_times(self.train, query.T).T if self.dual else query) @ self._vectors
+
+    def _fits(self, query: np.ndarray) -> None:
+        if self.train.shape[1] != query.shape[1]:
+            raise ValueError(
+                f"training features have {self.train.shape[1]} dimensions, queries {query.shape[1]}"
+            )
+
+    def _shifted(self, damping: float | Sequence[float]) -> np.ndarray:
+        """Eigenvalues of K, [r] or [G, r]."""
+        return self.eigenvalues + self._lambda(damping)[..., None]
+
+    def _lambda(self, damping: float | Sequence[float]) -> np.ndarray:
+        relative = np.asarray(damping, np.float64)
+        if not (relative > 0).all():
+            raise ValueError(
+                f"damping must be positive, got {damping}; choose it from the damping grid"
+            )
+        return relative * self.scale
+
+
+def _times(train: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Phi @ right in float64, [N, k], a block of examples at a time."""
+    found = np.empty((len(train), right.shape[1]))
+    for rows in memmaps.blocks(len(train), 8 * train.shape[1]):
+        np.matmul(np.asarray(train[rows], np.float64), right, out=found[rows])
+    return found
+
+
+def damping_grid(settings: Mapping[str, Sequence[int]]) -> np.ndarray:
+    """Relative dampings m * 10^k, ascending.
+
+    Args:
+        settings: mantissas (within 1 to 9.99) and exponents [first, last], both included.
+
+    Returns:
+        [len(mantissas) * number of exponents] float64.
+    """
+    first, last = settings["exponents"]
+    return np.array(
+        sorted(float(f"{m}e{k}") for k in range(first, last + 1) for m in settings["mantissas"])
+    )

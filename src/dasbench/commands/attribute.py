@@ -1,0 +1,328 @@
+"""Attribution without the benchmark: which training images stand behind these images.
+
+``attribute`` is the package's front door, ``python -m dasbench.commands.attribute`` the command
+line's.
+No model is retrained and nothing is judged: how good a method is, the benchmark says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dasbench import registry
+from dasbench.attribution import transforms
+from dasbench.attribution.methods import interface
+from dasbench.core import artifacts, script_main, tables
+from dasbench.errors import UserError
+
+DEFAULT_METHOD = "das_common"
+DEFAULT_DAMPING = 1e-4  # of the largest eigenvalue; what das_common chose, held out, on digits
+FEATURE_DEFAULTS = {
+    "timesteps": 10,
+    "draws": 1,
+    "dimensions": 4096,
+    "projection": "kronecker",
+    "norms": "projected",
+    "oversampling": 4,
+    "parameters": "weights",
+}
+RELEASED_TIMESTEPS = 100
+ROOT = Path(__file__).parents[3]
+
+
+def attribute(
+    model: str | Path | tuple[Any, Any],
+    images: np.ndarray,
+    queries: np.ndarray,
+    method: str = DEFAULT_METHOD,
+    damping: float = DEFAULT_DAMPING,
+    seed: int = 0,
+    **feature_options: Any,
+) -> np.ndarray:
+    """Score every training image for every query.
+
+    Args:
+        model: A diffusers pipeline folder (unconditional, ``UNet2DModel``), or (unet, scheduler).
+        images: [N, H, W, C] uint8, what the model was trained on.
+        queries: [Q, H, W, C] uint8, what is asked about.
+        method: A gradient method of ``dasbench.registry``, such as "das_common" or "dtrak".
+        damping: Relative to the largest eigenvalue of the training kernel.
+        seed: Seed of the noise and the projection.
+        **feature_options: timesteps, draws, dimensions, projection, norms, parameters, dtype.
+
+    Returns:
+        [N, Q] float64, higher = more influential, under the method's own transform.
+
+    Raises:
+        UserError: If the method or an option is unknown, the images do not fit the model, or the
+            model is none of pixels alone.
+
+    Example:
+        >>> scores = attribute("results/digits/models/base", train, generated)  # doctest: +SKIP
+        >>> scores[:, 0].argsort()[::-1][:8]  # doctest: +SKIP
+    """
+    options = _options(method, feature_options)
+    pair = model if isinstance(model, tuple) else _load(Path(model))
+    complete = {**FEATURE_DEFAULTS, **feature_options, **options["features"]}
+    return scores(pair, images, queries, {**options, "features": complete}, damping, seed)
+
+
+def scores(
+    model: tuple[Any, Any],
+    images: np.ndarray,
+    queries: np.ndarray,
+    options: Mapping[str, Any],
+    damping: float,
+    seed: int = 0,
+    released_timesteps: int = RELEASED_TIMESTEPS,
+) -> np.ndarray:
+    """As ``attribute``, with the complete options of a method, as an experiment has them.
+
+    Args:
+        model: (unet, scheduler).
+        images: [N, H, W, C] uint8.
+        queries: [Q, H, W, C] uint8.
+        options: Of the kernel family, all keys; ``features`` complete.
+        damping: Relative.
+        seed: Seed of the noise and the projection.
+        released_timesteps: Grid of the "released" residual.
+
+    Returns:
+        [N, Q] float64.
+
+    Raises:
+        UserError: If the images do not fit the model, or the kernel keeps timesteps apart.
+    """
+    from dasbench.diffusion import denoiser
+    from dasbench.gradients import features, residuals
+
+    if options["kernel"] != "averaged":
+        raise UserError(f"kernel {options['kernel']} cannot be used here; choose averaged")
+    unet, scheduler = model
+    train, asked = denoiser.to_model(images), denoiser.to_model(queries)
+    _fits(unet, train, "training images")
+    _fits(unet, asked, "queries")
+    axes, ids, settings = ("attribute", seed), np.arange(len(train)), options["features"]
+    residual = None
+    if options["residual"] != "none":
+        grid = {"kind": options["residual"]}
+        if options["residual"] == "released":
+            grid |= {"timestep_rule": "released", "timesteps": released_timesteps}
+        residual = residuals.compute(unet, scheduler, train, ids, {**settings, **grid}, axes)
+    inputs = interface.Inputs(
+        train_images=images,
+        train_labels=np.zeros(len(train), np.int64),
+        train_ids=ids,
+        query_images=asked,
+        query_labels=np.zeros(len(asked), np.int64),
+        train_features=features.compute(unet, scheduler, train, ids, "train", settings, axes),
+        query_features=features.compute(
+            unet, scheduler, asked, np.arange(len(asked)), "query", settings, axes
+        ),
+        residuals=residual,
+        scores=None,
+        axes=axes,
+    )
+    _, found = next(interface.path(options, inputs, [damping]))
+    return transforms.apply(found, options["transform"])
+
+
+def _options(method: str, feature_options: dict[str, Any]) -> dict[str, Any]:
+    usable = _usable(registry.METHODS)
+    if method not in usable:
+        raise UserError(f"method {method!r} cannot be used here; choose one of {', '.join(usable)}")
+    if unknown := set(feature_options) - set(FEATURE_DEFAULTS):
+        raise UserError(
+            f"{sorted(unknown)} are no feature options; allowed: {', '.join(FEATURE_DEFAULTS)}"
+        )
+    return registry.METHODS[method]
+
+
+def _usable(methods: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Methods of the kernel family; an image from elsewhere has no known sampling trajectory."""
+    return [
+        name
+        for name, options in methods.items()
+        if options["module"] == "kernel_methods" and not options.get("journey")
+    ]
+
+
+def _load(folder: Path) -> tuple[Any, Any]:
+    """(unet, scheduler) of a pipeline that takes images, and nothing with them.
+
+    Raises:
+        UserError: If it takes latents, prompts or classes: an image alone does not say them.
+    """
+    from dasbench.diffusion import checkpoints, pipelines
+    from dasbench.diffusion.families import pixel
+
+    takes = pipelines.takes(folder)
+    unet, scheduler = (None, None) if takes else pixel.load(folder, checkpoints.pick_device())
+    if unet is not None and unet.config.get("num_class_embeds"):
+        takes = "classes"
+    if takes:
+        raise UserError(
+            f"the model in {folder} takes {takes}, expected an unconditional one of pixels; make "
+            "the images queries of an experiment, whose scores are files in results/"
+        )
+    return unet, scheduler
+
+
+def _fits(unet: Any, images: np.ndarray, what: str) -> None:
+    size = unet.config.sample_size
+    height, width = (size, size) if isinstance(size, int) else size
+    wanted = (unet.config.in_channels, height, width)
+    if images.shape[1:] != wanted:
+        raise UserError(
+            f"{what} have (channels, height, width) {images.shape[1:]}, the model works on "
+            f"{wanted}; resize them"
+        )
+
+
+def read_images(
+    paths: Sequence[Path], shape: tuple[int, int, int], data: Mapping[str, Any] | None = None
+) -> np.ndarray:
+    """Read image files as the ``folder`` data set reads them, at the model's size.
+
+    Args:
+        paths: Image files.
+        shape: (C, H, W) of the model; 1 channel reads as grey, 3 as RGB.
+        data: The experiment's ``data`` section, of which ``resize`` and ``background`` say how
+            a picture is fitted; without it the reader's defaults (crop, white). CelebA's cut to
+            140 pixels is not repeated: what is asked about is mostly a sample, cut already.
+
+    Returns:
+        [n, H, W, C] uint8.
+
+    Raises:
+        UserError: If a file is missing or no image, or cannot become one of this shape.
+    """
+    from dasbench.data import decode
+
+    channels, height, width = shape
+    # the reader makes squares; for another model a picture must have the size already
+    fit = {"size": height if height == width else None, "channels": 1 if channels == 1 else 3}
+    fit |= {key: data[key] for key in ("resize", "background")} if data else {}
+    arrays = []
+    for path in paths:
+        try:
+            read = decode.read(path, **fit)
+        except decode.UnreadableError as error:
+            raise UserError(
+                f"{path} cannot be read as an image ({error}); give PNG or JPEG files"
+            ) from error
+        if read.shape != (height, width, channels):
+            raise UserError(
+                f"{path} reads as (height, width, channels) {read.shape}, the model works on "
+                f"{(height, width, channels)}; give images of that form"
+            )
+        arrays.append(read)
+    return np.stack(arrays)
+
+
+def _training_set(
+    args: argparse.Namespace, shape: tuple[int, int, int]
+) -> tuple[np.ndarray, list[str]]:
+    """Images [N, H, W, C] and what to call each of them."""
+    if args.data is None:
+        train = artifacts.load_examples(_results(args) / "examples" / "train.npz")
+        return train.images, [
+            f"id {i} (label {c})" for i, c in zip(train.ids, train.labels, strict=True)
+        ]
+    from dasbench.data import folder
+
+    paths = [args.data / name for name in folder.files(args.data)]
+    if not paths:
+        raise UserError(f"{args.data} holds no image files; give the folder of the training images")
+    return read_images(paths, shape), [str(p) for p in paths]
+
+
+def _results(args: argparse.Namespace) -> Path:
+    """The experiment's folder, wherever the command was typed."""
+    return ROOT / "results" / args.experiment
+
+
+def _method(args: argparse.Namespace) -> tuple[dict[str, Any], int, dict[str, Any] | None]:
+    """The method's complete options, the grid of the released residual, how images are prepared.
+
+    Those of the experiment, if its model is asked; else the registry's with the defaults.
+    """
+    if args.model is not None:
+        options = _options(args.method, {})
+        complete = {**options, "features": {**FEATURE_DEFAULTS, **options["features"]}}
+        return complete, RELEASED_TIMESTEPS, None
+    from dasbench.experiments import config
+
+    experiment = config.load(args.experiment, ROOT)
+    methods = config.methods(experiment)
+    usable = _usable(methods)
+    if args.method not in usable:
+        raise UserError(
+            f"{args.experiment} has no gradient method {args.method!r}; choose one of "
+            f"{', '.join(usable)}"
+        )
+    released = experiment["residuals"]["released_timesteps"]
+    return methods[args.method], released, experiment["data"]
+
+
+def _damping(args: argparse.Namespace, transform: str) -> float:
+    """The given damping, else the experiment's held-out choice, else the default."""
+    if args.damping is not None:
+        return args.damping
+    selection = _results(args) / "lds" / "selection.csv"
+    if args.model is not None or not selection.is_file():
+        return DEFAULT_DAMPING
+    table = tables.load_table(selection)
+    rows = table[
+        (table["method"] == args.method)
+        & (table["transform"] == transform)
+        & (table["queries"] == "gen")
+    ]
+    return float(rows["damping"].iloc[0]) if len(rows) else DEFAULT_DAMPING
+
+
+def main() -> None:
+    """Print the training images behind each given image."""
+    from dasbench.diffusion import checkpoints
+
+    parser = argparse.ArgumentParser(prog="./run attribute", description=main.__doc__)
+    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="what is asked about")
+    parser.add_argument(
+        "--experiment", default="digits", help="whose model and training set (digits)"
+    )
+    parser.add_argument("--model", type=Path, help="a diffusers pipeline folder instead")
+    parser.add_argument("--data", type=Path, help="folder of the images that it was trained on")
+    parser.add_argument("--method", default=DEFAULT_METHOD, help=f"({DEFAULT_METHOD})")
+    parser.add_argument("--damping", type=float, help="relative; default: the experiment's choice")
+    parser.add_argument("--top", type=int, default=8, help="how many training images to name (8)")
+    parser.add_argument("--scores", type=Path, help="also write the [N, Q] scores here, .npy")
+    args = parser.parse_args()
+    if (args.model is None) != (args.data is None):
+        raise UserError("--model and --data go together: the model and what it was trained on")
+    options, released_timesteps, data = _method(args)
+    checkpoints.use_threads(max(1, (os.cpu_count() or 1)))
+    folder = args.model or _results(args) / "models" / "base"
+    unet, scheduler = _load(folder)
+    size = unet.config.sample_size
+    shape = (unet.config.in_channels, *((size, size) if isinstance(size, int) else size))
+    train, names = _training_set(args, shape)
+    queries = read_images(args.images, shape, data)
+    damping = _damping(args, options["transform"])
+    found = scores((unet, scheduler), train, queries, options, damping, 0, released_timesteps)
+    print(f"{args.method}, damping {damping:g} of the largest eigenvalue")
+    for path, column in zip(args.images, found.T, strict=True):
+        print(path)
+        for rank, i in enumerate(np.argsort(-column, kind="stable")[: args.top], start=1):
+            print(f"  {rank:2d}  {column[i]:.4g}  {names[i]}")
+    if args.scores:
+        artifacts.save_array(args.scores, found)
+
+
+if __name__ == "__main__":
+    script_main.main(main)

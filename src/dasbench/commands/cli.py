@@ -1,0 +1,375 @@
+"""What ``./run`` does once the environment exists: its subcommands, and the call of Snakemake.
+
+The words before the first ``-`` are experiments; everything from there on belongs to the program
+that is called. Runs in the root of the repository.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from dasbench.core.yaml_schema import suggestion
+from dasbench.errors import UserError
+from dasbench.experiments import config
+from dasbench.reports import cost_page
+from dasbench.sharing import bundle, disk_space, provenance, records, remotes, runlock
+
+DEFAULT = "digits"
+SNAKEMAKE = [sys.executable, "-m", "snakemake"]
+NOTHING = "Nothing to be done"
+FAULTS = "tests/faults"
+
+# with these Snakemake makes nothing, so they may stand beside a run
+PLANNING = frozenset(
+    "--dry-run --dryrun --summary -S --detailed-summary -D --dag --rulegraph --filegraph --d3dag"
+    " --list -l --list-rules --list-target-rules --lint --help -h --version -v".split()
+)
+# with these a person wants Snakemake's own messages
+SPOKEN = frozenset("--logger --verbose --printshellcmds -p --debug-dag --quiet -q".split())
+_DRY = re.compile(r"-[nprFkf]*n[nprFkf]*")
+
+ROOT = Path()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a subcommand, or Snakemake; a user's mistake is one sentence and status 1."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    # beside the default profile, a --workflow-profile overrides single keys and keeps the others
+    os.environ.setdefault("SNAKEMAKE_PROFILE", "profiles/default")
+    try:
+        if words and words[0] in COMMANDS:
+            status = COMMANDS[words[0]](words[1:])
+            sys.stdout.flush()
+            return status
+        return run(words)
+    except UserError as error:
+        print(*(f"run: {line}" for line in str(error).splitlines()), sep="\n", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `| head` has seen enough; Python would complain once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Experiments, and flags from the first ``-`` on.
+
+    Raises:
+        UserError: If a word is no experiment.
+    """
+    first = next((i for i, word in enumerate(arguments) if word.startswith("-")), len(arguments))
+    words = list(dict.fromkeys(arguments[:first]))
+    known = config.names(ROOT)
+    for word in words:
+        if word not in known:
+            hint = suggestion(word, [*known, *COMMANDS])
+            raise UserError(
+                f"{word} is not an experiment; known: {', '.join(known)}{hint} (./run help lists "
+                "the subcommands)"
+            )
+    return words, list(arguments[first:])
+
+
+def run(arguments: Sequence[str]) -> NoReturn:
+    """Become Snakemake: ``snakemake <flags> -- <experiments>``.
+
+    Raises:
+        UserError: If an experiment file is broken, the disk is full or read-only, or another run is
+            under way.
+    """
+    names, flags = split(_planned(arguments))
+    config.load_all(ROOT)  # Snakemake would tell the same, but among lines of its own
+    if "--" in flags:
+        targets = names  # the user's own targets follow the flags already
+    else:
+        names = names or [DEFAULT]
+        targets = ["--", *names]
+    display = []
+    if not any(flag in PLANNING or _DRY.fullmatch(flag) for flag in flags):
+        if shortage := disk_space.shortage(ROOT):
+            raise UserError(shortage)
+        runlock.hold(ROOT)
+        _need_writable(names)
+        if not any(flag.partition("=")[0] in SPOKEN for flag in flags):
+            display = ["--logger", "dasbench"]
+            os.environ["DASBENCH_COMMAND"] = shlex.join(["./run", *arguments])
+    become([*SNAKEMAKE, *display, *flags, *targets])
+
+
+def _need_writable(names: Iterable[str]) -> None:
+    """Snakemake would end with a traceback where it may not delete what it makes again."""
+    for name in names:
+        folder = next(f for f in (ROOT / "results" / name, ROOT / "results", ROOT) if f.is_dir())
+        if not os.access(folder, os.W_OK):
+            raise UserError(
+                f"{folder} may not be written to, and a run needs that: mend its permissions, or "
+                "clone the repository elsewhere"
+            )
+
+
+def _planned(arguments: Sequence[str]) -> list[str]:
+    """``-n E...`` as ``E... -n``: to plan takes no value, so that what follows are experiments."""
+    if not arguments or arguments[0] not in {"-n", "--dry-run", "--dryrun"}:
+        return list(arguments)
+    flag, *rest = arguments
+    end = next((i for i, word in enumerate(rest) if word.startswith("-")), len(rest))
+    return [*rest[:end], flag, *rest[end:]]
+
+
+def become(command: Sequence[str]) -> NoReturn:
+    """Replace this process, so that signals and the exit status are the program's own."""
+    sys.stdout.flush()
+    os.execv(command[0], list(command))
+
+
+def test(arguments: Sequence[str]) -> NoReturn:
+    """``test [--fast | --faults] [pytest's arguments]``."""
+    rest = [word for word in arguments if word not in {"--fast", "--faults"}]
+    some = ["-m", "not slow"] if "--fast" in arguments else []
+    if "--faults" in arguments:
+        some = ["--faults", *([] if any(Path(word).exists() for word in rest) else [FAULTS])]
+    become([sys.executable, "-m", "pytest", *some, *rest])
+
+
+def attribute(arguments: Sequence[str]) -> NoReturn:
+    """``attribute IMAGE...``, with paths as seen from where the user is."""
+    os.chdir(os.environ.get("DASBENCH_CALLER_FOLDER", "."))
+    become([sys.executable, "-m", "dasbench.commands.attribute", *arguments])
+
+
+def bench(arguments: Sequence[str]) -> NoReturn:
+    """``bench [NAME...] [--repeats R] [--quick]``."""
+    become([sys.executable, "-m", "benchmarks", *arguments])
+
+
+def estimate(arguments: Sequence[str]) -> int:
+    """``estimate [E | FILE...] [--gpu] [--tflops X]``: predicted jobs, hours and storage."""
+    from dasbench.planning import estimate as page
+
+    return page.main(arguments, ROOT)
+
+
+def new_experiment(arguments: Sequence[str]) -> int:
+    """``new-experiment NAME --images DIR``: an experiment file for one's own pictures."""
+    from dasbench.commands import new_experiment as writing
+
+    return writing.main(arguments, ROOT)
+
+
+def save(arguments: Sequence[str]) -> int:
+    """Record results in ``dvc.lock``: complete ones, with the bytes that Snakemake recorded."""
+    names, flags = split(arguments)
+    _refuse(flags)
+    names = names or [DEFAULT]
+    stages = remotes.stages(ROOT, names)
+    runlock.hold(ROOT)
+    _need_empty_plan(names)
+    absent = remotes.missing(ROOT, names)
+    if absent:
+        raise UserError(
+            f"{absent[0]} is recorded, but not here; `./run pull {' '.join(names)}` fetches what a "
+            "partial pull left out"
+        )
+    _record()
+    if provenance.tell(provenance.verify(ROOT, names)):
+        raise UserError("nothing was recorded, because results are damaged; see above")
+    committed = [*remotes.DVC, "commit", "--force", "--quiet", *stages]
+    if subprocess.run(committed, check=False).returncode:
+        raise UserError("`dvc commit` failed; see above")
+    print(f"recorded {len(stages)} stages in dvc.lock; `git commit` it, share with `./run push`")
+    return 0
+
+
+def push(arguments: Sequence[str]) -> int:
+    """Send recorded results to the remote; flags go to ``dvc push``."""
+    names, flags = split(arguments)
+    remotes.push(ROOT, names or [DEFAULT], flags)
+    return 0
+
+
+def pull(arguments: Sequence[str]) -> int:
+    """Fetch recorded results from the remote, or from a bundle; flags go to ``dvc pull``."""
+    parser = argparse.ArgumentParser(prog="./run pull", add_help=False, allow_abbrev=False)
+    parser.add_argument("--bundle", type=_from_caller)
+    parser.add_argument("--only", action="append", default=[])
+    args, rest = parser.parse_known_args(arguments)
+    names, flags = split(rest)
+    runlock.hold(ROOT)
+    if args.bundle is None:
+        remotes.pull(ROOT, names or [DEFAULT], args.only, flags)
+        return 0
+    force = "--force" in flags or "-f" in flags
+    _refuse([flag for flag in flags if flag not in {"--force", "-f"}])
+    _refuse(["--only beside --bundle"] if args.only else [])
+    if not args.bundle.is_file():
+        raise UserError(f"{args.bundle} does not exist; expected a file made by ./run bundle")
+    before = _runtimes()
+    print(f"{bundle.unpack(ROOT, args.bundle, force)} outputs unpacked")
+    _draw_costs(before)
+    return 0
+
+
+def verify(arguments: Sequence[str]) -> int:
+    """Hash all results again; with ``--tolerance`` compare the LDS with the reference instead."""
+    names, flags = split(arguments)
+    _refuse([flag for flag in flags if flag != "--tolerance"])
+    if not flags:
+        # a run that was killed has not written down what it made
+        runlock.hold(ROOT)
+        _record(complete=False)
+        known = records.partitions(ROOT)
+        for name in names or ([] if known else [DEFAULT]):
+            if f"results/{name}" not in known:
+                raise UserError(
+                    f"nothing is recorded for {name}; make it with ./run {name} or fetch it with "
+                    "./run pull"
+                )
+        return provenance.tell(provenance.verify(ROOT, names or None))
+    from dasbench.reports import reference
+
+    problems = [p for name in names or [DEFAULT] for p in reference.verify(ROOT, name)]
+    print("\n".join([*problems, f"{len(problems)} numbers outside the reference's intervals"]))
+    return 1 if problems else 0
+
+
+def prune(arguments: Sequence[str]) -> int:
+    """List or delete outputs that the workflow no longer makes."""
+    names, flags = split(arguments)
+    yes = "--yes" in flags
+    _refuse([flag for flag in flags if flag != "--yes"])
+    if yes:
+        runlock.hold(ROOT)
+    targets = _with_children(names) if names else config.names(ROOT)
+    summary = _capture([*SNAKEMAKE, "--summary", "--", *targets], errors=False)
+    wanted = {line.split("\t")[0] for line in summary.splitlines()[1:]}
+    stale = provenance.prune(ROOT, wanted, names or None, yes)
+    for output in stale:
+        print(output)
+    if stale and not yes:
+        print(f"{len(stale)} outputs that nothing makes any more; --yes deletes them")
+    else:
+        print(f"{len(stale)} outputs deleted" if stale else "nothing to prune")
+    return 0
+
+
+def pack(arguments: Sequence[str]) -> int:
+    """``bundle E [--output F]``."""
+    parser = argparse.ArgumentParser(prog="./run bundle", allow_abbrev=False)
+    parser.add_argument("experiment", nargs="?", default=DEFAULT)
+    parser.add_argument("--output", type=_from_caller)
+    args = parser.parse_args(arguments)
+    split([args.experiment])
+    runlock.hold(ROOT)
+    _record()
+    target = args.output or _from_caller(f"{args.experiment}.tar")
+    count = bundle.create(ROOT, args.experiment, target)
+    print(
+        f"{count} outputs in {target}; `./run pull --bundle {shlex.quote(str(target))}` unpacks it"
+    )
+    return 0
+
+
+def export(arguments: Sequence[str]) -> int:
+    """``export E [--out DIR]``: the base model and the scores as a folder to publish."""
+    parser = argparse.ArgumentParser(prog="./run export", allow_abbrev=False)
+    parser.add_argument("experiment", nargs="?", default=DEFAULT)
+    parser.add_argument("--out", type=_from_caller)
+    args = parser.parse_args(arguments)
+    split([args.experiment])
+    runlock.hold(ROOT)
+    _need_empty_plan([args.experiment])
+    from dasbench.reports import export as exporting
+
+    target = args.out or _from_caller(f"{args.experiment}-export")
+    count = exporting.create(ROOT, args.experiment, target)
+    print(f"{count} files in {target}; its README.md is the model card")
+    return 0
+
+
+def _need_empty_plan(names: Sequence[str]) -> None:
+    if NOTHING not in _capture([*SNAKEMAKE, "--dry-run", "--", *names]):
+        raise UserError(
+            f"{' and '.join(names)} not complete or not up to date; `./run {' '.join(names)}` first"
+        )
+
+
+def _record(complete: bool = True) -> None:
+    """Write down what has been made, and what it cost; call it with the lock held."""
+    before = _runtimes()
+    provenance.save(ROOT)
+    _draw_costs(before, complete)
+
+
+def _runtimes() -> dict[Path, bytes]:
+    """The runtimes.json of every experiment."""
+    files = sorted(Path(ROOT, "results").glob(f"*/{records.RUNTIMES}"))
+    return {file: file.read_bytes() for file in files}
+
+
+def _draw_costs(before: dict[Path, bytes], complete: bool = True) -> None:
+    """Write costs.csv, its figure and timings.html where outdated and, if asked, where missing."""
+    for file, content in _runtimes().items():
+        folder = file.parent
+        if content == before.get(file) and not (complete and cost_page.missing(folder)):
+            continue
+        entries, times = records.load(ROOT, folder.relative_to(ROOT).as_posix())
+        cost_page.write(folder, folder.name, {o: _names(e) for o, e in entries.items()}, times)
+
+
+def _names(entry: dict[str, Any]) -> dict[str, Any]:
+    """Rule and log of an entry that may be somebody else's, so that they may be anything."""
+    log = entry["log"] if isinstance(entry["log"], list) else []
+    return {"rule": str(entry["rule"]), "log": [str(name) for name in log]}
+
+
+def _from_caller(path: str) -> Path:
+    """A path that the user wrote, seen from the folder that the user is in."""
+    return Path(os.environ.get("DASBENCH_CALLER_FOLDER", "."), path)
+
+
+def _refuse(flags: Iterable[str]) -> None:
+    for flag in flags:
+        raise UserError(f"{flag} is not understood here; see ./run help")
+
+
+def _capture(command: Sequence[str], errors: bool = True) -> str:
+    """Output of Snakemake, with its messages (standard error) or without."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UserError(f"Snakemake cannot plan: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout + (done.stderr if errors else "")
+
+
+def _with_children(names: Sequence[str]) -> list[str]:
+    """Experiments that use what these make, themselves included."""
+    known = config.names(ROOT)
+    chains = {name: {e["name"] for e in remotes.with_parents(ROOT, name)} for name in known}
+    return [name for name, chain in chains.items() if chain & set(names)]
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "test": test,
+    "save": save,
+    "push": push,
+    "pull": pull,
+    "verify": verify,
+    "prune": prune,
+    "bundle": pack,
+    "export": export,
+    "attribute": attribute,
+    "bench": bench,
+    "estimate": estimate,
+    "new-experiment": new_experiment,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,352 @@
+"""``./run new-experiment NAME --images DIR``: an experiment file for one's own pictures.
+
+Sizes follow from the pictures (how many, how large) and from the machine: the number of subset
+models is the largest of ``SUBSETS`` whose predicted time (``dasbench.planning.rates``) fits
+``HOURS`` on all cores. The file is an ordinary one, with a comment at every choice; nothing is run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from dasbench.core.yaml_schema import read_schema
+from dasbench.diffusion import pipelines
+from dasbench.errors import UserError
+from dasbench.experiments import config
+from dasbench.planning import rates
+from dasbench.planning.estimate import on_device
+from dasbench.planning.workload import Workload
+
+HOURS = 3.0
+SUBSETS = (64, 48, 32, 16)  # evaluation models, the most first
+PASSES = 60_000  # images that the base model sees while it trains, as for digits
+MOST, FEWEST = 1000, 40  # training images; more are chosen by hand
+SIDES = (64, 32, 16)
+# a core trains a small model on this many numbers an image in hours, not days
+SIDE_ON_CPU = 16
+LEVELS = {16: [16, 32, 32], 32: [32, 64, 64], 64: [64, 128, 128, 128]}
+
+TEMPLATE = """\
+# Written by `./run new-experiment {name}`; config/README.md explains every key.
+# `./run {name} -n` shows the jobs, `./run estimate {name}` the hours, `./run {name}` does it.
+title: {title}
+seed: 0
+data:
+  dataset: folder
+  path: {path}
+{labels}  train: {train}             # of {count} pictures; of the others {val} are queries
+  size: {size}               # side in pixels; here about {side}
+  resize: crop           # or pad, stretch
+  background: [255, 255, 255]   # behind transparent pixels
+  channels: {channels}            # 1 for grey
+  skip_bad: {skip_bad}        # true leaves out files that cannot be read, and lists them
+  card:                  # what the report and exported cards say of the pictures
+    source: {source}
+    licence: not stated
+model:
+{model}diffusion: {diffusion}
+training:                # {training_note}
+  epochs: {epochs}
+  batch_size: 32
+  learning_rate: 0.001
+  warmup_steps: {warmup}
+  checkpoints: 5
+{base}{subsets}queries: {{val: {val}, gen: {val}, tuning: {tuning}}}  # {tuning} are for tuning
+outputs: {{timesteps: 48, spacing: quadratic}}
+features: {{dimensions: 4096, norms: projected, oversampling: 4, parameters: weights}}
+damping: {damping}
+methods:                 # config/README.md has the others
+{methods}{comparisons}report: {{queries: 6, top: 8}}
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="./run new-experiment", description=__doc__, allow_abbrev=False
+    )
+    made.add_argument("name", help="of the experiment: lower case letters, digits, _")
+    made.add_argument("--images", type=_path, required=True, help="folder with the pictures")
+    made.add_argument("--labels", type=_path, help="CSV with the columns file and label")
+    made.add_argument("--size", type=int, help="side in pixels that the pictures are scaled to")
+    made.add_argument("--grey", action="store_true", help="one channel instead of three")
+    made.add_argument("--skip-bad", action="store_true", help="leave out files that cannot be read")
+    made.add_argument(
+        "--checkpoint", type=_path, help="diffusers pipeline to attribute instead of training one"
+    )
+    made.add_argument(
+        "--lds", action="store_true", help="with --checkpoint: judge by subset models, too"
+    )
+    return made
+
+
+def _path(text: str) -> Path:
+    """A path as seen from where the user is."""
+    return Path(os.environ.get("DASBENCH_CALLER_FOLDER", "."), Path(text).expanduser()).resolve()
+
+
+def main(arguments: Sequence[str], root: str | Path = ".") -> int:
+    """Write the file and say what it asks for.
+
+    Raises:
+        UserError: If the name is taken, or the pictures or the checkpoint cannot be used.
+    """
+    args = parser().parse_args(arguments)
+    file = Path(root, config.FOLDER, f"{args.name}.yaml")
+    if file.exists():
+        raise UserError(f"{config.FOLDER}/{args.name}.yaml is there already; name another one")
+    if not config.NAME.fullmatch(args.name):
+        raise UserError(f"the name {args.name!r} must match {config.NAME.pattern}")
+    values = plan(args, Path(root))
+    judged = args.checkpoint is None or args.lds
+    for most in SUBSETS if judged else (0,):
+        file.write_text(TEMPLATE.format(**values, **_subsets(most, values)), encoding="utf-8")
+        try:
+            experiment = config.load(args.name, root)
+        except UserError:
+            file.unlink()
+            raise
+        hours = _hours(experiment, Path(root))
+        if hours <= HOURS:
+            break
+    print(
+        f"{config.FOLDER}/{args.name}.yaml: {values['train']} training pictures of "
+        f"{values['size']} x {values['size']}, {most} evaluation models; about {hours:.1f} hours "
+        f"on {_cores()} cores{' and an assumed GPU' * has_gpu()} by `./run estimate {args.name}`. "
+        f"Next: ./run {args.name} -n"
+    )
+    return 0
+
+
+def _cores() -> int:
+    return os.cpu_count() or 1
+
+
+def _hours(experiment: Mapping[str, Any], root: Path) -> float:
+    size = experiment["data"]["size"]
+    work = Workload(experiment, (experiment["data"]["channels"], size, size))
+    known, gpu = rates.load(root / rates.FILE), rates.Gpu() if has_gpu() else None
+    seconds = 0.0
+    for group in work.groups():
+        at_once = 1 if gpu and on_device(group) else _cores()
+        seconds += group.jobs * known.seconds(group, gpu) / at_once
+    return seconds / 3600
+
+
+def plan(args: argparse.Namespace, root: Path) -> dict[str, Any]:
+    """Everything of the file but the subsets."""
+    named = _labelled(args.images, args.labels)
+    sides = _measure(args.images, named, args.skip_bad)
+    side = int(median(sides or [0]))
+    val = max(4, min(150, len(sides) // 5))
+    train = min(MOST, len(sides) - val)
+    if train < FEWEST:
+        listed = f" that {args.labels} names" if args.labels else ""
+        raise UserError(
+            f"{args.images} holds {len(sides)} pictures{listed}, expected {FEWEST + 10} or more"
+        )
+    size, channels, base = args.size, 1 if args.grey else 3, None
+    diffusion = "{timesteps: 1000, beta_schedule: linear, prediction_type: epsilon}"
+    if args.checkpoint is not None:
+        base = _checkpoint(args.checkpoint, len(set(named.values())))
+        size, channels = base["sample_size"], base["in_channels"]
+        diffusion = json.dumps(_process(args.checkpoint, _sections(root)["diffusion"]))
+    elif size is None:
+        smaller = [s for s in SIDES if s <= max(side, SIDES[-1])]
+        size = smaller[0] if has_gpu() else min(smaller[0], SIDE_ON_CPU)
+    methods = ["random", "pixel_cosine", "gradient_cosine", "trak", "dtrak", "das", "das_common"]
+    if len(set(named.values())) > 1:
+        methods.insert(1, "class_match")
+    labels = f"  labels: {_text(args.labels)}\n" if args.labels else ""
+    judged = args.checkpoint is None or args.lds
+    return {
+        "name": args.name,
+        "title": _text(f"pictures of {args.images.name}"),
+        "path": _text(args.images),
+        "labels": labels,
+        "train": train,
+        "count": len(sides),
+        "val": val,
+        "size": size,
+        "side": side,
+        "channels": channels,
+        "skip_bad": str(args.skip_bad).lower(),
+        "source": _text(f"folder {args.images.name}"),
+        "model": _model(base, size, root),
+        "diffusion": diffusion,
+        "training_note": _recipe(base is not None, judged, -(-PASSES // train)),
+        "epochs": -(-PASSES // train),
+        "warmup": min(50, train // 2),
+        "tuning": max(1, val // 3),
+        "base": f"base: {_text(args.checkpoint)}   # attributed as it is\n" if base else "",
+        "damping": "{mantissas: [1, 2, 5], exponents: [-8, 0]}"
+        if judged
+        else "{mantissas: [1], exponents: [-4, -4]}   # times the largest eigenvalue",
+        "methods": "".join(f"  {name}: {{}}\n" for name in methods),
+        "comparisons": "comparisons:             # fixed before any output exists\n"
+        "  - {a: das, b: dtrak}\n  - {a: das_common, b: das}\n"
+        if judged
+        else "",
+    }
+
+
+def _recipe(given: bool, judged: bool, times: int) -> str:
+    """What the training section is for; ``given`` is the base model."""
+    if not given:
+        return f"the base model sees {PASSES} pictures, each {times} times"
+    if judged:
+        return (
+            f"subset models see each of their pictures {times} times; make it your model's recipe"
+        )
+    return "nothing is trained; it is for subset models, should you give some"
+
+
+def _subsets(most: int, values: Mapping[str, Any]) -> dict[str, str]:
+    if not most:
+        return {
+            "subsets": "subsets: null            # scores alone; give eval and tune to judge them\n"
+        }
+    return {
+        "subsets": "subsets:                 # models retrained on random halves\n"
+        f"  eval: {{models: {most}, seeds: 2}}\n  tune: {{models: {max(8, most // 2)}}}\n"
+    }
+
+
+def _labelled(folder: Path, labels: Path | None) -> dict[str, str]:
+    """Every picture that ``read_images`` will take, and its label."""
+    from dasbench.data import folder as source
+
+    if not folder.is_dir():
+        raise UserError(f"{folder} is no folder; expected one with pictures")
+    return source.labelled(folder, labels)
+
+
+def _measure(folder: Path, names: Iterable[str], skip: bool) -> list[int]:
+    """The shorter side of every picture that can be read."""
+    from dasbench.data import folder as source
+
+    sides, bad = [], []
+    for name in names:
+        try:
+            sides.append(_side(folder / name))
+        except Exception as error:  # Pillow raises anything on a damaged file
+            bad.append((name, str(error)))
+    source.tell(folder, bad, skip)
+    return sides
+
+
+def _side(file: Path) -> int:
+    """The shorter side; all of the file is decoded, since the header of one cut short is sound."""
+    from PIL import Image, ImageOps
+
+    from dasbench.data import decode
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with Image.open(file) as picture:
+            if picture.format == "JPEG":
+                side = min(picture.size)
+                picture.draft(None, (1, 1))  # an eighth of the pixels a side, a tenth of the time
+                picture.load()
+                ImageOps.exif_transpose(picture)
+                return side
+    return min(decode.read(file, None).shape[:2])
+
+
+def has_gpu() -> bool:
+    """Whether a GPU is here; asked of the driver, because torch takes seconds to import."""
+    return Path("/dev/nvidia0").exists()
+
+
+def _checkpoint(folder: Path, labels: int) -> dict[str, Any]:
+    """The UNet's configuration of a pipeline folder; ``labels`` is the number of different ones."""
+    if taken := pipelines.takes(folder):
+        raise UserError(
+            f"the UNet of {folder} takes {taken}; expected a pipeline of a UNet2DModel that takes "
+            "images"
+        )
+    try:
+        found = json.loads((folder / "unet/config.json").read_text(encoding="utf-8"))
+        if found["_class_name"] != "UNet2DModel" or not isinstance(found["sample_size"], int):
+            raise ValueError(f"it is a {found['_class_name']}")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{folder} is no pipeline of a square UNet2DModel ({error}); expected a folder with "
+            "model_index.json, unet/ and scheduler/"
+        ) from error
+    classes = found.get("num_class_embeds")
+    if classes not in (None, labels):
+        raise UserError(
+            f"{folder} is a model of {classes} classes, the pictures have {labels} labels; "
+            "expected as many: subfolders, or a CSV by --labels, whose names in the order of the "
+            "alphabet are the model's classes 0, 1, ..."
+        )
+    return found
+
+
+def _sections(root: Path) -> dict[str, Any]:
+    """Section of an experiment -> key -> what the schema says of it."""
+    schema = read_schema(root / config.SCHEMA)["properties"]
+    return {name: part.get("properties", {}) for name, part in schema.items()}
+
+
+def _process(folder: Path, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The ``diffusion`` section that a checkpoint's scheduler has."""
+    path = folder / "scheduler/scheduler_config.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        made = {
+            "timesteps": int(found["num_train_timesteps"]),
+            "beta_schedule": str(found["beta_schedule"]),
+            "prediction_type": str(found.get("prediction_type", "epsilon")),
+        }
+        made |= {key: float(found[key]) for key in ("beta_start", "beta_end") if key in found}
+        other = [key for key in ("trained_betas", "rescale_betas_zero_snr") if found.get(key)]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path} cannot be read ({error}); expected that of a DDPM scheduler"
+        ) from error
+    if other:
+        raise UserError(
+            f"{path} has {other[0]}, expected betas that beta_schedule, beta_start and beta_end "
+            "give: an experiment can state no others, so this pipeline cannot be used"
+        )
+    for key in ("beta_schedule", "prediction_type"):
+        if made[key] not in schema[key]["enum"]:
+            raise UserError(
+                f"{path} has the {key} {made[key]}, expected one of "
+                f"{', '.join(schema[key]['enum'])}: this pipeline cannot be used"
+            )
+    return made
+
+
+def _model(base: Mapping[str, Any] | None, size: int, root: Path) -> str:
+    """The ``model`` section, one key a line."""
+    if base is not None:
+        schema = _sections(root)["model"]
+        # a null that the schema allows is a choice: without the key diffusers takes its default
+        chosen = {
+            key: value
+            for key, value in base.items()
+            if key in schema and (value is not None or "null" in schema[key]["type"])
+        }
+        return "".join(f"  {key}: {json.dumps(value)}\n" for key, value in chosen.items())
+    widths = LEVELS[min(LEVELS, key=lambda side: abs(side - size))]
+    down, up = (", ".join([f"{way}Block2D"] * len(widths)) for way in ("Down", "Up"))
+    return (
+        f"  block_out_channels: {widths}   # by the side of the pictures\n"
+        f"  down_block_types: [{down}]\n  up_block_types: [{up}]\n"
+        "  layers_per_block: 1\n  norm_num_groups: 8\n"
+    )
+
+
+def _text(value: object) -> str:
+    """A text as YAML reads it back, whatever it holds."""
+    return json.dumps(str(value), ensure_ascii=False)

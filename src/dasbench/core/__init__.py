@@ -1,0 +1,1 @@
+"""What everything rests on: files, tables, settings; it knows nothing of diffusion."""

@@ -1,0 +1,81 @@
+"""Rows of an array that are computed in chunks: kept as they come, found again after a kill.
+
+A chunk is a file in a hidden folder beside the finished array. The folder's name has a fingerprint
+of everything the rows follow from, so that chunks of another model, setting or code are never
+taken for these; they are thrown away. Several processes may share the chunks among themselves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from dasbench.core import artifacts, memmaps
+
+
+def fingerprint(*parts: str | Path) -> str:
+    """A hash of texts and of the content of files.
+
+    Raises:
+        OSError: If a file cannot be read.
+    """
+    total = hashlib.sha256()
+    for part in parts:
+        content = part.read_bytes() if isinstance(part, Path) else part.encode()
+        total.update(hashlib.sha256(content).digest())
+    return total.hexdigest()[:16]
+
+
+def slices(count: int, size: int) -> list[slice]:
+    """Consecutive slices of ``size`` rows that cover 0 … count - 1; the last may be shorter."""
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
+
+
+class Store:
+    """The chunks of some arrays that become files of one folder.
+
+    Args:
+        folder: Where the arrays will be, ``<name>.npy``.
+        mark: From ``fingerprint``.
+    """
+
+    def __init__(self, folder: Path, mark: str):
+        """Make the hidden folder."""
+        self.folder, self.parts = folder, folder / f".chunks-{mark}"
+        self.parts.mkdir(parents=True, exist_ok=True)
+
+    def sweep(self) -> None:
+        """Remove chunks that other settings, models or code left in the folder."""
+        for other in self.folder.glob(".chunks-*"):
+            if other != self.parts:
+                shutil.rmtree(other)
+
+    def has(self, name: str, rows: slice) -> bool:
+        """Whether these rows are finished."""
+        return self._file(name, rows).is_file()
+
+    def save(self, name: str, rows: slice, chunk: np.ndarray) -> None:
+        """Keep finished rows [len(rows), P]; the file appears whole or not at all."""
+        artifacts.save_array(self._file(name, rows), chunk)
+
+    def join(self, name: str, all_rows: Iterable[slice], shape: tuple[int, int]) -> None:
+        """Write the whole float32 array from its chunks, holding one at a time.
+
+        Raises:
+            UserError: If a chunk is missing or damaged.
+        """
+        with memmaps.create(self.folder / f"{name}.npy", shape, np.float32) as whole:
+            for rows in all_rows:
+                count = rows.stop - rows.start
+                whole[rows] = memmaps.load(self._file(name, rows), (count, shape[1]), np.float32)
+
+    def clear(self) -> None:
+        """Remove the chunks, once the arrays are written."""
+        shutil.rmtree(self.parts)
+
+    def _file(self, name: str, rows: slice) -> Path:
+        return self.parts / f"{name}-{rows.start:09d}.npy"

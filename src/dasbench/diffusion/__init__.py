@@ -1,0 +1,1 @@
+"""Models and the diffusion process: noise, training, sampling, outputs."""

@@ -1,0 +1,145 @@
+"""What all families of models share: devices, schedulers, folders that are whole or refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DDPMScheduler
+from safetensors import SafetensorError
+
+from dasbench import seeds
+from dasbench.core.artifacts import file_mode, first_line, remake
+from dasbench.errors import UserError
+
+
+def pick_device() -> torch.device:
+    """The device of this process: DAS_DEVICE if set, else CUDA, else MPS, else the CPU."""
+    wanted = os.environ.get("DAS_DEVICE")
+    if wanted:
+        return torch.device(wanted)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def use_threads(count: int) -> None:
+    """Compute with ``count`` CPU threads and deterministic kernels.
+
+    Call it after ``Accelerator()``, which sets the thread count itself.
+    """
+    torch.set_num_threads(count)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # it would write NaN into every new tensor, a seventh of a training step; none is read unwritten
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+@contextmanager
+def initial_weights(axes: Sequence[str | int]) -> Iterator[None]:
+    """Draw torch's random numbers from a model's own stream "init"; those outside stay."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seeds.key(*axes, "init") % 2**63)
+        yield
+
+
+def make_scheduler(diffusion: Mapping[str, Any], clip: bool = True) -> DDPMScheduler:
+    """The forward process of an experiment.
+
+    Args:
+        diffusion: timesteps, beta_schedule, prediction_type; beta_start and beta_end may be given.
+        clip: Whether samples are images in [-1, 1], so that estimates of them may be clipped.
+    """
+    more = {key: diffusion[key] for key in ("beta_start", "beta_end") if key in diffusion}
+    return DDPMScheduler(
+        num_train_timesteps=diffusion["timesteps"],
+        beta_schedule=diffusion["beta_schedule"],
+        prediction_type=diffusion["prediction_type"],
+        clip_sample=clip,
+        **more,
+    )
+
+
+def write_folder(folder: str | Path, files: Sequence[str], write: Callable[[Path], object]) -> None:
+    """Write a model's folder, each file by rename; the same weights give the same bytes.
+
+    Args:
+        folder: Target; other files in it stay.
+        files: Paths relative to the folder that are kept of what is written.
+        write: Writes all of them into the folder that it is given.
+
+    Raises:
+        UserError: If the disk refuses.
+    """
+    folder = Path(folder)
+    temporary = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".part-", dir=folder))
+        write(temporary)
+        for name in files:
+            (folder / name).parent.mkdir(exist_ok=True)
+            _forget_origin(temporary / name)
+            (temporary / name).chmod(file_mode())
+            (temporary / name).replace(folder / name)
+    except (OSError, SafetensorError) as error:
+        raise UserError(
+            f"{folder} could not be written ({first_line(error)}): make room on the disk or "
+            "mend the permissions, then run the same command again"
+        ) from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _forget_origin(path: Path) -> None:
+    """Drop the folder on this machine that diffusers notes in a configuration."""
+    if path.suffix == ".json":
+        content = json.loads(path.read_text())
+        if content.pop("_name_or_path", None) is not None:
+            path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+
+
+@contextmanager
+def reading(folder: str | Path, files: Sequence[str]) -> Iterator[Path]:
+    """Refuse a model's folder that lacks a file, or whose reading fails, in one sentence.
+
+    Args:
+        folder: The folder.
+        files: Paths relative to it that are needed, the weights last.
+
+    Raises:
+        UserError: If a file is missing or damaged.
+    """
+    folder = Path(folder)
+    for name in files:
+        if not (folder / name).is_file():
+            raise UserError(f"{folder / name} is missing: {remake(folder / name)}")
+    try:
+        yield folder
+    except UserError:
+        raise
+    # a damaged file makes diffusers raise anything from OSError to TypeError
+    except Exception as error:
+        weights = folder / files[-1]
+        raise UserError(f"{folder} is damaged ({first_line(error)}): {remake(weights)}") from error
+
+
+def check_finite(network: torch.nn.Module, weights: Path) -> None:
+    """Refuse weights that are not finite.
+
+    Raises:
+        UserError: With the file and the name of the parameter.
+    """
+    for name, parameter in network.named_parameters():
+        if not torch.isfinite(parameter).all():
+            raise UserError(
+                f"{weights} has values in {name} that are not finite: {remake(weights)}"
+            )

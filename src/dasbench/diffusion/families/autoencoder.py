@@ -1,0 +1,82 @@
+"""Images to latents and back, by a frozen autoencoder of diffusers (AutoencoderKL or VQModel).
+
+Latents are deterministic, the mean of the posterior, times the autoencoder's scaling factor, so
+that their variance is about one. A VQModel's are those before quantisation; decoding quantises.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, VQModel
+
+from dasbench.core.artifacts import first_line
+from dasbench.diffusion.families import pretrained
+from dasbench.errors import UserError
+
+CLASSES = {kind.__name__: kind for kind in (AutoencoderKL, VQModel)}
+_BATCH = 16
+
+
+def load(model: Mapping[str, Any], device: torch.device | str = "cpu") -> AutoencoderKL | VQModel:
+    """The autoencoder of ``model.pretrained``, in evaluation mode; safetensors only.
+
+    Raises:
+        UserError: If it is not here, or not one of ``CLASSES``.
+    """
+    place = pretrained.part(model, "vqvae", "vae")
+    try:
+        kind = json.loads((place / "config.json").read_text()).get("_class_name")
+        made = CLASSES[kind].from_pretrained(
+            place, use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False
+        )
+    # a damaged file makes diffusers raise anything from OSError to TypeError
+    except Exception as error:
+        raise UserError(
+            f"{place} holds no {' or '.join(CLASSES)} in safetensors ({first_line(error)}); fetch "
+            "it again, or name another model.pretrained"
+        ) from error
+    if getattr(made.config, "shift_factor", None):
+        raise UserError(f"{place} shifts its latents, which pipelines of latents cannot undo")
+    return made.eval().requires_grad_(False).to(device)
+
+
+@torch.no_grad()
+def encode(
+    model: Mapping[str, Any], images: np.ndarray, device: torch.device | str = "cpu"
+) -> np.ndarray:
+    """Latents [N, c, h, w] float32 of images [N, C, H, W] float32 in [-1, 1].
+
+    Raises:
+        UserError: If the autoencoder takes other channels.
+    """
+    autoencoder = load(model, device)
+    wanted = autoencoder.config.in_channels
+    if images.shape[1] != wanted:
+        raise UserError(
+            f"images have {images.shape[1]} channels, but model.pretrained encodes {wanted}; "
+            "choose an autoencoder for these images"
+        )
+    parts = []
+    for x in torch.from_numpy(images).split(_BATCH):
+        made = autoencoder.encode(x.to(device))
+        latents = made.latents if isinstance(autoencoder, VQModel) else made.latent_dist.mode()
+        parts.append((latents * autoencoder.config.scaling_factor).float().cpu())
+    return torch.cat(parts).numpy()
+
+
+@torch.no_grad()
+def decode(
+    model: Mapping[str, Any], latents: np.ndarray, device: torch.device | str = "cpu"
+) -> np.ndarray:
+    """Images [N, C, H, W] float32, clipped to [-1, 1], of latents [N, c, h, w]."""
+    autoencoder = load(model, device)
+    parts = []
+    for z in torch.from_numpy(latents).split(_BATCH):
+        x = autoencoder.decode(z.to(device) / autoencoder.config.scaling_factor).sample
+        parts.append(x.clamp(-1, 1).float().cpu())
+    return torch.cat(parts).numpy()

@@ -1,0 +1,86 @@
+"""Models of latents: a UNet2DModel and a frozen autoencoder; LDMPipeline's folder.
+
+The base model's folder holds the autoencoder too; subset models share it and hold the UNet alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DDPMScheduler, LDMPipeline, UNet2DModel
+
+from dasbench.diffusion import checkpoints
+from dasbench.diffusion.conditions import Condition
+from dasbench.diffusion.families import autoencoder, unet2d
+from dasbench.diffusion.families.autoencoder import decode, encode
+
+__all__ = ["FILES", "MEMBER_FILES", "decode", "encode"]
+
+FILES = (
+    "model_index.json",
+    "vqvae/config.json",
+    "vqvae/diffusion_pytorch_model.safetensors",
+    *unet2d.FILES,
+)
+MEMBER_FILES = unet2d.FILES
+PRETRAINED = ("vqvae", "vae")
+
+
+def build(
+    model: Mapping[str, Any],
+    diffusion: Mapping[str, Any],
+    shape: tuple[int, int, int],
+    axes: Sequence[str | int],
+) -> tuple[UNet2DModel, DDPMScheduler]:
+    """A new denoiser; latents are not bounded, so that estimates of them are not clipped."""
+    return unet2d.build(model, diffusion, shape, axes, clip=False)
+
+
+def save(
+    folder: str | Path, unet: UNet2DModel, scheduler: DDPMScheduler, model: Mapping[str, Any]
+) -> None:
+    """Write the whole pipeline, autoencoder included."""
+    whole = LDMPipeline(vqvae=autoencoder.load(model), unet=unet, scheduler=scheduler)
+    checkpoints.write_folder(folder, FILES, whole.save_pretrained)
+
+
+def save_member(
+    folder: str | Path, unet: UNet2DModel, scheduler: DDPMScheduler, model: Mapping[str, Any]
+) -> None:
+    """Write the UNet and the scheduler."""
+
+    def write(place: Path) -> None:
+        unet.save_pretrained(place / "unet")
+        scheduler.save_pretrained(place / "scheduler")
+
+    checkpoints.write_folder(folder, MEMBER_FILES, write)
+
+
+def load(
+    folder: str | Path,
+    device: torch.device | str = "cpu",
+    model: Mapping[str, Any] | None = None,
+) -> tuple[UNet2DModel, DDPMScheduler]:
+    """Read the UNet and the scheduler; see ``unet2d.load``."""
+    return unet2d.load(folder, device)
+
+
+def load_members(
+    folders: Sequence[str | Path],
+    device: torch.device | str = "cpu",
+    model: Mapping[str, Any] | None = None,
+) -> tuple[list[UNet2DModel], DDPMScheduler]:
+    """Read several UNets."""
+    loaded = [load(folder, device) for folder in folders]
+    return [unet for unet, _ in loaded], loaded[0][1]
+
+
+def condition(
+    model: Mapping[str, Any], labels: np.ndarray, prompts: np.ndarray | None = None
+) -> Condition | None:
+    """The classes of examples, where the model is told them."""
+    return unet2d.condition(model, labels)

@@ -1,0 +1,63 @@
+"""Models of pixels: a UNet2DModel, unconditional or class-conditional; DDPMPipeline's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+
+from dasbench.diffusion import checkpoints
+from dasbench.diffusion.conditions import Condition
+from dasbench.diffusion.families import unet2d
+from dasbench.diffusion.families.unet2d import build
+
+__all__ = ["FILES", "MEMBER_FILES", "build", "condition", "load", "load_members", "save"]
+
+# what DDPMPipeline.save_pretrained writes, and from_pretrained needs
+FILES = ("model_index.json", *unet2d.FILES)
+MEMBER_FILES = FILES
+
+
+def save(
+    folder: str | Path,
+    unet: UNet2DModel,
+    scheduler: DDPMScheduler,
+    model: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a pipeline folder, each file by rename; the same weights give the same bytes."""
+    checkpoints.write_folder(
+        folder, FILES, DDPMPipeline(unet=unet, scheduler=scheduler).save_pretrained
+    )
+
+
+save_member = save
+
+
+def load(
+    folder: str | Path,
+    device: torch.device | str = "cpu",
+    model: Mapping[str, Any] | None = None,
+) -> tuple[UNet2DModel, DDPMScheduler]:
+    """Read a pipeline folder; see ``unet2d.load``."""
+    return unet2d.load(folder, device, FILES)
+
+
+def load_members(
+    folders: Sequence[str | Path],
+    device: torch.device | str = "cpu",
+    model: Mapping[str, Any] | None = None,
+) -> tuple[list[UNet2DModel], DDPMScheduler]:
+    """Read several, each with weights of its own."""
+    loaded = [load(folder, device) for folder in folders]
+    return [unet for unet, _ in loaded], loaded[0][1]
+
+
+def condition(
+    model: Mapping[str, Any], labels: np.ndarray, prompts: np.ndarray | None = None
+) -> Condition | None:
+    """The classes of examples, where the model is told them."""
+    return unet2d.condition(model, labels)

@@ -1,0 +1,99 @@
+"""diffusers' UNet2DModel, which pixel and latent models share; with classes where asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DDPMScheduler, UNet2DModel
+
+from dasbench.diffusion import checkpoints
+from dasbench.diffusion.conditions import Condition
+from dasbench.errors import UserError
+
+FILES = (
+    "scheduler/scheduler_config.json",
+    "unet/config.json",
+    "unet/diffusion_pytorch_model.safetensors",
+)
+# keys of the experiment's section that are no arguments of UNet2DModel
+OURS = ("family", "pretrained", "revision", "lora", "prompt")
+
+
+def build(
+    model: Mapping[str, Any],
+    diffusion: Mapping[str, Any],
+    shape: tuple[int, int, int],
+    axes: Sequence[str | int],
+    clip: bool = True,
+) -> tuple[UNet2DModel, DDPMScheduler]:
+    """A new denoiser with its own initial weights.
+
+    Args:
+        model: Arguments of diffusers' UNet2DModel; sample size and channels follow the data.
+        diffusion: See ``models.make_scheduler``.
+        shape: (C, H, W) of the images or latents.
+        axes: Seed axes of this model; stream "init" is drawn from.
+        clip: Whether it denoises images in [-1, 1].
+
+    Returns:
+        The UNet on the CPU and its DDPM scheduler.
+    """
+    channels, height, width = shape
+    arguments = {k: v for k, v in model.items() if k not in OURS}
+    with checkpoints.initial_weights(axes):
+        unet = UNet2DModel(
+            sample_size=height if height == width else (height, width),
+            in_channels=channels,
+            out_channels=channels,
+            **{k: tuple(v) if isinstance(v, list) else v for k, v in arguments.items()},
+        )
+    return unet, checkpoints.make_scheduler(diffusion, clip)
+
+
+def load(
+    folder: str | Path, device: torch.device | str = "cpu", files: Sequence[str] = FILES
+) -> tuple[UNet2DModel, DDPMScheduler]:
+    """Read the UNet and the scheduler of a folder; only JSON and safetensors are opened.
+
+    Returns:
+        The UNet in evaluation mode on ``device``, and its DDPM scheduler.
+
+    Raises:
+        UserError: If a file is missing or damaged.
+    """
+    with checkpoints.reading(folder, files) as place:
+        # _diffusers_version and the like are ignored by from_config
+        unet, info = UNet2DModel.from_pretrained(
+            place / "unet",
+            use_safetensors=True,
+            local_files_only=True,
+            low_cpu_mem_usage=False,
+            output_loading_info=True,
+        )
+        # diffusers fills weights that are missing from the file at random and goes on
+        if info["missing_keys"] or info["unexpected_keys"]:
+            raise ValueError("its weights are not those of its config.json")
+        scheduler = DDPMScheduler.from_pretrained(place / "scheduler", local_files_only=True)
+    checkpoints.check_finite(unet, place / files[-1])
+    return unet.eval().to(device), scheduler
+
+
+def condition(model: Mapping[str, Any], labels: np.ndarray) -> Condition | None:
+    """The classes of examples, where the model is told them.
+
+    Raises:
+        UserError: If a label is outside the model's classes.
+    """
+    classes = model.get("num_class_embeds")
+    if classes is None:
+        return None
+    if labels.max() >= classes:
+        raise UserError(
+            f"model.num_class_embeds is {classes}, but there is an example with label "
+            f"{labels.max()}; give at least {labels.max() + 1}"
+        )
+    return Condition("class_labels", torch.from_numpy(labels))

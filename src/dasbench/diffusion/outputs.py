@@ -1,0 +1,221 @@
+"""What a retrained model says about a query: the outputs that the LDS predicts.
+
+Higher is better for the query. Noise is keyed by (query, timestep), equal for every model and for
+the base, in its own stream "outputs".
+
+Cost: (K + 1) T Q forward passes for K models. Timesteps share batches, so that few queries fill
+one; noise, noised images and the base's predictions are made once per batch and serve every model.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from diffusers import DDPMScheduler
+
+from dasbench.diffusion import denoiser, sampling
+from dasbench.diffusion import noise as noise_policies
+from dasbench.diffusion.conditions import Condition
+
+# Numbers in the images of one batch. On a CPU, activations of a larger one leave the cache and are
+# given back to the system after each layer, and a smaller one pays for calls: at 8x8, 256 images
+# are within 5 % of the best size on a quiet machine and on a busy one, at 28x28 20 are.
+CPU_NUMBERS = 1 << 14
+CPU_FEWEST = 16
+GPU_IMAGES = 512
+
+
+class Batch(NamedTuple):
+    """Some of the T Q pairs of timestep and query, timestep slowest.
+
+    Attributes:
+        rows: Slice of the pairs, n of them.
+        x_t: [n, C, H, W] noised images.
+        steps: [n] int64 timesteps.
+        wanted: [n, C, H, W] training targets.
+        condition: Of the n images, or None.
+    """
+
+    rows: slice
+    x_t: torch.Tensor
+    steps: torch.Tensor
+    wanted: torch.Tensor
+    condition: Condition | None
+
+
+def grid(count: int, total: int, spacing: str = "midpoint") -> tuple[np.ndarray, np.ndarray]:
+    """Timesteps at which a mean over all of them is estimated, and their weights.
+
+    All timesteps are cut into strata; each is represented by its middle and weighs its length.
+    Subset models differ at the first timesteps and hardly at the last ones (at t > T/2 the variance
+    of their losses is a hundredth), so short strata first leave less noise in the mean.
+
+    Args:
+        count: T_eval.
+        total: Length of the diffusion process.
+        spacing: "midpoint", strata of equal length; "quadratic", stratum k ends at
+            round(total ((k + 1) / T)^2); empty ones are left out.
+
+    Returns:
+        timesteps [T] int64, ascending, distinct; weights [T] float64 with sum 1. With "quadratic" T
+        may come out smaller than asked.
+
+    Raises:
+        ValueError: If the count is not in 1 .. total, or the spacing is unknown.
+
+    Source: quadratic spacing of the timesteps as for sampling by Song et al. (2021), arXiv
+    2010.02502, D.3.
+    """
+    if spacing == "midpoint":
+        steps = sampling.timestep_grid(count, total)
+        return steps, np.full(len(steps), 1 / len(steps))
+    if spacing != "quadratic":
+        raise ValueError(f"spacing must be midpoint or quadratic, got {spacing!r}")
+    if not 1 <= count <= total:
+        raise ValueError(
+            f"timesteps must be 1 to {total}, got {count}; change it in the experiment file"
+        )
+    ends = np.unique((2 * np.arange(count + 1) ** 2 * total + count**2) // (2 * count**2))
+    return (ends[:-1] + ends[1:] - 1) // 2, np.diff(ends) / total
+
+
+def batch_size(shape: Sequence[int], device: torch.device) -> int:
+    """Images of shape (C, H, W) in a batch of forward passes that suits the device."""
+    if device.type != "cpu":
+        return GPU_IMAGES
+    return max(CPU_FEWEST, CPU_NUMBERS // math.prod(shape))
+
+
+def batches(
+    scheduler: DDPMScheduler,
+    x: torch.Tensor,
+    positions: np.ndarray,
+    kind: str,
+    timesteps: np.ndarray,
+    axes: Sequence[str | int],
+    size: int,
+    condition: Condition | None = None,
+) -> Iterator[Batch]:
+    """Some queries at all timesteps of the grid, ``size`` images at a time.
+
+    Args:
+        scheduler: The DDPM scheduler of the models.
+        x: [n, C, H, W] queries.
+        positions: [Q] which of them; key the noise.
+        kind: "val" or "gen"; keys the noise.
+        timesteps: [T].
+        axes: Leading seed axes: experiment, seed.
+        size: Images in a batch; the memory used grows with it alone.
+        condition: Of all queries of x, or None.
+
+    Yields:
+        Batches that together hold each pair once.
+    """
+    stream, pairs = (*axes, "outputs"), len(timesteps) * len(positions)
+    for start in range(0, pairs, size):
+        rows = slice(start, min(start + size, pairs))
+        k, place = np.divmod(np.arange(rows.start, rows.stop), len(positions))
+        q = positions[place]
+        drawn = [
+            noise_policies.draw("keyed", stream, kind, q[k == i], t, 0, x.shape[1:])
+            for i, t in enumerate(timesteps.tolist())
+            if (k == i).any()
+        ]
+        clean, eps = x[torch.from_numpy(q)], torch.from_numpy(np.concatenate(drawn)).to(x)
+        steps = torch.from_numpy(timesteps[k]).to(x.device)
+        abar = denoiser.alphas(scheduler, steps, x)
+        wanted = denoiser.target(clean, eps, abar, scheduler.config.prediction_type)
+        told = None if condition is None else condition[torch.from_numpy(q)]
+        yield Batch(rows, denoiser.noised(clean, eps, abar), steps, wanted, told)
+
+
+def measure(
+    models: Sequence[torch.nn.Module],
+    base: torch.nn.Module,
+    scheduler: DDPMScheduler,
+    queries: np.ndarray,
+    kind: str,
+    timesteps: tuple[np.ndarray, np.ndarray],
+    axes: Sequence[str | int],
+    condition: Condition | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Outputs of several models on all queries of a kind.
+
+    Args:
+        models: K denoisers in evaluation mode, on one device.
+        base: The model that was trained on everything.
+        scheduler: The DDPM scheduler they share.
+        queries: [Q, C, H, W] float32 in [-1, 1].
+        kind: "val" or "gen"; keys the noise.
+        timesteps: Timesteps and weights, see ``grid``.
+        axes: Leading seed axes: experiment, seed.
+        condition: Of the Q queries, or None.
+
+    Returns:
+        loss [K, Q] float32, minus the mean squared error against the training target;
+        displacement [K, Q] float32, minus the mean squared difference from the base's prediction.
+    """
+    steps, weights = timesteps
+    by_timestep = measure_by_timestep(
+        models, base, scheduler, queries, kind, steps, axes, condition=condition
+    )
+    return tuple(np.einsum("ktq,t->kq", a, weights).astype(np.float32) for a in by_timestep)
+
+
+@torch.inference_mode()
+def measure_by_timestep(  # noqa: PLR0913 - those of measure, and two
+    models: Sequence[torch.nn.Module],
+    base: torch.nn.Module | None,
+    scheduler: DDPMScheduler,
+    queries: np.ndarray,
+    kind: str,
+    steps: np.ndarray,
+    axes: Sequence[str | int],
+    *,
+    chosen: Sequence[int] | None = None,
+    condition: Condition | None = None,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """As ``measure``, before the mean over timesteps.
+
+    Args:
+        models: As for ``measure``.
+        base: As for ``measure``; None leaves the displacement out.
+        scheduler: As for ``measure``.
+        queries: As for ``measure``.
+        kind: As for ``measure``.
+        steps: [T] int64 timesteps; noise is keyed by the timestep itself, so a grid that is part of
+            another one has part of its numbers.
+        axes: As for ``measure``.
+        chosen: Positions of the Q queries that are measured; None: all. Noise is keyed by position.
+        condition: As for ``measure``.
+
+    Returns:
+        loss [K, T, Q] and displacement [K, T, Q] (None without base), in the models' dtype.
+    """
+    x = torch.from_numpy(queries).to(next(models[0].parameters()))
+    positions = np.arange(len(x)) if chosen is None else np.asarray(chosen)
+    size = batch_size(x.shape[1:], x.device)
+    loss = x.new_zeros(len(models), len(steps) * len(positions))
+    displacement = None if base is None else torch.zeros_like(loss)
+    told = None if condition is None else condition.to(x)
+    for batch in batches(scheduler, x, positions, kind, steps, axes, size, told):
+        asked = batch.x_t, batch.steps, batch.condition
+        before = None if base is None else denoiser.predict(base, *asked)
+        for k, model in enumerate(models):
+            after = denoiser.predict(model, *asked)
+            loss[k, batch.rows] = -_mean_square(batch.wanted - after)
+            if before is not None:
+                displacement[k, batch.rows] = -_mean_square(before - after)
+    shape = len(models), len(steps), len(positions)
+    return tuple(
+        None if a is None else a.cpu().numpy().reshape(shape) for a in (loss, displacement)
+    )
+
+
+def _mean_square(difference: torch.Tensor) -> torch.Tensor:
+    """[n] mean of the squares of [n, C, H, W]."""
+    return difference.square().flatten(1).mean(1)

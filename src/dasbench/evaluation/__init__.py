@@ -1,0 +1,1 @@
+"""What scores are worth: LDS, removal, intervals, comparisons, ablations."""

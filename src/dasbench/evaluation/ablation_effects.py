@@ -1,0 +1,188 @@
+"""What each choice contributes: main effects of the factorial, and shares of a method's gain.
+
+Every cell was judged on the same bootstrap draws, so that all differences here are paired: an
+estimate is a linear combination of cells' LDS, its draws are the same combination of their draws.
+
+Vocabulary: a *main effect* of a level is the mean, over all combinations of the other factors, of
+the cell with this level minus the cell with the factor's reference level; a *neighbour* effect is
+that difference at one method alone, everything else as the method has it. A *path* leads from one
+method to another by *switches*; a switch's share depends on what was switched before it. ``first``
+is its effect where nothing else is switched, ``last`` where everything else is, ``shapley`` the
+mean over all orders; the shares of the last kind add up to the whole gain.
+
+Source: Shapley (1953), A value for n-person games.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from math import factorial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dasbench.evaluation import statistics
+from dasbench.experiments.ablation_design import FACTORS
+
+OUTCOME = ["queries", "target"]
+_PLAIN = {"residual": "none", "leverage": False, "kernel": "averaged", "damping_rule": "held_out"}
+_DTRAK = {"readout": "square", "normalise": False, "noise": "keyed", "transform": "identity"}
+METHODS: dict[str, dict[str, Any]] = {
+    "trak": {**_PLAIN, **_DTRAK, "readout": "loss"},
+    "dtrak": {**_PLAIN, **_DTRAK},
+    "das": {
+        **_PLAIN,
+        "readout": "mean",
+        "normalise": True,
+        "noise": "keyed",
+        "residual": "scalar",
+        "leverage": True,
+        "transform": "square",
+    },
+}
+METHODS["das_common"] = {**METHODS["das"], "noise": "common"}
+PATHS = (("trak", "das"), ("dtrak", "das"), ("dtrak", "das_common"))
+
+
+class Cells:
+    """All cells of a full factorial.
+
+    Args:
+        table: FACTORS, OUTCOME, lds; one row for each cell and outcome.
+        draws: [rows, B] resampled LDS in the order of the table.
+        level: Coverage of the intervals.
+    """
+
+    def __init__(self, table: pd.DataFrame, draws: np.ndarray, level: float):
+        """Order the levels as they occur: the first of each factor is its reference."""
+        self.table, self.draws, self.level = table.reset_index(drop=True), draws, level
+        self.levels = {f: list(dict.fromkeys(table[f].tolist())) for f in FACTORS}
+        columns = [table[name].tolist() for name in (*FACTORS, *OUTCOME)]
+        self._place = {key: i for i, key in enumerate(zip(*columns, strict=True))}
+
+    def outcomes(self) -> list[tuple[str, str]]:
+        """Every (queries, target)."""
+        return list(self.table[OUTCOME].drop_duplicates().itertuples(index=False, name=None))
+
+    def find(self, options: Mapping[str, Any], outcome: Sequence[str]) -> int | None:
+        """Row of one cell, None if the design does not have it."""
+        return self._place.get((*(options[f] for f in FACTORS), *outcome))
+
+    def where(self, outcome: Sequence[str], **levels: Any) -> np.ndarray:
+        """Rows with some levels."""
+        table = self.table
+        keep = (table["queries"] == outcome[0]) & (table["target"] == outcome[1])
+        for factor, value in levels.items():
+            keep &= table[factor] == value
+        return np.flatnonzero(keep)
+
+    def combine(self, weights: Mapping[int, float]) -> dict[str, float]:
+        """Estimate and interval of a weighted sum of cells."""
+        rows, values = list(weights), np.array(list(weights.values()))
+        lds = self.table["lds"].to_numpy()[rows]
+        drawn = values @ self.draws[rows].astype(np.float64)
+        lo, hi = statistics.interval(drawn, self.level)
+        return {"difference": float(values @ lds), "lo": float(lo), "hi": float(hi)}
+
+    def contrast(self, plus: Sequence[int], minus: Sequence[int]) -> dict[str, float]:
+        """Mean of some cells minus the mean of others, with its interval."""
+        weights = {int(row): 1 / len(plus) for row in plus}
+        weights |= {int(row): -1 / len(minus) for row in minus}
+        return self.combine(weights)
+
+
+def main_effects(cells: Cells) -> pd.DataFrame:
+    """Effects of every level against its factor's reference, over all cells and beside methods.
+
+    Effects of other factors than the damping rule are taken at the held-out damping.
+
+    Returns:
+        scope ("all" or the method of the other factors), factor, level, reference,
+        queries, target, difference, lo, hi, pairs.
+    """
+    rows = []
+    for outcome in cells.outcomes():
+        for factor, (reference, *levels) in cells.levels.items():
+            fixed = {} if factor == "damping_rule" else {"damping_rule": "held_out"}
+            for level in levels:
+                sides = [
+                    cells.where(outcome, **{factor: value}, **fixed) for value in (level, reference)
+                ]
+                head = {"factor": factor, "level": level, "reference": reference}
+                head |= dict(zip(OUTCOME, outcome, strict=True))
+                rows.append(
+                    {"scope": "all"} | head | cells.contrast(*sides) | {"pairs": len(sides[0])}
+                )
+        rows += _neighbours(cells, outcome)
+    return pd.DataFrame(rows)
+
+
+def _neighbours(cells: Cells, outcome: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The same at every method of the design, the other factors as the method has them."""
+    for method, options in METHODS.items():
+        if cells.find(options, outcome) is None:
+            continue
+        for factor, (reference, *levels) in cells.levels.items():
+            for level in levels:
+                pair = [
+                    [cells.find({**options, factor: value}, outcome)]
+                    for value in (level, reference)
+                ]
+                head = {"scope": method, "factor": factor, "level": level, "reference": reference}
+                head |= dict(zip(OUTCOME, outcome, strict=True))
+                yield head | cells.contrast(*pair) | {"pairs": 1}
+
+
+def gains(cells: Cells, paths: Sequence[tuple[str, str]] = PATHS) -> pd.DataFrame:
+    """How much of the gain of one method over another each of their differences is.
+
+    Returns:
+        before, after, switch ("all" for the whole gain), order (first, last, shapley; all), level
+        before and after, queries, target, difference, lo, hi. Paths that the design does not have
+        are left out.
+    """
+    rows: list[dict[str, Any]] = []
+    for start, end in paths:
+        a, b = METHODS[start], METHODS[end]
+        switches = [f for f in FACTORS if a[f] != b[f]]
+        for outcome in cells.outcomes():
+            place = {
+                subset: cells.find({**a, **{f: b[f] for f in subset}}, outcome)
+                for size in range(len(switches) + 1)
+                for subset in combinations(switches, size)
+            }
+            if None in place.values():
+                continue
+            head = {"before": start, "after": end} | dict(zip(OUTCOME, outcome, strict=True))
+            whole = {place[tuple(switches)]: 1.0, place[()]: -1.0}
+            names = {"switch": "all", "order": "all", "from": start, "to": end}
+            rows.append(head | names | cells.combine(whole))
+            for switch in switches:
+                names = {"switch": switch, "from": a[switch], "to": b[switch]}
+                for order, weights in _shares(switch, switches, place).items():
+                    rows.append(head | names | {"order": order} | cells.combine(weights))
+    columns = ["before", "after", "switch", "order", "from", "to", *OUTCOME, "difference"]
+    return pd.DataFrame(rows, columns=[*columns, "lo", "hi"])
+
+
+def _shares(
+    switch: str, switches: Sequence[str], place: Mapping[tuple[str, ...], int]
+) -> dict[str, dict[int, float]]:
+    """Weights of the cells in the three forms of a switch's share."""
+    others = [f for f in switches if f != switch]
+    n = len(switches)
+    found: dict[str, dict[int, float]] = {"shapley": {}}
+    for size in range(n):
+        weight = factorial(size) * factorial(n - size - 1) / factorial(n)
+        for subset in combinations(others, size):
+            after = tuple(f for f in switches if f in subset or f == switch)
+            pair = {place[after]: 1.0, place[subset]: -1.0}
+            for row, sign in pair.items():
+                found["shapley"][row] = found["shapley"].get(row, 0.0) + sign * weight
+            if size == 0:
+                found["first"] = pair
+            if size == n - 1:
+                found["last"] = pair
+    return {order: found[order] for order in ("first", "last", "shapley")}

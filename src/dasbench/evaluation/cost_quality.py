@@ -1,0 +1,147 @@
+"""Cheaper attribution: seconds against held-out LDS, and how many times cheaper is as good.
+
+Vocabulary: a *configuration* is a method of the experiment; the *reference* is the one whose cost
+the others are measured by, such as the released form; a *point* is a configuration's seconds and
+LDS on one kind of query; a point is on the *front* if none is both cheaper and at least as good.
+All differences are paired: the same bootstrap draws for all methods (``dasbench.evaluation.lds``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dasbench.core import artifacts, tables
+from dasbench.core.query_kinds import KINDS
+from dasbench.evaluation import lds
+
+TARGET = "loss"
+MARGIN = 0.01  # one point of LDS x 100, by which "not worse" may be missed
+PARTS = ("features", "residuals", "decompose", "score")
+
+
+def points(methods: Path, times: pd.DataFrame, reference: str, level: float) -> pd.DataFrame:
+    """One row per configuration and kind of query.
+
+    Args:
+        methods: Folder ``lds/methods`` with a folder for each.
+        times: From ``scripts/time_methods.py``: method, P, PARTS (seconds of each).
+        reference: The method whose seconds are divided.
+        level: Coverage of the intervals.
+
+    Returns:
+        method, queries, tuning (LDS on tuning subsets and queries), lds, lo, hi, difference (minus
+        the reference's LDS), difference_lo, difference_hi, seconds, speedup, front, and the columns
+        of ``times``.
+    """
+    times = times.assign(seconds=times[list(PARTS)].sum(axis=1)).set_index("method")
+    sides = {name: _side(methods / name) for name in times.index}
+    tuned = {name: tables.load_table(methods / name / "selection.csv") for name in times.index}
+    rows = []
+    for kind in KINDS:
+        base = _of(sides[reference], kind)
+        for name, side in sides.items():
+            own = _of(side, kind)
+            both = lds.compare(own, base, level=level)
+            row = both[(both.target == TARGET) & (both.selection == "held_out")].iloc[0]
+            summary = own[0]
+            held = summary[
+                summary.own.astype(bool)
+                & (summary.target == TARGET)
+                & (summary.selection == "held_out")
+            ].iloc[0]
+            rows.append(
+                {"method": name, "queries": kind}
+                | {"tuning": _tuning(tuned[name], kind, held["transform"])}
+                | {"lds": held.lds, "lo": held.lo, "hi": held.hi}
+                | {"difference": row.difference, "difference_lo": row.lo, "difference_hi": row.hi}
+                | {"speedup": times.seconds[reference] / times.seconds[name]}
+                | times.loc[name].to_dict()
+            )
+    table = pd.DataFrame(rows)
+    table["front"] = np.concatenate(
+        [
+            front(part.seconds.to_numpy(), part.lds.to_numpy())
+            for _, part in table.groupby("queries", sort=False)
+        ]
+    )
+    return table
+
+
+def _tuning(chosen: pd.DataFrame, kind: str, transform: str) -> float:
+    """LDS on tuning data at the damping that was chosen there."""
+    return float(chosen[(chosen.queries == kind) & (chosen["transform"] == transform)].lds.iloc[0])
+
+
+def _side(folder: Path) -> tuple[pd.DataFrame, np.ndarray]:
+    return tables.load_table(folder / "summary.csv"), artifacts.load_array(folder / "draws.npy")
+
+
+def _of(side: tuple[pd.DataFrame, np.ndarray], kind: str) -> tuple[pd.DataFrame, np.ndarray]:
+    """One kind's rows of a summary and of its draws."""
+    summary, draws = side
+    drawn = summary[summary["selection"].isin(lds.DRAWN)]
+    return summary[summary["queries"] == kind], draws[(drawn["queries"] == kind).to_numpy()]
+
+
+def front(seconds: np.ndarray, quality: np.ndarray) -> np.ndarray:
+    """Which points no other one beats: bool, of the shape of both.
+
+    A point is beaten by one that is cheaper and at least as good, or as cheap and better.
+    """
+    order = np.lexsort((-quality, seconds))
+    best, kept = -np.inf, np.zeros(len(seconds), bool)
+    for index in order:
+        if quality[index] > best:
+            best, kept[index] = quality[index], True
+    return kept
+
+
+def speedups(table: pd.DataFrame, reference: str) -> dict[str, dict[str, Any]]:
+    """The cheapest configuration that is as good as the reference, in three senses.
+
+    Returns:
+        kind of query, or "both" for one configuration that is as good on each -> sense ->
+        {method, speedup, difference: kind -> [difference, lo, hi] on evaluation data}; None where
+        there is none. ``chosen_on_tuning``: its LDS on tuning data is at least the reference's, so
+        that its difference was not looked at before. The others are with hindsight, and therefore
+        optimistic: ``at_equal_lds``, the difference is not below zero; ``not_worse``, moreover the
+        lower end of its paired interval is above -MARGIN.
+    """
+    base = table[table.method == reference].set_index("queries").tuning
+    others = table[table.method != reference]
+    senses = {
+        "chosen_on_tuning": others.tuning >= others.queries.map(base),
+        "at_equal_lds": others.difference >= 0,
+        "not_worse": (others.difference >= 0) & (others.difference_lo > -MARGIN),
+    }
+    return {
+        name: {
+            sense: _cheapest(others, _everywhere(others, kinds, good))
+            for sense, good in senses.items()
+        }
+        for name, kinds in {**{kind: [kind] for kind in KINDS}, "both": list(KINDS)}.items()
+    }
+
+
+def _everywhere(table: pd.DataFrame, kinds: Sequence[str], good: pd.Series) -> set[str]:
+    """Methods that are good on every one of the kinds."""
+    counted = table[good & table.queries.isin(kinds)].groupby("method").size()
+    return set(counted[counted == len(kinds)].index)
+
+
+def _cheapest(table: pd.DataFrame, names: set[str]) -> Mapping[str, Any] | None:
+    if not names:
+        return None
+    best = table[table.method.isin(names)].sort_values("seconds").iloc[0]
+    judged = table[table.method == best.method].set_index("queries")
+    columns = ["difference", "difference_lo", "difference_hi"]
+    return {
+        "method": str(best.method),
+        "speedup": float(best.speedup),
+        "difference": {kind: list(map(float, row)) for kind, row in judged[columns].T.items()},
+    }

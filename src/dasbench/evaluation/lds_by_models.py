@@ -1,0 +1,99 @@
+"""LDS and the width of its interval against the number of subset models, and the full table.
+
+What would have been found with fewer models: the estimate is the mean over random choices of m of
+the M evaluation subsets, without replacement; the interval is that of a bootstrap which draws m
+subsets, and queries, with replacement. Scores are those that were stored, at the held-out damping.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dasbench.evaluation import statistics
+from dasbench.evaluation.predictions import sum_scores
+
+CHOICES = 50  # random choices of m subsets
+MOST = 500  # bootstrap draws
+LEAST = 4  # models from which a rank correlation says something
+COLUMNS = ["method", "queries", "target", "models", "lds", "lo", "hi", "width"]
+
+
+def sizes(models: int) -> list[int]:
+    """Numbers of models that are looked at, ascending; the last is all of them."""
+    parts = {round(models * share) for share in (1 / 8, 1 / 4, 3 / 8, 1 / 2, 3 / 4)}
+    return [m for m in sorted(parts) if m >= LEAST] + [models]
+
+
+def curve(
+    scores: Mapping[str, np.ndarray],
+    masks: np.ndarray,
+    outputs: Mapping[str, np.ndarray],
+    axes: tuple[Any, ...],
+    lds: Mapping[str, Any],
+) -> pd.DataFrame:
+    """Curves of all methods for one kind of query.
+
+    Args:
+        scores: method -> [N, Q] transformed scores of the evaluation queries.
+        masks: [M, N] bool.
+        outputs: target -> [R, M, Q].
+        axes: Leading seed axes; the draws are the same for all methods and targets.
+        lds: draws, level.
+
+    Returns:
+        A table with COLUMNS, "queries" left out.
+    """
+    from dasbench import seeds
+
+    rng = seeds.generator(*axes, "by_models")
+    m, q = len(masks), next(iter(outputs.values())).shape[2]
+    queries = statistics.resample_counts(rng, min(lds["draws"], MOST), q)
+    plan = []
+    for size in sizes(m):
+        drawn = rng.multinomial(size, np.full(m, 1 / m), size=len(queries))
+        plan.append((size, _choices(rng, m, size), drawn))
+    sums = {name: sum_scores(masks, own) for name, own in scores.items()}
+    rows = []
+    for target, array in outputs.items():
+        mean = array.mean(axis=0, dtype=np.float64)
+        for size, chosen, drawn in plan:
+            exact = statistics.ResampledRanks(mean, chosen)
+            resampled = statistics.ResampledRanks(mean, drawn)
+            for name, predicted in sums.items():
+                estimate = np.nan_to_num(exact.correlate(predicted)).mean()
+                each = np.nan_to_num(resampled.correlate(predicted))
+                means = (each * queries).sum(1) / queries.sum(1)
+                lo, hi = statistics.interval(means, lds["level"])
+                rows.append([name, target, size, estimate, lo, hi, hi - lo])
+    return pd.DataFrame(rows, columns=[name for name in COLUMNS if name != "queries"])
+
+
+def _choices(rng: np.random.Generator, models: int, size: int) -> np.ndarray:
+    """Random choices without replacement, as counts [CHOICES, M] of 0 and 1; all: a single one."""
+    if size == models:
+        return np.ones((1, models), dtype=np.int64)
+    order = rng.random((CHOICES, models)).argsort(axis=1).argsort(axis=1)
+    return (order < size).astype(np.int64)
+
+
+def full_table(summary: pd.DataFrame, ceiling: pd.DataFrame) -> pd.DataFrame:
+    """Held-out and oracle rows of all methods and transforms, with fractions of the ceiling.
+
+    Args:
+        summary: ``lds/summary.csv``.
+        ceiling: ``lds/ceiling.csv``.
+
+    Returns:
+        The rows with ceiling_lo, ceiling_hi and fraction, which is empty where the lower bound of
+        the ceiling is not positive.
+    """
+    bounds = ceiling[["queries", "target", "lo", "hi"]]
+    bounds = bounds.rename(columns={"lo": "ceiling_lo", "hi": "ceiling_hi"})
+    rows = summary[summary.selection.isin(("held_out", "oracle"))]
+    table = rows.merge(bounds, on=["queries", "target"], how="left", validate="many_to_one")
+    known = table.ceiling_lo > 0
+    return table.assign(fraction=np.where(known, table.lds / table.ceiling.where(known), np.nan))

@@ -1,0 +1,192 @@
+"""Removal: which examples to leave out, and what the retrained models say.
+
+Letters: N training examples, Q queries, S random sets, B bootstrap draws, k examples removed.
+Removing a method's k highest-scored examples should hurt the query more than removing k random
+ones; the *excess* is that difference. The null arm retrains on everything with other seeds: a
+change no larger than its own is noise.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from dasbench.evaluation.statistics import interval, resample_counts
+
+MEASURES = ("loss_change", "image_l2", "embedding_cosine")
+SUMMARY_COLUMNS = ["method", "k", "measure", "mean", "excess", "lo", "hi", "queries", "sets"]
+ARMS = ("random", "null")  # rows of these have a set index and every query
+
+
+def top_k(scores: np.ndarray, ids: np.ndarray, k: int) -> np.ndarray:
+    """The k highest-scored training examples of each query.
+
+    Args:
+        scores: [N, Q]; -inf marks an example outside the candidates, which then comes last.
+        ids: [N] distinct integers; equal scores are taken in ascending order of id, wherever the
+            example stands.
+        k: 1 … N.
+
+    Returns:
+        [Q, k] int64 positions on the first axis of ``scores``, highest first.
+
+    Raises:
+        ValueError: If k is out of range, a score is NaN, or ids are repeated or not N.
+    """
+    scores = np.asarray(scores, dtype=np.float64)
+    if len(ids) != len(scores) or len(np.unique(ids)) != len(ids):
+        raise ValueError(
+            f"{len(np.unique(ids))} distinct ids for {len(scores)} examples; give each its own id"
+        )
+    if not 1 <= k <= len(scores):
+        raise ValueError(
+            f"k is {k}, expected 1 to {len(scores)} (the number of training examples); lower k"
+        )
+    if np.isnan(scores).any():
+        raise ValueError(
+            "scores contain NaN, which has no rank; score every example of these queries"
+        )
+    return np.stack([np.lexsort((ids, -column))[:k] for column in scores.T])
+
+
+def random_sets(rng: np.random.Generator, examples: int, k: int, sets: int) -> np.ndarray:
+    """Sets of k distinct training examples, drawn uniformly and shared by all queries.
+
+    Args:
+        rng: Generator keyed by the caller.
+        examples: N.
+        k: 1 … N.
+        sets: S.
+
+    Returns:
+        [S, k] int64 positions, ascending in each set.
+
+    Raises:
+        ValueError: If k is out of range.
+    """
+    if not 1 <= k <= examples:
+        raise ValueError(
+            f"k is {k}, expected 1 to {examples} (the number of training examples); lower k"
+        )
+    return np.stack([np.sort(rng.choice(examples, size=k, replace=False)) for _ in range(sets)])
+
+
+def image_l2(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Euclidean distance of two images each, both clipped to [-1, 1] as they would be shown.
+
+    Args:
+        a: [Q, ...].
+        b: [Q, ...], the same shape.
+
+    Returns:
+        [Q] float64, in units of one channel value.
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    if a.shape != b.shape:
+        raise ValueError(
+            f"images have shapes {a.shape} and {b.shape}, expected equal ones; use one size"
+        )
+    difference = np.clip(a, -1, 1).astype(np.float64) - np.clip(b, -1, 1)
+    return np.sqrt((difference.reshape(len(a), -1) ** 2).sum(axis=1))
+
+
+def summarise(
+    per_query: pd.DataFrame, rng: np.random.Generator, draws: int = 2000, level: float = 0.95
+) -> pd.DataFrame:
+    """Mean change per method, k and measure, and its excess over removing as many at random.
+
+    The interval is of the excess: queries, random sets and the sets of the null arm are resampled
+    independently, with the same draws for all methods. A set is resampled as a whole, because one
+    retrained model serves all its queries.
+
+    Args:
+        per_query: Columns method, k, query, set and the measures. method ``random`` (each k) and
+            ``null`` (k empty or 0) have every query in every set; other methods one row per k and
+            query.
+        rng: Generator keyed by the caller.
+        draws: B.
+        level: Such as 0.95.
+
+    Returns:
+        method, k, measure, mean, excess, lo, hi, queries, sets (random sets; for ``random`` and
+        ``null`` their own). For each k: ``random`` has its mean alone, ``null`` is repeated with
+        its excess over the random sets of that k. A measure that is empty everywhere has no rows.
+
+    Raises:
+        ValueError: If there are no random rows for a k, or a method lacks a query, or a row is
+            repeated or half empty.
+    """
+    empty = per_query["k"].isna() | (per_query["method"] == "null")
+    frame = per_query.assign(
+        k=per_query["k"].mask(empty, 0).astype(int), set=per_query["set"].fillna(0).astype(int)
+    )
+    if frame.duplicated(["method", "k", "query", "set"]).any():
+        raise ValueError(
+            "a row of method, k, query and set is repeated; summarise each removal once"
+        )
+    groups = {
+        (str(method), int(k)): rows
+        for (method, k), rows in frame.groupby(["method", "k"], sort=True)
+    }
+    compared = {k for method, k in groups if method != "null"}
+    if missing := {k for k in compared if ("random", k) not in groups}:
+        raise ValueError(
+            f"no random removals for k = {sorted(missing)}; every k needs sets of method 'random'"
+        )
+    queries = np.sort(frame["query"].unique())
+    weights = _weights(groups, len(queries), rng, draws)
+    rows = []
+    for measure in [name for name in MEASURES if name in frame and frame[name].notna().any()]:
+        values = {key: _matrix(part, measure, key, queries) for key, part in groups.items()}
+        means = {key: matrix.mean() for key, matrix in values.items()}
+        weighted = {key: (weights[key] @ values[key]) * weights["queries"] for key in values}
+        drawn = {key: product.sum(axis=1) for key, product in weighted.items()}  # [B]
+        for random in [key for key in values if key[0] == "random"]:
+            k, sets = random[1], len(values[random])
+            blank = [np.nan] * 3
+            rows.append([*random, measure, means[random], *blank, len(queries), sets])
+            for key in [key for key in values if key[0] == "null" or key[1] == k]:
+                if key == random:
+                    continue
+                excess = [means[key] - means[random], *interval(drawn[key] - drawn[random], level)]
+                own = len(values[key]) if key[0] == "null" else sets
+                rows.append([key[0], k, measure, means[key], *excess, len(queries), own])
+    return pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
+
+
+def _weights(
+    groups: Mapping[tuple[str, int], pd.DataFrame],
+    queries: int,
+    rng: np.random.Generator,
+    draws: int,
+) -> dict:
+    """Resampled weights: "queries" -> [B, Q]; (method, k) -> [B, sets]."""
+    weights = {"queries": resample_counts(rng, draws, queries) / queries}
+    for key, part in groups.items():
+        # Of one set there is one resample, drawn without using up randomness: adding a method
+        # leaves the intervals of the others as they were.
+        sets = part["set"].nunique()
+        weights[key] = resample_counts(rng, draws, sets) / sets
+    return weights
+
+
+def _matrix(
+    part: pd.DataFrame, measure: str, key: tuple[str, int], queries: np.ndarray
+) -> np.ndarray:
+    """Values [sets, Q] of one method and k; raises ValueError where one is missing."""
+    matrix = (
+        part.pivot(index="set", columns="query", values=measure)
+        .reindex(columns=queries)
+        .to_numpy(np.float64)
+    )
+    if key[0] not in ARMS and len(matrix) > 1:
+        raise ValueError(
+            f"method {key[0]!r} has {len(matrix)} sets; only 'random' and 'null' may have sets"
+        )
+    if not np.isfinite(matrix).all():
+        raise ValueError(
+            f"{measure} of {key[0]!r} at k = {key[1]} has gaps; finish its removals first"
+        )
+    return matrix

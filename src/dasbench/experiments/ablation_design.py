@@ -1,0 +1,78 @@
+"""What the factorial ablation crosses, and the features and residuals that it needs for that.
+
+Vocabulary: a *factor* is one choice of a score, its *levels* the values; the first level of each is
+the *reference*. Every combination is a cell. Standard library only, like
+``dasbench.experiments.config``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+NORMALISE = (False, True)
+LEVERAGE = (False, True)
+FACTORS = (
+    "readout",
+    "normalise",
+    "noise",
+    "residual",
+    "leverage",
+    "transform",
+    "kernel",
+    "damping_rule",
+)
+
+
+def wanted(experiment: Mapping[str, Any]) -> bool:
+    """Whether an experiment has an ablation."""
+    return bool(experiment["ablation"]["readouts"])
+
+
+def form(readout: str, normalise: bool) -> str:
+    """What features are called before their noise: ``mean-normalised``."""
+    return f"{readout}-normalised" if normalise else readout
+
+
+def forms(experiment: Mapping[str, Any]) -> list[str]:
+    """Every form, each in every noise policy."""
+    return [form(r, n) for r in experiment["ablation"]["readouts"] for n in NORMALISE]
+
+
+def feature_sets(experiment: Mapping[str, Any], noise: str) -> dict[str, dict[str, Any]]:
+    """Feature sets of one noise policy, which share every pass: name -> settings."""
+    base = {**experiment["features"], "noise": noise, "timestep_rule": "midpoint"}
+    return {
+        f"{form(readout, normalise)}-{noise}": {**base, "readout": readout, "normalise": normalise}
+        for readout in experiment["ablation"]["readouts"]
+        for normalise in NORMALISE
+    }
+
+
+def labels(experiment: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Name of a feature set -> its levels of readout, normalise and noise."""
+    return {
+        name: {key: settings[key] for key in ("readout", "normalise", "noise")}
+        for noise in experiment["ablation"]["noise"]
+        for name, settings in feature_sets(experiment, noise).items()
+    }
+
+
+def residual_options(experiment: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Residuals and kernels as a method would ask for them."""
+    if not wanted(experiment):
+        return []
+    features = {**experiment["features"], "timestep_rule": "midpoint"}
+    return [
+        {"residual": residual, "kernel": kernel, "features": features}
+        for residual in experiment["ablation"]["residuals"]
+        for kernel in experiment["ablation"]["kernels"]
+    ]
+
+
+def timed(options: Mapping[str, Any]) -> bool:
+    """Whether a method's cost is measured: one set of features, one kernel or one for each t."""
+    single = not options.get("ensemble") and not options.get("journey")
+    single = single and options.get("residual") != "vector"
+    kernels = options.get("kernel") in ("averaged", "per_t")
+    return kernels and single and "checkpoint" not in options["features"]

@@ -1,0 +1,323 @@
+"""Experiment files: read, fill in, check, and derive what rules need from them.
+
+An *experiment* is one file ``config/experiments/<name>.yaml``. ``workflow/schemas/
+experiment.schema.yaml`` says which keys there are, ``config/README.md`` what they mean. Loading
+gives a plain dict with every section complete, plus
+
+* ``name``: the file's name;
+* ``parent``: the experiment whose models are used, or None;
+* ``seed_name``: the root of the chain of parents, or the experiment itself: the name that stands
+  first in every seed, and under ``results/`` for what is shared;
+* ``base_home``: the experiment whose base model is attributed: ``seed_name``, or the replicate on
+  the way there that trains one of its own.
+
+Standard library, yaml and jsonschema only: this is imported by every planning run.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from dasbench.core.query_kinds import KINDS
+from dasbench.core.yaml_schema import (
+    Problem,
+    dotted,
+    fill_defaults,
+    on_one_line,
+    read_schema,
+    read_yaml,
+    schema_problems,
+    settle_numbers,
+    suggestion,
+)
+from dasbench.errors import UserError
+from dasbench.experiments import config_checks, debug_size
+from dasbench.registry import FAMILIES, METHODS, SOURCES
+
+Experiment = dict[str, Any]
+
+FOLDER = "config/experiments"
+SCHEMA = "workflow/schemas/experiment.schema.yaml"
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+# an experiment with a parent takes these over as they are
+SHARED = tuple("seed data model diffusion training base subsets queries outputs".split())
+# and from these the keys that it does not give itself
+INHERITED = ("features", "residuals", "damping", "embedding", "lds")
+
+PHASES = tuple(
+    "pool examples base tune eval queries outputs features scores lds removal report".split()
+)
+STUDIES = ("tuning", "effects", "costs", "replicates")  # phases that are no stage of dvc.yaml
+SUBCOMMANDS = tuple(
+    "test save push pull verify prune bundle attribute bench estimate new-experiment help".split()
+)
+RESERVED = frozenset({*PHASES, *STUDIES, *SUBCOMMANDS, "all", "none", "snakemake", "dvc"})
+
+NO_EMBEDDING = "no image embeddings: embedding.model names no CLIP model"
+
+
+def names(root: str | Path) -> list[str]:
+    """Names of all experiments, sorted; their files are not read."""
+    files = Path(root, FOLDER).glob("*.yaml")
+    return sorted(file.stem for file in files if not file.name.startswith("."))
+
+
+def load_all(root: str | Path, reserved: Iterable[str] = ()) -> dict[str, Experiment]:
+    """Load every experiment; see ``load``."""
+    return {name: load(name, root, reserved) for name in names(root)}
+
+
+def load(name: str, root: str | Path, reserved: Iterable[str] = ()) -> Experiment:
+    """Load one experiment.
+
+    Args:
+        name: Name of the experiment, its file's name without ``.yaml``.
+        root: Folder of the repository.
+        reserved: Further names that an experiment may not bear, for example of rules.
+
+    Returns:
+        The experiment with defaults filled in and the parent's sections taken over.
+
+    Raises:
+        UserError: One sentence per problem, each naming file, key, value and expectation.
+    """
+    return _load(name, Path(root), frozenset(reserved), ())
+
+
+def _load(name: str, root: Path, reserved: frozenset[str], children: tuple[str, ...]) -> Experiment:
+    known = names(root)
+    if name not in known:
+        raise UserError(
+            f"{name} is not an experiment; known: {', '.join(known)}{suggestion(name, known)}"
+        )
+    shown = f"{FOLDER}/{name}.yaml"
+    _check_name(name, known, reserved | _rule_names(root))
+    return _complete(root / shown, shown, root, reserved, (*children, name))
+
+
+def load_file(path: str | Path, root: str | Path) -> Experiment:
+    """Load an experiment that lies elsewhere, to plan with it; its data set may be unknown here.
+
+    Args:
+        path: The file; its stem is the experiment's name.
+        root: Folder of the repository, for the schema and a parent.
+
+    Raises:
+        UserError: As ``load`` does.
+    """
+    path = Path(path)
+    return _complete(path, str(path), Path(root), frozenset(), (path.stem,), planned=True)
+
+
+def _complete(
+    path: Path,
+    shown: str,
+    root: Path,
+    reserved: frozenset[str],
+    chain: tuple[str, ...],
+    planned: bool = False,
+) -> Experiment:
+    """Read, fill in and check one file; ``chain`` ends with its name, after those of children."""
+    name, data = chain[-1], read_yaml(path, shown)
+    if not isinstance(data, dict):
+        raise UserError(f"{shown}: expected a mapping of sections such as data, model and methods")
+    schema = _schema(root / SCHEMA)
+    parent, seed_name, base_home = data.get("parent"), name, name
+    if isinstance(parent, str):
+        origin = _parent(parent, root, reserved, chain)
+        seed_name, base_home = origin["seed_name"], origin["base_home"]
+        data = _with_parent(data, origin, shown)
+    large, small = data.get("debug_of"), data
+    if isinstance(large, str):
+        whole = _parent(large, root, reserved, chain, "debug_of")
+        data = debug_size.merge(whole, data)
+    data = _spell_out_methods(data)
+    filled = fill_defaults(data, schema)
+    _report(schema_problems(filled, schema), shown)
+    experiment = settle_numbers(filled, schema)
+    # defaults of keys that other families take
+    defaults = schema["properties"]["model"]["properties"]
+    family = FAMILIES[experiment["model"]["family"]]
+    experiment["model"] = {
+        key: value
+        for key, value in experiment["model"].items()
+        if not (config_checks.refused(family, key) and value == defaults[key].get("default"))
+    }
+    found = config_checks.problems(experiment)
+    unknown_data = ("data", "dataset")
+    _report((p for p in found if not planned or p[0] != unknown_data), shown)
+    if isinstance(large, str):
+        _report(debug_size.problems(whole, experiment, small), shown)
+    home = name if experiment["replicate"]["base"] else base_home
+    names_ = {"name": name, "parent": parent, "seed_name": seed_name, "base_home": home}
+    return {**experiment, **names_}
+
+
+@functools.cache
+def _schema(path: Path) -> dict[str, Any]:
+    return read_schema(path)
+
+
+def _check_name(name: str, known: Iterable[str], reserved: frozenset[str]) -> None:
+    shown = f"{FOLDER}/{name}.yaml"
+    if not NAME.fullmatch(name):
+        raise UserError(
+            f"{shown}: the name {name} must match {NAME.pattern} (lower case letters, digits, _); "
+            "rename the file"
+        )
+    if name in RESERVED or name in reserved:
+        raise UserError(
+            f"{shown}: {name} is the name of a rule or a subcommand of ./run; rename the file"
+        )
+    for phase in (*PHASES, *STUDIES):
+        other = name.removeprefix(f"{phase}_")
+        if other != name and other in known:
+            raise UserError(
+                f"{shown}: {name} is also the {phase} phase of experiment {other}; rename the file"
+            )
+
+
+def _rule_names(root: Path) -> frozenset[str]:
+    """A rule and its script share a name."""
+    return frozenset(script.stem for script in root.glob("scripts/*.py"))
+
+
+def _parent(
+    name: str,
+    root: Path,
+    reserved: frozenset[str],
+    children: tuple[str, ...],
+    key: str = "parent",
+) -> Experiment:
+    shown = f"{FOLDER}/{children[-1]}.yaml"
+    if name in children:
+        chain = " -> ".join((*children, name))
+        raise UserError(f"{shown}: {key} is {name}, which leads back to itself ({chain})")
+    known = [other for other in names(root) if other not in children]
+    if name not in known:
+        raise UserError(
+            f"{shown}: {key} is {name}, expected one of the other experiments: {', '.join(known)}"
+            f"{suggestion(name, known)}"
+        )
+    return _load(name, root, reserved, children)
+
+
+def _with_parent(data: Mapping[str, Any], parent: Experiment, shown: str) -> dict[str, Any]:
+    """Complete the sections of a child from its parent."""
+    doubled = [key for key in SHARED if key in data]
+    if doubled:
+        raise UserError(
+            f"{shown}: {doubled[0]} cannot stand beside parent: {parent['name']}, "
+            f"whose {doubled[0]} is used; remove one of the two"
+        )
+    merged = dict(data)
+    for key in SHARED:
+        merged[key] = copy.deepcopy(parent[key])
+    for key in INHERITED:
+        own = data.get(key, {})
+        merged[key] = {**copy.deepcopy(parent[key]), **own} if isinstance(own, dict) else own
+    return merged
+
+
+def _spell_out_methods(data: dict[str, Any]) -> dict[str, Any]:
+    """``das:`` with nothing behind it means ``das: {}``; a new name with scores is external."""
+    methods_ = data.get("methods")
+    if not isinstance(methods_, dict):
+        return data
+    return {**data, "methods": {name: _spell_out(name, over) for name, over in methods_.items()}}
+
+
+def _spell_out(name: str, overrides: Any) -> Any:
+    if overrides is None:
+        return {}
+    if name not in METHODS and isinstance(overrides, dict) and "scores" in overrides:
+        return {"like": "external", **overrides}
+    return overrides
+
+
+def _report(found: Iterable[Problem], shown: str) -> None:
+    """Raise all problems, one sentence a line, ordered by path."""
+    ordered = sorted(
+        set(found), key=lambda problem: ([str(part) for part in problem[0]], problem[1])
+    )
+    if ordered:
+        raise UserError(
+            "\n".join(
+                f"{shown}: {dotted(path)} {on_one_line(sentence)}" for path, sentence in ordered
+            )
+        )
+
+
+def pool_name(experiment: Mapping[str, Any]) -> str:
+    """Folder under ``data/`` with an experiment's pool.
+
+    That of the data set; of one that is read from files, and so depends on size and classes, that
+    of the experiment whose models are used.
+    """
+    dataset = experiment["data"]["dataset"]
+    return experiment["seed_name"] if dataset in SOURCES else dataset
+
+
+def methods(experiment: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Options of every method of an experiment, in the file's order.
+
+    Returns:
+        Per name: the registry's entry with the overrides; gradient features are complete (with
+        timesteps, draws, dimensions and projection), so this is all that a score depends on besides
+        its inputs. Methods that apply to no query are left out, see ``inapplicable``.
+    """
+    found = _all_methods(experiment)
+    return {name: options for name, options in found.items() if kinds(options)}
+
+
+def _all_methods(experiment: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    return {name: _resolve(name, over, experiment) for name, over in experiment["methods"].items()}
+
+
+def kinds(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Kinds of queries that a method, one of ``methods(experiment)``, has scores of."""
+    return tuple(kind for kind in KINDS if kind not in options.get("inapplicable", {}))
+
+
+def inapplicable(experiment: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Method -> kind of query -> why it has no scores; methods that apply to all are left out."""
+    reasons = {name: o.get("inapplicable", {}) for name, o in _all_methods(experiment).items()}
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def _resolve(
+    name: str, overrides: Mapping[str, Any], experiment: Mapping[str, Any]
+) -> dict[str, Any]:
+    options = copy.deepcopy(METHODS[overrides.get("like", name)])
+    for key, value in overrides.items():
+        if key != "like":
+            both = isinstance(value, dict) and isinstance(options.get(key), dict)
+            options[key] = {**options[key], **value} if both else copy.deepcopy(value)
+    if isinstance(options.get("features"), dict):
+        options["features"] = {**experiment["features"], **options["features"]}
+    if options.get("features") == "embeddings" and not experiment["embedding"]["model"]:
+        options["inapplicable"] = dict.fromkeys(KINDS, NO_EMBEDDING)
+    return options
+
+
+def checkpoints(experiment: Mapping[str, Any]) -> list[int]:
+    """Epochs after which the base model is kept: evenly spread, the last one included."""
+    training = experiment["training"]
+    count = min(training["checkpoints"], training["epochs"])
+    return [training["epochs"] * (c + 1) // count for c in range(count)]
+
+
+def canonical(settings: Any) -> str:
+    """One string per setting: sorted keys, no spaces; what a rule declares as ``params``.
+
+    Raises:
+        ValueError: If a number is not finite.
+    """
+    return json.dumps(settings, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -1,0 +1,280 @@
+"""What must hold between two keys of an experiment; each check yields (path, sentence) problems.
+
+The checks run on a whole experiment that already satisfies the schema.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dasbench.core.yaml_schema import Problem, suggestion
+from dasbench.experiments import ablation_design, method_checks
+from dasbench.registry import DATASETS, FAMILIES, METHODS, SOURCES
+
+# rows that every removal study has
+CONTROLS = frozenset({"random", "null"})
+
+
+def problems(experiment: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield every violation of a rule that involves more than one key, or a registry."""
+    judged = (_training, _subsets) if experiment["subsets"] else (_unjudged,)
+    for check in (_dataset, _model, _base, *judged, _queries, _timesteps, _damping):
+        yield from check(experiment)
+    yield from method_checks.problems(experiment)
+    yield from _removal(experiment)
+    yield from _acceleration(experiment)
+    yield from _replicate(experiment)
+    yield from _comparisons(experiment)
+
+
+def _dataset(experiment: Mapping[str, Any]) -> Iterator[Problem]:
+    data = experiment["data"]
+    name, known = data["dataset"], {**DATASETS, **SOURCES}
+    if name not in known:
+        listed = f"known: {', '.join(sorted(known))}{suggestion(name, known)}"
+        yield ("data", "dataset"), f"is {name}, which is not a registered dataset; {listed}"
+    if data["channels"] == 2:  # noqa: PLR2004
+        yield ("data", "channels"), "is 2, expected 1 for grey or 3 for RGB"
+    if name in DATASETS:
+        for key in ("size", "path", "labels", "limit"):
+            if data[key] is not None:
+                yield ("data", key), f"is for data sets that are read from files, not for {name}"
+    elif name == "folder":
+        for key, wanted in (("path", "the folder"), ("size", "the side in pixels of the images")):
+            if data[key] is None:
+                yield ("data", key), f"is missing; expected {wanted}"
+
+
+def _model(experiment: Mapping[str, Any]) -> Iterator[Problem]:
+    model = experiment["model"]
+    family = FAMILIES[model["family"]]
+    for key in family["needs"]:
+        if key not in model:
+            yield ("model", key), f"is missing; family: {model['family']} needs it"
+    for key in model:
+        if refused(family, key):
+            yield ("model", key), f"is nothing that family: {model['family']} takes; leave it out"
+    if "{class}" not in model.get("prompt", "{class}"):
+        yield ("model", "prompt"), f"is {model['prompt']}, expected {{class}} somewhere in it"
+    yield from _blocks(model)
+    yield from _levels(experiment)
+
+
+def refused(family: Mapping[str, Any], key: str) -> bool:
+    """Whether a family of the registry has no use for a key of ``model``."""
+    if family["refuses"] == "unet":
+        return key not in {"family", "revision", *family["needs"]}
+    return key in family["refuses"]
+
+
+def _blocks(model: Mapping[str, Any]) -> Iterator[Problem]:
+    """The levels of a UNet2DModel."""
+    channels, groups = model.get("block_out_channels", []), model.get("norm_num_groups", 1)
+    for key in ("down_block_types", "up_block_types"):
+        if len(model.get(key, channels)) != len(channels):
+            yield (
+                ("model", key),
+                f"has {len(model[key])} blocks, expected {len(channels)}, one per entry of "
+                "model.block_out_channels",
+            )
+    for index, width in enumerate(channels):
+        if width % groups:
+            yield (
+                ("model", "block_out_channels", index),
+                f"is {width}, expected a multiple of model.norm_num_groups, {groups}",
+            )
+
+
+def _levels(experiment: Mapping[str, Any]) -> Iterator[Problem]:
+    """A UNet2DModel halves its images at every level but the last, and doubles them again."""
+    size, model = experiment["data"]["size"], experiment["model"]
+    halved = max(0, len(model.get("block_out_channels", [])) - 1)
+    if model["family"] != "pixel" or size is None or not size % 2**halved:
+        return
+    below = size - size % 2**halved
+    near = " or ".join(str(side) for side in (below, below + 2**halved) if side)
+    yield (
+        ("data", "size"),
+        f"is {size}, expected a multiple of {2**halved}, because the model halves its images "
+        f"{halved} times, once after each entry of model.block_out_channels but the last; take "
+        f"{near}, or another number of entries",
+    )
+
+
+def _base(experiment: Mapping[str, Any]) -> Iterator[Problem]:
+    family = experiment["model"]["family"]
+    if experiment["base"] is not None and family != "pixel":
+        yield ("base",), f"is given with family: {family}, expected a model of pixels"
+
+
+def _unjudged(experiment: Mapping[str, Any]) -> Iterator[Problem]:
+    """Without subset models nothing can be chosen, judged or compared."""
+    damping = experiment["damping"]
+    first, last = damping["exponents"]
+    if first != last or len(damping["mantissas"]) != 1:
+        yield (
+            ("damping",),
+            f"is a grid of {len(damping['mantissas']) * (last - first + 1)} values, but subsets is "
+            "null, so that none can be chosen; give one, such as "
+            "{mantissas: [1], exponents: [-4, -4]}",
+        )
+    for key, value in (
+        ("removal", experiment["removal"]["methods"]),
+        ("comparisons", experiment["comparisons"]),
+    ):
+        if value:
+            yield (key,), "needs subset models; leave it out, or give subsets"
+
+
+def _training(experiment: Mapping[str, Any]) -> Iterator[Problem]:
+    training, count = experiment["training"], subset_size(experiment)
+    steps = training["epochs"] * math.ceil(max(count, 1) / training["batch_size"])
+    if training["warmup_fraction"] is None and training["warmup_steps"] >= steps:
+        yield (
+            ("training", "warmup_steps"),
+            f"is {training['warmup_steps']}, expected fewer than the {steps} steps that a subset "
+            f"model of {count} images takes",
+        )
+
+
+def subset_size(experiment: Mapping[str, Any]) -> int:
+    """Number of training images in one subset, as ``subsets.draw_mask`` rounds it."""
+    return round(experiment["subsets"]["fraction"] * experiment["data"]["train"])
+
+
+def _subsets(experiment: Mapping[str, Any]) -> Iterator[Problem]:
+    subsets, train = experiment["subsets"], experiment["data"]["train"]
+    per_job = subsets["models_per_job"]
+    for use in ("eval", "tune"):
+        if subsets[use]["models"] % per_job:
+            yield (
+                ("subsets", use, "models"),
+                f"is {subsets[use]['models']}, expected a multiple of subsets.models_per_job, "
+                f"{per_job}",
+            )
+    if not 1 <= subset_size(experiment) < train:
+        yield (
+            ("subsets", "fraction"),
+            f"is {subsets['fraction']}, expected a share that keeps at least one and drops at "
+            f"least one of the {train} training images",
+        )
+
+
+def _queries(experiment: Mapping[str, Any]) -> Iterator[Problem]:
+    queries = experiment["queries"]
+    if queries["guidance"] != 1 and not FAMILIES[experiment["model"]["family"]]["prompts"]:
+        yield (
+            ("queries", "guidance"),
+            f"is {queries['guidance']}, expected 1: only text_to_image models have prompts",
+        )
+    fewest = min(queries["val"], queries["gen"])
+    if queries["tuning"] >= fewest:
+        yield (
+            ("queries", "tuning"),
+            f"is {queries['tuning']}, expected fewer than queries.val and queries.gen ({fewest}): "
+            "the rest is what is reported",
+        )
+
+
+def _timesteps(experiment: Mapping[str, Any]) -> Iterator[Problem]:
+    most = experiment["diffusion"]["timesteps"]
+    paths = [
+        ("queries", "sampling_steps"),
+        ("outputs", "timesteps"),
+        ("features", "timesteps"),
+        ("residuals", "released_timesteps"),
+    ]
+    values = [(path, experiment[path[0]][path[1]]) for path in paths]
+    for name, overrides in experiment["methods"].items():
+        features = overrides.get("features")
+        if isinstance(features, dict) and "timesteps" in features:
+            values.append((("methods", name, "features", "timesteps"), features["timesteps"]))
+    for path, value in values:
+        if value > most:
+            yield path, f"is {value}, expected at most diffusion.timesteps, {most}"
+    own = [(("features",), experiment["features"])]
+    for name, overrides in experiment["methods"].items():
+        if isinstance(overrides.get("features"), dict):
+            both = {**experiment["features"], **overrides["features"]}
+            own.append((("methods", name, "features"), both))
+    for path, features in own:
+        first, end = features["timestep_range"] or (0, most)
+        if end > most or end - first < min(features["timesteps"], most):
+            yield (
+                (*path, "timestep_range"),
+                f"is [{first}, {end}], expected at most diffusion.timesteps, {most}, and room for "
+                f"the {features['timesteps']} timesteps of features.timesteps",
+            )
+
+
+def _damping(experiment: Mapping[str, Any]) -> Iterator[Problem]:
+    damping = experiment["damping"]
+    first, last = damping["exponents"]
+    if first > last:
+        yield ("damping", "exponents"), f"is [{first}, {last}], expected the smaller exponent first"
+    if damping["mantissas"] != sorted(damping["mantissas"]):
+        yield ("damping", "mantissas"), f"is {damping['mantissas']}, expected ascending numbers"
+
+
+def _removal(experiment: Mapping[str, Any]) -> Iterator[Problem]:
+    removal, queries = experiment["removal"], experiment["queries"]
+    uses = [(("removal", "methods", i), m) for i, m in enumerate(removal["methods"])]
+    yield from _references(experiment, [use for use in uses if use[1] not in CONTROLS])
+    for path, name in uses:
+        if name in CONTROLS:
+            yield path, f"is {name}, which is in every removal study; leave it out of the list"
+    if not removal["methods"]:
+        return
+    if not removal["k"]:
+        yield ("removal", "k"), "is empty, expected at least one number of images to remove"
+    train = experiment["data"]["train"]
+    for index, k in enumerate(removal["k"]):
+        if k >= train:
+            yield ("removal", "k", index), f"is {k}, expected fewer than data.train, {train}"
+    left = queries["gen"] - queries["tuning"]
+    if removal["queries"] > left:
+        yield (
+            ("removal", "queries"),
+            f"is {removal['queries']}, expected at most queries.gen - queries.tuning, {left}",
+        )
+
+
+def _acceleration(experiment: Mapping[str, Any]) -> Iterator[Problem]:
+    name = experiment["acceleration"]["reference"]
+    if name is not None:
+        path = ("acceleration", "reference")
+        yield from _references(experiment, [(path, name)])
+        over = experiment["methods"].get(name, {})
+        own = {**METHODS.get(over.get("like", name), {}), **over}
+        if own and not ablation_design.timed({**own, "features": own.get("features", {})}):
+            expected = "one set of features, and the kernel averaged or per_t"
+            yield path, f"is {name}, whose cost is not measured; expected {expected}"
+
+
+def _replicate(experiment: Mapping[str, Any]) -> Iterator[Problem]:
+    for key, value in experiment["replicate"].items():
+        if value and not experiment.get("parent"):
+            yield ("replicate", key), f"is {value}, but there is no parent to replicate; expected 0"
+
+
+def _comparisons(experiment: Mapping[str, Any]) -> Iterator[Problem]:
+    pairs = experiment["comparisons"]
+    yield from _references(
+        experiment,
+        [(("comparisons", i, side), pair[side]) for i, pair in enumerate(pairs) for side in "ab"],
+    )
+    for index, pair in enumerate(pairs):
+        if pair["a"] == pair["b"]:
+            yield ("comparisons", index), f"compares {pair['a']} with itself; expected two methods"
+        if pair in pairs[:index]:
+            yield ("comparisons", index), f"repeats {pair['a']} - {pair['b']}; keep one of them"
+
+
+def _references(experiment: Mapping[str, Any], uses: list[tuple[tuple, str]]) -> Iterator[Problem]:
+    methods = experiment["methods"]
+    for path, name in uses:
+        if name not in methods:
+            known = f"{', '.join(methods)}{suggestion(name, methods)}"
+            yield path, f"is {name}, expected one of this experiment's methods: {known}"

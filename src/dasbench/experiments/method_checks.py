@@ -1,0 +1,178 @@
+"""What must hold of the methods of an experiment: names, options, and what they refer to.
+
+As in ``dasbench.experiments.config_checks``, each check yields (path, sentence) problems.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dasbench.core.yaml_schema import Problem, suggestion
+from dasbench.registry import FAMILIES, METHODS
+
+# rows of the removal tables that are no methods
+TABLE_WORDS = frozenset({"null"})
+# what a rule can name in a shell command and in a path
+_PATH = re.compile(r"[A-Za-z0-9_./-]+")
+
+
+def problems(experiment: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield every violation of a rule about the methods that involves more than one key."""
+    yield from _methods(experiment)
+    yield from _applicable(experiment)
+
+
+def _methods(experiment: Mapping[str, Any]) -> Iterator[Problem]:
+    for name, overrides in experiment["methods"].items():
+        path, like = ("methods", name), overrides.get("like")
+        known = f"known: {', '.join(METHODS)}"
+        if name in TABLE_WORDS:
+            yield path, "is a word of the removal tables; expected another name"
+        elif name in METHODS and like is not None:
+            yield (*path, "like"), f"is {like}, but {name} is registered itself; use another name"
+        elif like is None and name not in METHODS:
+            yield (
+                path,
+                f"is not a registered method; {known}; a new name needs scores:, or like: and one "
+                f"of these{suggestion(name, METHODS)}",
+            )
+        elif like is not None and like not in METHODS:
+            hint = suggestion(like, METHODS)
+            yield (*path, "like"), f"is {like}, which is not a registered method; {known}{hint}"
+        else:
+            yield from _options(path, METHODS[like or name], overrides)
+
+
+def _options(
+    path: tuple, entry: Mapping[str, Any], overrides: Mapping[str, Any]
+) -> Iterator[Problem]:
+    """Overrides must be options that the method's registry entry has."""
+    allowed = [key for key in entry if key not in ("module", "journey", "inapplicable")]
+    allowed += ["ensemble", "combine"] * ("leverage" in entry)
+    for key in overrides:
+        if key not in allowed and key != "like":
+            hint = suggestion(key, allowed)
+            yield (
+                (*path, key),
+                f"is not an option of this method; allowed: {', '.join(allowed)}{hint}",
+            )
+    features = overrides.get("features")
+    if features is not None and isinstance(features, dict) != isinstance(
+        entry.get("features"), dict
+    ):
+        yield (
+            (*path, "features"),
+            "must stay what it is in the registry (a word, or options of gradient features); "
+            "start from another method with like:",
+        )
+    both = {**entry, **overrides}
+    if both.get("kernel", "averaged") != "averaged" and both.get("denominator", "none") != "none":
+        yield (
+            (*path, "kernel"),
+            f"is {both['kernel']}, which has no denominator {both['denominator']}; expected "
+            "averaged with it, or denominator: none",
+        )
+    yield from _probes(path, entry, features)
+    yield from _vector(path, entry, overrides)
+    if overrides.get("ensemble") and both["kernel"] != "averaged":
+        yield (*path, "ensemble"), f"needs kernel: averaged, got {both['kernel']}"
+    if "scores" in entry and not overrides.get("scores"):
+        yield (*path, "scores"), "is missing; expected {val: FILE.npy, gen: FILE.npy}"
+    for kind, file in overrides.get("scores", {}).items():
+        if not _PATH.fullmatch(file) or file.startswith("/") or ".." in file.split("/"):
+            yield (
+                (*path, "scores", kind),
+                f"is {file}, expected a path inside the repository, relative to its root and "
+                "without .., of letters, digits, _ . / and - only",
+            )
+
+
+def _probes(path: tuple, entry: Mapping[str, Any], features: Any) -> Iterator[Problem]:
+    """Readout probe and its probes belong together."""
+    if not isinstance(features, dict) or not isinstance(entry.get("features"), dict):
+        return
+    merged = {**entry["features"], **features}
+    probing, counts = merged["readout"] == "probe", merged.get("probes")
+    if probing and not sum((counts or {}).values()):
+        yield (
+            (*path, "features", "probes"),
+            "has no probe, expected such as {constant: 1, cosine: 2} with readout: probe",
+        )
+    if counts is not None and not probing:
+        yield (
+            (*path, "features", "readout"),
+            f"is {merged['readout']}, expected probe beside probes; start from another method with "
+            "like:",
+        )
+
+
+def _vector(
+    path: tuple, entry: Mapping[str, Any], overrides: Mapping[str, Any]
+) -> Iterator[Problem]:
+    """A vector residual has a family of its own, isotropic probes and whole gradients."""
+    vector = entry.get("residual") == "vector"
+    if "residual" in overrides and vector != (overrides["residual"] == "vector"):
+        other = "das" if vector else "das_vector"
+        yield (
+            (*path, "residual"),
+            f"is {overrides['residual']}, expected {entry.get('residual')}; start from another "
+            f"method with like: {other}",
+        )
+    if not vector:
+        return
+    own = {**entry["features"], **overrides.get("features", {})}
+    if own["normalise"] or any(n for kind, n in own["probes"].items() if kind != "rademacher"):
+        yield (
+            (*path, "features"),
+            "are normalised or have probes of another kind, expected normalise: false and "
+            "rademacher probes alone: a vector residual needs isotropic ones",
+        )
+    if overrides.get("kernel") == "per_t":
+        yield (*path, "kernel"), "is per_t, expected averaged or pooled with a vector residual"
+
+
+def _applicable(experiment: Mapping[str, Any]) -> Iterator[Problem]:
+    """What methods refer to must be there: checkpoints, dimensions, kinds of queries."""
+    training = experiment["training"]
+    kept = min(training["checkpoints"], training["epochs"])
+    for name, overrides in experiment["methods"].items():
+        entry = METHODS.get(overrides.get("like", name), {})
+        chosen = overrides.get("checkpoints", "all")
+        if chosen != "all" and max(chosen) >= kept:
+            yield (
+                ("methods", name, "checkpoints"),
+                f"is {chosen}, expected numbers from 0 to {kept - 1}: training keeps {kept} models",
+            )
+        features = overrides.get("features", entry.get("features"))
+        if isinstance(features, dict) and isinstance(entry.get("features"), dict):
+            yield from _room_for_probes(
+                ("methods", name, "features"),
+                {**experiment["features"], **entry["features"], **features},
+            )
+        told = FAMILIES[experiment["model"]["family"]]["prompts"]
+        if entry.get("computed") and (told or experiment["model"].get("num_class_embeds")):
+            yield (
+                ("methods", name),
+                "differentiates a model that is told the timestep alone, and this one is told "
+                f"{'prompts' if told else 'classes'}; leave it out",
+            )
+        gone = features == "embeddings" and not experiment["embedding"]["model"]
+        if (gone or "gen" in entry.get("inapplicable", {})) and name in experiment["removal"][
+            "methods"
+        ]:
+            yield (
+                ("removal", "methods"),
+                f"has {name}, which has no scores of generated images in this experiment",
+            )
+
+
+def _room_for_probes(path: tuple, features: Mapping[str, Any]) -> Iterator[Problem]:
+    m = sum(features.get("probes", {}).values())
+    if m > features["dimensions"]:
+        yield (
+            (*path, "probes"),
+            f"are {m}, expected at most the method's dimensions, {features['dimensions']}, which "
+            "they share",
+        )

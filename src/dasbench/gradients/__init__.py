@@ -1,0 +1,1 @@
+"""Gradients of a model for single images: features, residuals, curvature."""

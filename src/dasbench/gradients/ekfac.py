@@ -1,0 +1,180 @@
+"""EK-FAC: the Gauss-Newton matrix of the diffusion loss, factored by layer, and its inverse.
+
+F = E_{i,t,eps}[J^T (2/D) J], with J the derivative of the model's output: the Gauss-Newton matrix
+of the mean squared error, block-diagonal over layers. Of a layer with inputs x_s and gradients
+delta_s at its output (s over places) only the eigenvectors of A = E[sum_s x_s x_s^T] and of
+S = E[sum_s delta_s delta_s^T] are kept, U_A and U_S; the eigenvalues are corrected, Lambda =
+E[(U_S^T G U_A)^2] elementwise with G = sum_s delta_s x_s^T. The delta are those of sampled targets,
+xi sqrt(2/D) at the output with xi standard normal, one sample for each example, timestep and draw,
+so that E[delta delta^T] is that of F exactly.
+
+Scores g_q^T (F + lambda)^-1 g_i with loss gradients averaged over timesteps, lambda relative to the
+largest corrected eigenvalue of all layers. In the eigenbasis the whole damping grid is a division.
+
+Sources: Martens and Grosse (2015), arXiv 1503.05671; convolutions, Grosse and Martens (2016), arXiv
+1602.01407; eigenvalue correction, George et al. (2018), arXiv 1806.03884; influence with it, Grosse
+et al. (2023), arXiv 2308.03296; for diffusion models, Mlodozeniec et al. (2025), arXiv 2410.13850.
+Shapes: n images, p parameters, G dampings; of a layer g groups, d_in, d_out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from diffusers import DDPMScheduler
+
+from dasbench.diffusion import sampling
+from dasbench.gradients.recorder import Matrices, Noise, Recorder, noised
+
+
+class Factors(NamedTuple):
+    """The curvature of one layer.
+
+    Attributes:
+        inputs: [g, d_in, d_in] eigenvectors of A, in columns.
+        outputs: [g, d_out, d_out] eigenvectors of S, in columns.
+        eigenvalues: [g, d_out, d_in] corrected, not negative.
+    """
+
+    inputs: torch.Tensor
+    outputs: torch.Tensor
+    eigenvalues: torch.Tensor
+
+
+class Ekfac:
+    """The curvature of a model on its training images.
+
+    Args:
+        unet: The denoiser, in evaluation mode.
+        scheduler: Its DDPM scheduler.
+        settings: timesteps, timestep_rule, draws, parameters.
+        axes: Leading seed axes: experiment, seed.
+        batch: Images at a time.
+
+    Attributes:
+        factors: layer's name -> Factors, once ``fit`` has run.
+    """
+
+    def __init__(
+        self,
+        unet: torch.nn.Module,
+        scheduler: DDPMScheduler,
+        settings: Mapping[str, Any],
+        axes: Sequence[str | int],
+        batch: int = 128,
+    ):
+        """Choose the layers; nothing is computed yet."""
+        self.recorder = Recorder(unet, settings["parameters"])
+        self.scheduler, self.axes, self.batch = scheduler, tuple(axes), batch
+        self.where = next(unet.parameters())
+        total = scheduler.config.num_train_timesteps
+        rule = settings.get("timestep_rule", "midpoint")
+        grid = sampling.timestep_grid(settings["timesteps"], total, rule)
+        self.pairs = [(int(t), e) for t in grid for e in range(settings["draws"])]
+        self.policy = settings.get("noise", "keyed")
+        self.factors: dict[str, Factors] = {}
+
+    def fit(self, images: np.ndarray, examples: Sequence[int]) -> Ekfac:
+        """Find the eigenvectors, then the corrected eigenvalues, in two passes.
+
+        Args:
+            images: [N, C, H, W] float32 in [-1, 1].
+            examples: [N] ids, which key the noise and the sampled targets.
+        """
+        covariances: dict[str, list[torch.Tensor]] = {}
+
+        def see(layer, wide, delta):
+            both = [torch.einsum("ngis,ngjs->gij", m, m).double() for m in (wide, delta)]
+            known = covariances.setdefault(layer.name, [torch.zeros_like(m) for m in both])
+            for total, part in zip(known, both, strict=True):
+                total += part
+
+        for _ in self._sampled(images, examples, see):
+            pass
+        bases = {
+            name: [torch.linalg.eigh(m)[1].to(self.where) for m in pair]
+            for name, pair in covariances.items()
+        }
+        squares: Matrices = {}
+        for found in self._sampled(images, examples):
+            for name, (inputs, outputs) in bases.items():
+                part = _rotated(found[name], inputs, outputs).square().sum(0).double()
+                squares[name] = squares.get(name, 0) + part
+        count = len(images) * len(self.pairs)
+        self.factors = {
+            name: Factors(*bases[name], (squares[name] / count).to(self.where)) for name in bases
+        }
+        return self
+
+    @property
+    def scale(self) -> float:
+        """The largest corrected eigenvalue: the unit of the damping."""
+        return max(float(f.eigenvalues.max()) for f in self.factors.values())
+
+    def features(self, images: np.ndarray, examples: Sequence[int], split: str) -> Matrices:
+        """Mean loss gradients in the eigenbasis: layer's name -> [n, g d_out d_in]."""
+        x = torch.from_numpy(images).to(self.where)
+        noise = Noise(self.axes, split, examples, x.shape[1:], policy=self.policy)
+        parts = []
+        for rows in self._blocks(len(x)):
+            total: Matrices = {}
+            for _, _, x_t, t, wanted in noised(self.scheduler, x[rows], noise.of(rows), self.pairs):
+                found = self.recorder.losses(x_t, t, wanted)
+                total = {name: total.get(name, 0) + g for name, g in found.items()}
+            parts.append(
+                {
+                    name: _rotated(total[name], f.inputs, f.outputs).flatten(1) / len(self.pairs)
+                    for name, f in self.factors.items()
+                }
+            )
+        return {name: torch.cat([part[name] for part in parts]) for name in self.factors}
+
+    def scores(
+        self,
+        images: np.ndarray,
+        examples: Sequence[int],
+        queries: Matrices,
+        dampings: Sequence[float],
+    ) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield (rows, scores [G, len(rows), Q] float32) for block after block of the examples.
+
+        Args:
+            images: [N, C, H, W] float32 in [-1, 1].
+            examples: [N] ids.
+            queries: From ``features``.
+            dampings: [G], relative to ``scale``.
+        """
+        for rows in self._blocks(len(images), 2 * self.batch):
+            train = self.features(images[rows], examples[rows], "train")
+            asked = len(next(iter(queries.values())))
+            block = np.zeros((len(dampings), rows.stop - rows.start, asked))
+            for name, factors in self.factors.items():
+                eigenvalues = factors.eigenvalues.flatten()
+                for g, damping in enumerate(dampings):
+                    weighted = queries[name] / (eigenvalues + damping * self.scale)
+                    block[g] += (train[name] @ weighted.T).cpu().numpy()
+            yield rows, block.astype(np.float32)
+
+    def _sampled(self, images: np.ndarray, examples: Sequence[int], see=None) -> Iterator[Matrices]:
+        """Gradients for sampled targets, batch by batch; the same numbers in every pass."""
+        x = torch.from_numpy(images).to(self.where)
+        d = x[0].numel()
+        noise = Noise(self.axes, "train", examples, x.shape[1:], policy=self.policy)
+        sample = Noise(self.axes, "train", examples, x.shape[1:], "curvature")
+        for rows in self._blocks(len(x)):
+            targets = sample.of(rows)
+            for t, e, x_t, steps, _ in noised(self.scheduler, x[rows], noise.of(rows), self.pairs):
+                xi = torch.from_numpy(targets(t, e)).to(x) * (2 / d) ** 0.5
+                yield self.recorder.gradients(x_t, steps, lambda _, xi=xi: [xi], see)[0]
+
+    def _blocks(self, count: int, size: int | None = None) -> list[slice]:
+        size = size or self.batch
+        return [slice(start, min(start + size, count)) for start in range(0, count, size)]
+
+
+def _rotated(g: torch.Tensor, inputs: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
+    """U_S^T G U_A of [n, g, d_out, d_in]."""
+    return outputs.transpose(1, 2) @ (g @ inputs)

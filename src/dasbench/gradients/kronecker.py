@@ -1,0 +1,361 @@
+"""Projected gradients of a network, without its per-sample gradients.
+
+The gradient of one example with respect to a layer's weight is a sum over places s (pixels,
+tokens) of outer products, G = sum_s delta_s x_s^T: x_s what enters the layer there, delta_s the
+gradient of the readout at what leaves it. Projecting both sides, A G^T B^T = sum_s (A x_s)(B
+delta_s)^T, needs neither G nor a weight gradient: A x is a second, narrower pass of the input
+through the layer's own operation, and delta comes from a backward pass to the activations alone.
+
+Vocabulary: *inputs* matrix A [k_in, d_in], *outputs* matrix B [k_out, d_out]; the layer's block of
+features is A G^T B^T, flattened, k_in * k_out numbers. G [d_out, d_in] is the gradient of the
+weight flattened from its second axis, with the bias, if any, as last column (an input that is
+always one). A and B have random orthogonal rows, scaled so that E[A^T A] = I; a side that is kept
+whole has the identity. Shapes: n images in a batch, P features, S places.
+
+Source: the two-sided projection is that of LoGra (Choe et al., 2024, arXiv 2405.13954).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from dasbench import seeds
+from dasbench.diffusion import denoiser
+from dasbench.diffusion.conditions import Condition
+from dasbench.errors import UserError
+from dasbench.gradients import layers
+
+
+@dataclass
+class Block:
+    """One layer's part of the features.
+
+    Attributes:
+        name: Name of the module.
+        inputs: A [g, k_in, d_in], one matrix for each of its groups.
+        factors: A of a separable convolution, see ``separable``; else None.
+        outputs: B [g, k_out, d_out]; None for the identity.
+        columns: Where A G^T B^T [g, k_in, k_out], flattened, stands among all blocks.
+    """
+
+    name: str
+    inputs: torch.Tensor
+    factors: layers.Factors | None
+    outputs: torch.Tensor | None
+    columns: slice
+
+
+def budget(sizes: Sequence[int], dimensions: int) -> list[float]:
+    """Spread P dimensions over layers in proportion to the square roots of their sizes.
+
+    A layer never gets more than its size; what it leaves goes to the others by the same rule.
+
+    Args:
+        sizes: Parameters of each layer.
+        dimensions: P.
+
+    Returns:
+        Dimensions of each layer, not yet whole numbers; their sum is min(P, sum of sizes).
+    """
+    sizes = np.asarray(sizes, np.float64)
+    shares, free, left = np.zeros(len(sizes)), np.ones(len(sizes), bool), float(dimensions)
+    while free.any():
+        wanted = left * np.sqrt(sizes) * free / np.sqrt(sizes[free]).sum()
+        full = free & (wanted >= sizes)
+        if not full.any():
+            shares[free] = wanted[free]
+            break
+        shares[full] = sizes[full]
+        left, free = left - sizes[full].sum(), free & ~full
+    return shares.tolist()
+
+
+def sides(share: int, d_in: int, d_out: int, limit: int | None = None) -> tuple[int, int]:
+    """(k_in, k_out) with k_in * k_out <= share that disturb inner products least.
+
+    Projecting a vector of d numbers to k by orthogonal rows gives its squared length the relative
+    variance v = 2 (d - k) / (k (d + 2)); the two sides together (1 + v_in)(1 + v_out). The outputs
+    stay whole, which saves a product, where that is at most a tenth worse; the inputs get at most
+    ``limit`` numbers, unless the share is more than that and whole outputs can use.
+    """
+
+    def variance(k: int, d: int) -> float:
+        return 2 * (d - k) / (k * (d + 2))
+
+    def both(k: tuple[int, int]) -> float:
+        return (1 + variance(k[0], d_in)) * (1 + variance(k[1], d_out))
+
+    most = d_in if limit is None or share > limit * d_out else min(limit, d_in)
+    pairs = [(min(most, share // k_out), k_out) for k_out in range(1, min(d_out, share) + 1)]
+    best = min(pairs, key=both)
+    return pairs[-1] if pairs[-1][1] == d_out and both(pairs[-1]) < 1.1 * both(best) else best
+
+
+def rows(axes: Sequence[str | int], k: int, d: int) -> np.ndarray:
+    """A random [k, d] matrix with orthogonal rows of squared length d / k; the identity if k = d.
+
+    Source: a Gaussian matrix's QR decomposition is uniform over orthogonal frames.
+    """
+    if k == d:
+        return np.eye(d)
+    q, _ = np.linalg.qr(seeds.generator(*axes, k, d).standard_normal((d, k)))
+    return q.T * (d / k) ** 0.5
+
+
+def separable(
+    axes: Sequence[str | int], k: int, channels: int, offsets: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A convolution's inputs matrix whose rows are products of a mix of channels and a kernel.
+
+    Mixing channels at every pixel and filtering each of the k mixes costs a fraction of a full
+    convolution: channels + offsets multiplications instead of channels * offsets.
+
+    Args:
+        axes: Seed axes.
+        k: k_in, at most the number of channels.
+        channels: Input channels.
+        offsets: Pixels under the kernel.
+
+    Returns:
+        mixes [k, channels] with orthogonal rows, kernels [k, offsets] and constants [k] (for the
+        bias) of random signs, scaled so that row j of A is (mixes[j] x kernels[j], constants[j])
+        and E[A^T A] = I.
+    """
+    signs = seeds.generator(*axes, "signs", k, offsets).integers(0, 2, (k, offsets + 1)) * 2.0 - 1
+    return rows((*axes, "channels"), k, channels), signs[:, :-1], signs[:, -1] / k**0.5
+
+
+class Kronecker:
+    """The two-sided projection of a network's gradients.
+
+    The layers' blocks take P numbers, or ``oversampling`` times as many; called with their means
+    over timesteps, once for each image, the object then folds them to P: every feature is the sum
+    of some of them, drawn without replacement and with random signs. Narrow sides disturb inner
+    products more than the fold does, so this is closer to a dense projection, and slower.
+
+    Args:
+        unet: A denoiser in evaluation mode.
+        parameters: Which of them count, see ``dasbench.gradients.layers``.
+        dimensions: P.
+        axes: Seed axes; stream "projection".
+        exact_norms: Also compute the norms of the unprojected gradients.
+        oversampling: Numbers in the blocks for each feature.
+
+    Attributes:
+        blocks: The blocks, in the order of the features.
+        dimensions: P; less if the network has fewer parameters, and, where oversampling is 1, by
+            what whole numbers of rows and columns leave (a percent).
+        width: Numbers in the blocks together.
+        squares: After ``gradients`` with exact_norms: [readouts, n] squared norms.
+
+    Raises:
+        UserError: If a parameter belongs to a layer without a rule, or P is too small.
+    """
+
+    def __init__(
+        self,
+        unet: nn.Module,
+        parameters: str,
+        dimensions: int,
+        axes: Sequence[str | int],
+        exact_norms: bool = False,
+        oversampling: int = 1,
+    ):
+        """Choose the sides of every layer and draw the matrices."""
+        self.unet = unet
+        self.exact = exact_norms
+        self.layers = layers.select(unet, parameters)
+        self.blocks: dict[str, Block] = {}
+        shares = budget([layer.size for layer in self.layers], oversampling * dimensions)
+        roots = [layer.size**0.5 for layer in self.layers]
+        hungriest = max(e.groups / root for e, root in zip(self.layers, roots, strict=True))
+        least = math.ceil(hungriest * sum(roots) / oversampling)
+        start, carried = 0, 0.0
+        for layer, share in zip(self.layers, shares, strict=True):
+            mine = int((share + carried + 1e-9) / layer.groups)
+            if mine < 1:
+                raise UserError(
+                    f"features: dimensions is {dimensions}, too few for {layer.name}; give at "
+                    f"least {least}, or parameters that leave it out"
+                )
+            k_in, k_out = sides(mine, layer.d_in, layer.d_out, layer.limit)
+            width = layer.groups * k_in * k_out
+            carried += share - width
+            where = (*axes, "projection", "kronecker", layer.name)
+            columns = slice(start, start := start + width)
+            inputs, factors = self._inputs((*where, "inputs"), layer, k_in)
+            outputs = None
+            if k_out < layer.d_out:
+                outputs = self._matrices((*where, "outputs"), layer, k_out, layer.d_out)
+            self.blocks[layer.name] = Block(layer.name, inputs, factors, outputs, columns)
+        self.width, self.dimensions = start, min(start, dimensions)
+        terms = -(-self.width // self.dimensions)
+        rng = seeds.generator(*axes, "projection", "kronecker", "fold", self.width, self.dimensions)
+        order = rng.permutation(terms * self.dimensions)
+        signs = rng.integers(0, 2, len(order)) * 2.0 - 1
+        signs[order >= self.width] = 0  # the last places of a fold that does not come out even
+        like = self.layers[0].module.weight
+        self._order = torch.from_numpy(np.minimum(order, self.width - 1)).to(like.device)
+        self._signs = torch.from_numpy(signs).to(like)
+
+    def __call__(self, blocks: torch.Tensor) -> torch.Tensor:
+        """Fold blocks side by side, [n, width], to features [n, P]; as they are if they fit."""
+        if self.width == self.dimensions:
+            return blocks
+        signed = blocks[:, self._order] * self._signs
+        return signed.view(len(blocks), self.dimensions, -1).sum(2)
+
+    def gradients(
+        self,
+        x_t: torch.Tensor,
+        t: torch.Tensor,
+        wanted: torch.Tensor,
+        readouts: Sequence[Callable[[torch.Tensor, torch.Tensor], torch.Tensor]],
+        condition: Condition | None = None,
+    ) -> list[torch.Tensor]:
+        """Projected gradients of some readouts, from one forward pass.
+
+        Args:
+            x_t: [n, C, H, W] noised images.
+            t: [n] timesteps.
+            wanted: [n, C, H, W] training targets.
+            readouts: Functions of (wanted, predicted), both [n, C, H, W], to [n].
+            condition: Of the n images, or None.
+
+        Returns:
+            [n, width] for each readout: the blocks side by side.
+
+        Raises:
+            UserError: If a layer was not called, or saw another number of images.
+        """
+        n = len(x_t)
+        self.squares, returned = [], []
+        with self._hooks(n) as called, torch.enable_grad():
+            predicted = denoiser.predict(self.unet, x_t, t, condition)
+            missing = [layer.name for layer in self.layers if layer.name not in called]
+            if missing:
+                raise UserError(
+                    f"{missing[0]} was not called in a forward pass, so that its gradient cannot "
+                    "be recorded; use projection: rademacher, or parameters that leave it out"
+                )
+            for k, readout in enumerate(readouts):
+                self._found, self._square = {}, x_t.new_zeros(n)
+                readout(wanted, predicted).sum().backward(retain_graph=k + 1 < len(readouts))
+                returned.append(self._joined(x_t))
+                self.squares.append(self._square)
+        return returned
+
+    def _joined(self, x_t: torch.Tensor) -> torch.Tensor:
+        """The recorded blocks side by side, [n, width]; zero where nothing depends on one."""
+        none = {
+            name: x_t.new_zeros(len(x_t), block.columns.stop - block.columns.start)
+            for name, block in self.blocks.items()
+            if name not in self._found
+        }
+        return torch.cat([(self._found | none)[name] for name in self.blocks], 1)
+
+    def _inputs(
+        self, axes: Sequence[str | int], layer: layers.Layer, k: int
+    ) -> tuple[torch.Tensor, layers.Factors | None]:
+        """A [1 or g, k, d_in], and its factors where the layer can use them."""
+        if not layer.separable(k):
+            return self._matrices(axes, layer, k, layer.d_in), None
+        channels, area = layer.module.in_channels, math.prod(layer.module.kernel_size)
+        mixes, kernels, constants = separable(axes, k, channels, area)
+        dense = (mixes[:, :, None] * kernels[:, None, :]).reshape(k, -1)
+        if layer.module.bias is not None:
+            dense = np.concatenate([dense, constants[:, None]], 1)
+        like = layer.module.weight
+        factors = layers.Factors(
+            *(torch.from_numpy(f).to(like) for f in (mixes, kernels, constants))
+        )
+        return torch.from_numpy(dense)[None].to(like), factors
+
+    def _matrices(
+        self, axes: Sequence[str | int], layer: layers.Layer, k: int, d: int
+    ) -> torch.Tensor:
+        """[g, k, d], one for each group, where the layer's weights are."""
+        drawn = np.stack([rows((*axes, group), k, d) for group in range(layer.groups)])
+        return torch.from_numpy(drawn).to(layer.module.weight)
+
+    @contextmanager
+    def _hooks(self, n: int) -> Iterator[set[str]]:
+        """Watch every layer; yields the names of those that were called, filled as they are.
+
+        Meanwhile no parameter requires a gradient, so that no weight gradient is computed.
+        """
+        called: set[str] = set()
+
+        def watch(layer: layers.Layer) -> Callable[..., None]:
+            def forward_hook(module, inputs, keywords, output):
+                x = (inputs[0] if inputs else keywords["input"]).detach()
+                self._check(layer, len(x), n, layer.name in called)
+                called.add(layer.name)
+                first = not output.requires_grad
+                if first:
+                    output.requires_grad_(True)
+                with torch.no_grad():
+                    block = self.blocks[layer.name]
+                    narrow = layer.inputs(x, block.inputs, block.factors)
+                kept = x if self.exact else None
+                output.register_hook(lambda delta: self._record(layer, narrow, delta, kept))
+                # what follows may work in place, which torch forbids on a leaf
+                return output.clone() if first else output
+
+            return forward_hook
+
+        thawed = [p for p in self.unet.parameters() if p.requires_grad]
+        handles = [
+            layer.module.register_forward_hook(watch(layer), with_kwargs=True)
+            for layer in self.layers
+        ]
+        try:
+            for parameter in thawed:
+                parameter.requires_grad_(False)
+            yield called
+        finally:
+            for parameter in thawed:
+                parameter.requires_grad_(True)
+            for handle in handles:
+                handle.remove()
+
+    def _check(self, layer: layers.Layer, seen: int, n: int, again: bool) -> None:
+        """Refuse what would be silently wrong."""
+        if seen != n:
+            raise UserError(
+                f"{layer.name} saw {seen} rows for {n} images; projection: kronecker needs one row "
+                "for each, use projection: rademacher"
+            )
+        if again and self.exact:
+            raise UserError(
+                f"{layer.name} is called twice in a forward pass, where the norm of its gradient "
+                "is not known; set norms: projected under features"
+            )
+
+    @torch.no_grad()
+    def _record(
+        self,
+        layer: layers.Layer,
+        narrow: torch.Tensor,
+        delta: torch.Tensor,
+        kept: torch.Tensor | None,
+    ) -> None:
+        """Add sum_s (A x_s)(B delta_s)^T of one call to the layer's columns."""
+        block = self.blocks[layer.name]
+        low = block.inputs
+        product = layer.product(narrow.to(low), delta.to(low), block.inputs, block.outputs)
+        before = self._found.get(layer.name)
+        product = product.flatten(1)
+        self._found[layer.name] = product if before is None else before + product
+        if self.exact:
+            # indices stay integers
+            kept = kept.to(low) if kept.is_floating_point() else kept
+            # products of places cancel: a gradient of zero could come out just below
+            self._square += layer.square(kept, delta.to(low)).clamp_min(0)

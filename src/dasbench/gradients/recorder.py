@@ -1,0 +1,198 @@
+"""Gradients of every layer for every image, as matrices, from one forward and backward pass.
+
+A layer's gradient is G [d_out, d_in] for each image and group (``dasbench.gradients.layers``); the
+bias is the last column. Norm layers have no such matrix and are left out, as K-FAC leaves them out.
+Shapes: n images, g groups, S places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from diffusers import DDPMScheduler
+
+from dasbench.diffusion import denoiser
+from dasbench.diffusion import noise as noise_policies
+from dasbench.errors import UserError
+from dasbench.gradients import layers
+
+Matrices = dict[str, torch.Tensor]
+
+
+class Recorder:
+    """A network that is watched while it is differentiated.
+
+    Args:
+        unet: The denoiser, in evaluation mode.
+        parameters: One of ``dasbench.gradients.layers.SUBSETS``.
+
+    Attributes:
+        layers: The linear, convolution and embedding layers among them.
+
+    Raises:
+        UserError: If there is none, or a layer is of another kind.
+    """
+
+    def __init__(self, unet: torch.nn.Module, parameters: str):
+        """Choose the layers."""
+        self.unet = unet
+        chosen = layers.select(unet, parameters)
+        self.layers = [layer for layer in chosen if not isinstance(layer, layers.Norm)]
+        if not self.layers:
+            raise UserError(
+                f"parameters: {parameters} has norm layers alone; choose all or weights for "
+                "methods with a Kronecker-factored or diagonal curvature"
+            )
+
+    @property
+    def size(self) -> int:
+        """Number of parameters."""
+        return sum(layer.size for layer in self.layers)
+
+    def gradients(
+        self,
+        x_t: torch.Tensor,
+        t: torch.Tensor,
+        output_gradients: Callable[[torch.Tensor], Sequence[torch.Tensor]],
+        see: Callable[[layers.Layer, torch.Tensor, torch.Tensor], None] | None = None,
+    ) -> list[Matrices]:
+        """G of every layer and image, for some gradients at the network's output.
+
+        Args:
+            x_t: [n, C, H, W] noised images.
+            t: [n] timesteps.
+            output_gradients: Function of the prediction [n, C, H, W] to as many gradients at it as
+                are wanted, each [n, C, H, W].
+            see: Called as (layer, X [n, g, d_in, S], delta [n, g, d_out, S]) at each call of a
+                layer.
+
+        Returns:
+            For each of them: layer's name -> [n, g, d_out, d_in].
+        """
+        found = []
+        with self._hooks(see), torch.enable_grad():
+            predicted = denoiser.predict(self.unet, x_t, t)
+            wanted = output_gradients(predicted.detach())
+            for k, gradient in enumerate(wanted):
+                self._found: Matrices = {}
+                predicted.backward(gradient, retain_graph=k + 1 < len(wanted))
+                none = {e.name: self._zeros(e, x_t) for e in self.layers}
+                found.append(none | self._found)
+        return found
+
+    def losses(self, x_t: torch.Tensor, t: torch.Tensor, wanted: torch.Tensor) -> Matrices:
+        """Gradients of the loss, the mean squared error over an image's D numbers."""
+        d = wanted[0].numel()
+        return self.gradients(x_t, t, lambda out: [2 / d * (out - wanted)])[0]
+
+    def _zeros(self, layer: layers.Layer, like: torch.Tensor) -> torch.Tensor:
+        """The gradient where nothing depends on a layer; it takes no memory."""
+        return like.new_zeros(()).expand(len(like), layer.groups, layer.d_out, layer.d_in)
+
+    @contextmanager
+    def _hooks(self, see) -> Iterator[None]:
+        """Watch every layer; meanwhile no parameter requires a gradient of its own."""
+
+        def watch(layer: layers.Layer) -> Callable[..., None]:
+            def forward_hook(module, inputs, output):
+                if not output.requires_grad:
+                    output.requires_grad_(True)
+                wide = layer.wide(inputs[0].detach())
+                output.register_hook(lambda delta: self._record(layer, wide, delta, see))
+
+            return forward_hook
+
+        thawed = [p for p in self.unet.parameters() if p.requires_grad]
+        handles = [layer.module.register_forward_hook(watch(layer)) for layer in self.layers]
+        try:
+            for parameter in thawed:
+                parameter.requires_grad_(False)
+            yield
+        finally:
+            for parameter in thawed:
+                parameter.requires_grad_(True)
+            for handle in handles:
+                handle.remove()
+
+    @torch.no_grad()
+    def _record(self, layer: layers.Layer, wide: torch.Tensor, delta: torch.Tensor, see) -> None:
+        """Add one call's sum_s delta_s x_s^T."""
+        delta = layer.outgoing(delta)
+        if see is not None:
+            see(layer, wide, delta)
+        g = delta @ wide.transpose(2, 3)
+        before = self._found.get(layer.name)
+        self._found[layer.name] = g if before is None else before + g
+
+
+def add_step(layer: layers.Layer, step: torch.Tensor) -> None:
+    """Add a step in the form of G, [g, d_out, d_in], to the layer's weight and bias."""
+    module = layer.module
+    with torch.no_grad():
+        if isinstance(module, torch.nn.Embedding):
+            module.weight += step[0].T
+            return
+        if module.bias is not None:
+            module.bias += step[..., -1].reshape(module.bias.shape)
+            step = step[..., :-1]
+        module.weight += step.reshape(module.weight.shape)
+
+
+def noised(
+    scheduler: DDPMScheduler,
+    x: torch.Tensor,
+    draw: Callable[[int, int], np.ndarray],
+    pairs: Sequence[tuple[int, int]],
+) -> Iterator[tuple[int, int, torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Yield (t, draw number, x_t [n, C, H, W], timesteps [n], training target [n, C, H, W]).
+
+    Args:
+        scheduler: The DDPM scheduler.
+        x: [n, C, H, W] images.
+        draw: Function of (t, draw number) to noise [n, C, H, W].
+        pairs: The timesteps and draws.
+    """
+    for t, e in pairs:
+        eps = torch.from_numpy(draw(t, e)).to(x)
+        steps = torch.full((len(x),), t, device=x.device)
+        abar = denoiser.alphas(scheduler, steps, x)
+        wanted = denoiser.target(x, eps, abar, scheduler.config.prediction_type)
+        yield t, e, denoiser.noised(x, eps, abar), steps, wanted
+
+
+class Noise:
+    """The noise of the features of some images: keyed by example that of ``trak``.
+
+    Args:
+        axes: Leading seed axes: experiment, seed.
+        split: "train", "val" or "gen".
+        examples: [n] what keys the noise: ids, or positions of queries.
+        shape: (C, H, W).
+        stream: Name of the stream.
+        policy: "keyed", or "common" for one array for all images, that of ``trak_common``.
+    """
+
+    def __init__(
+        self,
+        axes: Sequence[str | int],
+        split: str,
+        examples: Sequence[int],
+        shape: tuple[int, ...],
+        stream: str = "features",
+        policy: str = "keyed",
+    ):
+        """Remember the names; nothing is drawn yet."""
+        self.named = ((*axes, stream), split, examples)
+        self.shape, self.policy = tuple(shape), policy
+
+    def __call__(self, t: int, e: int) -> np.ndarray:
+        """[n, C, H, W] float32."""
+        return noise_policies.draw(self.policy, *self.named, t, e, self.shape)
+
+    def of(self, rows: slice) -> Noise:
+        """The same for some of the images."""
+        axes, split, examples = self.named
+        return Noise(axes[:-1], split, examples[rows], self.shape, axes[-1], self.policy)

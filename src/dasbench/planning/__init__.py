@@ -1,0 +1,1 @@
+"""What a run will cost: jobs, hours, memory, storage."""

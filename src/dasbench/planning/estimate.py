@@ -1,0 +1,220 @@
+"""``./run estimate E``: predicted jobs, hours, memory and storage of an experiment.
+
+Jobs, work and storage follow from the experiment file (``dasbench.planning.workload``); seconds
+from what finished runs took (``dasbench.planning.rates``), or, with ``--gpu``, from an assumed GPU.
+A prediction for another network on the same processor scales with its operations, which is
+pessimistic for large
+networks: small ones use a processor badly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dasbench.errors import UserError
+from dasbench.experiments import config
+from dasbench.experiments.image_shapes import shape_for
+from dasbench.planning import rates
+from dasbench.planning.job_groups import DEVICE, Group
+from dasbench.planning.workload import Workload
+
+HOUR = 3600
+GB = 1e9
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(prog="./run estimate", description=__doc__, allow_abbrev=False)
+    made.add_argument("experiment", nargs="*", help="names of experiments, or paths of their files")
+    made.add_argument("--shape", type=_shape, help="CHANNELS,HEIGHT,WIDTH of the images")
+    made.add_argument("--gpu", action="store_true", help="networks run on an assumed GPU")
+    made.add_argument(
+        "--tflops",
+        type=float,
+        help=f"10^12 operations a second that a GPU sustains; assumed {rates.Gpu().tflops:g}",
+    )
+    made.add_argument("--json", action="store_true", help="numbers for programs")
+    made.add_argument("--write", metavar="PAGE", help="put the tables between PAGE's markers")
+    made.add_argument(
+        "--measure", action="store_true", help=f"write {rates.FILE} from finished runs"
+    )
+    return made
+
+
+def _shape(text: str) -> tuple[int, int, int]:
+    if not re.fullmatch(r"[1-9]\d*,[1-9]\d*,[1-9]\d*", text):
+        raise argparse.ArgumentTypeError(f"{text} is not CHANNELS,HEIGHT,WIDTH such as 3,32,32")
+    return tuple(int(part) for part in text.split(","))
+
+
+def main(arguments: Sequence[str], root: str | Path = ".") -> int:
+    """Answer one call of ``./run estimate``.
+
+    Raises:
+        UserError: If an experiment is unknown or broken, or nothing was measured.
+    """
+    args = parser().parse_args(arguments)
+    if args.tflops is not None and not args.tflops > 0:
+        raise UserError(f"--tflops is {args.tflops:g}, expected a positive number")
+    if args.measure:
+        return measure(root, args.experiment)
+    gpu = rates.Gpu(args.tflops or rates.Gpu().tflops) if args.gpu or args.tflops else None
+    known = rates.load(Path(root, rates.FILE))
+    plans = []
+    for name in args.experiment or ["digits"]:
+        experiment = find(name, root)
+        shape = args.shape or shape_for(experiment, root)
+        plans.append(plan(Workload(experiment, shape), known, gpu))
+    if args.json:
+        print(json.dumps(plans, indent=1))
+        return 0
+    text = "\n\n".join(page(p, known, gpu) for p in plans)
+    if args.write:
+        write(args.write, text)
+    else:
+        print(text)
+    return 0
+
+
+def find(name: str, root: str | Path) -> config.Experiment:
+    """An experiment by its name, or by the path of its file as seen from where the user is."""
+    if name in config.names(root) or not name.endswith((".yaml", ".yml")):
+        return config.load(name, root)
+    path = Path(os.environ.get("DASBENCH_CALLER_FOLDER", "."), name)
+    if not path.is_file():
+        raise UserError(f"{name} does not exist; expected an experiment or the path of its file")
+    return config.load_file(path, root)
+
+
+def plan(work: Workload, known: rates.Rates, gpu: rates.Gpu | None = None) -> dict[str, Any]:
+    """The numbers: one row per rule, totals, storage in bytes."""
+    rows = []
+    for group in work.groups():
+        seconds = known.seconds(group, gpu)
+        rows.append(
+            {
+                "rule": group.rule,
+                "jobs": group.jobs,
+                "seconds": group.jobs * seconds,
+                "device": bool(gpu) and on_device(group),
+                "mem_mb": known.mem_mb(group),
+                "runtime": known.runtime(group, gpu),
+                "flops": group.jobs * sum(v for k, v in group.work.items() if is_device(k)),
+            }
+        )
+    trained = work.trained()
+    return {
+        "experiment": work.name,
+        "parent": work.experiment["parent"],
+        "shape": list(work.shape),
+        "parameters": work.model.parameters,
+        "flops": work.model.flops,
+        "models": sum(g.jobs * trained.get(g.family, 0) for g in work.groups()),
+        "jobs": sum(row["jobs"] for row in rows),
+        "core_seconds": sum(row["seconds"] for row in rows if not row["device"]),
+        "gpu_seconds": sum(row["seconds"] for row in rows if row["device"]),
+        "storage": work.storage(),
+        "rules": rows,
+        "borrowed": borrowed(work, known),
+    }
+
+
+def is_device(kind: str) -> bool:
+    """Whether a kind of work is a network's."""
+    return kind.split(":")[0] in DEVICE
+
+
+def on_device(group: Group) -> bool:
+    """Whether a job runs a network."""
+    return any(map(is_device, group.work))
+
+
+def borrowed(work: Workload, known: rates.Rates) -> list[str]:
+    """Kinds of work that were never measured, as ``kind (as other)``."""
+    pairs = (pair for g in work.groups() for pair in rates.kinds_of(g, known.rate).items())
+    return sorted({f"{kind} (as {other})" for kind, other in pairs if kind != other})
+
+
+def page(p: dict[str, Any], known: rates.Rates, gpu: rates.Gpu | None) -> str:
+    """Markdown that reads as text, too."""
+    total = sum(p["storage"].values())
+    hours = [f"**{p['core_seconds'] / HOUR:,.1f} core hours**"]
+    if gpu:
+        hours.append(f"**{p['gpu_seconds'] / HOUR:,.1f} GPU hours**")
+    lines = [
+        f"`{p['experiment']}`: **{p['jobs']:,} jobs**, {' and '.join(hours)}, "
+        f"**{total / GB:,.2f} GB** of results, of these {p['storage']['features'] / GB:,.2f} GB "
+        f"features; {p['models']:,} models of {p['parameters']:,} parameters, "
+        f"{p['flops'] / 1e9:,.3g} GFLOP per image and forward pass.",
+        "",
+        "| rule | jobs | hours | requested MB | requested minutes |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for row in p["rules"]:
+        shown = f"{row['seconds'] / HOUR:,.2f}{' GPU' if row['device'] else ''}"
+        lines.append(
+            f"| `{row['rule']}` | {row['jobs']:,} | {shown} | {row['mem_mb']:,} | "
+            f"{row['runtime']:,} |"
+        )
+    lines += ["", "| folder | GB |", "|---|---:|"]
+    lines += [f"| `{name}` | {size / GB:,.3f} |" for name, size in p["storage"].items()]
+    return "\n".join([*lines, "", "\n\n".join(_basis(p, known, gpu))])
+
+
+def _basis(p: dict[str, Any], known: rates.Rates, gpu: rates.Gpu | None) -> list[str]:
+    """What the hours rest on."""
+    runs = " and ".join(f"`{name}`" for name in sorted(known.observed))
+    lines = [f"Measured: {runs} on {known.machine} ({rates.FILE})."]
+    if gpu:
+        lines.append(
+            f"Assumed, not measured: a GPU that sustains {gpu.tflops:g} TFLOP/s and takes "
+            f"{gpu.call:g} s for a batch at least (`--tflops`)."
+        )
+    lines += [f"Never measured, so taken as something else: {kind}." for kind in p["borrowed"]]
+    if p["parent"]:
+        lines.append(f"The models and outputs of `{p['parent']}` come on top, unless made already.")
+    return lines
+
+
+def write(path: str | Path, text: str) -> None:
+    """Replace what stands between the markers of a page."""
+    page_path = Path(os.environ.get("DASBENCH_CALLER_FOLDER", "."), path)
+    content = page_path.read_text(encoding="utf-8")
+    pattern = r"(<!-- estimate:begin -->\n).*?(<!-- estimate:end -->)"
+    if not re.search(pattern, content, flags=re.S):
+        raise UserError(f"{path} has no <!-- estimate:begin --> and <!-- estimate:end -->")
+    new = re.sub(pattern, lambda m: f"{m[1]}{text}\n{m[2]}", content, flags=re.S)
+    page_path.write_text(new, encoding="utf-8")
+
+
+def measure(root: str | Path, names: Sequence[str]) -> int:
+    """Write the rates of this machine, from the costs of finished experiments."""
+    import csv
+
+    observed = {}
+    for name in names or config.names(root):
+        costs = Path(root, "results", name, "costs.csv")
+        if not costs.is_file():
+            if names:
+                raise UserError(f"{name} has not been made here; run `./run {name}` first")
+            continue
+        experiment = config.load(name, root)
+        work = Workload(experiment, shape_for(experiment, root))
+        with costs.open(encoding="utf-8") as file:
+            rows = [row | {"peak_mb": row["peak_mb"] or "nan"} for row in csv.DictReader(file)]
+        observed[name] = rates.observe(work.groups(), rows)
+    if not observed:
+        raise UserError("no experiment has been made here; `./run smoke` makes the smallest")
+    fitted = rates.fit(observed, rates.machine())
+    rates.save(Path(root, rates.FILE), fitted)
+    for name, rules in observed.items():
+        taken = sum(row["seconds"] for row in rules.values())
+        print(f"{name}: {len(rules)} rules, {taken / HOUR:.2f} core hours measured")
+    print(f"written to {rates.FILE}")
+    return 0

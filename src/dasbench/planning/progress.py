@@ -1,0 +1,294 @@
+"""What a person sees of a run: the phases, how many models are trained, the time that is left.
+
+``State`` follows Snakemake's events and words them; it knows nothing of terminals and clocks, which
+``snakemake_logger_plugin_dasbench`` supplies. Standard library only, because Snakemake loads every
+logger before it knows whether it is wanted.
+
+The time left is the predicted work of the unfinished jobs (``dasbench.planning.rates``), corrected
+by how the finished ones compare with their prediction, over the number of jobs that run at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+# family of jobs -> phase, in the order in which people think of them
+PHASES = {
+    "data": (
+        "prepare_pool",
+        "read_images",
+        "choose_examples",
+        "split_examples",
+        "encode_latents",
+        "embed_prompts",
+    ),
+    "base model": ("train_base", "import_base"),
+    "subset models": ("train_subsets_tune", "train_subsets_eval"),
+    "queries": ("make_queries",),
+    "features": (
+        "compute_features",
+        "compute_timesteps",
+        "compute_readouts",
+        "decompose",
+        "compute_residuals",
+        "compute_ekfac",
+        "compute_unlearning",
+        "compute_journeys",
+        "compute_embeddings",
+    ),
+    "outputs": ("measure_outputs", "gather_outputs"),
+    "scores": ("select_damping", "fix_damping", "rank_by_tuning", "score", "score_kind"),
+    "LDS": ("evaluate_lds", "summarise_lds"),
+    "costs": ("time_methods", "relate_costs"),
+    "ablation": ("evaluate_cells", "summarise_ablation"),
+    "replicates": ("summarise_replicates",),
+    "removal": (
+        "choose_removals",
+        "train_removal_methods",
+        "train_removal_random",
+        "train_removal_null",
+        "measure_removal",
+        "embed_removals",
+        "summarise_removal",
+        "summarise_embedded_removal",
+    ),
+    "report": (
+        "plot_samples",
+        "plot_lds",
+        "tabulate_lds",
+        "plot_neighbours",
+        "plot_removal",
+        "plot_ablation",
+        "write_metrics",
+        "render_report",
+        "render_examples",
+    ),
+}
+_PHASE_OF = {family: phase for phase, families in PHASES.items() for family in families}
+SHOWN_LINES, SHOWN_WIDTH = 12, 600
+
+
+class Kind(NamedTuple):
+    """The jobs of one rule.
+
+    Attributes:
+        phase: Its phase, or None for a target that only names others.
+        seconds: Predicted for one job.
+        models: That one job trains.
+    """
+
+    phase: str | None
+    seconds: float
+    models: int
+
+
+def kind_of(rule: str, known: Mapping[str, tuple[float, int]]) -> Kind:
+    """Phase, seconds and models of a rule.
+
+    Args:
+        rule: Its name, with the experiment behind it where it has one.
+        known: rule -> (seconds, models), from ``predictions``.
+    """
+    seconds, models = known.get(rule, (0.0, 0))
+    fitting = [family for family in _PHASE_OF if rule == family or rule.startswith(f"{family}_")]
+    return Kind(_PHASE_OF[max(fitting, key=len)] if fitting else None, seconds, models)
+
+
+def predictions(
+    root: str | Path, planned: Iterable[str] | None = None
+) -> dict[str, tuple[float, int]]:
+    """Seconds and models of a job of each rule; of a rule of several experiments, the longest.
+
+    Args:
+        root: Folder of the repository.
+        planned: Names of rules; only experiments that one of them is named after are looked at,
+            because a job of the largest takes a thousand times as long as one of the smallest.
+    """
+    from dasbench.errors import UserError
+    from dasbench.experiments import config
+    from dasbench.experiments.image_shapes import shape_for
+    from dasbench.planning import rates
+    from dasbench.planning.workload import Workload
+
+    found: dict[str, tuple[float, int]] = {}
+    try:
+        known = rates.load(Path(root, rates.FILE))
+        experiments = config.load_all(root)
+    except UserError:
+        return {}  # Snakemake tells what is wrong; without predictions no time left is shown
+    asked = experiments if planned is None else _named(planned, experiments)
+    for name, experiment in experiments.items():
+        if name not in asked:
+            continue
+        try:
+            work = Workload(experiment, shape_for(experiment, root))
+        except UserError:
+            continue
+        trained = work.trained()
+        for group in work.groups():
+            seconds = known.seconds(group)
+            before = found.get(group.rule, (0.0, 0))
+            found[group.rule] = (max(seconds, before[0]), trained.get(group.family, 0))
+    return found
+
+
+def _named(rules: Iterable[str], names: Iterable[str]) -> set[str]:
+    """Experiments that rules are named after; ``train_base_debug_cifar2`` is not cifar2's."""
+    fitting = [[n for n in names if r == n or r.endswith(f"_{n}")] for r in rules]
+    return {max(found, key=len) for found in fitting if found}
+
+
+def duration(seconds: float) -> str:
+    """``45 s``, ``12 min``, ``3 h 05 min``."""
+    if seconds < 90:  # noqa: PLR2004
+        return f"{max(seconds, 0):.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:  # noqa: PLR2004
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+class State:
+    """A run, as far as it has been heard of.
+
+    Args:
+        known: From ``predictions``.
+    """
+
+    def __init__(self, known: Mapping[str, tuple[float, int]]):
+        """Know nothing of the run yet."""
+        self.known = known
+        self.planned: dict[str, int] = {}  # rule -> jobs
+        self.done: dict[str, int] = {}
+        self.running: dict[int, tuple[str, float, list[str]]] = {}  # id -> rule, start, logs
+        self.spent = self.predicted = 0.0
+        self.failed: dict[int, str] = {}  # id -> rule
+        self.most_at_once = 1
+
+    def plan(self, stats: Mapping[str, int]) -> None:
+        """Take the number of jobs of each rule."""
+        self.planned = {rule: n for rule, n in stats.items() if rule != "total"}
+
+    def start(self, job: int, rule: str, logs: Iterable[str], now: float) -> bool:
+        """Note a job's start; True if it is the first of its phase."""
+        phase = self._phase(rule)
+        first = phase is not None and not any(
+            self._phase(r) == phase for r in [*self.done, *(j[0] for j in self.running.values())]
+        )
+        self.running[job] = (rule, now, list(logs))
+        self.most_at_once = max(self.most_at_once, len(self.running))
+        return first
+
+    def finish(self, job: int, now: float) -> bool:
+        """Note a job's end; True if its phase is complete."""
+        if job not in self.running:
+            return False
+        rule, began, _ = self.running.pop(job)
+        self.failed.pop(job, None)
+        self.done[rule] = self.done.get(rule, 0) + 1
+        kind = kind_of(rule, self.known)
+        if kind.seconds:
+            self.spent += now - began
+            self.predicted += kind.seconds
+        phase = kind.phase
+        return phase is not None and self.count(phase)[0] == self.count(phase)[1]
+
+    def fail(self, job: int, rule: str) -> None:
+        """Note a failure; the job may be tried again."""
+        self.running.pop(job, None)
+        self.failed[job] = rule
+
+    def _phase(self, rule: str) -> str | None:
+        return kind_of(rule, self.known).phase
+
+    def count(self, phase: str | None = None) -> tuple[int, int]:
+        """Jobs done and planned, of a phase or of all; targets are no jobs."""
+        fitting = [r for r in self.planned if (p := self._phase(r)) and phase in (None, p)]
+        return sum(self.done.get(r, 0) for r in fitting), sum(self.planned[r] for r in fitting)
+
+    def models(self, phase: str | None = None) -> tuple[int, int]:
+        """Models trained and to train; of running jobs, those that their logs name."""
+        kinds = {rule: kind_of(rule, self.known) for rule in self.planned}
+        fitting = [r for r, k in kinds.items() if k.models and phase in (None, k.phase)]
+        done = sum(self.done.get(r, 0) * kinds[r].models for r in fitting)
+        done += sum(logged(logs) for r, _, logs in self.running.values() if r in fitting)
+        return done, sum(self.planned[r] * kinds[r].models for r in fitting)
+
+    def left(self, now: float) -> float | None:
+        """Seconds that are left, or None where nothing is predicted."""
+        seconds = {rule: kind_of(rule, self.known).seconds for rule in self.planned}
+        pace = self.pace()
+        open_jobs = sum(
+            seconds[r] * pace * (n - self.done.get(r, 0)) for r, n in self.planned.items()
+        )
+        if not open_jobs:
+            return None
+        for rule, began, _ in self.running.values():
+            open_jobs -= min(now - began, seconds.get(rule, 0.0) * pace)
+        return max(open_jobs, 0.0) / self.most_at_once
+
+    def pace(self) -> float:
+        """How much longer than predicted jobs take here; 1 until there is evidence."""
+        head_start = 60.0  # seconds of jobs as predicted, so that one job alone decides little
+        return (self.spent + head_start) / (self.predicted + head_start)
+
+    def phase_line(self, phase: str) -> str:
+        """``subset models: 48 of 160 models``."""
+        done, total = self.models(phase)
+        if total:
+            return f"{phase}: {done} of {total} model{'s' * (total > 1)}"
+        done, total = self.count(phase)
+        return f"{phase}: {done} of {total} job{'s' * (total > 1)}"
+
+    def line(self, now: float) -> str:
+        """All of it in one line."""
+        done, total = self.count()
+        running = {self._phase(rule) for rule, _, _ in self.running.values()}
+        parts = [f"{done} of {total} jobs"]
+        parts += [self.phase_line(phase) for phase in PHASES if phase in running]
+        left = self.left(now)
+        parts += [f"about {duration(left)} left"] if left is not None and done < total else []
+        parts += [f"{len(self.failed)} failed"] if self.failed else []
+        return " · ".join(parts)
+
+
+def logged(logs: Iterable[str]) -> int:
+    """Models that a running job says it has trained."""
+    for log in logs:
+        try:
+            lines = Path(log).read_text(encoding="utf-8", errors="replace")[-4000:].splitlines()
+        except OSError:
+            continue
+        numbers = [re.fullmatch(r"model (\d+) of \d+ trained", line) for line in lines]
+        return max((int(match[1]) for match in numbers if match), default=0)
+    return 0
+
+
+def tail(log: str) -> list[str]:
+    """The last lines of a log, without control characters, that it may have from anywhere.
+
+    The sentence that says what is wrong comes first where more was written after it, as by the
+    launcher of several processes.
+    """
+    try:
+        with open(log, "rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - 20_000))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ["(no such file)"]
+    lines = [re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "", line) for line in text.splitlines()]
+    lines = [line[:SHOWN_WIDTH] for line in lines if line.strip()]
+    said = [line for line in lines[:-SHOWN_LINES] if line.startswith("error: ")][-1:]
+    return [*said, *lines[-SHOWN_LINES:]] or ["(empty)"]
+
+
+def failure(rule: str, logs: Iterable[str], again: str) -> str:
+    """What is told of a job that failed."""
+    lines = [f"FAILED {rule}"]
+    for log in logs:
+        lines += [f"  {log} ends with", *(f"    | {line}" for line in tail(log))]
+    return "\n".join([*lines, f"  try again: {again}"])

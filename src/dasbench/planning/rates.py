@@ -1,0 +1,201 @@
+"""How fast a machine is: measured seconds and memory of finished runs, and what follows from them.
+
+``reference/rates.json`` holds what was *observed*, per experiment and group of jobs: how many jobs,
+their work (``dasbench.planning.workload``), their seconds and peak memory. The model fitted to it
+is linear,
+
+    seconds of a job = start of its family + sum over kinds of work * rate of the kind,
+
+with all coefficients at least zero and relative errors weighed equally. Families of jobs that run
+no network and no linear algebra have a start only. ``./run estimate --measure`` writes the file.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import platform
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dasbench.errors import UserError
+from dasbench.planning.job_groups import DEVICE, Group
+
+FILE = "reference/rates.json"
+MB = 1_000_000
+# a limit that a job must never reach although machines and their load differ
+MEMORY_MARGIN, TIME_MARGIN = 1.5, 4.0
+# and no job asks for less, in MB and minutes: start-up on a busy file system is not measured
+LEAST_MB, SHORTEST = 1000, 10
+_CLASSES = {"train": "network", "forward": "network", "features": "network", "kernel": "scores"}
+
+
+class Gpu(NamedTuple):
+    """An assumed GPU; nothing here was measured.
+
+    Attributes:
+        tflops: Sustained 10^12 operations a second.
+        call: Seconds that a batch takes at least, however small the network.
+    """
+
+    tflops: float = 20.0
+    call: float = 0.02
+
+
+def startup(group: Group) -> str:
+    """Which jobs share a start-up time: those that import torch, those that score, or one rule."""
+    kinds = {_CLASSES.get(kind.split(":")[0]) for kind in group.work}
+    return next((c for c in ("network", "scores") if c in kinds), group.family)
+
+
+def kinds_of(group: Group, rates: Mapping[str, float]) -> dict[str, str]:
+    """Kind of work -> kind whose rate is used: its own, or another projection's if unmeasured."""
+    found = {}
+    for kind in group.work:
+        stem = kind.split(":")[0]
+        near = [other for other in sorted(rates) if other.split(":")[0] == stem]
+        found[kind] = kind if kind in rates or not near else near[0]
+    return found
+
+
+class Rates(NamedTuple):
+    """A fitted machine.
+
+    Attributes:
+        start: Class of jobs -> seconds.
+        rate: Kind of work -> seconds per unit.
+        peak_mb: Class of jobs -> measured peak, less the arrays that ``workload`` counts.
+        machine: What it was measured on.
+        observed: Experiment -> family -> jobs, work, seconds (all jobs), peak_mb, memory.
+    """
+
+    start: dict[str, float]
+    rate: dict[str, float]
+    peak_mb: dict[str, float]
+    machine: str
+    observed: dict[str, dict[str, dict[str, Any]]]
+
+    def seconds(self, group: Group, gpu: Gpu | None = None) -> float:
+        """Predicted seconds of one job on one core, or with an assumed GPU beside it."""
+        used = kinds_of(group, self.rate)
+        usual = max(self.start.values(), default=0.0)
+        total = self.start.get(startup(group), 0.0 if group.family == "target" else usual)
+        on_gpu = 0.0
+        for kind, amount in group.work.items():
+            if gpu and kind.split(":")[0] in DEVICE:
+                on_gpu += amount / (gpu.tflops * 1e12)
+            else:
+                total += amount * self.rate.get(used[kind], 0.0)
+        return total + (max(on_gpu, group.calls * gpu.call) if gpu else 0.0)
+
+    def mem_mb(self, group: Group) -> int:
+        """Memory to request for a job, in MB: measured peak and counted arrays, with a margin."""
+        usual = max(self.peak_mb.values(), default=500.0)
+        peak = self.peak_mb.get(startup(group), usual) + group.memory / MB
+        return max(LEAST_MB, 100 * -(-int(MEMORY_MARGIN * peak) // 100))
+
+    def runtime(self, group: Group, gpu: Gpu | None = None) -> int:
+        """Minutes to request for a job."""
+        return max(SHORTEST, int(TIME_MARGIN * self.seconds(group, gpu) / 60) + 1)
+
+
+def fit(observed: Mapping[str, Mapping[str, Mapping[str, Any]]], machine: str = "") -> Rates:
+    """Fit the linear model to what was observed.
+
+    Args:
+        observed: As in ``Rates``.
+        machine: What it was observed on.
+    """
+    import numpy as np
+    from scipy.optimize import nnls
+
+    rows = [(_group(name, row), row) for rules in observed.values() for name, row in rules.items()]
+    classes = sorted({startup(group) for group, _ in rows})
+    kinds = sorted({kind for group, _ in rows for kind in group.work})
+    matrix = np.zeros((len(rows), len(classes) + len(kinds)))
+    for line, (group, row) in zip(matrix, rows, strict=True):
+        line[classes.index(startup(group))] = row["jobs"]
+        for kind, amount in group.work.items():
+            line[len(classes) + kinds.index(kind)] = amount * row["jobs"]
+    seconds = np.array([row["seconds"] for _, row in rows])
+    matrix /= seconds[:, None]
+    scale = matrix.max(axis=0)  # operations are counted in 10^12, seconds are not
+    found = nnls(matrix / scale, np.ones(len(rows)))[0] / scale
+    peaks: dict[str, float] = {}
+    for group, row in rows:
+        if row["peak_mb"] is not None:
+            own = max(row["peak_mb"] - group.memory / MB, 100.0)
+            peaks[startup(group)] = max(peaks.get(startup(group), 0.0), own)
+    # what was not measured is small: as much as the smallest that was
+    peaks = {c: peaks.get(c, min(peaks.values(), default=500.0)) for c in classes}
+    values = [float(f"{v:.6g}") for v in found]
+    start = dict(zip(classes, values[: len(classes)], strict=True))
+    rate = dict(zip(kinds, values[len(classes) :], strict=True))
+    return Rates(start, rate, {c: round(v, 1) for c, v in peaks.items()}, machine, dict(observed))
+
+
+def _group(family: str, row: Mapping[str, Any]) -> Group:
+    return Group(family, family, row["jobs"], dict(row["work"]), 0, row["memory"])
+
+
+def observe(groups: Iterable[Group], costs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Join an experiment's groups with its costs.
+
+    Args:
+        groups: From ``workload``.
+        costs: Rows of ``costs.csv``: rule, jobs, seconds, peak_mb (NaN where not measured).
+
+    Returns:
+        family -> jobs, work and memory of one job, seconds of all, peak_mb or None. Groups whose
+        jobs were not all recorded are left out.
+    """
+    by_rule = {row["rule"]: row for row in costs}
+    found = {}
+    for group in groups:
+        row = by_rule.get(group.rule)
+        if row is None or int(row["jobs"]) != group.jobs:
+            continue
+        peak = float(row["peak_mb"])
+        found[group.family] = {
+            "jobs": group.jobs,
+            "seconds": round(float(row["seconds"]), 3),
+            "peak_mb": None if peak != peak else peak,  # noqa: PLR0124 (NaN)
+            "memory": group.memory,
+            "work": group.work,
+        }
+    return found
+
+
+def save(path: str | Path, rates: Rates) -> None:
+    """Write rates as JSON."""
+    Path(path).write_text(json.dumps(rates._asdict(), indent=1) + "\n", encoding="utf-8")
+
+
+@functools.cache
+def load(path: str | Path) -> Rates:
+    """Read rates.
+
+    Raises:
+        UserError: If the file is missing or damaged.
+    """
+    try:
+        return Rates(**json.loads(Path(path).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(
+            f"{path} cannot be read ({error}); restore it with git, or write it anew with "
+            "`./run estimate --measure`"
+        ) from error
+
+
+def machine() -> str:
+    """Processor and core count of this machine."""
+    import os
+
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
+        named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        name = named[0] if named else name
+    return f"{name}, {os.cpu_count()} cores"

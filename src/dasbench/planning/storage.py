@@ -1,0 +1,56 @@
+"""What an experiment will hold on disk, for ``dasbench.planning.workload``."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from dasbench.core.query_kinds import TARGETS
+from dasbench.experiments import config
+from dasbench.planning import study_jobs
+
+if TYPE_CHECKING:
+    from dasbench.planning.workload import Workload
+
+
+def folders(work: Workload) -> dict[str, int]:
+    """Bytes under results/<experiment>, folder -> bytes, as far as they grow with it."""
+    e, subsets = work.experiment, work.experiment["subsets"]
+    trained = work.trained()
+    models = sum(g.jobs * trained[g.family] for g in work.groups() if g.family in trained)
+    models += e["training"]["checkpoints"] if work.own and not e["base"] else 0
+    found = {
+        # a safetensors header and three JSON files beside the weights
+        "models": models * (4 * work.model.parameters + 15_000),
+        "features": 4 * (work.n + work.q) * sum(map(work.dimensions, work.features.values()))
+        + sum(8 * min(work.n, wide) * (min(work.n, wide) + 1) for wide in work.spectra)
+        + sum(4 * (work.n + work.q) * c["timesteps"] * work.wide(c) for c in work.by_timestep),
+        "residuals": (4 * work.n + 128) * len(work.residuals),
+        "network": 4 * work.n * work.q * sum(map(work.computed_dampings, work.methods.values())),
+        "scores": 4
+        * work.n
+        * sum(work.queries[kind] for o in work.methods.values() for kind in config.kinds(o)),
+        "lds": len(work.methods) * (4 * 24 * e["lds"]["draws"] + 70_000),
+    }
+    found |= study_jobs.storage(work)
+    if work.own:
+        uses = [subsets[use] for use in ("tune", "eval")] if subsets else []
+        measured = sum(use["models"] * use["seeds"] for use in uses)
+        asked = 4 * work.d * (work.queries["val"] + 2 * work.queries["gen"])
+        found |= {
+            "examples": (work.n + work.queries["val"]) * work.d,
+            "queries": asked,
+            **_latents(work),
+            # by shard and gathered
+            "outputs": 2 * 4 * len(TARGETS) * measured * work.q,
+            "masks": 2 * measured * work.n,
+        }
+    return found
+
+
+def _latents(work: Workload) -> dict[str, int]:
+    """Bytes of the encoded examples."""
+    if not work.family["latents"]:
+        return {}
+    rows = work.n * (1 + work.experiment["training"]["flip"]) + work.queries["val"]
+    return {"latents": 4 * rows * math.prod(work.seen)}

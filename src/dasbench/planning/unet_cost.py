@@ -1,0 +1,179 @@
+"""Size of a UNet without building it: floating point operations and parameters from its settings.
+
+Every planning run asks for these numbers (requested memory and time depend on them), and importing
+torch takes seconds. So the usual blocks are counted here by formula; a model with any other is
+built on torch's meta device and counted there, which gives the same numbers.
+
+Symbols: C channels, H and W height and width, L = H W positions, E width of the time embedding.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+# What is asked for with a pretrained text-to-image pipeline, which need not be here to plan with: a
+# Stable Diffusion 1 UNet's operations per place of its latents, its parameters, those of an adapter
+# of its attentions per unit of rank; the autoencoder's operations per number of an image.
+PIPELINE = 166_000_000
+FROZEN_BYTES = 4 * 1_070_000_000
+ADAPTER = 199_296
+AUTOENCODER = 1_400_000
+# channels and shrinking of latents where the autoencoder is not here to say
+_LATENT_CHANNELS, _SHRINKS = 4, 8
+# of these the formulas below are those of diffusers
+_USUAL = {
+    "down_block_types": {"DownBlock2D", "AttnDownBlock2D"},
+    "up_block_types": {"UpBlock2D", "AttnUpBlock2D"},
+    "mid_block_type": {"UNetMidBlock2D"},
+    "time_embedding_type": {"positional"},
+    "downsample_type": {"conv"},
+    "upsample_type": {"conv"},
+    "downsample_padding": {0, 1},
+}
+
+
+class Size(NamedTuple):
+    """What one model takes.
+
+    Attributes:
+        flops: Floating point operations of a forward pass of one image; a multiply-add is two.
+        parameters: Numbers in its weights.
+    """
+
+    flops: int
+    parameters: int
+
+    def __add__(self, other: Size) -> Size:
+        """Both, one after the other."""
+        return Size(self.flops + other.flops, self.parameters + other.parameters)
+
+
+def seen_shape(model: Mapping[str, Any], shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    """What the network denoises: images of this shape, or their latents."""
+    if model.get("family", "pixel") == "pixel":
+        return shape
+    channels, shrinks = _LATENT_CHANNELS, _SHRINKS
+    name = model["pretrained"]
+    places = [Path(p, n) for p in (name, f"data/pretrained/{name}") for n in ("vae", "vqvae", "")]
+    for place in places:
+        if (place / "config.json").is_file():
+            found = json.loads((place / "config.json").read_text())
+            channels = found.get("latent_channels", channels)
+            shrinks = 2 ** (len(found.get("block_out_channels", [0] * 4)) - 1)
+            break
+    return channels, max(1, shape[1] // shrinks), max(1, shape[2] // shrinks)
+
+
+def size(model: Mapping[str, Any], shape: tuple[int, int, int]) -> Size:
+    """Operations, and parameters that are trained, of the network of an experiment.
+
+    Args:
+        model: The experiment's ``model`` section.
+        shape: (C, H, W) of what it denoises, see ``seen_shape``.
+
+    Returns:
+        The size. Matrix products and convolutions count, norms and activations do not.
+    """
+    return _size(json.dumps(model, sort_keys=True), tuple(shape))
+
+
+@functools.cache
+def _size(model: str, shape: tuple[int, int, int]) -> Size:
+    settings = json.loads(model)
+    if settings.get("family") == "text_to_image":
+        return Size(PIPELINE * shape[1] * shape[2], ADAPTER * settings["lora"]["rank"])
+    usual = all(
+        set(v if isinstance(v, list) else [v]) <= _USUAL[k]
+        for k, v in settings.items()
+        if k in _USUAL
+    )
+    return by_formula(settings, shape) if usual else by_building(settings, shape)
+
+
+def by_building(model: Mapping[str, Any], shape: tuple[int, int, int]) -> Size:
+    """The size as torch counts it, of a model without weights; takes seconds."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from dasbench.diffusion.families import pixel
+
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        scheduler = {"timesteps": 2, "beta_schedule": "linear", "prediction_type": "epsilon"}
+        unet, _ = pixel.build(model, scheduler, shape, ("size",))
+        told = {"class_labels": torch.zeros(1, dtype=torch.long)}
+        unet(torch.zeros(1, *shape), torch.zeros(1), **told if unet.config.num_class_embeds else {})
+    return Size(counter.get_total_flops(), sum(p.numel() for p in unet.parameters()))
+
+
+def by_formula(model: Mapping[str, Any], shape: tuple[int, int, int]) -> Size:
+    """The size of a model of the usual blocks, block by block as diffusers puts them together."""
+    channels, height, width = shape
+    widths, layers = model["block_out_channels"], model.get("layers_per_block", 2)
+    embedding = model.get("time_embedding_dim") or 4 * widths[0]
+    padding = model.get("downsample_padding", 1)
+    scale_shift = model.get("resnet_time_scale_shift") == "scale_shift"
+    resnet = functools.partial(_resnet, embedding=embedding, scale_shift=scale_shift)
+    total = _linear(widths[0], embedding, 1) + _linear(embedding, embedding, 1)
+    total += Size(0, embedding * (model.get("num_class_embeds") or 0))
+    area = height * width
+    total += _conv(channels, widths[0], 3, area)
+    skips, c = [widths[0]], widths[0]
+    areas = []
+    for level, (out, kind) in enumerate(zip(widths, model["down_block_types"], strict=True)):
+        areas.append(area)
+        for _ in range(layers):
+            total += resnet(c, out, area)
+            total += _attention(out, area) if kind.startswith("Attn") else Size(0, 0)
+            c = out
+            skips.append(c)
+        if level < len(widths) - 1:
+            # without padding diffusers adds one row and column of zeros, on one side alone
+            height, width = (height + padding) // 2, (width + padding) // 2
+            area = height * width
+            total += _conv(c, c, 3, area)
+            skips.append(c)
+    total += resnet(c, c, area) + resnet(c, c, area)
+    if model.get("add_attention", True):
+        total += _attention(c, area, normed=not scale_shift)
+    for level, (out, kind) in enumerate(zip(widths[::-1], model["up_block_types"], strict=True)):
+        area = areas[-1 - level]
+        for _ in range(layers + 1):
+            total += resnet(c + skips.pop(), out, area)
+            total += _attention(out, area) if kind.startswith("Attn") else Size(0, 0)
+            c = out
+        if level < len(widths) - 1:
+            total += _conv(c, c, 3, areas[-2 - level])
+    return total + _norm(c) + _conv(c, channels, 3, area)
+
+
+def _conv(c_in: int, c_out: int, kernel: int, area: int) -> Size:
+    weights = c_in * c_out * kernel**2
+    return Size(2 * weights * area, weights + c_out)
+
+
+def _linear(c_in: int, c_out: int, rows: int) -> Size:
+    return _conv(c_in, c_out, 1, rows)
+
+
+def _norm(channels: int) -> Size:
+    return Size(0, 2 * channels)
+
+
+def _resnet(c_in: int, c_out: int, area: int, embedding: int, scale_shift: bool) -> Size:
+    """Two convolutions, the projected time, and a shortcut where the channels change."""
+    total = _norm(c_in) + _conv(c_in, c_out, 3, area)
+    total += _linear(embedding, 2 * c_out if scale_shift else c_out, 1)
+    total += _norm(c_out) + _conv(c_out, c_out, 3, area)
+    return total + _conv(c_in, c_out, 1, area) if c_in != c_out else total
+
+
+def _attention(channels: int, area: int, normed: bool = True) -> Size:
+    """Queries, keys, values, the output, and two products of [L, L]."""
+    total = Size(4 * area**2 * channels, 0) + (_norm(channels) if normed else Size(0, 0))
+    for _ in range(4):
+        total += _linear(channels, channels, area)
+    return total

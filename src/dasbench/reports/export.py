@@ -1,0 +1,272 @@
+"""One folder to publish: the base model, the scores and their judgement, with cards.
+
+The folder has the form of a model on the Hugging Face hub: ``DDPMPipeline.from_pretrained(it)``
+works (``LDMPipeline`` with a model of latents, ``load_lora_weights`` with an adapter, whose frozen
+pipeline stays where it is), ``README.md`` is the model card, ``attribution/README.md`` the data
+card of what lies beside it. No training or held-out image goes in, because a data set's licence may
+forbid it and a user's own images are nobody else's business; their positions in the pool and labels
+do. Equal results, equal bytes; nothing is uploaded.
+"""
+
+from __future__ import annotations
+
+import csv
+import html
+import math
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import yaml
+
+from dasbench import __version__, registry
+from dasbench.core import artifacts
+from dasbench.data import cards as facts
+from dasbench.errors import UserError
+from dasbench.experiments import config
+from dasbench.reports import pages, reference, report
+from dasbench.sharing import records
+
+# licences as the hub spells them; any other is `other` with its name beside it
+_HUB = {
+    "CC BY 4.0": "cc-by-4.0",
+    "CC BY-SA 4.0": "cc-by-sa-4.0",
+    "CC0 1.0": "cc0-1.0",
+    "MIT": "mit",
+    "Apache 2.0": "apache-2.0",
+}
+_SETTINGS = ("data", "model", "diffusion", "training")
+_CARDS = Path(__file__).parent / "cards"
+_SCORE_SETTINGS = ("subsets", "queries", "features", "damping")
+_FACTS = ("name", "source", "content", "licence", "images", "shape", "sha256")
+_TABLES = ("summary", "ceiling", "comparisons", "selection", "inapplicable")
+_COLUMNS, _ROWS, _SIDE = 10, 3, 64
+# settings that name a place; elsewhere only its last part means something
+_PLACES = {("data", "path"), ("data", "labels"), ("model", "pretrained")}
+_TAGS = {"text_to_image": "text-to-image"}
+
+
+def create(root: Path, name: str, target: Path) -> int:
+    """Write the folder.
+
+    Args:
+        root: Folder of the repository.
+        name: The experiment; its results are up to date.
+        target: The folder to make; it may be there if it is empty.
+
+    Returns:
+        Number of files in it.
+
+    Raises:
+        UserError: If target holds something, a result is missing or damaged, or nothing judges the
+            experiment's scores.
+    """
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise UserError(
+            f"{target} is there already; name another folder with --out, or delete this one"
+        )
+    experiment = config.load(name, root)
+    if not experiment["subsets"]:
+        raise UserError(
+            f"{name} has no subset models, and scores that nothing judges are not exported; give "
+            "subsets.eval and subsets.tune in its experiment file"
+        )
+    files = dict(_files(experiment))
+    _check(root, name, files.values())
+    temporary = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".part-", dir=target.parent))
+        for place, source in files.items():
+            (temporary / place).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(root / source, temporary / place)
+        _write_examples(root, experiment, temporary)
+        _draw_samples(temporary)
+        _write_cards(root, experiment, temporary)
+        count = _write_checksums(temporary)
+        # mkdtemp's folder is private; a folder that may be read may be entered
+        mode = artifacts.file_mode()
+        temporary.chmod(mode | (mode & 0o444) >> 2)
+        temporary.replace(target)
+    except OSError as error:
+        raise UserError(f"{target} could not be written: {error.strerror or error}") from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return count
+
+
+def _files(experiment: config.Experiment) -> Iterator[tuple[str, str]]:
+    """(place in the folder, artifact) of all that is copied."""
+    home, own = f"results/{experiment['seed_name']}", f"results/{experiment['name']}"
+    for file in registry.FAMILIES[experiment["model"]["family"]]["files"]:
+        yield file, f"{home}/models/base/{file}"
+    family = registry.FAMILIES[experiment["model"]["family"]]
+    if family["latents"]:
+        yield "frozen.json", f"{home}/latents/pretrained.json"
+    if family["prompts"]:
+        yield "attribution/prompts.json", f"{home}/prompts/texts.json"
+    yield "attribution/gen.npy", f"{home}/queries/gen.npy"
+    yield "attribution/uses.json", f"{home}/queries/uses.json"
+    for method, options in config.methods(experiment).items():
+        for kind in config.kinds(options):
+            file = f"scores/{method}/{kind}.npy"
+            yield f"attribution/{file}", f"{own}/{file}"
+    for table in _TABLES:
+        yield f"attribution/lds/{table}.csv", f"{own}/lds/{table}.csv"
+    if experiment["removal"]["methods"]:
+        yield "attribution/removal.csv", f"{own}/removal/summary.csv"
+    yield "figures/lds-loss.png", f"{own}/figures/lds-loss.png"
+
+
+def _check(root: Path, name: str, sources: Any) -> None:
+    """Every source is here with the recorded bytes."""
+    entries: dict[str, Any] = {}
+    for folder in records.partitions(root):
+        entries |= records.load(root, folder).entries
+    for source in sources:
+        if not (root / source).is_file():
+            raise UserError(
+                f"{source} is not here; `./run pull {name}` fetches it, or `./run {name}` makes it"
+            )
+        if source in entries and records.sha256(root / source) != entries[source]["sha256"]:
+            raise UserError(f"{source} is damaged; `./run verify {name}` tells more")
+
+
+def _write_examples(root: Path, experiment: config.Experiment, folder: Path) -> None:
+    """Which images the rows of the scores and the held-out queries are: position and label."""
+    home = root / "results" / experiment["seed_name"] / "examples"
+    for split in ("train", "val"):
+        examples = artifacts.load_examples(home / f"{split}.npz")
+        with (folder / f"attribution/{split}.csv").open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["row", "id", "label"])
+            pairs = zip(examples.ids.tolist(), examples.labels.tolist(), strict=True)
+            writer.writerows((row, *pair) for row, pair in enumerate(pairs))
+
+
+def _draw_samples(folder: Path) -> None:
+    """The first generated images, side by side; the report's figure shows training images too."""
+    from PIL import Image
+
+    queries = artifacts.load_array(folder / "attribution/gen.npy", (None, None, None, None))
+    pixels = np.rint((np.clip(queries, -1, 1) + 1) * 127.5).astype(np.uint8)
+    pixels = pixels[: _COLUMNS * _ROWS].transpose(0, 2, 3, 1)  # [Q, H, W, C]
+    step = _SIDE + 4
+    sheet = Image.new(
+        "RGB", (step * min(_COLUMNS, len(pixels)), step * -(-len(pixels) // _COLUMNS))
+    )
+    for i, picture in enumerate(pixels):
+        colour = np.broadcast_to(picture, (*picture.shape[:2], 3))
+        tile = Image.fromarray(np.ascontiguousarray(colour)).resize((_SIDE, _SIDE), Image.NEAREST)
+        sheet.paste(tile, (step * (i % _COLUMNS) + 2, step * (i // _COLUMNS) + 2))
+    sheet.save(folder / "figures/samples.png")
+
+
+def published(experiment: Mapping[str, Any]) -> dict[str, Any]:
+    """The experiment without what its settings tell of its user's disk."""
+    shown = {name: dict(v) if isinstance(v, dict) else v for name, v in experiment.items()}
+    for section, key in _PLACES:
+        place = shown[section].get(key)
+        if place and (Path(place).expanduser().exists() or place.startswith(("/", "~", "."))):
+            shown[section][key] = Path(place).name
+    return shown
+
+
+def _write_cards(root: Path, experiment: config.Experiment, folder: Path) -> None:
+    data = _data_card(
+        root / "data" / config.pool_name(experiment) / "card.json", facts.of(experiment, root)
+    )
+    results = root / "results" / experiment["name"]
+    uses = artifacts.load_json(folder / "attribution/uses.json")
+    table = reference.table(reference.collect(results))
+    methods = config.methods(experiment)
+    experiment = published(experiment)
+    model = experiment["model"]
+    answers = {
+        "experiment": experiment,
+        "model": {"num_class_embeds": None, "lora": None, "revision": None, **model},
+        "prompts": _prompts(folder),
+        "side": artifacts.load_array(folder / "attribution/gen.npy").shape[-1],
+        "version": __version__,
+        "data": data,
+        "uses": {kind: {use: len(rows) for use, rows in uses[kind].items()} for kind in uses},
+        "methods": methods,
+        "shown": "das" if "das" in methods else next(iter(methods)),
+        "classes": experiment["data"]["classes"],
+        "removal": (folder / "attribution/removal.csv").is_file(),
+        # names in it come from a file of results, which may be somebody else's
+        "table": html.escape(table, quote=False),
+        "groups": report.flatten({key: experiment[key] for key in _SETTINGS}),
+        "score_groups": report.flatten({key: experiment[key] for key in _SCORE_SETTINGS}),
+        "parameters": _parameters(
+            folder / registry.FAMILIES[experiment["model"]["family"]]["files"][-1]
+        ),
+        "rows": len((folder / "attribution/train.csv").read_text().splitlines()) - 1,
+    }
+    header = {**_licence(str(data["licence"])), "tags": ["data-attribution", "das-bench"]}
+    tag = _TAGS.get(model["family"], "unconditional-image-generation")
+    hub = {"library_name": "diffusers", "pipeline_tag": tag}
+    if model.get("lora"):
+        hub |= {"base_model": model["pretrained"]} if "/" in model["pretrained"] else {}
+        hub["tags"] = [*header["tags"], "lora"]
+    (folder / "README.md").write_text(_card("model_card.md.j2", {**header, **hub}, answers))
+    pretty = {"pretty_name": f"Attribution scores of {experiment['name']}"}
+    (folder / "attribution/README.md").write_text(
+        _card("data_card.md.j2", {**header, **pretty}, answers)
+    )
+
+
+def _prompts(folder: Path) -> list[str]:
+    """What generated images were asked for, one prompt a class; none without prompts."""
+    path = folder / "attribution/prompts.json"
+    return artifacts.load_json(path)[:-1] if path.is_file() else []
+
+
+def _data_card(path: Path, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What is known of the data set, and what was measured of the images."""
+    data = artifacts.load_json(path)
+    data = {**(known or {}), **data} if isinstance(data, dict) else {}
+    lacking = [key for key in _FACTS if key not in data]
+    if lacking:
+        raise UserError(f"{path} is damaged: it has no {lacking[0]}; {artifacts.remake(path)}")
+    return data
+
+
+def _licence(name: str) -> dict[str, str]:
+    if name in _HUB:
+        return {"license": _HUB[name]}
+    return {"license": "other", "license_name": re.sub(r"\W+", "-", name.lower()).strip("-")}
+
+
+def _card(template: str, header: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+    """Front matter for the hub, then text; what is not ours is escaped."""
+    front = yaml.safe_dump(dict(header), sort_keys=True, allow_unicode=True)
+    # not among the report's templates: the report depends on the whole of that folder
+    engine = pages.environment().overlay(loader=jinja2.FileSystemLoader(_CARDS))
+    return f"---\n{front}---\n\n{engine.get_template(template).render(facts)}\n"
+
+
+def _parameters(path: Path) -> int:
+    """Number of weights, from the header of a safetensors file."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        shapes = [file.get_slice(key).get_shape() for key in file.keys()]
+    return sum(math.prod(shape) for shape in shapes)
+
+
+def _write_checksums(folder: Path) -> int:
+    """``sha256sum --check SHA256SUMS`` finds any changed byte; returns the number of all files."""
+    paths = sorted(p for p in folder.rglob("*") if p.is_file())
+    lines = [
+        f"{records.sha256(p).removeprefix('sha256:')}  {p.relative_to(folder).as_posix()}\n"
+        for p in paths
+    ]
+    (folder / "SHA256SUMS").write_text("".join(lines))
+    return len(paths) + 1

@@ -1,0 +1,142 @@
+"""Expected numbers of an experiment, in git: ``reference/<experiment>.json``.
+
+On another kind of CPU the last bits of a training run differ, so the reproduced LDS of a method
+is another draw of the same thing. The question to ask is whether it lies in the published interval.
+
+``python -m dasbench.reports.reference write digits`` makes the file from results, ``table`` prints
+the Markdown table that README shows.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from dasbench.core import artifacts, script_main, tables
+from dasbench.core.query_kinds import KINDS
+from dasbench.errors import UserError
+
+KEYS = ("method", "queries", "target")
+
+
+def collect(folder: str | Path) -> dict[str, list[dict[str, Any]]]:
+    """What is expected of an experiment; numbers are fractions with six decimals.
+
+    Args:
+        folder: results/<experiment>.
+
+    Returns:
+        lds: the held-out LDS of every method under its own transform, per kind of queries and
+        target, with its interval; ceiling: likewise; comparisons: the primary ones.
+    """
+    folder = Path(folder) / "lds"
+    summary = tables.load_table(folder / "summary.csv")
+    own = summary[summary["own"] & (summary["selection"] == "held_out")]
+    ceiling = tables.load_table(folder / "ceiling.csv")
+    pairs = tables.load_table(folder / "comparisons.csv")
+    primary = pairs[(pairs["kind"] == "primary") & (pairs["selection"] == "held_out")]
+    return {
+        "lds": _rows(own, [*KEYS, "transform", "lds", "lo", "hi"]),
+        "ceiling": _rows(ceiling, ["queries", "target", "ceiling", "lo", "hi"]),
+        "comparisons": _rows(
+            primary, ["a", "b", "queries", "target", "difference", "lo", "hi", "detectable"]
+        ),
+    }
+
+
+def _rows(frame: Any, columns: list[str]) -> list[dict[str, Any]]:
+    rows = frame[columns].to_dict("records")
+    return [{k: round(v, 6) if isinstance(v, float) else v for k, v in r.items()} for r in rows]
+
+
+def outside(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> list[str]:
+    """Which results do not lie inside the expected intervals.
+
+    Returns:
+        One sentence for each missing or deviating row; empty if all is as expected.
+    """
+    here = {tuple(row[k] for k in KEYS): row for row in found}
+    problems = []
+    for row in expected:
+        name = " ".join(row[k] for k in KEYS)
+        got = here.get(tuple(row[k] for k in KEYS))
+        if got is None:
+            problems.append(f"{name}: expected {row['lds']:.4f}, but the results have no such row")
+        elif not row["lo"] <= got["lds"] <= row["hi"]:
+            problems.append(
+                f"{name}: LDS {got['lds']:.4f} is outside the expected {row['lo']:.4f} to "
+                f"{row['hi']:.4f}"
+            )
+    return problems
+
+
+def verify(root: str | Path, experiment: str) -> list[str]:
+    """Compare results/<experiment> with reference/<experiment>.json; see ``outside``.
+
+    Raises:
+        UserError: If there is no reference, or no result.
+    """
+    path = Path(root) / "reference" / f"{experiment}.json"
+    if not path.is_file():
+        raise UserError(
+            f"{path} does not exist, so there is nothing to compare with; "
+            f"write it with python -m dasbench.reports.reference write {experiment}"
+        )
+    found = collect(Path(root) / "results" / experiment)
+    return outside(found["lds"], artifacts.load_json(path)["lds"])
+
+
+def table(reference: dict[str, list[dict[str, Any]]], target: str = "loss") -> str:
+    """Markdown: LDS x 100 with intervals, highest mean first, the ceiling, primary comparisons."""
+    cells: dict[str, dict[str, Any]] = {}
+    for row in reference["lds"]:
+        if row["target"] == target:
+            cells.setdefault(row["method"], {"transform": row["transform"]})[row["queries"]] = row
+    means = {
+        method: sum(kinds[kind]["lds"] for kind in KINDS if kind in kinds)
+        / sum(kind in kinds for kind in KINDS)
+        for method, kinds in cells.items()
+    }
+    order = sorted(cells, key=lambda method: -means[method])
+    lines = ["| method | transform | held-out images | generated images |", "|---|---|---|---|"]
+    for method in order:
+        shown = [_percent(cells[method].get(kind), "lds") for kind in KINDS]
+        lines.append(f"| `{method}` | {cells[method]['transform']} | {shown[0]} | {shown[1]} |")
+    top = {row["queries"]: row for row in reference["ceiling"] if row["target"] == target}
+    shown = [_percent(top[kind], "ceiling") for kind in ("val", "gen")]
+    lines += [f"| *ceiling* | | {shown[0]} | {shown[1]} |", ""]
+    lines += ["| primary comparison | held-out images | generated images |", "|---|---|---|"]
+    pairs: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in reference["comparisons"]:
+        if row["target"] == target:
+            pairs.setdefault((row["a"], row["b"]), {})[row["queries"]] = row
+    for (a, b), kinds in pairs.items():
+        shown = [_percent(kinds.get(kind), "difference") for kind in KINDS]
+        lines.append(f"| `{a}` - `{b}` | {shown[0]} | {shown[1]} |")
+    return "\n".join(lines)
+
+
+def _percent(row: dict[str, Any] | None, name: str) -> str:
+    if row is None:
+        return "does not apply"
+    return f"{100 * row[name]:.1f} ({100 * row['lo']:.1f} to {100 * row['hi']:.1f})"
+
+
+def main() -> None:
+    """Write or show the reference of an experiment."""
+    parser = argparse.ArgumentParser(
+        prog="python -m dasbench.reports.reference", description=main.__doc__
+    )
+    parser.add_argument("action", choices=["write", "table"])
+    parser.add_argument("experiment")
+    args = parser.parse_args()
+    path = Path("reference") / f"{args.experiment}.json"
+    if args.action == "write":
+        artifacts.save_json(path, collect(Path("results") / args.experiment))
+    else:
+        print(table(artifacts.load_json(path)))
+
+
+if __name__ == "__main__":
+    script_main.main(main)

@@ -1,0 +1,376 @@
+"""The report of an experiment: one self-contained HTML page, a function of tables and figures.
+
+The page holds no time, date, host or thread count, so that recomputing equal results gives equal
+bytes. Everything that is not ours (names, labels, licences) is escaped by the template engine.
+
+Vocabulary: a *cell* is what one method achieved on one kind of query; fractions in the tables are
+printed times 100, missing numbers as an en dash.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dasbench.errors import UserError
+from dasbench.reports import pages
+
+KINDS = {"val": "held-out images", "gen": "generated images"}
+TARGETS = {"loss": "loss", "displacement": "displacement"}
+CONTROLS = ("random", "class_match", "train_norm")
+REFERENCES = ("random", "null")
+MEASURES = {
+    "loss_change": "loss change",
+    "image_l2": "image L2",
+    "embedding_cosine": "embedding cosine",
+}
+QUANTILES = ("q50", "q90", "q99", "max")  # columns of lds/leverage.csv
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the page is made from.
+
+    Attributes:
+        experiment: Name of the experiment.
+        settings: The resolved experiment file, nested.
+        summary: ``lds/summary.csv``.
+        selection: ``lds/selection.csv``.
+        comparisons: ``lds/comparisons.csv``, may be empty.
+        ceiling: ``lds/ceiling.csv``, may be empty.
+        removal: ``removal/summary.csv``, None without a removal experiment.
+        figures: ``.svg`` and ``.png`` files; the stem decides where a figure stands.
+        metrics: Flat numbers from ``metrics.json``.
+        data_card: Source, licence, size, hash of the data.
+        versions: Package to version, as pinned.
+        inapplicable: Method -> kind of query -> why it has no scores; a method without any is not
+            in the tables.
+        timings: Relative link to the page with the costs, None without one.
+        leverage: ``lds/leverage.csv``, may be empty; None if it was not measured.
+        gains: ``ablation/gains.csv``, None without an ablation.
+    """
+
+    experiment: str
+    settings: Mapping[str, Any]
+    summary: Any
+    selection: Any
+    comparisons: Any
+    ceiling: Any
+    removal: Any = None
+    figures: Sequence[Path] = ()
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    data_card: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    inapplicable: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    timings: str | None = "timings.html"
+    leverage: Any = None
+    gains: Any = None
+
+
+def render(results: Results) -> str:
+    """The page as HTML; equal results give equal text.
+
+    Raises:
+        UserError: If a table lacks the rows of the headline, or a figure file is missing.
+    """
+    tables = {target: headline(results.summary, results.ceiling, target) for target in TARGETS}
+    if not tables["loss"]:
+        raise UserError(
+            "lds/summary.csv has no held-out rows for the loss target with own = True: "
+            "evaluate at least one method before rendering the report"
+        )
+    comparisons = comparison_rows(results.comparisons)
+    removal = removal_table(results.removal)
+    order = [row["method"] for row in tables["loss"]]
+    context = {
+        "experiment": results.experiment,
+        "title": results.settings.get("title") or results.experiment,
+        "settings": flatten(results.settings),
+        "resolved": results.settings,
+        "sizes": _sizes(results.summary),
+        "kinds": {kind: KINDS[kind] for kind in KINDS if (results.summary.queries == kind).any()},
+        "tables": tables,
+        "ceilings": {target: _ceilings(results.ceiling, target) for target in TARGETS},
+        "findings": _findings(tables["loss"], comparisons, removal),
+        "comparisons": comparisons,
+        "full": full_table(results.summary, results.selection, order),
+        "leverage": leverage_table(results.leverage, order),
+        "quantiles": QUANTILES,
+        "designed": _undefined_by_design(results.settings),
+        "removal": removal,
+        "gains": pages.gains(results.gains),
+        "random_sets": _random_sets(removal),
+        "measures": _measures(removal),
+        "level": f"{100 * results.settings.get('lds', {}).get('level', 0.95):g} %",
+        "figures": pages.figures(results.figures),
+        "metrics": results.metrics,
+        "data_card": results.data_card,
+        "versions": results.versions,
+        "inapplicable": results.inapplicable,
+        "skipped": {
+            name: "; ".join(dict.fromkeys(reasons.values()))
+            for name, reasons in results.inapplicable.items()
+            if set(KINDS) <= set(reasons)
+        },
+        "timings": results.timings,
+    }
+    return pages.environment().get_template("report.html.j2").render(context)
+
+
+def headline(summary: Any, ceiling: Any, target: str) -> list[dict[str, Any]]:
+    """One row per method under its own transform, best first, controls last.
+
+    Args:
+        summary: ``lds/summary.csv``.
+        ceiling: ``lds/ceiling.csv``.
+        target: ``loss`` or ``displacement``.
+
+    Returns:
+        Per method: method, control (bool), tuning (M_tune), cells {kind: cell}; a cell has
+        transform, lds, lo, hi, oracle, fraction (None where the ceiling is not above zero),
+        damping, edge, undefined, queries, void.
+    """
+    own = summary[summary.own & (summary.target == target) & (summary.selection != "path")]
+    bounds = _ceilings(ceiling, target)
+    rows = []
+    for method, group in own.groupby("method", sort=False):
+        cells = {}
+        for kind, part in group.groupby("queries"):
+            held = part[part.selection == "held_out"]
+            if len(held):
+                best = part[part.selection == "oracle"]
+                cells[str(kind)] = _cell(
+                    held.iloc[0], best.iloc[0] if len(best) else None, bounds.get(kind)
+                )
+        if cells:
+            head = {"method": str(method), "control": method in CONTROLS}
+            rows.append(head | {"cells": cells, "tuning": _tuning(group)})
+    return sorted(rows, key=lambda row: (row["control"], -_mean(row["cells"]), row["method"]))
+
+
+def _tuning(rows: Any) -> int:
+    """Tuning subsets that a method is made from; 0 if it only chose its damping on them."""
+    return int(rows["M_tune"].max()) if "M_tune" in rows else 0
+
+
+def _cell(held: Any, oracle: Any, bound: dict[str, float] | None) -> dict[str, Any]:
+    lds = float(held.lds)
+    known = bound is not None and bound["lo"] > 0 and math.isfinite(bound["ceiling"])
+    return {
+        "transform": held["transform"],
+        "lds": lds,
+        "lo": float(held.lo),
+        "hi": float(held.hi),
+        "oracle": None if oracle is None else float(oracle.lds),
+        "fraction": lds / bound["ceiling"] if known and bound else None,
+        "damping": float(held.damping),
+        "edge": bool(held.edge),
+        "undefined": int(held.undefined),
+        "queries": int(held.Q),
+        "void": int(held.undefined) >= int(held.Q),
+    }
+
+
+def _mean(cells: Mapping[str, dict[str, Any]]) -> float:
+    return sum(cell["lds"] for cell in cells.values()) / len(cells)
+
+
+def _ceilings(ceiling: Any, target: str) -> dict[str, dict[str, float]]:
+    if not len(ceiling):
+        return {}
+    rows = ceiling[(ceiling.target == target) & ceiling.ceiling.notna()]
+    columns = ["reliability", "rho", "ceiling", "lo", "hi"]
+    return {
+        row["queries"]: {name: float(row[name]) for name in columns}
+        for row in rows.to_dict("records")
+    }
+
+
+def _sizes(summary: Any) -> dict[str, Any]:
+    """M, R and, per kind of query, Q."""
+    first = summary.iloc[0]
+    queries = {str(kind): int(part.Q.max()) for kind, part in summary.groupby("queries")}
+    return {"M": int(first.M), "R": int(first.R), "Q": queries}
+
+
+def comparison_rows(table: Any) -> dict[str, list[dict[str, Any]]]:
+    """Rows by kind (primary, exploratory), each with a verdict that the interval supports.
+
+    Only rows at the held-out damping are primary: the oracle's damping is no test fixed beforehand.
+    """
+    rows: dict[str, list[dict[str, Any]]] = {"primary": [], "exploratory": []}
+    if not len(table):
+        return rows
+    # the loss target first, since the headline is about it
+    for row in sorted(table.to_dict("records"), key=lambda row: row["target"] != "loss"):
+        if row["lo"] > 0:
+            row["verdict"] = f"{row['a']} higher"
+        elif row["hi"] < 0:
+            row["verdict"] = f"{row['b']} higher"
+        else:
+            row["verdict"] = "not resolved"
+        row["resolved"] = row["verdict"] != "not resolved"
+        fixed = row["kind"] == "primary" and row["selection"] == "held_out"
+        rows["primary" if fixed else "exploratory"].append(row)
+    return rows
+
+
+def full_table(summary: Any, selection: Any, methods: Sequence[str]) -> list[dict[str, Any]]:
+    """Every method, transform, kind of query and target, with both choices of the damping.
+
+    Args:
+        summary: ``lds/summary.csv``.
+        selection: ``lds/selection.csv``.
+        methods: Their order; others follow.
+    """
+    key = ["method", "transform", "queries", "target"]
+    tuned = {
+        (row["method"], row["transform"], row["queries"]): row["lds"]
+        for row in selection.to_dict("records")
+    }
+    oracle = {
+        tuple(row[name] for name in key): row
+        for row in summary[summary.selection == "oracle"].to_dict("records")
+    }
+    rows = []
+    for row in summary[summary.selection == "held_out"].to_dict("records"):
+        best = oracle.get(tuple(row[name] for name in key), {})
+        extra = {
+            "tuning": tuned.get((row["method"], row["transform"], row["queries"])),
+            "oracle": best.get("lds"),
+            "oracle_damping": best.get("damping"),
+            "void": row["undefined"] >= row["Q"],
+        }
+        rows.append({**row, **extra})
+    place = {name: i for i, name in enumerate(methods)}
+    return sorted(rows, key=lambda row: place.get(row["method"], len(place)))
+
+
+def leverage_table(table: Any, methods: Sequence[str]) -> list[dict[str, Any]]:
+    """Quantiles of the leverage at the held-out damping, one row per method and kind of query.
+
+    Args:
+        table: ``lds/leverage.csv``, None or empty where there is none.
+        methods: Their order; others follow.
+    """
+    if table is None or not len(table):
+        return []
+    place = {name: i for i, name in enumerate(methods)}
+    kinds = list(KINDS)
+    return sorted(
+        table.to_dict("records"),
+        key=lambda row: (place.get(row["method"], len(place)), kinds.index(row["queries"])),
+    )
+
+
+def removal_table(summary: Any) -> list[dict[str, Any]]:
+    """One row per k and method, the strongest first, references last.
+
+    Returns:
+        Dictionaries with k, method, reference (bool), measures {name: {mean, excess, lo, hi}},
+        queries, sets.
+    """
+    if summary is None or not len(summary):
+        return []
+    rows: dict[tuple[float, str], dict[str, Any]] = {}
+    # a CSV reader may take the word null for nothing
+    for row in summary.assign(method=summary.method.fillna("null")).to_dict("records"):
+        if pages.missing(row["mean"]):
+            continue
+        new = {
+            "k": row["k"],
+            "method": row["method"],
+            "reference": row["method"] in REFERENCES,
+            "measures": {},
+            "queries": int(row["queries"]),
+            "sets": int(row["sets"]),
+        }
+        entry = rows.setdefault((row["k"], row["method"]), new)
+        entry["measures"][row["measure"]] = {
+            name: row[name] for name in ("mean", "excess", "lo", "hi")
+        }
+
+    def rank(row: dict[str, Any]) -> tuple[Any, ...]:
+        # a null model has no k of its own and stands after the last one
+        effect = row["measures"].get("loss_change", {}).get("mean", 0.0)
+        return (
+            math.inf if pages.missing(row["k"]) else row["k"],
+            row["reference"],
+            -effect,
+            row["method"],
+        )
+
+    return sorted(rows.values(), key=rank)
+
+
+def _random_sets(rows: list[dict[str, Any]]) -> list[int]:
+    """The numbers of random sets per k that occur, ascending."""
+    return sorted({row["sets"] for row in rows if row["method"] == "random"})
+
+
+def _undefined_by_design(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Methods that cannot rank the subsets: of each class every stratified subset has as many."""
+    stratified = settings.get("subsets", {}).get("stratify", False)
+    return ("class_match",) if stratified else ()
+
+
+def _measures(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The measures that have numbers, with digits enough for three figures of the largest."""
+    present = []
+    for name, title in MEASURES.items():
+        sizes = [abs(row["measures"][name]["mean"]) for row in rows if name in row["measures"]]
+        if sizes:
+            digits = 2 - math.floor(math.log10(max(*sizes, 1e-9)))
+            present.append({"name": name, "title": title, "digits": min(max(digits, 0), 8)})
+    return present
+
+
+def _findings(
+    table: list[dict[str, Any]], comparisons: Mapping[str, list], removal: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """The facts of the opening paragraph, all read off the tables below it."""
+    best = []
+    for kind in KINDS:
+        judged = [row for row in table if kind in row["cells"] and not row["control"]]
+        if judged:
+            top = max(judged, key=lambda row: row["cells"][kind]["lds"])
+            best.append({"kind": kind, "method": top["method"], "cell": top["cells"][kind]})
+    loss = [row for row in comparisons["primary"] if row["target"] == "loss"]
+    chance = next((row["cells"] for row in table if row["method"] == "random"), {})
+    methods = [row for row in removal if not row["reference"] and "loss_change" in row["measures"]]
+    strongest = max(methods, key=lambda row: row["measures"]["loss_change"]["excess"], default=None)
+    return {
+        "best": best,
+        "primary": loss,
+        "resolved": [row for row in loss if row["resolved"]],
+        "chance": chance,
+        "removal": strongest,
+        "undefined": sum(
+            c["undefined"] for row in table for c in row["cells"].values() if not c["void"]
+        ),
+    }
+
+
+def flatten(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Nested settings as groups of (dotted key, value), in the file's order; loose keys first."""
+    loose = [(key, value) for key, value in settings.items() if not isinstance(value, Mapping)]
+    groups = (
+        [{"name": "experiment", "rows": [(key, pages.plain(value)) for key, value in loose]}]
+        if loose
+        else []
+    )
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            groups.append({"name": name, "rows": list(_leaves(value, ""))})
+    return groups
+
+
+def _leaves(value: Any, prefix: str) -> Iterable[tuple[str, str]]:
+    if not isinstance(value, Mapping) or not value:
+        yield prefix or pages.NOTHING, pages.plain(value)
+        return
+    for key, inner in value.items():
+        yield from _leaves(inner, f"{prefix}.{key}" if prefix else str(key))

@@ -1,0 +1,237 @@
+"""What dvc.lock names and a remote sends, looked at before anything is made of it.
+
+An *object* is a file in DVC's cache and on its remotes, named by its MD5. That of a folder is a
+*list*, ``[{"md5": ..., "relpath": ...}]``, and its name ends in ``.dir``. DVC believes a remote: it
+joins paths and names of lists unchecked, and hashes nothing that a web server sends. So lists come
+first, each looked at before it is stored; DVC fetches only what they name; and nothing is checked
+out before all of it has been hashed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from dasbench.errors import UserError
+from dasbench.sharing import records
+
+if TYPE_CHECKING:
+    from dasbench.sharing.remotes import Remote
+
+LIST = ".dir"
+_FILE = re.compile(r"[0-9a-f]{32}")
+_OBJECT = re.compile(rf"{_FILE.pattern}({re.escape(LIST)})?")
+# what `./run save` writes; DVC knows more, such as `files`, by which objects come in unseen
+_OUT = {"path", "hash", "md5", "size", "nfiles", "isexec"}
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The content of dvc.yaml or dvc.lock, with its ``stages``.
+
+    Raises:
+        UserError: If it is not a mapping that has stages.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise damaged(path.name, f"line {line}: {error.problem}") from error
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise damaged(path.name, " ".join(str(error).split())) from error
+    for mapping in (content, content.get("stages") if isinstance(content, dict) else None):
+        if not isinstance(mapping, dict):
+            raise damaged(path.name, "it is no mapping that has stages")
+    return content
+
+
+def damaged(name: str, reason: str) -> UserError:
+    """What to say of a broken dvc.yaml or dvc.lock."""
+    return UserError(
+        f"{name} is damaged ({reason}); resolve its merge conflict if it has one (`git diff "
+        f"{name}`), or take the committed one: `git checkout {name}`"
+    )
+
+
+def outs(root: Path, stage: str, body: Any) -> dict[str, str]:
+    """Outs of a stage in dvc.lock, and the object of each.
+
+    Raises:
+        UserError: If it has none, or one that is no plain path in the tree with an MD5.
+    """
+    listed = body.get("outs") if isinstance(body, dict) else None
+    if not isinstance(listed, list):
+        raise damaged("dvc.lock", f"{stage} has no outs")
+    found = {}
+    for out in listed:
+        path, name = (out.get("path"), out.get("md5")) if isinstance(out, dict) else (None, None)
+        known = path and set(out) <= _OUT and out.get("hash") == "md5"
+        if not known or not _OBJECT.fullmatch(str(name)):
+            raise damaged("dvc.lock", f"an out of {stage} is not a path with an MD5: {out!r}")
+        if _leads_out(root, str(path)):
+            raise damaged("dvc.lock", f"{stage} has the out {path!r}, not one in results/ or data/")
+        found[str(path)] = str(name)
+    return found
+
+
+def _leads_out(root: Path, path: str) -> bool:
+    if records.partition_of(path) is None or not records.is_plain(path):
+        return True
+    # the user may keep the whole of results/ elsewhere, by a link of his own
+    home = (root / path.split("/")[0]).resolve()
+    return not (root / path).parent.resolve().is_relative_to(home)
+
+
+def fetch_lists(root: Path, remote: Remote, named: Mapping[str, str]) -> Path:
+    """Put the lists that are not in the cache into it, and look at each, wherever it is from.
+
+    Args:
+        root: Folder of the repository.
+        remote: Where the lists are.
+        named: out -> object.
+
+    Returns:
+        The cache.
+
+    Raises:
+        UserError: If a list cannot be had or is refused; then it is not in the cache.
+    """
+    from dvc.repo import Repo
+
+    with Repo(str(root.resolve())) as repo:
+        repo.drop_data_index()  # may hold what a bare `dvc fetch` read, whatever that was
+        cache = Path(repo.cache.local.path)
+        try:
+            store = repo.cloud.get_remote_odb(remote.name, "pull")
+        except Exception as error:  # each kind of remote has its own
+            raise _not_given(remote, error) from error
+        for out, name in named.items():
+            if not name.endswith(LIST):
+                continue
+            place = place_of(cache, name)
+            try:
+                known = place.is_file()
+                content = place.read_bytes() if known else _download(store, remote, out, name)
+                _files(root, out, name, content)
+            except UserError:
+                place.unlink(missing_ok=True)
+                raise
+            if not known:
+                records.replace(place, content.decode())
+    return cache
+
+
+def place_of(store: Path, name: str) -> Path:
+    """Where the cache, or a remote that is a directory, has an object."""
+    return store / name[:2] / name[2:]
+
+
+def _download(store: Any, remote: Remote, out: str, name: str) -> bytes:
+    try:
+        return store.fs.cat_file(store.oid_to_path(name))
+    except FileNotFoundError as error:
+        raise _absent(remote, [out]) from error
+    except Exception as error:
+        raise _not_given(remote, error) from error
+
+
+def _not_given(remote: Remote, error: Exception) -> UserError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return UserError(
+        f"the remote {remote} gives nothing: {reason}; check its settings (`dvc remote list`) and "
+        "your rights, or use another remote (-r NAME) or a file (`./run pull --bundle FILE`)"
+    )
+
+
+def _absent(remote: Remote, files: list[str]) -> UserError:
+    return UserError(
+        f"the remote {remote} does not have {_first(files)}; files that the remote does not have "
+        "must be sent with `./run push` by whoever has them, and `./run pull` goes on from there"
+    )
+
+
+def _first(files: list[str]) -> str:
+    return files[0] + (f" and {len(files) - 1} more" if len(files) > 1 else "")
+
+
+def _files(root: Path, out: str, name: str, content: bytes) -> dict[str, str]:
+    """Files of a list, and the object of each.
+
+    Raises:
+        UserError: If it has not the bytes that its name says, or names what it may not.
+    """
+    if hashlib.md5(content, usedforsecurity=False).hexdigest() + LIST != name:
+        raise _other_bytes({out: name})
+    try:
+        listed = json.loads(content.decode())
+    except (ValueError, RecursionError):
+        listed = None
+    entries = listed if isinstance(listed, list) else [listed]
+    for entry in entries:
+        if not _is_sound(root, out, entry):
+            raise UserError(
+                f"{out} is refused: dvc.lock names the list {name} for it, with the entry "
+                f"{str(entry)[:200]}, where a plain path below {out} and an MD5 are expected; "
+                "nothing was written, and dvc.lock should come from a commit that you trust "
+                "(`git log dvc.lock`)"
+            )
+    return {f"{out}/{entry['relpath']}": entry["md5"] for entry in entries}
+
+
+def _is_sound(root: Path, out: str, entry: Any) -> bool:
+    match entry:
+        case {"md5": str(digest), "relpath": str(path), **rest} if not rest:
+            return bool(_FILE.fullmatch(digest)) and not _leads_out(root, f"{out}/{path}")
+    return False
+
+
+def _other_bytes(refused: Mapping[str, str]) -> UserError:
+    name = next(iter(refused.values()))
+    return UserError(
+        f"{_first(list(refused))} refused: {name} in DVC's cache or on the remote has other bytes "
+        "than this MD5 from dvc.lock says; it is not kept and no result was changed, so "
+        "`./run pull` again, and if that says the same, use another remote (-r NAME), or have "
+        f"files/md5/{name[:2]}/{name[2:]} deleted there and sent again with `./run push`"
+    )
+
+
+def check(root: Path, cache: Path, remote: Remote, named: Mapping[str, str]) -> None:
+    """Hash all objects of outs in the cache, and delete those that have other bytes.
+
+    Args:
+        root: Folder of the repository.
+        cache: As ``fetch_lists`` returned it.
+        remote: Where the objects are from.
+        named: out -> object, with all lists here.
+
+    Raises:
+        UserError: If there is one, or an object is not here.
+    """
+    files = {}
+    for out, name in named.items():
+        files[name] = out
+        if name.endswith(LIST):
+            listed = _files(root, out, name, place_of(cache, name).read_bytes())
+            files |= {digest: file for file, digest in listed.items()}
+    absent, refused = [], {}
+    for name, file in files.items():
+        place = place_of(cache, name)
+        if not place.is_file():
+            absent.append(file)
+        elif _md5(place) != name.removesuffix(LIST):
+            place.unlink()
+            refused[file] = name
+    if refused:
+        raise _other_bytes(refused)
+    if absent:
+        raise _absent(remote, absent)
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()

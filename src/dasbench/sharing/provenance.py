@@ -1,0 +1,395 @@
+"""Carry Snakemake's records with the artifacts, so that a clone knows what made them.
+
+Words: see ``dasbench.sharing.records``.
+
+* ``save``: records -> manifests;
+* ``restore``: manifests -> records, for every output whose bytes are the recorded ones. Where both
+  know an output and its bytes fit both, a manifest that came from elsewhere wins: its settings are
+  those of the experiment file that came with it;
+* ``verify``: hash every output and every recorded input again, whatever the time stamps say;
+* ``prune``: forget and delete what the graph no longer makes.
+
+The convention for memory: the benchmark of the job with log ``logs/X.log`` is
+``logs/benchmark/X.tsv``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dasbench.errors import UserError
+from dasbench.sharing.records import (
+    KEEP,
+    MANIFEST,
+    Partition,
+    benchmark,
+    inputs_of,
+    load,
+    partition_of,
+    partitions,
+    read_record,
+    record_path,
+    records,
+    replace,
+    sha256,
+    store,
+)
+
+# Snakemake takes the end of a job from its output's time stamp; floats keep microseconds
+_SAME_TIME = 1e-3
+# folder -> digest of its manifest when that and Snakemake's records last agreed; the number rises
+# when manifests are read in another way, so that each is compared with the records once more
+_AGREED = ".snakemake/das-manifests-2.json"
+
+
+class Verdict(NamedTuple):
+    """What ``verify`` found.
+
+    Attributes:
+        problems: One sentence per damaged, missing or outdated output.
+        recorded: Number of recorded outputs.
+        absent: Number of these that were never made or fetched here.
+    """
+
+    problems: list[str]
+    recorded: int
+    absent: int
+
+
+def save(root: str | Path, experiments: Collection[str] | None = None) -> list[str]:
+    """Write the manifests of what has been made; returns the outputs that were made since.
+
+    An output keeps its recorded digest for as long as its record stays the same, so bytes that
+    changed after the job are found by ``verify`` and never blessed here. What is recorded but not
+    here (not fetched, or deleted) stays recorded until ``prune``.
+
+    Args:
+        root: Folder of the repository.
+        experiments: Only ``results/<one of these>``; None, all partitions.
+    """
+    root = Path(root)
+    restore(root, [folder for folder in partitions(root) if _is_foreign(root, folder)])
+    old: dict[str, Partition] = {}
+    new: dict[str, Partition] = {}
+    made = []
+    for output, record in records(root):
+        folder = partition_of(output)
+        if folder is None or not _selected(folder, experiments) or not (root / output).is_file():
+            continue
+        if folder not in old:
+            old[folder] = load(root, folder)
+            new[folder] = Partition(dict(old[folder].entries), dict(old[folder].times))
+        entry, when = _entry(root, output, record, old[folder])
+        new[folder].entries[output], new[folder].times[output] = entry, when
+        if when != old[folder].times.get(output):
+            made.append(output)
+    for folder, partition in new.items():
+        store(root, folder, partition)
+    _agree(root, new)
+    return made
+
+
+def _entry(
+    root: Path, output: str, record: Mapping[str, Any], old: Partition
+) -> tuple[dict[str, Any], list[float | None]]:
+    span = [record.get("starttime"), record.get("endtime")]
+    known, before = old.entries.get(output), old.times.get(output, [None, None, None])
+    kept = {key: record.get(key) for key in KEEP}
+    remote = None not in span and span[0] > span[1]
+    # a record that was restored without its times begins when it ends
+    untimed = before[:2] == [None, None] and span[0] == span[1]
+    if known and (untimed or before[remote:2] == span[remote:]):
+        memory = benchmark(root, record, "max_rss") if before[2] is None else before[2]
+        same = {**kept, "sha256": known["sha256"], "size": known["size"]}
+        return same, [*before[:2], memory]
+    path = root / output
+    made = {**kept, "sha256": sha256(path), "size": path.stat().st_size}
+    if remote:
+        # a cluster's job: what Snakemake calls its start is when it heard of the end
+        span[0] = span[1] - (benchmark(root, record, "s") or 0.0)
+    return made, [*span, benchmark(root, record, "max_rss")]
+
+
+def _selected(folder: str, experiments: Collection[str] | None) -> bool:
+    kind, name = folder.split("/")
+    return experiments is None or (kind == "results" and name in experiments)
+
+
+def restore(
+    root: str | Path, folders: Collection[str] | None = None, altered: list[str] | None = None
+) -> int:
+    """Give Snakemake the records of all outputs that are here with the recorded bytes.
+
+    Args:
+        root: Folder of the repository.
+        folders: Only these partitions; None, all.
+        altered: Is given the outputs that are here with other bytes, though no job made them: they
+            were damaged or edited, and what follows would be made from them.
+
+    Returns:
+        Number of outputs whose record was written.
+
+    Raises:
+        UserError: If a manifest is damaged, or names a path outside of its partition.
+    """
+    root = Path(root)
+    folders = partitions(root) if folders is None else folders
+    count = 0
+    for folder in folders:
+        partition, foreign = load(root, folder), _is_foreign(root, folder)
+        for output, entry in partition.entries.items():
+            if not (root / output).is_file():
+                continue
+            untouched = _untouched(root, output)
+            if untouched and not (foreign and _otherwise(root, output, entry)):
+                continue  # Snakemake's own record holds
+            if _same_bytes(root / output, entry):
+                _restore(root, output, entry, partition.times.get(output))
+                count += 1
+            elif altered is not None and not untouched and not _incomplete(root, output):
+                altered.append(output)  # Snakemake judges what it makes of it
+    _agree(root, folders)
+    return count
+
+
+def _is_foreign(root: Path, folder: str) -> bool:
+    """Whether a manifest is another one than was last written or restored here: it was fetched."""
+    return read_record(root / _AGREED).get(folder) != sha256(root / folder / MANIFEST)
+
+
+def _agree(root: Path, folders: Iterable[str]) -> None:
+    agreed = read_record(root / _AGREED)
+    now = agreed | {folder: sha256(root / folder / MANIFEST) for folder in folders}
+    if now != agreed:
+        replace(root / _AGREED, json.dumps(now, indent=1, sort_keys=True) + "\n")
+
+
+def _untouched(root: Path, output: str) -> bool:
+    """Whether Snakemake made the output here and nothing has written to it since."""
+    recorded = read_record(record_path(root, output))
+    made = recorded.get("endtime") or 0
+    return bool(recorded) and abs(made - (root / output).stat().st_mtime) < _SAME_TIME
+
+
+def _otherwise(root: Path, output: str, entry: Mapping[str, Any]) -> bool:
+    """Whether a manifest says that an output follows from other settings than its record here."""
+    recorded = read_record(record_path(root, output))
+    return any(recorded.get(key) != entry[key] for key in KEEP)
+
+
+def _incomplete(root: Path, output: str) -> bool:
+    return record_path(root, output, "incomplete").exists()
+
+
+def _same_bytes(path: Path, entry: Mapping[str, Any]) -> bool:
+    return path.stat().st_size == entry["size"] and sha256(path) == entry["sha256"]
+
+
+def _restore(root: Path, output: str, entry: Mapping[str, Any], when: list | None) -> None:
+    path, record = root / output, record_path(root, output)
+    stat = path.stat()
+    start, end = when[:2] if when else (stat.st_mtime, stat.st_mtime)
+    kept = {key: entry[key] for key in KEEP}
+    mark = record_path(root, output, "incomplete")
+    mark.parent.mkdir(parents=True, exist_ok=True)  # without it Snakemake believes in an old format
+    replace(record, json.dumps({**kept, "starttime": start, "endtime": end}))
+    mark.unlink(missing_ok=True)
+    try:
+        os.utime(path, (end, end))  # the original order; DVC does not keep time stamps
+    except OSError:
+        pass  # a link into a shared cache that belongs to someone else
+
+
+def verify(root: str | Path, experiments: Collection[str] | None = None) -> Verdict:
+    """Hash everything again and compare it with the manifests.
+
+    Args:
+        root: Folder of the repository.
+        experiments: Only these and what they were made from; None, everything.
+
+    Raises:
+        UserError: If a manifest is damaged, or names a path outside of its partition.
+    """
+    root = Path(root)
+    entries = _with_inputs(root, [f for f in partitions(root) if _selected(f, experiments)])
+    digests: dict[str, str | None] = {}
+
+    def digest(name: str) -> str | None:
+        if name not in digests:
+            digests[name] = sha256(root / name) if (root / name).is_file() else None
+        return digests[name]
+
+    problems, absent = [], 0
+    for output, entry in sorted(entries.items()):
+        again = _again(output, entries)
+        stopped = record_path(root, output, "incomplete").exists()
+        if stopped and digest(output) != entry["sha256"]:
+            again = f"`./run {_remaker(output, entries)}` makes it"
+            problems.append(f"{output} is incomplete, because its run was stopped; {again}")
+        elif digest(output) is None:
+            if record_path(root, output).exists():
+                problems.append(f"{output} is missing; {again}")
+            absent += not record_path(root, output).exists()
+        elif digest(output) != entry["sha256"]:
+            problems.append(f"{output} is damaged: its bytes are not the recorded ones; {again}")
+        else:
+            other = _changed_input(entry, entries, digest)
+            if other:
+                problems.append(f"{output} was made from another {other}; {again}")
+    return Verdict(problems, len(entries), absent)
+
+
+def mixed(root: str | Path, outputs: Collection[str]) -> list[str]:
+    """What was made from inputs with other bytes than recorded; hashes nothing but such inputs.
+
+    The remedy is to make the output again, or the input, if that has not got its bytes back.
+    """
+    root, told = Path(root), []
+    homes = {partition_of(output) or "" for output in outputs}
+    entries = _with_inputs(root, homes.intersection(partitions(root)))
+    recorded = {name: entry["sha256"] for name, entry in entries.items()}.get
+    for output in sorted(entries.keys() & set(outputs)):
+        if other := _changed_input(entries[output], entries, recorded):
+            sound = (root / other).is_file() and _same_bytes(root / other, entries[other])
+            again = _again(output if sound else other, entries)
+            told.append(f"{output} was made from another {other}; {again}")
+    return told
+
+
+def _again(output: str, entries: Mapping[str, Mapping[str, Any]]) -> str:
+    return f"`./run {_remaker(output, entries)} --forcerun {shlex.quote(output)}` makes it again"
+
+
+def _with_inputs(root: Path, folders: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Entries of the folders and of all partitions that these were made from."""
+    entries: dict[str, dict[str, Any]] = {}
+    waiting, seen, known = list(folders), set(), partitions(root)
+    while waiting:
+        folder = waiting.pop()
+        if folder in seen:
+            continue
+        seen.add(folder)
+        found = load(root, folder).entries
+        entries |= found
+        sources = {partition_of(name) for entry in found.values() for name in inputs_of(entry)}
+        waiting += [source for source in sources if source in known]
+    return entries
+
+
+def _changed_input(
+    entry: Mapping[str, Any], entries: Mapping[str, Any], digest: Callable[[str], str | None]
+) -> str | None:
+    """An input whose bytes are sound, but not those that the output was made from."""
+    for name, recorded in inputs_of(entry).items():
+        damaged = name in entries and digest(name) != entries[name]["sha256"]
+        if digest(name) not in {None, recorded} and not damaged:
+            return name
+    return None
+
+
+def _remaker(output: str, entries: Mapping[str, Mapping[str, Any]]) -> str:
+    """An experiment whose run makes the output: its own, or one that reads the data."""
+    folder = partition_of(output) or ""
+    if folder.startswith("results/"):
+        return folder.removeprefix("results/")
+    users = (other for other, entry in entries.items() if output in inputs_of(entry))
+    homes = sorted({partition_of(other) or "" for other in users})
+    return next((h.removeprefix("results/") for h in homes if h.startswith("results/")), "digits")
+
+
+def prune(
+    root: str | Path,
+    wanted: Collection[str],
+    experiments: Collection[str] | None = None,
+    yes: bool = False,
+) -> list[str]:
+    """List, and with ``yes`` delete and forget, recorded outputs that the graph does not make.
+
+    Args:
+        root: Folder of the repository.
+        wanted: All outputs that the graph makes now.
+        experiments: Only ``results/<one of these>``; None, all partitions.
+        yes: Delete, instead of only list.
+
+    Returns:
+        The outputs in question, sorted.
+
+    Raises:
+        UserError: If a manifest is damaged, or names a path outside of its partition.
+    """
+    root = Path(root)
+    stale = []
+    for folder in partitions(root):
+        if not _selected(folder, experiments):
+            continue
+        partition = load(root, folder)
+        gone = sorted(partition.entries.keys() - set(wanted))
+        stale += gone
+        if yes and gone:
+            for output in gone:
+                _delete(root, output)
+            kept = ({k: v for k, v in part.items() if k not in gone} for part in partition)
+            store(root, folder, Partition(*kept))
+    return stale
+
+
+def _delete(root: Path, output: str) -> None:
+    """Delete an output, its record, and the folders that it leaves empty."""
+    (root / output).unlink(missing_ok=True)
+    record_path(root, output).unlink(missing_ok=True)
+    home = root / (partition_of(output) or "")
+    for folder in (root / output).parents:
+        if folder == home or (folder.is_dir() and any(folder.iterdir())):
+            return
+        if folder.is_dir():
+            folder.rmdir()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """``python -m dasbench.sharing.provenance save|restore|verify|prune [EXPERIMENT...]``.
+
+    ``prune`` reads what is wanted from standard input, one path a line (``snakemake --summary``).
+    """
+    parser = argparse.ArgumentParser(prog="python -m dasbench.sharing.provenance")
+    parser.add_argument("command", choices=["save", "restore", "verify", "prune"])
+    parser.add_argument("experiments", nargs="*")
+    parser.add_argument("--yes", action="store_true", help="prune: delete instead of only list")
+    args = parser.parse_args(arguments)
+    chosen = args.experiments or None
+    try:
+        if args.command == "save":
+            save(".", chosen)
+        elif args.command == "restore":
+            print(f"{restore('.')} records restored")
+        elif args.command == "verify":
+            return tell(verify(".", chosen))
+        else:
+            wanted = {line.split("\t")[0].rstrip("\n") for line in sys.stdin}
+            print(*prune(".", wanted, chosen, args.yes), sep="\n")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def tell(verdict: Verdict) -> int:
+    """Print a verdict; the exit status is 1 if there are problems."""
+    for problem in verdict.problems:
+        print(problem)
+    checked = verdict.recorded - verdict.absent
+    unfetched = (
+        f" ({verdict.absent} more were never made or fetched here)" if verdict.absent else ""
+    )
+    print(f"{checked} outputs checked{unfetched}, {len(verdict.problems)} problems")
+    return 1 if verdict.problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,251 @@
+"""The two files that travel with a partition, and Snakemake's records: reading and writing.
+
+A *record* is what Snakemake keeps of one output (``.snakemake/metadata``): rule, params, inputs and
+their checksums. A *partition* is a folder that is shared as a whole, ``results/<experiment>`` or
+``data/<dataset>``; its *manifest* ``provenance.json`` holds the records of its outputs with the
+SHA-256 of each, the same bytes on every machine, and ``runtimes.json`` when each was made and how
+much memory it took: ``{output: [start, end, max_rss]}``, seconds since 1970 and MB or null.
+
+A manifest comes from collaborators, so nothing in it is trusted: each path must lie in its
+partition, a rule must be a name, a time a time. Standard library only.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import json
+import math
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dasbench.errors import UserError
+from dasbench.sharing import old_hashes
+
+MANIFEST, RUNTIMES = "provenance.json", "runtimes.json"
+KINDS = ("data", "results")
+# fields of a record that are the same wherever the output is made
+KEEP = (
+    "rule",
+    "code",
+    "params",
+    "shellcmd",
+    "input",
+    "input_checksums",
+    "log",
+    "software_stack_hash",
+    "record_format_version",
+)
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_RULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
+# what the common file systems take: bytes of one name, and of a path with room for the root
+_LONGEST_NAME, _LONGEST_PATH = 255, 2000
+# seconds since 1970 and MB beyond which a number is no measurement; os.utime raises for more
+_LARGEST_TIME = 1e11
+
+
+class Partition(NamedTuple):
+    """The contents of one partition's two files.
+
+    Attributes:
+        entries: output -> record with ``sha256`` and ``size`` in bytes.
+        times: output -> [start, end, max_rss].
+    """
+
+    entries: dict[str, dict[str, Any]]
+    times: dict[str, list[float | None]]
+
+
+def sha256(path: Path) -> str:
+    """Digest of a file, as Snakemake writes it."""
+    with path.open("rb") as file:
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def partitions(root: Path) -> list[str]:
+    """Folders that have a manifest, sorted, as paths relative to root."""
+    found = [path for kind in KINDS for path in root.glob(f"{kind}/*/{MANIFEST}")]
+    return sorted(path.parent.relative_to(root).as_posix() for path in found)
+
+
+def partition_of(path: str) -> str | None:
+    """``results/digits`` of ``results/digits/lds/summary.csv``; None outside of partitions."""
+    kind, _, rest = path.partition("/")
+    name, slash, _ = rest.partition("/")
+    return f"{kind}/{name}" if kind in KINDS and slash else None
+
+
+def load(root: Path, folder: str) -> Partition:
+    """Read a partition's files and check every path and value in them.
+
+    Raises:
+        UserError: If a file is damaged, or names a path outside of the partition.
+    """
+    entries = _read_object(root, f"{folder}/{MANIFEST}")
+    times = _read_object(root, f"{folder}/{RUNTIMES}")
+    inside = _inside(root)
+    for path, entry in entries.items():
+        problem = inside(folder, path) or _entry_problem(entry)
+        if problem:
+            raise UserError(f"{folder}/{MANIFEST}: entry {path!r} is refused, because {problem}")
+    sound = {path: when for path, when in times.items() if path in entries and _is_time(when)}
+    return Partition({path: old_hashes.renewed(entry) for path, entry in entries.items()}, sound)
+
+
+def _read_object(root: Path, name: str) -> dict[str, Any]:
+    path = root / name
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{name} is damaged ({error}); fetch it again with ./run pull") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{name} is damaged (not a mapping); fetch it again with ./run pull")
+    return content
+
+
+def is_plain(path: str) -> bool:
+    """Whether a path is relative, stays below its start, and can be opened and be shown."""
+    parts = path.split("/")
+    return (
+        not {"", ".", ".."} & set(parts)
+        and path.isprintable()  # no NUL, no half of a surrogate pair, nothing a terminal obeys
+        and max(len(part.encode()) for part in parts) <= _LONGEST_NAME
+        and len(path.encode()) <= _LONGEST_PATH
+    )
+
+
+def benchmark(root: Path, record: Mapping[str, Any], column: str) -> float | None:
+    """What the job's benchmark says: ``max_rss``, its largest memory in MB, or ``s``, seconds."""
+    for log in record.get("log") or ():
+        name = "logs/benchmark/" + log.removeprefix("logs/").removesuffix(".log") + ".tsv"
+        try:
+            with (root / name).open(encoding="utf-8", newline="") as file:
+                rows = list(csv.DictReader(file, delimiter="\t"))
+            return float(rows[-1][column])
+        except (OSError, ValueError, KeyError, IndexError, TypeError):
+            continue  # no benchmark, or too short a job to be measured
+    return None
+
+
+def inputs_of(entry: dict[str, Any]) -> dict[str, str]:
+    """Inputs inside the repository and their recorded digests."""
+    checksums = entry["input_checksums"] or {}
+    return {name: digest for name, digest in checksums.items() if is_plain(name)}
+
+
+def _inside(root: Path) -> Callable[[str, str], str | None]:
+    """A check (folder, path) -> why the path may not be used, or None; remembers folders."""
+    real: dict[str, str] = {}
+
+    def resolve(folder: str) -> str:
+        if folder not in real:
+            real[folder] = os.path.realpath(root / folder)
+        return real[folder]
+
+    def check(folder: str, path: str) -> str | None:
+        parts = path.split("/")
+        if not path.startswith(f"{folder}/"):
+            return f"it does not lie in {folder}"
+        if not is_plain(path):
+            return "it is not a plain path"
+        # the user may keep the whole of results/ elsewhere, by a link of his own
+        home = resolve(parts[0])
+        target = resolve("/".join(parts[:-1]))
+        if (root / path).is_symlink():
+            target = os.path.realpath(root / path)
+        if os.path.commonpath([home, target]) != home:
+            return "a symbolic link leads out of the repository"
+        return None
+
+    return check
+
+
+def _entry_problem(entry: Any) -> str | None:
+    if not isinstance(entry, dict) or not set(KEEP) <= set(entry):
+        return "it is not a record"
+    if not isinstance(entry.get("size"), int) or not _DIGEST.fullmatch(str(entry.get("sha256"))):
+        return "its size or checksum is no number or SHA-256"
+    checksums = entry["input_checksums"] or {}
+    if not isinstance(checksums, dict) or not _are_texts(checksums.values()):
+        return "its inputs have no checksums"
+    if entry["rule"] is not None and not _RULE.fullmatch(str(entry["rule"])):
+        return "its rule is no name"
+    log = entry["log"] or []
+    if not isinstance(log, list) or not _are_texts(log):
+        return "its log is no list of files"
+    return None
+
+
+def _are_texts(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+def _is_time(when: Any) -> bool:
+    return (
+        isinstance(when, list)
+        and [_is_measured(value) for value in when[:2]] == [True, True]
+        and [value is None or _is_measured(value) for value in when[2:]] == [True]
+    )
+
+
+def _is_measured(value: Any) -> bool:
+    """A number that a clock or a memory meter can have shown; JSON knows NaN and 1e999 as well."""
+    if type(value) not in {int, float}:
+        return False
+    return 0 <= value <= _LARGEST_TIME and math.isfinite(value)
+
+
+def store(root: Path, folder: str, partition: Partition) -> None:
+    """Write a partition's files where they changed, each by rename."""
+    for name, content in ((MANIFEST, partition.entries), (RUNTIMES, partition.times)):
+        path = root / folder / name
+        text = json.dumps(content, indent=1, sort_keys=True) + "\n"
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            replace(path, text)
+
+
+def replace(path: Path, text: str) -> None:
+    """Write a text file by rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".part-{os.getpid()}-{path.name}"
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise UserError(f"{path} could not be written: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def record_path(root: Path, output: str, kind: str = "metadata") -> Path:
+    """Where Snakemake keeps the record of an output (or its mark of being incomplete)."""
+    name = base64.urlsafe_b64encode(output.encode()).decode()
+    longest = os.pathconf(root, "PC_NAME_MAX") - 1
+    parts = [name[start : start + longest] for start in range(0, len(name), longest)]
+    return root.joinpath(".snakemake", kind, *("@" + part for part in parts[:-1]), parts[-1])
+
+
+def records(root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (output, record) of every readable record."""
+    home = root / ".snakemake/metadata"
+    for path in home.rglob("*"):
+        if path.is_file():
+            name = "".join(part.removeprefix("@") for part in path.relative_to(home).parts)
+            record = read_record(path)
+            if record:
+                yield base64.urlsafe_b64decode(name).decode(), record
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """A record, or nothing where there is none or it was half written when its writer died."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}

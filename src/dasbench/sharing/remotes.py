@@ -1,0 +1,356 @@
+"""Results between machines: what of them DVC knows, and its remotes.
+
+A *stage* is one of dvc.yaml's, spelled out as ``lds@digits``; an *out* is a file or folder that a
+stage makes and DVC stores, as ``dvc.lock`` has it. DVC moves the bytes; here stands what it is
+asked for, what a killed transfer leaves behind, and what to say when a remote is out of reach. What
+arrives is looked at in ``objects``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import re
+import shlex
+import ssl
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from dasbench.core.yaml_schema import suggestion
+from dasbench.errors import UserError
+from dasbench.experiments import config
+from dasbench.sharing import dvc_objects, records
+
+DVC = [sys.executable, "-m", "dvc"]
+
+# what people read, and all that an empty plan needs; models and features are the heavy rest
+TABLES = "tables"
+TABLE_STAGES = ("scores", "lds", "removal", "report")
+
+_SECONDS_TO_ANSWER = 10
+# DVC writes beside the target and renames; a reflink begins as an empty file
+_HALF = re.compile(r"\.[A-Za-z0-9_-]{22}\.tmp")
+
+
+class Remote(NamedTuple):
+    """A place that DVC moves results to and from.
+
+    Attributes:
+        name: As in ``dvc remote list``.
+        url: A directory, or an address such as ``s3://bucket/path``.
+        address: What answers for it: the url, or the endpoint of the service.
+    """
+
+    name: str
+    url: str
+    address: str
+
+    @property
+    def folder(self) -> Path | None:
+        """The url as a directory, if it is one."""
+        return None if urlsplit(self.url).scheme else Path(self.url)
+
+    def __str__(self) -> str:
+        """Name and url, without a password."""
+        return f"{self.name} ({re.sub(r'//[^/@]*@', '//', self.url)})"
+
+
+def stages(root: Path, names: Iterable[str]) -> list[str]:
+    """The stages of dvc.yaml that belong to experiments, their parents and their datasets.
+
+    Raises:
+        UserError: If an experiment is not recorded there, or the file is broken.
+    """
+    content = dvc_objects.read(root / "dvc.yaml")
+    variables = _variables(content)
+    found: dict[str, None] = {}
+    for name in names:
+        owners = with_parents(root, name)
+        for stage, body in content["stages"].items():
+            items = variables.get(re.sub(r"[${}]", "", str(body.get("foreach"))), [])
+            wanted = (
+                {config.pool_name(owners[-1])} if stage == "pool" else {e["name"] for e in owners}
+            )
+            found |= {f"{stage}@{item}": None for item in items if item in wanted}
+        if f"report@{name}" not in found:
+            recorded = ", ".join(map(str, variables.get("recorded", [])))
+            raise UserError(f"{name} is not recorded ({recorded} are); add it to vars in dvc.yaml")
+    return list(found)
+
+
+def _variables(content: dict[str, Any]) -> dict[str, list[Any] | dict[str, Any]]:
+    """What the stages of dvc.yaml are spelled out over."""
+    groups = content.get("vars")
+    if not isinstance(groups, list) or not all(
+        isinstance(group, dict) for group in [*groups, *content["stages"].values()]
+    ):
+        raise dvc_objects.damaged("dvc.yaml", "its vars or a stage are no mappings")
+    variables: dict[str, Any] = {}
+    for group in groups:
+        variables |= group
+    return {name: value for name, value in variables.items() if isinstance(value, list | dict)}
+
+
+def with_parents(root: Path, name: str) -> list[config.Experiment]:
+    """The experiment, its parent, the parent's parent and so on."""
+    chain = [config.load(name, root)]
+    while chain[-1]["parent"]:
+        chain.append(config.load(chain[-1]["parent"], root))
+    return chain
+
+
+def locked(root: Path, names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The experiments' stages that dvc.lock knows, and the outs of each with their objects.
+
+    Raises:
+        UserError: If there is none, or dvc.lock is broken.
+    """
+    known = _recorded(root, names)
+    if not known:
+        raise UserError(
+            f"no results of {' and '.join(names)} are recorded in dvc.lock; make them with "
+            f"`./run {' '.join(names)}`, then `./run save {' '.join(names)}`"
+        )
+    return known
+
+
+def missing(root: Path, names: Sequence[str]) -> list[str]:
+    """Recorded outs that are not here, for example after a partial pull."""
+    outs = [out for made in _recorded(root, names).values() for out in made]
+    return [out for out in outs if not (root / out).exists()]
+
+
+def _recorded(root: Path, names: Sequence[str]) -> dict[str, dict[str, str]]:
+    lock = root / "dvc.lock"
+    recorded = dvc_objects.read(lock)["stages"] if lock.is_file() else {}
+    return {
+        stage: dvc_objects.outs(root, stage, recorded[stage])
+        for stage in stages(root, names)
+        if stage in recorded
+    }
+
+
+def push(root: Path, names: Sequence[str], flags: Sequence[str]) -> None:
+    """Send recorded results to the remote; flags go to ``dvc push``.
+
+    Raises:
+        UserError: If nothing is recorded, no remote is set, or the transfer fails.
+    """
+    targets = list(locked(root, names))
+    remote = _remote(
+        flags,
+        "name one with `dvc remote add --default NAME URL`, or share one file with ./run bundle",
+    )
+    if remote.folder and not remote.folder.parent.is_dir():  # DVC would make it, stick or no stick
+        _out_of_reach(remote, f"there is no directory {remote.folder.parent}")
+    _transfer("push", remote, [*flags, *targets])
+
+
+def pull(root: Path, names: Sequence[str], only: Collection[str], flags: Sequence[str]) -> None:
+    """Fetch recorded results from the remote, and put them in place if they are what was recorded.
+
+    Call it with the lock held.
+
+    Args:
+        root: Folder of the repository.
+        names: Experiments.
+        only: Which outs; none, all of them; see ``select``.
+        flags: Those of ``dvc pull`` that ``_flags`` knows.
+
+    Raises:
+        UserError: If nothing is recorded, no remote is set, the transfer fails, or what came is
+            refused.
+    """
+    fetching, placing = _flags(flags)
+    known = locked(root, names)
+    named = {out: name for outs in known.values() for out, name in outs.items()}
+    targets = select(known, names, only) if only else list(known)  # a stage is found faster
+    wanted = {out: named[out] for out in targets} if only else named
+    remote = _remote(
+        flags,
+        f"make the results with `./run {' '.join(names)}`, or unpack them with "
+        "`./run pull --bundle FILE`",
+    )
+    if remote.folder and not remote.folder.is_dir():
+        _out_of_reach(remote, "there is no such directory")
+    sweep(root, named)
+    cache = dvc_objects.fetch_lists(root, remote, wanted)
+    _transfer("fetch", remote, [*fetching, *targets])
+    dvc_objects.check(root, cache, remote, wanted)
+    _transfer("checkout", remote, [*placing, *targets])
+
+
+def _flags(flags: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What of ``dvc pull``'s arguments its halves take, ``dvc fetch`` and ``dvc checkout``.
+
+    Raises:
+        UserError: If another one is among them; most would bring in what nothing has looked at.
+    """
+    parser = argparse.ArgumentParser(prog="./run pull", add_help=False, allow_abbrev=False)
+    parser.add_argument("-r", "--remote")
+    parser.add_argument("-j", "--jobs")
+    for letter, word in ("f", "force"), ("q", "quiet"), ("v", "verbose"):
+        parser.add_argument(f"-{letter}", f"--{word}", action="store_true")
+    args, others = parser.parse_known_args(list(flags))
+    if others:
+        raise UserError(
+            f"{others[0]} is not understood here; ./run pull takes -r NAME, -j N, --force, --quiet "
+            "and --verbose of `dvc pull`"
+        )
+    both = [f"--{word}" for word in ("quiet", "verbose") if getattr(args, word)]
+    where = [f"--remote={args.remote}"] if args.remote else []
+    jobs = [f"--jobs={args.jobs}"] if args.jobs else []
+    return [*both, *where, *jobs], [*both, *(["--force"] if args.force else [])]
+
+
+def select(
+    known: Mapping[str, Iterable[str]], names: Sequence[str], only: Collection[str]
+) -> list[str]:
+    """The outs that a partial pull fetches, with the records of what made them.
+
+    Args:
+        known: stage -> its outs; see ``locked``.
+        names: Experiments.
+        only: ``tables`` (all outs of TABLE_STAGES but models), or names of files and folders in
+            results/<experiment>, such as ``models/base``.
+
+    Raises:
+        UserError: If a name stands for no out.
+    """
+    found: dict[str, None] = {}
+    for name in names:
+        home = f"results/{name}/"
+        mine = {
+            out.removeprefix(home): stage.split("@")[0]
+            for stage, outs in known.items()
+            for out in outs
+            if out.startswith(home)
+        }
+        chosen = {records.MANIFEST, records.RUNTIMES} & set(mine)
+        for word in only:
+            hits = {out for out, stage in mine.items() if _stands_for(word, out, stage)}
+            if not hits:
+                folders = sorted({*mine, *(out.split("/")[0] for out in mine)})
+                raise UserError(
+                    f"--only {word} is nothing that {name} has; expected {TABLES}, or one of "
+                    f"{', '.join(folders)}{suggestion(word, [TABLES, *folders])}"
+                )
+            chosen |= hits
+        found |= {home + out: None for out in sorted(chosen)}
+    return list(found)
+
+
+def _stands_for(word: str, out: str, stage: str) -> bool:
+    if word == TABLES:
+        return stage in TABLE_STAGES and not out.startswith("models/")
+    return f"{out}/".startswith(f"{word.rstrip('/')}/")
+
+
+def sweep(root: Path, outs: Iterable[str]) -> list[Path]:
+    """Delete what a killed ``dvc pull`` left half written; DVC would take it for unsaved work.
+
+    A half copy has a name of DVC's own, a half reflink no bytes; no artifact is empty.
+
+    Returns:
+        What was deleted.
+    """
+    half = set()
+    for out in outs:
+        if records.partition_of(out) is None or ".." in out.split("/"):
+            continue  # dvc.lock is a file like any other: nothing outside is touched
+        place = root / out
+        inside = place.rglob("*") if place.is_dir() else [place, *place.parent.glob(".*.tmp")]
+        half |= {p for p in inside if p.is_file() and not p.is_symlink() and _is_half(p)}
+    for path in half:
+        path.unlink()
+    return sorted(half)
+
+
+def _is_half(path: Path) -> bool:
+    return bool(_HALF.fullmatch(path.name)) or path.stat().st_size == 0
+
+
+def _remote(flags: Sequence[str], remedy: str) -> Remote:
+    """The remote that the flags or the configuration name, after a look whether it answers.
+
+    Raises:
+        UserError: If there is none, or it is out of reach.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("-r", "--remote")
+    settings = _settings()
+    name = parser.parse_known_args(list(flags))[0].remote or settings.get("core.remote")
+    urls = {
+        key[7:-4]: url for key, url in settings.items() if re.fullmatch(r"remote\..+\.url", key)
+    }
+    known = ", ".join(sorted(urls))
+    if name is None:
+        which = f" as default ({known} can be named with -r)" if known else ""
+        raise UserError(f"no DVC remote is set{which}; {remedy}")
+    if name not in urls:
+        raise UserError(
+            f"{name} is no DVC remote; known: {known or 'none'}; "
+            f"`dvc remote add {shlex.quote(name)} URL` makes it one"
+        )
+    remote = Remote(name, urls[name], settings.get(f"remote.{name}.endpointurl", urls[name]))
+    _reach(remote)
+    return remote
+
+
+def _settings() -> dict[str, str]:
+    """DVC's configuration, the user's and the machine's included."""
+    asked = [*DVC, "config", "--list"]
+    shown = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
+    return dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+
+
+def _reach(remote: Remote) -> None:
+    """Ask a web address or an S3 endpoint for a sign of life, through the proxy if there is one.
+
+    DVC itself takes a web server that is down for one that has none of the files.
+
+    Raises:
+        UserError: If nothing answers.
+    """
+    if urlsplit(remote.address).scheme not in {"http", "https"}:
+        return
+    request = urllib.request.Request(remote.address, method="HEAD")
+    try:
+        urllib.request.urlopen(request, timeout=_SECONDS_TO_ANSWER).close()
+    except (urllib.error.HTTPError, http.client.HTTPException):
+        pass  # it lives; whether it has the files is for DVC to find out
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        if not isinstance(reason, ssl.SSLError):
+            _out_of_reach(remote, getattr(reason, "strerror", None) or str(reason))
+
+
+def _out_of_reach(remote: Remote, reason: str) -> None:
+    raise UserError(
+        f"the remote {remote} cannot be reached: {reason}; check the address "
+        "(`dvc remote list`) and the connection, or use another remote (-r NAME) or a file "
+        "(`./run bundle`, `./run pull --bundle FILE`)"
+    )
+
+
+def _transfer(action: str, remote: Remote, arguments: Sequence[str]) -> None:
+    """Run DVC with its messages and progress bars visible."""
+    if subprocess.run([*DVC, action, *arguments], check=False).returncode:
+        command = "push" if action == "push" else "pull"
+        remedy = {
+            "push": "the remote must allow writing, a plain web server does not",
+            "fetch": "files that the remote does not have must be sent with `./run push` by "
+            "whoever has them",
+            "checkout": "results here that are recorded nowhere are kept by `./run save`, or "
+            "dropped by `./run pull --force`",
+        }
+        raise UserError(
+            f"`dvc {action}` with the remote {remote} failed, see above; nothing is lost, "
+            f"`./run {command}` goes on from there; {remedy[action]}"
+        )
