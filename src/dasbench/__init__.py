@@ -8,8 +8,12 @@ B bootstrap draws. Images are float32 in [-1, 1] unless a docstring says uint8.
 """
 
 # public name -> the module that defines it; imported at first use: `import dasbench` is light
-_PUBLIC = {"attribute": "dasbench.commands.attribute", "__version__": "dasbench.version"}
-__all__ = ["__version__", "attribute"]
+_PUBLIC = {
+    "attribute": "dasbench.commands.attribute",
+    "UserError": "dasbench.errors",
+    "__version__": "dasbench.version",
+}
+__all__ = ["UserError", "__version__", "attribute"]
 
 
 def __getattr__(name: str):
