@@ -10,25 +10,41 @@ from pathlib import Path
 
 import yaml
 
+import warm
+
 ROOT = Path(__file__).parents[1]
 COSTS = re.compile(r"runtimes\.json|costs\.csv|cost-|timings\.html")
 
 
 class Clone:
-    """A checkout of the repository with the environment that the tests run in."""
+    """A checkout of the repository with the environment that the tests run in.
 
-    def __init__(self, folder):
+    Args:
+        folder: where it lies.
+        cold: start every job in a Python of its own, not in the warm interpreter.
+    """
+
+    def __init__(self, folder, cold=False):
         self.folder = Path(folder)
+        self.cold = cold
         self.log = []  # (command, what it printed), for transcripts
 
+    def environment(self, cold):
+        """Environment of a command in this clone."""
+        variables = {
+            k: v for k, v in os.environ.items() if not k.startswith(("GIT_", "PYTEST", "DASBENCH"))
+        }
+        programs = Path(sys.executable).parent
+        path = [os.environ["PATH"]]
+        path[:0] = [str(programs)] if cold else [str(warm.folder()), str(programs)]
+        variables |= {"DAS_ENV": "active", "PYTHONPATH": "", "DVC_NO_ANALYTICS": "1"}
+        return variables | {"OMP_NUM_THREADS": "1", "PATH": os.pathsep.join(path)}
+
     def call(self, *command, check=True, **kwargs):
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("GIT_", "PYTEST"))}
-        environment |= {"DAS_ENV": "active", "PYTHONPATH": "", "DVC_NO_ANALYTICS": "1"}
-        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         done = subprocess.run(
             [str(c) for c in command],
             cwd=self.folder,
-            env=environment,
+            env=self.environment(self.cold),
             capture_output=True,
             text=True,
             check=False,
@@ -43,13 +59,11 @@ class Clone:
         return self.call("./run", *words, **kwargs)
 
     def start(self, *words, output=subprocess.DEVNULL):
-        """Start ./run in its own process group, so that the whole of it can be killed."""
-        environment = os.environ | {"DAS_ENV": "active", "PYTHONPATH": ""}
-        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        """Start ./run, cold, in its own process group, so that the whole of it can be killed."""
         return subprocess.Popen(
             ["./run", *words],
             cwd=self.folder,
-            env=environment,
+            env=self.environment(cold=True),
             stdout=output,
             stderr=output,
             start_new_session=True,
@@ -117,6 +131,12 @@ def stored(folder):
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
+def copied(source, folder):
+    """Copy a folder with all times and links; ``shutil.copytree`` takes several times as long."""
+    subprocess.run(["cp", "-a", source, folder], check=True)
+    return folder
+
+
 def cloned(origin, folder):
     """A ``git clone``, with no results yet."""
     Clone(ROOT).call("git", "clone", "-q", origin, folder)
@@ -126,7 +146,7 @@ def cloned(origin, folder):
     return clone
 
 
-def checkout(folder):
+def checkout(folder, cold=False):
     """Copy what git would have (committed or not, but not ignored) and commit it there."""
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard", "-z"],
@@ -139,7 +159,7 @@ def checkout(folder):
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target)
-    clone = Clone(folder)
+    clone = Clone(folder, cold)
     clone.call("git", "init", "-q", "-b", "main")
     clone.call("git", "config", "user.email", "tests@example.invalid")
     clone.call("git", "config", "user.name", "tests")

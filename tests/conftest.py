@@ -1,22 +1,35 @@
 """Fixtures that several test modules share, among them a clone in which `smoke` has been made."""
 
+import fcntl
+import json
 import logging
-import shutil
+import os
 import urllib.request
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when numpy and torch are loaded
 
 import numpy as np
 import pytest
 import torch
 
-from clones import Clone, checkout
+from clones import Clone, checkout, copied
 from dasbench.diffusion import denoiser
 from dasbench.gradients import features
 from experiment_files import make_repository
 from tiny import DIFFUSION, MODEL, TinyProblem
 
+pytest_plugins = ["order"]
+
 
 def pytest_addoption(parser):
     parser.addoption("--faults", action="store_true", help="the whole campaign of tests/faults")
+    parser.addoption("--deep", action="store_true", help="everything, that campaign included")
+
+
+@pytest.fixture(scope="session")
+def deep(pytestconfig):
+    """Whether this is ``./run test --deep``: tests that sample try all that they know."""
+    return pytestconfig.getoption("--deep")
 
 
 @pytest.fixture(autouse=True)
@@ -83,10 +96,8 @@ def recipe():
     return {"model": model, "diffusion": DIFFUSION, "training": training}
 
 
-@pytest.fixture(scope="session")
-def made(tmp_path_factory):
-    """A checkout with smoke made, recorded and pushed to a directory; not to be changed."""
-    base = tmp_path_factory.mktemp("made")
+def make_smoke(base):
+    """Make smoke in a checkout, record it and push it to the directory ``store``."""
     clone = checkout(base / "clone")
     clone.run("smoke")
     clone.call("dvc", "remote", "add", "-d", "store", base / "store")
@@ -94,14 +105,55 @@ def made(tmp_path_factory):
     clone.call("git", "add", "-A")
     clone.call("git", "commit", "-qm", "smoke recorded")
     clone.run("push", "smoke")
+    (base / "log.json").write_text(json.dumps([(list(map(str, c)), out) for c, out in clone.log]))
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory, worker_id):
+    """A checkout with smoke made, recorded and pushed to a directory; not to be changed.
+
+    The first of the processes of a test run that needs it makes it, the others copy it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+    folder = shared / "made"
+    with (shared / "made.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.is_dir():
+            make_smoke(shared / "making")
+            (shared / "making").rename(folder)
+    copied(folder, base / "copied")
+    clone = Clone(base / "copied/clone")
+    clone.call("dvc", "remote", "modify", "store", "url", base / "copied/store")
+    clone.call("git", "commit", "-qam", "the store of this copy")
+    text = (folder / "log.json").read_text().replace(str(shared / "making"), str(base / "copied"))
+    clone.log = [(tuple(command), output) for command, output in json.loads(text)]
     return clone
 
 
 @pytest.fixture
-def copy(made, tmp_path):
+def fresh(made, tmp_path):
     """A copy of `made` that a test may change."""
-    shutil.copytree(made.folder, tmp_path / "clone", symlinks=True)
-    return Clone(tmp_path / "clone")
+    return Clone(copied(made.folder, tmp_path / "clone"))
+
+
+@pytest.fixture
+def copy(fresh):
+    """The same, unless a file of tests means `draft` by it."""
+    return fresh
+
+
+@pytest.fixture(scope="module")
+def copy_of_module(made, tmp_path_factory):
+    return Clone(copied(made.folder, tmp_path_factory.mktemp("copy") / "clone"))
+
+
+@pytest.fixture
+def draft(copy_of_module):
+    """A copy of `made` in which a test may plan and change what git has, but no results."""
+    yield copy_of_module
+    copy_of_module.call("git", "checkout", "-q", "--", ".")
+    copy_of_module.call("git", "clean", "-fdq")
 
 
 @pytest.fixture(scope="session")

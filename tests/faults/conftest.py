@@ -1,18 +1,27 @@
-"""The campaign of faults: a sample always, the whole with ``./run test --faults``."""
-
-import shutil
+"""The campaign of faults: a sample always, the whole with ``./run test --faults`` or ``--deep``."""
 
 import pytest
 
 from campaign import Ledger, blank_clone
-from clones import Clone, checkout
+from clones import Clone, checkout, copied
 
 LEDGER = Ledger()
 
 
+def is_whole(config):
+    """Whether the whole campaign is run, and its page renewed."""
+    return config.getoption("--faults") or config.getoption("--deep")
+
+
+@pytest.fixture(scope="session")
+def whole(pytestconfig):
+    """Whether tests that sample try all that they know."""
+    return is_whole(pytestconfig)
+
+
 def pytest_collection_modifyitems(config, items):
-    """Without --faults leave out what only the whole campaign tries."""
-    if config.getoption("--faults"):
+    """Without --faults and --deep leave out what only the whole campaign tries."""
+    if is_whole(config):
         return
     left_out = [item for item in items if item.get_closest_marker("campaign")]
     items[:] = [item for item in items if item not in left_out]
@@ -20,7 +29,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_sessionfinish(session):
-    if session.config.getoption("--faults") and LEDGER.rows:
+    if is_whole(session.config) and LEDGER.rows:
         LEDGER.write()
 
 
@@ -57,5 +66,4 @@ def undisturbed(tmp_path_factory):
 @pytest.fixture
 def sound(undisturbed, tmp_path):
     """A copy of `undisturbed` that a test may damage."""
-    shutil.copytree(undisturbed.folder, tmp_path / "clone", symlinks=True)
-    return Clone(tmp_path / "clone")
+    return Clone(copied(undisturbed.folder, tmp_path / "clone"))

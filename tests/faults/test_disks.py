@@ -13,7 +13,7 @@ import time
 import pytest
 
 from campaign import PHASES, blank_clone, jobs
-from clones import Clone, stored
+from clones import Clone, copied, stored
 from dasbench.sharing import records
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
@@ -121,8 +121,7 @@ def full_disks(clone, experiment, phases, rng, disk=None):
 
 def test_a_full_disk_in_the_last_phase(made, tmp_path):
     with small_disk(tmp_path / "disk", 300) as disk:
-        clone = Clone(tmp_path / "disk/clone")
-        shutil.copytree(made.folder, clone.folder, symlinks=True)
+        clone = Clone(copied(made.folder, tmp_path / "disk/clone"))
         for name in ("metrics.json", "report.html", "figures/damping.svg"):
             (clone.folder / "results/smoke" / name).unlink()
         full_disks(clone, "smoke", ["report"], random.Random(0), disk)

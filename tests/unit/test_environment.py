@@ -1,9 +1,12 @@
 """The lock, and the other door to the same environment."""
 
 import re
+from importlib import metadata
 from pathlib import Path
 
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 PIN = re.compile(r"([a-z0-9][a-z0-9-]*)==([A-Za-z0-9.!]+)")
@@ -31,6 +34,28 @@ def wanted():
 
 def test_lock_pins_every_direct_dependency():
     assert wanted() <= set(pins())
+
+
+def needed(name, extras):
+    """What an installed package needs here, with these extras: (name, extras)."""
+    for text in metadata.requires(name) or ():
+        need = Requirement(text)
+        if need.marker is None or any(need.marker.evaluate({"extra": e}) for e in (*extras, "")):
+            yield canonicalize_name(need.name), frozenset(need.extras)
+
+
+def test_the_lock_has_all_that_its_packages_need():
+    """So that pip need not look for it: ``dasbench.commands.environment`` installs without dependencies."""
+    lines = (ROOT / "requirements.in").read_text().splitlines()
+    asked = [Requirement(line) for line in lines if line.partition("#")[0].strip()[:1].isalpha()]
+    waiting = {(canonicalize_name(need.name), frozenset(need.extras)) for need in asked}
+    seen = set()
+    while waiting:
+        seen |= waiting
+        waiting = {need for one in waiting for need in needed(*one)} - seen
+    names = {name for name, _ in seen}
+    assert names <= set(pins())
+    assert len(names) > 100
 
 
 def test_snakemake_is_pinned_exactly():

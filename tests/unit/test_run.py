@@ -15,6 +15,8 @@ from dasbench.experiments import config
 from dasbench.sharing import remotes
 from launcher import ROOT, STAND_IN, active, start, stood_in, usual_tools
 
+TWO_PROCESSES = "-n 2 --dist loadgroup --no-loadscope-reorder"
+
 
 @pytest.fixture
 def repository(tmp_path):
@@ -43,8 +45,14 @@ def only_line(text):
         (["--logger", "other"], "snakemake --logger other -- digits"),
         (["--quiet=rules"], "snakemake --quiet=rules -- digits"),
         (["-n", "--", "lds_smoke"], "snakemake -n -- lds_smoke"),
-        (["test", "tests/unit", "-x"], "pytest tests/unit -x"),
-        (["test", "--fast", "-x"], "pytest -m not slow -x"),
+        (["test", "src", "-x"], "pytest src -x"),
+        (
+            ["test", "src/dasbench/commands/cli.py::test"],
+            "pytest src/dasbench/commands/cli.py::test",
+        ),
+        (["test"], f"pytest {TWO_PROCESSES}"),
+        (["test", "--fast", "-x"], f"pytest -m not slow {TWO_PROCESSES} -x"),
+        (["test", "--deep"], f"pytest --deep {TWO_PROCESSES}"),
         (["bench", "features", "--quick"], "benchmarks features --quick"),
         (["test", "--faults"], "pytest --faults tests/faults"),
         (["test", "--faults", "src"], "pytest --faults src"),

@@ -1,5 +1,7 @@
-"""The papers' experiments in miniature, from archives in the official form to the report.
+"""The papers' experiments in miniature, from archives in the official form.
 
+Two of them, one of each family, go to the report, the others to the base model and a plan;
+`./run test --deep` makes all of them.
 One clone holds tiny archives in the place of the official ones, with their digests in its registry.
 Every class, block type and switch is the large experiment's (``dasbench.experiments.debug_size``).
 """
@@ -7,9 +9,11 @@ Every class, block type and switch is the large experiment's (``dasbench.experim
 import hashlib
 import html
 
+import judged
 import numpy as np
 import pytest
 import yaml
+from safetensors.numpy import load_file
 
 import sources as made_of
 import tiny_pipelines
@@ -20,6 +24,7 @@ from dasbench.data.artbench import STYLES
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 
+PIPELINE = "lambdalabs/miniSD-diffusers"
 CIFAR = "cifar-10-binary.tar.gz"
 
 
@@ -31,16 +36,24 @@ def clone(tmp_path_factory):
     archive = made_of.cifar_binary(home / "cifar10" / CIFAR, made_of.cifar_batches(30))
     made_of.celeba(home / "celeba", "0" * 24 + "1" + "2" * 8)
     made_of.artbench(home / "artbench/artbench-10-imagefolder-split.tar", STYLES, 14, 4)
-    tiny_pipelines.stable_diffusion(
-        clone.folder / "data/pretrained/lambdalabs/miniSD-diffusers", channels=3
-    )
+    tiny_pipelines.stable_diffusion(clone.folder / "data/pretrained" / PIPELINE, channels=3)
     registry = clone.folder / "data/registry.yaml"
     facts = yaml.safe_load(registry.read_text())
     facts["cifar10"]["files"][CIFAR]["sha256"] = hashlib.sha256(archive.read_bytes()).hexdigest()
     partition = (home / "celeba" / celeba.PARTITION).read_bytes()
     facts["celeba"]["files"][celeba.PARTITION]["sha256"] = hashlib.sha256(partition).hexdigest()
     registry.write_text(yaml.safe_dump(facts))
+    for name, removal in (("artbench5", REMOVAL), ("debug_artbench5", REMOVAL | FEW)):
+        with (clone.folder / f"config/experiments/{name}.yaml").open("a") as file:
+            file.write(yaml.safe_dump({"removal": removal}))
+    file = "config/experiments/debug_artbench5.yaml"
+    clone.edit(file, "das_released: {}", "das_released: {}, das_common: {}")
     return clone
+
+
+# neither artbench5 nor its miniature removes anything; here both do, so that adapters are removed
+REMOVAL = {"methods": ["das"], "k": [6], "queries": 2, "random_sets": 1, "null_models": 1}
+FEW = {"queries": 1}
 
 
 DATASETS = {
@@ -58,11 +71,44 @@ METHODS = {
     "cifar10": {"pixel_cosine", "dtrak", "das", "das_common"},
     "celeba": {"pixel_cosine", "dtrak", "das", "das_released"},
     "artbench2": {"pixel_cosine", "trak", "dtrak_common", "das_common"},
-    "artbench5": {"pixel_cosine", "dtrak", "das", "das_released"},
+    "artbench5": {"pixel_cosine", "dtrak", "das", "das_released", "das_common"},
 }
+STYLES_OF = {"artbench2": ["post impressionism", "ukiyo e"]}
+STYLES_OF["artbench5"] = [*STYLES_OF["artbench2"], "baroque", "renaissance", "romanticism"]
+TO_REPORT = ("cifar2", "artbench5")
+OTHERS = [name for name in DATASETS if name not in TO_REPORT]
 
 
-@pytest.mark.parametrize("name", DATASETS)
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_papers_experiment_is_planned_and_its_base_model_trained(clone, name):
+    clone.run("--", f"base_debug_{name}")
+    home = clone.folder / f"results/debug_{name}"
+    assert len(np.load(home / "examples/train.npz", allow_pickle=False)["labels"]) == 24
+    assert list((home / "models/base").rglob("*.safetensors"))
+    assert_told_styles(clone, name)
+    plan = clone.plan(f"debug_{name}")
+    assert plan["evaluate_lds"] == plan["score"] == len(METHODS[name])
+    assert plan[f"train_subsets_eval_debug_{name}"] == 2  # of four models each
+    assert plan["render_report"] == 1
+    assert not [rule for rule in plan if rule.startswith(("read_", "split_", "train_base"))]
+
+
+def assert_told_styles(clone, name):
+    """Paintings are told by their styles, and only by those of the experiment."""
+    if name not in STYLES_OF:
+        return
+    home = clone.folder / f"results/debug_{name}"
+    texts = artifacts.load_json(home / "prompts/texts.json")
+    paintings = {f"a {style} painting" for style in STYLES_OF[name]}
+    assert set(texts) == paintings | {""}
+    assert texts[-1] == ""
+    train = np.load(home / "examples/train.npz", allow_pickle=False)
+    assert {texts[label] for label in train["labels"]} <= paintings
+
+
+@pytest.mark.parametrize(
+    "name", [*TO_REPORT, *(pytest.param(name, marks=pytest.mark.deep) for name in OTHERS)]
+)
 def test_a_papers_experiment_runs_in_miniature(clone, name):
     clone.run(f"debug_{name}")
     home = clone.folder / f"results/debug_{name}"
@@ -80,16 +126,49 @@ def test_a_papers_experiment_runs_in_miniature(clone, name):
         train = np.load(home / "examples/train.npz", allow_pickle=False)
         assert set(train["labels"]) == {1, 7}
         assert "automobile" in page
+    assert_told_styles(clone, name)
     if name.startswith("artbench"):
-        styles = ["post impressionism", "ukiyo e"]
-        if name == "artbench5":
-            styles += ["baroque", "renaissance", "romanticism"]
-        texts = artifacts.load_json(home / "prompts/texts.json")
-        assert {f"a {style} painting" for style in styles} < set(texts)
-        train = np.load(home / "examples/train.npz", allow_pickle=False)
-        assert {texts[label] for label in train["labels"]} <= {f"a {s} painting" for s in styles}
         weights = {f.read_bytes() for f in (home / "models/eval").rglob("*.safetensors")}
         assert len(weights) == 4 * 2
+
+
+@pytest.fixture(scope="module")
+def artbench5(clone):
+    """The clone, once debug_artbench5 is made in it."""
+    clone.run("debug_artbench5")
+    return clone
+
+
+def test_every_adapter_differs_and_is_judged(artbench5):
+    judged.assert_every_model_differs(artbench5, "debug_artbench5", (2, 4, 6))
+    judged.assert_latents_are_seen(artbench5, "debug_artbench5", (6, 3, 16, 16), (6, 4, 8, 8))
+    home = artbench5.folder / "results/debug_artbench5"
+    removed = tables.load_table(home / "removal/per_query.parquet")
+    assert removed["image_l2"].max() > 0
+    assert removed["embedding_cosine"].isna().all()
+    adapters = list((home / "models").rglob("*.safetensors"))
+    assert {f.name for f in adapters} == {"pytorch_lora_weights.safetensors"}
+    assert all(".lora." in key or "lora_" in key for f in adapters for key in load_file(f))
+
+
+def test_an_export_runs_as_its_card_says(artbench5, tmp_path, monkeypatch):
+    monkeypatch.chdir(artbench5.folder / "data/pretrained")  # where the card's pipeline is
+    made = judged.exported(artbench5, "debug_artbench5", tmp_path / "export")
+    assert {image.size for image in made["images"]} == {(16, 16)}
+    judged.assert_frozen(tmp_path / "export", artbench5.folder / "data/pretrained" / PIPELINE)
+
+
+def test_other_frozen_weights_change_what_is_built_on_them_and_an_absent_one_is_told(artbench5):
+    text = (artbench5.folder / "config/experiments/artbench5.yaml").read_text()
+    artbench5.edit("config/experiments/artbench5.yaml", PIPELINE, "nobody/nothing")
+    assert "encode_latents_debug_artbench5" in artbench5.plan("debug_artbench5")
+    until = ("--until", "encode_latents_debug_artbench5")
+    failed = artbench5.run("debug_artbench5", *until, check=False)
+    assert failed.returncode
+    told = failed.stdout + failed.stderr
+    assert "hf download nobody/nothing" in told
+    assert "Traceback" not in told
+    (artbench5.folder / "config/experiments/artbench5.yaml").write_text(text)
 
 
 def test_absent_data_is_told_in_one_sentence(clone):

@@ -14,6 +14,12 @@ METHODS = {name: o for name, o in config.methods(EXPERIMENT).items() if config.k
 TRAINING = ("train_base", "train_subsets", "train_removal")
 
 
+@pytest.fixture
+def copy(draft):
+    """Most of these tests plan alone."""
+    return draft
+
+
 def trained(plan):
     return {rule for rule in plan if rule.startswith(TRAINING)}
 
@@ -22,11 +28,11 @@ def test_nothing_to_do(made):
     assert made.plan() == {}
 
 
-def test_touching_files_reruns_nothing(copy):
-    for path in copy.folder.rglob("*"):
+def test_touching_files_reruns_nothing(fresh):
+    for path in fresh.folder.rglob("*"):
         if path.is_file() and ".git/" not in f"{path}" and ".snakemake" not in f"{path}":
             os.utime(path)
-    assert copy.plan() == {}
+    assert fresh.plan() == {}
 
 
 def test_checkout_away_and_back_reruns_nothing(copy):
@@ -152,18 +158,18 @@ def test_a_child_experiment_trains_no_subsets(copy):
     )
 
 
-def test_a_damaged_artifact_names_itself_and_its_remedy(copy):
+def test_a_damaged_artifact_names_itself_and_its_remedy(fresh):
     path = "results/smoke/features/loss-common/train.npy"
-    (copy.folder / path).write_bytes((copy.folder / path).read_bytes()[:1000])
-    assert path in copy.run("verify", "smoke", check=False).stdout
-    failed = copy.run("smoke", check=False)
+    (fresh.folder / path).write_bytes((fresh.folder / path).read_bytes()[:1000])
+    assert path in fresh.run("verify", "smoke", check=False).stdout
+    failed = fresh.run("smoke", check=False)
     told = failed.stdout + failed.stderr
     assert failed.returncode
     assert f"{path} is damaged" in told
     assert f"./run smoke --forcerun {path}" in told
-    copy.run("smoke", "--forcerun", path)
-    assert copy.plan() == {}
-    assert copy.run("verify", "smoke").returncode == 0
+    fresh.run("smoke", "--forcerun", path)
+    assert fresh.plan() == {}
+    assert fresh.run("verify", "smoke").returncode == 0
 
 
 @pytest.mark.parametrize(

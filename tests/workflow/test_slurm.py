@@ -23,7 +23,7 @@ COMMANDS = ("sbatch", "sacct", "squeue", "scancel", "srun", "sinfo", "scontrol")
 STEPS = {"select_damping", "score", "evaluate_lds"}  # which profiles/slurm puts into one job
 GROUP = "methods_evaluate_lds_score_select_damping"
 # a cluster would be asked less often
-PATIENCE = ["--slurm-init-seconds-before-status-checks", "5", "--latency-wait", "5"]
+PATIENCE = ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5"]
 PROFILE = ["--workflow-profile", "profiles/slurm", "--jobs", "4", *PATIENCE]
 
 

@@ -3,13 +3,11 @@
 ``DASBENCH_WRITE_DOCS=1 ./run test tests/workflow/test_story.py`` writes the page's transcript.
 """
 
-import shutil
-
 import pytest
 import yaml
 from transcript import Transcript, compare
 
-from clones import ROOT, Clone, cloned
+from clones import ROOT, Clone, cloned, copied
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 
@@ -22,8 +20,7 @@ FILE = "config/experiments/smoke.yaml"
 def people(made, tmp_path):
     """A, who made smoke and has pushed it to a store; B, who has nothing; the hub between them."""
     hub = tmp_path / "das-bench.git"
-    shutil.copytree(made.folder, tmp_path / "a", symlinks=True)
-    a = Clone(tmp_path / "a")
+    a = Clone(copied(made.folder, tmp_path / "a"))
     record_smoke_alone(a)
     a.call("git", "init", "-q", "--bare", "-b", "main", hub)
     a.call("git", "remote", "add", "origin", hub)

@@ -26,6 +26,7 @@ DEFAULT = "digits"
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 NOTHING = "Nothing to be done"
 FAULTS = "tests/faults"
+TWO_PROCESSES = ("-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder")
 
 # with these Snakemake makes nothing, so they may stand beside a run
 PLANNING = frozenset(
@@ -132,11 +133,12 @@ def become(command: Sequence[str]) -> NoReturn:
 
 
 def test(arguments: Sequence[str]) -> NoReturn:
-    """``test [--fast | --faults] [pytest's arguments]``."""
-    rest = [word for word in arguments if word not in {"--fast", "--faults"}]
-    some = ["-m", "not slow"] if "--fast" in arguments else []
-    if "--faults" in arguments:
-        some = ["--faults", *([] if any(Path(word).exists() for word in rest) else [FAULTS])]
+    """``test [--fast | --faults | --deep] [pytest's arguments]``."""
+    rest = [word for word in arguments if word not in {"--fast", "--faults", "--deep"}]
+    some = [word for word in ("--faults", "--deep") if word in arguments]
+    some += ["-m", "not slow"] if "--fast" in arguments else []
+    if not any(Path(word.partition("::")[0]).exists() for word in rest):  # all files of tests
+        some += [FAULTS] if "--faults" in arguments else TWO_PROCESSES
     become([sys.executable, "-m", "pytest", *some, *rest])
 
 
