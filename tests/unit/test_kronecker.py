@@ -8,7 +8,7 @@ from torch import nn
 
 import explicit
 from dasbench.errors import UserError
-from dasbench.gradients import kronecker, layers
+from dasbench.gradients import layers
 from dasbench.gradients.features import READOUTS, per_example_gradients
 from dasbench.gradients.kronecker import Kronecker
 from explicit import inputs
@@ -85,7 +85,7 @@ def test_networks_against_explicit_gradients(build, parameters):
     network = build().double().eval()
     flags = [p.requires_grad for p in network.parameters()]
     x, t, wanted = inputs()
-    made = Kronecker(network, parameters, 400, ("tests", 1), exact_norms=build is not classes)
+    made = Kronecker(network, parameters, 400, ("tests", 1), exact_norms=True)
     found = made.gradients(x, t, wanted, [READOUTS["loss"]])[0]
     assert [p.requires_grad for p in network.parameters()] == flags
     assert all(p.grad is None for p in network.parameters())
@@ -100,9 +100,8 @@ def test_networks_against_explicit_gradients(build, parameters):
         # a key's bias alone changes nothing, so a block can be small; 1e-10 of the whole then
         scale = theirs.norm(dim=1).clamp_min(1e-5 * expected.norm(dim=1))
         assert ((ours - theirs).norm(dim=1) / scale).max() < 1e-10, name
-    if made.exact:
-        norms = made.squares[0].sqrt()
-        torch.testing.assert_close(norms, explicit.lengths(truth), rtol=1e-10, atol=0)
+    norms = made.squares[0].sqrt()
+    torch.testing.assert_close(norms, explicit.lengths(truth), rtol=1e-10, atol=0)
 
 
 def test_adapters_are_exactly_what_lora_means():
@@ -246,60 +245,7 @@ def test_a_layer_that_the_readout_does_not_see_has_zeros():
 
 
 def test_refusals():
-    x, t, wanted = inputs()
-    loss = [READOUTS["loss"]]
-    linear = {"used": nn.Conv2d(1, 1, 1), "spare": nn.Linear(2, 2)}
-    network = explicit.Denoiser(lambda self, x, t: self.used(x), **linear).double()
-    with pytest.raises(UserError, match=r"spare was not called .* projection: rademacher"):
-        Kronecker(network, "all", 50, ("tests", 1)).gradients(x, t, wanted, loss)
-    split = {"layer": nn.Linear(8, 8)}
-    rowwise = explicit.Denoiser(
-        lambda self, x, t: self.layer(x.flatten(0, 2)).view(x.shape), **split
-    ).double()
-    with pytest.raises(UserError, match=r"layer saw 24 rows for 3 images"):
-        Kronecker(rowwise, "all", 50, ("tests", 1)).gradients(x, t, wanted, loss)
     with pytest.raises(UserError, match=r"dimensions is 3, too few for .*; give at least"):
         Kronecker(attention(), "all", 3, ("tests", 1))
     with pytest.raises(UserError, match="parameters: lora leaves none"):
         Kronecker(attention(), "lora", 300, ("tests", 1))
-
-
-def state(network):
-    hooks = sum(
-        len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks)
-        for m in network.modules()
-    )
-    return hooks, [(p.requires_grad, p.grad is None) for p in network.parameters()]
-
-
-@pytest.mark.parametrize("broken", ["nothing", "readout", "forward", "refusal"])
-def test_the_network_is_left_as_it_was(broken, monkeypatch):
-    network = attention().double().eval()
-    for p in list(network.parameters())[::3]:
-        p.requires_grad_(False)
-    before = state(network)
-    assert before[0] == 0
-    x, t, wanted = inputs()
-    made = Kronecker(network, "all", 300, ("tests", 1), exact_norms=True)
-    weights = [p.clone() for p in network.parameters()]
-
-    def fail(*_, **__):
-        raise RuntimeError("broken on purpose")
-
-    readout = READOUTS["loss"]
-    if broken == "readout":
-        readout = fail
-    elif broken == "forward":
-        monkeypatch.setattr(network.mid_block, "forward", fail)
-    elif broken == "refusal":
-        monkeypatch.setattr(kronecker.Kronecker, "_check", fail)
-    if broken == "nothing":
-        made.gradients(x, t, wanted, [readout, readout])
-    else:
-        with pytest.raises(RuntimeError, match="on purpose"):
-            made.gradients(x, t, wanted, [readout])
-    monkeypatch.undo()
-    assert state(network) == before
-    assert all(torch.equal(a, b) for a, b in zip(weights, network.parameters(), strict=True))
-    with torch.no_grad():  # and works afterwards, also where gradients are off
-        assert made.gradients(x, t, wanted, [READOUTS["loss"]])[0].isfinite().all()

@@ -89,19 +89,3 @@ def test_squared_norms_are_not_negative():
         made = Kronecker(network, "all", 100, ("t", 0), exact_norms=True)
         made.gradients(x, torch.zeros(5, dtype=torch.long), x, [READOUTS["mean"]])
         assert made.squares[0].min() >= 0
-
-
-def test_an_input_given_by_name():
-    torch.manual_seed(0)
-    check(explicit.Denoiser(lambda self, x, t: self.a(input=x).sin(), a=nn.Conv2d(6, 6, 1)))
-
-
-@pytest.mark.parametrize("exact", [False, True])
-def test_an_operation_in_place_after_each_layer(exact):
-    torch.manual_seed(0)
-
-    def forward(self, x, t):
-        return torch.relu_(self.b(self.a(x).mul_(2)))
-
-    parts = {"a": nn.Conv2d(6, 6, 3, padding=1), "b": nn.Conv2d(6, 6, 1)}
-    check(explicit.Denoiser(forward, **parts), exact, "square")

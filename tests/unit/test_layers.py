@@ -192,17 +192,8 @@ def test_a_module_that_is_called_twice_has_the_sum():
         "layer": nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1),
         "once": nn.Conv2d(CHANNELS, CHANNELS, 1),
     }
-    network = explicit.Denoiser(function, **modules).double()
-    x, t, wanted = problem()
     for dimensions in (10_000, 100, 30):
-        made = Kronecker(network, "all", dimensions, ("tests", 0))
-        found = made.gradients(x, t, wanted, [READOUTS["loss"]])[0]
-        truth = explicit.gradients(network, made.blocks, x, t, wanted, READOUTS["loss"])
-        expected = explicit.blocks(made, truth)
-        assert (found - expected).norm() < 1e-10 * expected.norm()
-    exact = Kronecker(network, "all", 100, ("tests", 0), exact_norms=True)
-    with pytest.raises(UserError, match=r"layer is called twice .* set norms: projected"):
-        exact.gradients(x, t, wanted, [READOUTS["loss"]])
+        agree(explicit.Denoiser(function, **modules), dimensions, "loss")
 
 
 def test_exact_norms_by_both_ways():

@@ -1,7 +1,9 @@
 """The same small problems given to other people's packages: TRAK, the LDS, EK-FAC influence.
 
-traker, dattri and kronfluence are optional (`tests` extra; kronfluence asks for torchvision, which
-the locked environment must not have, so that its test runs only where somebody installed it).
+traker and dattri are in the locked environment. curvlinops and kronfluence ask for torchvision,
+which that environment must not have. curvlinops works without it, and its comparison runs where it
+can be imported: CONTRIBUTING.md says how to install it in a folder for tests. The comparison with
+kronfluence runs where kronfluence is installed.
 """
 
 from types import SimpleNamespace
@@ -145,17 +147,16 @@ class Mlp(nn.Module):
         return SimpleNamespace(sample=self.layers(x.flatten(1)).reshape(x.shape))
 
 
-class Empirical(ekfac.Ekfac):
-    """With the loss gradients themselves instead of sampled targets, as dattri takes them."""
+class Curvature(ekfac.Ekfac):
+    """With given gradients at the output, a function of the prediction, for sampled targets."""
 
-    def __init__(self, unet, data, **options):
-        super().__init__(unet, DDPMScheduler(1000), {**ONE, "parameters": "all"}, AXES, **options)
-        self.data = data
+    def __init__(self, unet, data, output_gradients):
+        super().__init__(unet, DDPMScheduler(1000), {**ONE, "parameters": "all"}, AXES)
+        self.data, self.output_gradients = data, output_gradients
 
     def _sampled(self, images, examples, see=None):
-        x_t, t, wanted = self.data
-        d = wanted[0].numel()
-        yield self.recorder.gradients(x_t, t, lambda out: [2 / d * (out - wanted)], see)[0]
+        x_t, t, _ = self.data
+        yield from self.recorder.gradients(x_t, t, self.output_gradients, see)
 
 
 def scores_of(curvature, problem, absolute):
@@ -198,7 +199,9 @@ def test_ekfac_influence_is_that_of_dattri(problem, monkeypatch):
     }
     theirs.cache(loaders["train"])
     found = theirs.attribute(loaders["train"], loaders["val"]).detach().numpy()
-    ours = Empirical(net, data["train"]).fit(problem[2]["train"], IDS["train"])
+    wanted = data["train"][2]  # dattri takes the loss gradients themselves, not sampled targets
+    ours = Curvature(net, data["train"], lambda out: [2 / 48 * (out - wanted)])
+    ours.fit(problem[2]["train"], IDS["train"])
     expected = scores_of(ours, problem, 1e-3)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
@@ -255,3 +258,73 @@ def test_ekfac_influence_is_that_of_kronfluence(problem, tmp_path):
     ours = ekfac.Ekfac(problem[0], problem[1], {**ONE, "parameters": "all"}, AXES)
     expected = scores_of(ours.fit(problem[2]["train"], IDS["train"]), problem, 1e-2)
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+
+
+class OnVectors(nn.Module):
+    """A denoiser as curvlinops calls models: one argument, outputs [n, D]."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, inputs):
+        return self.network(inputs["x_t"], inputs["t"]).sample.flatten(1)
+
+
+def loss_gradients(unet, parameters, x_t, t, target):
+    """Of each image and parameter, by autograd: [parameters' shape, n] for each parameter."""
+    each = []
+    for i in range(len(x_t)):
+        out = unet(x_t[i : i + 1], t[i : i + 1]).sample
+        each.append(torch.autograd.grad((out - target[i : i + 1]).square().mean(), parameters))
+    return [torch.stack(one, -1) for one in zip(*each, strict=True)]
+
+
+@pytest.mark.parametrize("relative", [1e-3, 0.1])
+@pytest.mark.parametrize("targets", ["sampled", "exact"])
+def test_ekfac_influence_is_that_of_curvlinops(targets, relative, problem):
+    """Convolutions with strides and biases, linear layers on tokens, a float64 network.
+
+    *sampled*: both have the same targets, drawn around the prediction. *exact*: both have the
+    Gauss-Newton matrix of the loss itself, one column of its square root after the other.
+    """
+    curvlinops = pytest.importorskip(
+        "curvlinops", reason="curvlinops is not installed; CONTRIBUTING.md says how to install it"
+    )
+    unet, d = problem[0], 48
+    x_t, t, wanted = noised(problem, "train")
+    if targets == "sampled":
+        xi = torch.randn(x_t.shape, generator=torch.Generator().manual_seed(0), dtype=x_t.dtype)
+        upstream = [xi * (2 / d) ** 0.5]
+    else:
+        columns = torch.eye(d, dtype=torch.float64).view(d, 1, *x_t.shape[1:]) * (2 / d) ** 0.5
+        upstream = [column.expand_as(x_t) for column in columns]
+    ours = Curvature(unet, (x_t, t, wanted), lambda _: upstream)
+    ours.fit(problem[2]["train"], IDS["train"])
+    damping = relative * ours.scale
+    expected = scores_of(ours, problem, damping)
+
+    model = OnVectors(unet)
+    modules = [m for m in unet.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+    parameters = [p for m in modules for p in m.parameters()]
+    given = {"x_t": x_t, "t": t}
+    # the gradient of its loss, 2 (f - y) / sqrt(D), is the one that was drawn
+    y = model(given).detach() - upstream[0].flatten(1) * d**0.5 / 2
+    curvature = curvlinops.EKFACLinearOperator(
+        model,
+        nn.MSELoss(),
+        parameters,
+        [(given, y)],
+        fisher_type="empirical" if targets == "sampled" else "type-2",
+        separate_weight_and_bias=False,
+        batch_size_fn=lambda some: len(some["x_t"]),
+    )
+    inverse = curvlinops.KFACInverseLinearOperator(
+        curvature, damping=damping, use_exact_damping=True
+    )
+    train = loss_gradients(unet, parameters, x_t, t, wanted)
+    steps = inverse @ loss_gradients(unet, parameters, *noised(problem, "val"))
+    found = sum(a.flatten(0, -2).T @ b.flatten(0, -2) for a, b in zip(train, steps, strict=True))
+    np.testing.assert_allclose(
+        expected, found.detach().numpy(), rtol=1e-5, atol=1e-6 * float(found.abs().max())
+    )

@@ -27,7 +27,7 @@ from dasbench.diffusion import conditions, denoiser, timestep_grids
 from dasbench.diffusion import noise as noise_policies
 from dasbench.diffusion.conditions import Condition
 from dasbench.errors import UserError
-from dasbench.gradients import layers, probes
+from dasbench.gradients import hooks, layers, probes
 from dasbench.gradients.kronecker import Kronecker
 from dasbench.gradients.projection import Projection
 
@@ -61,7 +61,15 @@ def per_example_gradients(
 
     Raises:
         ValueError: If the readout is unknown.
+        UserError: If gradient checkpointing is on, which ``torch.func`` cannot differentiate.
     """
+    checkpointed = hooks.checkpointed(unet)
+    if checkpointed is not None:
+        raise UserError(
+            f"{checkpointed} has gradient checkpointing on, which gradients for each example in "
+            "full do not support; use projection: kronecker, or call "
+            "disable_gradient_checkpointing() of the network"
+        )
     scalar = readout if callable(readout) else _readout(readout)
     everything = {name: p.detach() for name, p in unet.named_parameters()}
     chosen = {name for own in layers.members(unet, parameters).values() for name in own}

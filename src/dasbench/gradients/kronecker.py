@@ -18,8 +18,7 @@ Source: the two-sided projection is that of LoGra (Choe et al., 2024, arXiv 2405
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +29,7 @@ from dasbench import seeds
 from dasbench.diffusion import denoiser
 from dasbench.diffusion.conditions import Condition
 from dasbench.errors import UserError
-from dasbench.gradients import layers
+from dasbench.gradients import hooks, layers
 
 
 @dataclass
@@ -233,33 +232,30 @@ class Kronecker:
             [n, width] for each readout: the blocks side by side.
 
         Raises:
-            UserError: If a layer was not called, or saw another number of images.
+            UserError: If a layer cannot be watched, see ``dasbench.gradients.hooks``.
         """
         n = len(x_t)
         self.squares, returned = [], []
-        with self._hooks(n) as called, torch.enable_grad():
+        with hooks.watch(self.unet, self.layers, n, self._kept, self._product) as watched:
             predicted = denoiser.predict(self.unet, x_t, t, condition)
-            missing = [layer.name for layer in self.layers if layer.name not in called]
-            if missing:
-                raise UserError(
-                    f"{missing[0]} was not called in a forward pass, so that its gradient cannot "
-                    "be recorded; use projection: rademacher, or parameters that leave it out"
-                )
             for k, readout in enumerate(readouts):
-                self._found, self._square = {}, x_t.new_zeros(n)
-                readout(wanted, predicted).sum().backward(retain_graph=k + 1 < len(readouts))
-                returned.append(self._joined(x_t))
+                self._square, self._several = x_t.new_zeros(n), {}
+                value = readout(wanted, predicted).sum()
+                sums = watched.backward(value, again=k + 1 < len(readouts))
+                returned.append(self._joined(sums, x_t))
+                for g in self._several.values():
+                    self._square += g.flatten(1).square().sum(1)
                 self.squares.append(self._square)
         return returned
 
-    def _joined(self, x_t: torch.Tensor) -> torch.Tensor:
-        """The recorded blocks side by side, [n, width]; zero where nothing depends on one."""
+    def _joined(self, sums: dict[str, torch.Tensor], x_t: torch.Tensor) -> torch.Tensor:
+        """The blocks side by side, [n, width]; zero where the readout does not depend on one."""
         none = {
             name: x_t.new_zeros(len(x_t), block.columns.stop - block.columns.start)
             for name, block in self.blocks.items()
-            if name not in self._found
+            if name not in sums
         }
-        return torch.cat([(self._found | none)[name] for name in self.blocks], 1)
+        return torch.cat([(sums | none)[name] for name in self.blocks], 1)
 
     def _inputs(
         self, axes: Sequence[str | int], layer: layers.Layer, k: int
@@ -285,77 +281,32 @@ class Kronecker:
         drawn = np.stack([rows((*axes, group), k, d) for group in range(layer.groups)])
         return torch.from_numpy(drawn).to(layer.module.weight)
 
-    @contextmanager
-    def _hooks(self, n: int) -> Iterator[set[str]]:
-        """Watch every layer; yields the names of those that were called, filled as they are.
+    def _kept(self, layer: layers.Layer, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """A x of one call; with exact norms also x."""
+        block = self.blocks[layer.name]
+        narrow = layer.inputs(x, block.inputs, block.factors)
+        return (narrow, x) if self.exact else (narrow,)
 
-        Meanwhile no parameter requires a gradient, so that no weight gradient is computed.
-        """
-        called: set[str] = set()
-
-        def watch(layer: layers.Layer) -> Callable[..., None]:
-            def forward_hook(module, inputs, keywords, output):
-                x = (inputs[0] if inputs else keywords["input"]).detach()
-                self._check(layer, len(x), n, layer.name in called)
-                called.add(layer.name)
-                first = not output.requires_grad
-                if first:
-                    output.requires_grad_(True)
-                with torch.no_grad():
-                    block = self.blocks[layer.name]
-                    narrow = layer.inputs(x, block.inputs, block.factors)
-                kept = x if self.exact else None
-                output.register_hook(lambda delta: self._record(layer, narrow, delta, kept))
-                # what follows may work in place, which torch forbids on a leaf
-                return output.clone() if first else output
-
-            return forward_hook
-
-        thawed = [p for p in self.unet.parameters() if p.requires_grad]
-        handles = [
-            layer.module.register_forward_hook(watch(layer), with_kwargs=True)
-            for layer in self.layers
-        ]
-        try:
-            for parameter in thawed:
-                parameter.requires_grad_(False)
-            yield called
-        finally:
-            for parameter in thawed:
-                parameter.requires_grad_(True)
-            for handle in handles:
-                handle.remove()
-
-    def _check(self, layer: layers.Layer, seen: int, n: int, again: bool) -> None:
-        """Refuse what would be silently wrong."""
-        if seen != n:
-            raise UserError(
-                f"{layer.name} saw {seen} rows for {n} images; projection: kronecker needs one row "
-                "for each, use projection: rademacher"
-            )
-        if again and self.exact:
-            raise UserError(
-                f"{layer.name} is called twice in a forward pass, where the norm of its gradient "
-                "is not known; set norms: projected under features"
-            )
-
-    @torch.no_grad()
-    def _record(
-        self,
-        layer: layers.Layer,
-        narrow: torch.Tensor,
-        delta: torch.Tensor,
-        kept: torch.Tensor | None,
-    ) -> None:
-        """Add sum_s (A x_s)(B delta_s)^T of one call to the layer's columns."""
+    def _product(
+        self, layer: layers.Layer, kept: tuple[torch.Tensor, ...], delta: torch.Tensor, calls: int
+    ) -> torch.Tensor:
+        """sum_s (A x_s)(B delta_s)^T of one call, [n, columns]; with exact norms measure G, too."""
         block = self.blocks[layer.name]
         low = block.inputs
-        product = layer.product(narrow.to(low), delta.to(low), block.inputs, block.outputs)
-        before = self._found.get(layer.name)
-        product = product.flatten(1)
-        self._found[layer.name] = product if before is None else before + product
+        delta = delta.to(low)
         if self.exact:
-            # indices stay integers
-            kept = kept.to(low) if kept.is_floating_point() else kept
+            x = kept[1].to(low) if kept[1].is_floating_point() else kept[1]  # indices are integers
+            self._measure(layer, x, delta, calls)
+        return layer.product(kept[0].to(low), delta, block.inputs, block.outputs).flatten(1)
+
+    def _measure(
+        self, layer: layers.Layer, x: torch.Tensor, delta: torch.Tensor, calls: int
+    ) -> None:
+        """Add the squared norm of G; of a layer with several calls, once G is complete."""
+        if calls == 1:
             # products of places cancel: a gradient of zero could come out just below
-            self._square += layer.square(kept, delta.to(low)).clamp_min(0)
+            self._square += layer.square(x, delta).clamp_min(0)
+            return
+        g = layer.gradient(x, delta)
+        before = self._several.get(layer.name)
+        self._several[layer.name] = g if before is None else before + g

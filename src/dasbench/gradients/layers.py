@@ -8,7 +8,8 @@ embedding     x_s the one-hot index.
 norm          x_s = (normalised input, 1) of the same channel: columns of G are scale and shift.
 
 Each class says how to narrow its input by a matrix A (``inputs``), how to contract that with the
-gradient at its output and a matrix B (``product``), and the squared norm of G (``square``).
+gradient at its output and a matrix B (``product``), G itself (``gradient``) and its squared norm
+(``square``).
 Shapes: n images, g groups, S places, d_in and d_out of one group; A [g, k_in, d_in],
 B [g, k_out, d_out], blocks [n, g, k_in, k_out].
 """
@@ -135,6 +136,10 @@ class Layer:
             return (flat @ b[0].T)[:, None]
         whole = flat.view(n, g, k_in, -1)
         return whole if b is None else whole @ b.transpose(1, 2)
+
+    def gradient(self, x: torch.Tensor, delta: torch.Tensor) -> torch.Tensor:
+        """G = sum_s delta_s x_s^T, [n, g, d_out, d_in]."""
+        return self.outgoing(delta) @ self.wide(x).transpose(2, 3)
 
     def square(self, x: torch.Tensor, delta: torch.Tensor) -> torch.Tensor:
         """Squared norm of G, [n], by the cheaper of two ways: G itself, or S x S products.
@@ -323,15 +328,19 @@ class Norm(Layer):
         self, narrow: torch.Tensor, delta: torch.Tensor, a: torch.Tensor, b: torch.Tensor | None
     ) -> torch.Tensor:
         """A G^T B^T, [n, 1, k_in, k_out]."""
-        found = (a[0] @ self._gradient(narrow, delta))[:, None]
+        found = (a[0] @ self._transposed(narrow, delta))[:, None]
         return found if b is None else found @ b.transpose(1, 2)
+
+    def gradient(self, x: torch.Tensor, delta: torch.Tensor) -> torch.Tensor:
+        """G, [n, 1, channels, 2 or 1]."""
+        return self._transposed(self.inputs(x, None), delta).transpose(1, 2)[:, None]
 
     def square(self, x: torch.Tensor, delta: torch.Tensor) -> torch.Tensor:
         """Squared norm of G, [n]."""
-        return self._gradient(self.inputs(x, None), delta).square().sum((1, 2))
+        return self._transposed(self.inputs(x, None), delta).square().sum((1, 2))
 
-    def _gradient(self, normalised: torch.Tensor, delta: torch.Tensor) -> torch.Tensor:
-        """G^T, [n, 2, channels]."""
+    def _transposed(self, normalised: torch.Tensor, delta: torch.Tensor) -> torch.Tensor:
+        """G^T, [n, 2 or 1, channels]."""
         columns = [delta * normalised] + [delta] * (self.d_in - 1)
         if isinstance(self.module, nn.GroupNorm):
             return torch.stack([c.reshape(*c.shape[:2], -1).sum(2) for c in columns], 1)

@@ -8,7 +8,6 @@ Shapes: n images, g groups, S places.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from diffusers import DDPMScheduler
 from dasbench.diffusion import denoiser
 from dasbench.diffusion import noise as noise_policies
 from dasbench.errors import UserError
-from dasbench.gradients import layers
+from dasbench.gradients import hooks, layers
 
 Matrices = dict[str, torch.Tensor]
 
@@ -71,16 +70,24 @@ class Recorder:
 
         Returns:
             For each of them: layer's name -> [n, g, d_out, d_in].
+
+        Raises:
+            UserError: If a layer cannot be watched, see ``dasbench.gradients.hooks``.
         """
+
+        def multiply(layer, kept, delta, calls):
+            (wide,), delta = kept, layer.outgoing(delta)
+            if see is not None:
+                see(layer, wide, delta)
+            return delta @ wide.transpose(2, 3)
+
         found = []
-        with self._hooks(see), torch.enable_grad():
+        with hooks.watch(self.unet, self.layers, len(x_t), _wide, multiply) as watched:
             predicted = denoiser.predict(self.unet, x_t, t)
-            wanted = output_gradients(predicted.detach())
-            for k, gradient in enumerate(wanted):
-                self._found: Matrices = {}
-                predicted.backward(gradient, retain_graph=k + 1 < len(wanted))
-                none = {e.name: self._zeros(e, x_t) for e in self.layers}
-                found.append(none | self._found)
+            upstream = output_gradients(predicted.detach())
+            for k, gradient in enumerate(upstream):
+                sums = watched.backward(predicted, gradient, again=k + 1 < len(upstream))
+                found.append({e.name: self._zeros(e, x_t) for e in self.layers} | sums)
         return found
 
     def losses(self, x_t: torch.Tensor, t: torch.Tensor, wanted: torch.Tensor) -> Matrices:
@@ -92,40 +99,10 @@ class Recorder:
         """The gradient where nothing depends on a layer; it takes no memory."""
         return like.new_zeros(()).expand(len(like), layer.groups, layer.d_out, layer.d_in)
 
-    @contextmanager
-    def _hooks(self, see) -> Iterator[None]:
-        """Watch every layer; meanwhile no parameter requires a gradient of its own."""
 
-        def watch(layer: layers.Layer) -> Callable[..., None]:
-            def forward_hook(module, inputs, output):
-                if not output.requires_grad:
-                    output.requires_grad_(True)
-                wide = layer.wide(inputs[0].detach())
-                output.register_hook(lambda delta: self._record(layer, wide, delta, see))
-
-            return forward_hook
-
-        thawed = [p for p in self.unet.parameters() if p.requires_grad]
-        handles = [layer.module.register_forward_hook(watch(layer)) for layer in self.layers]
-        try:
-            for parameter in thawed:
-                parameter.requires_grad_(False)
-            yield
-        finally:
-            for parameter in thawed:
-                parameter.requires_grad_(True)
-            for handle in handles:
-                handle.remove()
-
-    @torch.no_grad()
-    def _record(self, layer: layers.Layer, wide: torch.Tensor, delta: torch.Tensor, see) -> None:
-        """Add one call's sum_s delta_s x_s^T."""
-        delta = layer.outgoing(delta)
-        if see is not None:
-            see(layer, wide, delta)
-        g = delta @ wide.transpose(2, 3)
-        before = self._found.get(layer.name)
-        self._found[layer.name] = g if before is None else before + g
+def _wide(layer: layers.Layer, x: torch.Tensor) -> tuple[torch.Tensor]:
+    """X of one call, [n, g, d_in, S]."""
+    return (layer.wide(x),)
 
 
 def add_step(layer: layers.Layer, step: torch.Tensor) -> None:
