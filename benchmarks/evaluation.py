@@ -19,9 +19,9 @@ from typing import Any
 from benchmarks import timing
 from benchmarks.machine import ROOT
 from benchmarks.orchestration import EXPERIMENT, _environment
+from dasbench import registry
 from dasbench.errors import UserError
 from dasbench.experiments import config
-from dasbench.registry import FAMILIES
 
 
 def measure(threads: int, repeats: int, quick: bool = False) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def _commands(
     shared = {
         "axes": axes,
         "model": experiment["model"],
-        "family": FAMILIES[experiment["model"]["family"]]["module"],
+        "family": registry.family(experiment["model"])["module"],
     }
     train = shared | {
         "diffusion": experiment["diffusion"],

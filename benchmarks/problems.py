@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DDPMScheduler
 
 from benchmarks.machine import ROOT
 from dasbench.diffusion.families import pixel
+from dasbench.diffusion.process import Process
 from dasbench.experiments import config
 from dasbench.gradients import features
 
@@ -37,14 +37,14 @@ class Problem:
     Attributes:
         name: "digits" or "fashion".
         unet: In evaluation mode.
-        scheduler: Its DDPM scheduler.
+        process: Its process.
         images: [n, C, H, W] float32.
         batch: Noised images in one pass, for every engine that is compared.
     """
 
     name: str
     unet: torch.nn.Module
-    scheduler: DDPMScheduler
+    process: Process
     images: np.ndarray
     batch: int
 
@@ -61,7 +61,7 @@ class Problem:
     ) -> features.Extractor:
         """An engine of features on this model; ``batch`` is the problem's own unless given."""
         return features.Extractor(
-            self.unet, self.scheduler, settings, AXES, batch or self.batch, readouts
+            self.unet, self.process, settings, AXES, batch or self.batch, readouts
         )
 
     def noised(self, timesteps: int) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
@@ -127,7 +127,7 @@ PROBLEMS: dict[str, Callable[[int], Problem]] = {"digits": digits, "fashion": fa
 def _problem(
     name: str, model: dict[str, Any], shape: tuple[int, int, int], count: int, batch: int
 ) -> Problem:
-    process = {"timesteps": 1000, "beta_schedule": "linear", "prediction_type": "epsilon"}
-    unet, scheduler = pixel.build(model, process, shape, (*AXES, name))
+    diffusion = {"timesteps": 1000, "beta_schedule": "linear", "prediction_type": "epsilon"}
+    unet, process = pixel.build(model, diffusion, shape, (*AXES, name))
     images = np.random.default_rng(0).uniform(-1, 1, (count, *shape)).astype(np.float32)
-    return Problem(name, unet.eval(), scheduler, images, batch)
+    return Problem(name, unet.eval(), process, images, batch)

@@ -152,11 +152,11 @@ def load(root: Path = ROOT) -> Study:
 
 def _features(study: Study, settings: dict[str, Any]) -> dict[str, np.ndarray]:
     """Split -> features of all its images."""
-    unet, scheduler = pixel.load(study.home / "models/base")
+    unet, process = pixel.load(study.home / "models/base")
     splits = {"train": (denoiser.to_model(study.train.images), study.train.ids)}
     splits |= {kind: (images, np.arange(len(images))) for kind, images in study.images.items()}
     return {
-        split: features.compute(unet, scheduler, images, ids, split, settings, study.axes)
+        split: features.compute(unet, process, images, ids, split, settings, study.axes)
         for split, (images, ids) in splits.items()
     }
 

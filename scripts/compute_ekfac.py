@@ -9,7 +9,7 @@ import torch
 from dasbench.attribution import spectrum
 from dasbench.core import artifacts, memmaps, script_main
 from dasbench.core.query_kinds import KINDS
-from dasbench.diffusion import checkpoints, model_inputs
+from dasbench.diffusion import model_inputs
 from dasbench.gradients import ekfac
 
 
@@ -22,12 +22,11 @@ def run() -> None:
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     args = parser.parse_args()
     settings = args.settings
-    checkpoints.use_threads(args.threads)
-    family = model_inputs.family(settings)
-    unet, scheduler = family.load(args.model, checkpoints.pick_device(), settings["model"])
+    model = model_inputs.open(args.settings, args.threads, args.latents, args.prompts)
+    network, process = model.load(args.model)
     train = artifacts.load_examples(args.examples)
-    images = model_inputs.examples(train, args)
-    curvature = ekfac.Ekfac(unet, scheduler, settings["gradients"], settings["axes"])
+    images = model.images(train)
+    curvature = ekfac.Ekfac(network, process, settings["gradients"], settings["axes"])
     curvature.fit(images, train.ids)
     print(f"largest eigenvalue {curvature.scale:.4g}", flush=True)
     dampings = spectrum.damping_grid(settings["damping"])
@@ -35,9 +34,9 @@ def run() -> None:
     with contextlib.ExitStack() as files:
         queries, stored = [], {}
         for kind in KINDS:
-            asked, _ = model_inputs.queries(args.queries, kind, args)
-            queries.append(curvature.features(asked, np.arange(len(asked)), kind))
-            shape = (len(dampings), len(images), len(asked))
+            seen, _ = model.queries(args.queries, kind)
+            queries.append(curvature.features(seen, np.arange(len(seen)), kind))
+            shape = (len(dampings), len(images), len(seen))
             file = memmaps.create(args.out / f"{kind}.npy", shape, np.float32)
             stored[kind] = files.enter_context(file)
         both = {name: torch.cat([q[name] for q in queries]) for name in queries[0]}

@@ -8,27 +8,12 @@ from accelerate import PartialState
 
 from dasbench.attribution import candidates
 from dasbench.core import artifacts, resumable, script_main
-from dasbench.core.query_kinds import KINDS
-from dasbench.diffusion import checkpoints, model_inputs
+from dasbench.diffusion import model_inputs
 from dasbench.gradients import features
 from dasbench.sharing import codehash
 
 ROOT = Path(__file__).resolve().parents[1]
 CHUNK = 512  # images: a kill costs at most this much work, half a minute on a small model
-
-
-def read(args, family) -> tuple[dict, np.ndarray]:
-    """What the model sees, what keys its noise, what it is told, by split; candidates, [N]."""
-    train, model = artifacts.load_examples(args.examples), args.settings["model"]
-    keyed = args.settings["features"]["noise"] != "batch"
-    who = train.ids if keyed else np.arange(len(train.ids))
-    told = family.condition(model, train.labels, model_inputs.prompts(args))
-    splits = {"train": (model_inputs.examples(train, args), who, told)}
-    for kind in KINDS:
-        seen, told = model_inputs.queries(args.queries, kind, args)
-        splits[kind] = (seen, np.arange(len(seen)), told)
-    count = args.settings["features"]["candidates"]
-    return splits, candidates.chosen(train.images, args.queries, count)
 
 
 def run() -> None:
@@ -40,35 +25,36 @@ def run() -> None:
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     args = parser.parse_args()
     state = PartialState(cpu=os.environ.get("DAS_DEVICE") == "cpu")
-    checkpoints.use_threads(args.threads)
-    device = state.device if state.num_processes > 1 else checkpoints.pick_device()
-    family = model_inputs.family(args.settings)
-    unet, scheduler = family.load(args.model, device, args.settings["model"])
+    device = state.device if state.num_processes > 1 else None
+    model = model_inputs.open(args.settings, args.threads, args.latents, args.prompts, device)
+    network, process = model.load(args.model)
     settings = args.settings["features"]
-    extractor = features.Extractor(unet, scheduler, settings, args.settings["axes"])
-    code = codehash.code_hash(ROOT, "scripts/compute_features.py", family.__file__)
+    extractor = features.Extractor(network, process, settings, args.settings["axes"])
+    code = codehash.code_hash(ROOT, "scripts/compute_features.py", model.family.__file__)
     read_here = (args.examples, args.queries, args.model, args.latents, args.prompts)
     files = [f for place in read_here if place for f in (place, *sorted(place.rglob("*.*")))]
     mark = resumable.fingerprint(str(args.settings), code, *(f for f in files if f.is_file()))
-    store, (splits, wanted) = resumable.Store(args.out, mark), read(args, family)
+    store, examples = resumable.Store(args.out, mark), artifacts.load_examples(args.examples)
+    splits = model.splits(examples, args.queries, by_position=settings["noise"] == "batch")
+    wanted = candidates.chosen(examples.images, args.queries, settings["candidates"])
     width = extractor.dimensions * len(extractor.readouts)
-    for split, (seen, examples, told) in splits.items():
-        mine = resumable.slices(len(seen), CHUNK)[state.process_index :: state.num_processes]
+    for split, (images, keys, condition) in splits.items():
+        mine = resumable.slices(len(images), CHUNK)[state.process_index :: state.num_processes]
         for rows in mine:
             if not store.has(split, rows):
-                use = wanted[rows] if split == "train" else np.ones(len(seen[rows]), bool)
+                use = wanted[rows] if split == "train" else np.ones(len(images[rows]), bool)
                 phi = np.zeros((len(use), width), np.float32)
                 if use.any():
-                    c = told and told[rows][use]
-                    found = extractor(seen[rows][use], examples[rows][use], split, c)
+                    c = condition and condition[rows][use]
+                    found = extractor(images[rows][use], keys[rows][use], split, c)
                     phi[use] = np.hstack(found)
                 store.save(split, rows, phi)
-            print(f"{split}: {rows.stop} of {len(seen)} images", flush=True)
+            print(f"{split}: {rows.stop} of {len(images)} images", flush=True)
     state.wait_for_everyone()
     if state.is_main_process:
         store.sweep()
-        for split, (seen, *_) in splits.items():
-            store.join(split, resumable.slices(len(seen), CHUNK), (len(seen), width))
+        for split, (images, *_) in splits.items():
+            store.join(split, resumable.slices(len(images), CHUNK), (len(images), width))
         store.clear()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from dasbench.core import artifacts, script_main
-from dasbench.diffusion import checkpoints, model_inputs
+from dasbench.diffusion import model_inputs
 from dasbench.gradients import trajectories
 
 
@@ -18,19 +18,18 @@ def run() -> None:
     parser.add_argument("--out", required=True, help="output, .npy")
     args = parser.parse_args()
     settings = args.settings
-    checkpoints.use_threads(args.threads)
-    family = model_inputs.family(settings)
-    unet, scheduler = family.load(args.model, checkpoints.pick_device(), settings["model"])
+    model = model_inputs.open(args.settings, args.threads, args.latents, args.prompts)
+    network, process = model.load(args.model)
     noise = artifacts.load_array(args.noise, (None, None, None, None), np.float32)
     labels = artifacts.load_array(args.labels, (len(noise),), np.int64)
     phi = trajectories.compute(
-        unet,
-        scheduler,
+        network,
+        process,
         noise,
         settings["features"],
         settings["axes"],
         settings["sampling_steps"],
-        family.condition(settings["model"], labels, model_inputs.prompts(args)),
+        model.condition(labels),
     )
     artifacts.save_array(args.out, phi)
 

@@ -1,7 +1,7 @@
 """Compute one kind of residual for every training example."""
 
 from dasbench.core import artifacts, script_main
-from dasbench.diffusion import checkpoints, model_inputs
+from dasbench.diffusion import model_inputs
 from dasbench.gradients import residuals
 
 
@@ -13,18 +13,17 @@ def run() -> None:
     parser.add_argument("--out", required=True, help="output, [N] .npy")
     args = parser.parse_args()
     settings = args.settings
-    checkpoints.use_threads(args.threads)
-    family = model_inputs.family(settings)
-    network, scheduler = family.load(args.model, checkpoints.pick_device(), settings["model"])
+    model = model_inputs.open(args.settings, args.threads, args.latents, args.prompts)
+    network, process = model.load(args.model)
     train = artifacts.load_examples(args.examples)
     r = residuals.compute(
         network,
-        scheduler,
-        model_inputs.examples(train, args),
+        process,
+        model.images(train),
         train.ids,
         settings["residuals"],
         settings["axes"],
-        family.condition(settings["model"], train.labels, model_inputs.prompts(args)),
+        model.condition(train.labels),
     )
     artifacts.save_array(args.out, r)
 

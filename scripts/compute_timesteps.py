@@ -6,25 +6,10 @@ import numpy as np
 
 from dasbench.attribution import candidates
 from dasbench.core import artifacts, memmaps, script_main
-from dasbench.core.query_kinds import KINDS
-from dasbench.diffusion import checkpoints, model_inputs
+from dasbench.diffusion import model_inputs
 from dasbench.gradients import features
 
 CHUNK = 512  # images whose features of all timesteps are held
-
-
-def read(args, family, settings: dict) -> dict[str, tuple]:
-    """By split: what the model sees, what keys its noise, what it is told, what is wanted."""
-    train = artifacts.load_examples(args.examples)
-    who = train.ids if settings["noise"] != "batch" else np.arange(len(train.ids))
-    told = family.condition(args.settings["model"], train.labels, model_inputs.prompts(args))
-    found = {"train": (model_inputs.examples(train, args), who, told)}
-    for kind in KINDS:
-        seen, told = model_inputs.queries(args.queries, kind, args)
-        found[kind] = (seen, np.arange(len(seen)), told)
-    wanted = {split: np.ones(len(seen), bool) for split, (seen, *_) in found.items()}
-    wanted["train"] = candidates.chosen(train.images, args.queries, settings["candidates"])
-    return {split: (*found[split], wanted[split]) for split in found}
 
 
 def run() -> None:
@@ -35,25 +20,27 @@ def run() -> None:
     parser.add_argument("--model", type=Path, required=True, help="folder of the base model")
     parser.add_argument("--out", type=Path, required=True, help="folder of the sets' folders")
     args = parser.parse_args()
-    checkpoints.use_threads(args.threads)
-    family = model_inputs.family(args.settings)
-    unet, scheduler = family.load(args.model, checkpoints.pick_device(), args.settings["model"])
+    model = model_inputs.open(args.settings, args.threads, args.latents, args.prompts)
+    network, process = model.load(args.model)
     sets = args.settings["sets"]  # folder -> settings of the features
     chosen = next(iter(sets.values()))
     readouts = [(own["readout"], own["normalise"]) for own in sets.values()]
     if chosen["readout"] == "probe":  # one set of several readouts, side by side
         readouts = None
     axes = args.settings["axes"]
-    extractor = features.Extractor(unet, scheduler, chosen, axes, readouts=readouts)
+    extractor = features.Extractor(network, process, chosen, axes, readouts=readouts)
     wide = extractor.dimensions * (1 if readouts else len(extractor.readouts))
-    for split, (images, examples, told, wanted) in read(args, family, chosen).items():
+    examples = artifacts.load_examples(args.examples)
+    splits = model.splits(examples, args.queries, by_position=chosen["noise"] == "batch")
+    wanted = candidates.chosen(examples.images, args.queries, chosen["candidates"])
+    for split, (images, keys, condition) in splits.items():
         shape = (len(sets), len(extractor.grid), len(images), wide)
         made = np.zeros(shape, np.float32)
-        rows = np.flatnonzero(wanted)
+        rows = np.flatnonzero(wanted) if split == "train" else np.arange(len(images))
         for start in range(0, len(rows), CHUNK):
             some = rows[start : start + CHUNK]
-            c = told and told[some]
-            found = extractor.by_timestep(images[some], examples[some], split, c)
+            c = condition and condition[some]
+            found = extractor.by_timestep(images[some], keys[some], split, c)
             made[:, :, some] = found if readouts else np.concatenate(found, axis=2)
             print(f"{split}: {start + len(some)} of {len(rows)} images", flush=True)
         for folder, own in zip(sets, made, strict=True):

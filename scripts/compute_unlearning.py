@@ -6,7 +6,7 @@ import numpy as np
 
 from dasbench.core import artifacts, memmaps, script_main
 from dasbench.core.query_kinds import KINDS
-from dasbench.diffusion import checkpoints, model_inputs
+from dasbench.diffusion import model_inputs
 from dasbench.gradients import unlearning
 
 
@@ -19,22 +19,21 @@ def run() -> None:
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     args = parser.parse_args()
     settings = args.settings
-    checkpoints.use_threads(args.threads)
-    family = model_inputs.family(settings)
-    unet, scheduler = family.load(args.model, checkpoints.pick_device(), settings["model"])
+    model = model_inputs.open(args.settings, args.threads, args.latents, args.prompts)
+    network, process = model.load(args.model)
     train = artifacts.load_examples(args.examples)
-    images = model_inputs.examples(train, args)
-    how = (settings["gradients"], settings["axes"])
-    forgetting = unlearning.Unlearning(unet, scheduler, *how).fit(images, train.ids)
+    images = model.images(train)
+    options = (settings["gradients"], settings["axes"])
+    forgetting = unlearning.Unlearning(network, process, *options).fit(images, train.ids)
     artifacts.save_array(args.out / "dampings.npy", np.array(forgetting.steps))
     for kind in KINDS:
-        asked, _ = model_inputs.queries(args.queries, kind, args)
-        shape = (len(forgetting.steps), len(images), len(asked))
+        queries, _ = model.queries(args.queries, kind)
+        shape = (len(forgetting.steps), len(images), len(queries))
         with memmaps.create(args.out / f"{kind}.npy", shape, np.float32) as stored:
-            for q, scores in forgetting.scores(asked, kind):
+            for q, scores in forgetting.scores(queries, kind):
                 stored[:, :, q] = scores
                 if q % 10 == 0:
-                    print(f"{kind}: {q + 1} of {len(asked)} queries", flush=True)
+                    print(f"{kind}: {q + 1} of {len(queries)} queries", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Embed the prompt of every class by the frozen text encoder, and the empty prompt last."""
 
 from dasbench.core import artifacts, script_main
-from dasbench.diffusion import checkpoints, model_inputs
+from dasbench.diffusion import model_inputs
 
 
 def run() -> None:
@@ -14,13 +14,12 @@ def run() -> None:
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     settings = args.settings
-    checkpoints.use_threads(args.threads)
     names = artifacts.load_json(args.card).get("classes", {})
     labels = range(artifacts.load_examples(args.examples).labels.max() + 1)
     words = [str(names.get(str(label), label)).replace("_", " ") for label in labels]
     texts = [settings["model"]["prompt"].replace("{class}", word) for word in words] + [""]
-    made = model_inputs.family(settings).embed(settings["model"], texts, checkpoints.pick_device())
-    artifacts.save_array(args.prompts, made)
+    embeddings = model_inputs.open(settings, args.threads).embed(texts)
+    artifacts.save_array(args.prompts, embeddings)
     artifacts.save_json(args.texts, texts)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from dasbench.core import artifacts, script_main
-from dasbench.diffusion import checkpoints, denoiser, model_inputs
+from dasbench.diffusion import denoiser, model_inputs
 from dasbench.diffusion.families import pretrained
 
 
@@ -17,9 +17,7 @@ def run() -> None:
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
-    settings, model = args.settings, args.settings["model"]
-    checkpoints.use_threads(args.threads)
-    family, device = model_inputs.family(settings), checkpoints.pick_device()
+    settings, model = args.settings, model_inputs.open(args.settings, args.threads)
     train, val = artifacts.load_examples(args.train), artifacts.load_examples(args.val)
     # of what is held out, the queries alone
     splits = {
@@ -29,10 +27,11 @@ def run() -> None:
     if settings["flip"]:
         splits["train-mirrored"] = np.ascontiguousarray(splits["train"][..., ::-1])
     for split, images in splits.items():
-        artifacts.save_array(args.out / f"{split}.npy", family.encode(model, images, device))
+        artifacts.save_array(args.out / f"{split}.npy", model.encode(images))
         print(f"{split}: {len(images)} images", flush=True)
     # what every model is built on: other bytes there, and all that follows is made again
-    artifacts.save_json(args.out / "pretrained.json", pretrained.digests(model, *family.PRETRAINED))
+    digests = pretrained.digests(settings["model"], *model.family.PRETRAINED)
+    artifacts.save_json(args.out / "pretrained.json", digests)
 
 
 if __name__ == "__main__":

@@ -26,16 +26,15 @@ def check_images(unet, settings: dict, shape: tuple[int, ...]) -> None:
         )
 
 
-def check_alike(network, scheduler, settings: dict, shape: tuple[int, ...]) -> None:
+def check_alike(network, process, model: model_inputs.Model, shape: tuple[int, ...]) -> None:
     """Refuse a model unlike those that the settings describe, as subset models will be."""
-    build, (_, height, width, channels) = model_inputs.family(settings).build, shape
+    settings, (_, height, width, channels) = model.settings, shape
     with torch.device("meta"):  # no memory for weights that nobody looks at
-        ours = build(
-            settings["model"], settings["diffusion"], (channels, height, width), settings["axes"]
-        )
-    for part, wanted, found in zip(("UNet", "scheduler"), ours, (network, scheduler), strict=True):
-        theirs = compared(found)
-        for key, value in compared(wanted).items():
+        like, planned = model.build((channels, height, width), settings["axes"])
+    pairs = {"UNet": (like, network), "scheduler": (planned.scheduler, process.scheduler)}
+    for part, (ours, given) in pairs.items():
+        theirs = compared(given)
+        for key, value in compared(ours).items():
             if value != theirs[key]:
                 raise UserError(
                     f"the {part}'s {key} is {shorten(value)} by the experiment file, "
@@ -59,7 +58,7 @@ def run() -> None:
     parser.add_argument("--examples", required=True)
     parser.add_argument("--model", required=True, help="output folder")
     args = parser.parse_args()
-    settings, family = args.settings, model_inputs.family(args.settings)
+    settings, model = args.settings, model_inputs.open(args.settings, args.threads, device="cpu")
     folder = Path(settings["base"]).expanduser()
     if not (folder / "model_index.json").is_file():
         raise UserError(
@@ -68,12 +67,12 @@ def run() -> None:
         )
     if taken := pipelines.takes(folder):
         raise UserError(f"base is {folder}, whose UNet takes {taken}; expected one of images")
-    network, scheduler = family.load(folder, "cpu", settings["model"])
+    network, process = model.load(folder)
     images = artifacts.load_examples(args.examples).images
     check_images(network, settings, np.shape(images))
     if settings["retrained"]:
-        check_alike(network, scheduler, settings, np.shape(images))
-    family.save(args.model, network, scheduler, settings["model"])
+        check_alike(network, process, model, np.shape(images))
+    model.save(args.model, network, process)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import torch
 
 from dasbench import seeds
 from dasbench.core import artifacts, script_main
-from dasbench.diffusion import checkpoints, denoiser, model_inputs, queries, sampling
+from dasbench.diffusion import denoiser, model_inputs, queries, sampling
 
 
 def run() -> None:
@@ -18,25 +18,24 @@ def run() -> None:
     parser.add_argument("--model", required=True, help="folder of the base model")
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     args = parser.parse_args()
-    settings, model = args.settings, args.settings["model"]
-    checkpoints.use_threads(args.threads)
+    settings = args.settings
+    model = model_inputs.open(args.settings, args.threads, args.latents, args.prompts)
     train, val = artifacts.load_examples(args.train), artifacts.load_examples(args.val)
-    family, device = model_inputs.family(settings), checkpoints.pick_device()
-    network, scheduler = family.load(args.model, device, model)
-    shape = model_inputs.examples(train, args).shape[1:]
+    network, process = model.load(args.model)
+    shape = model.images(train).shape[1:]
     axes, count = (*settings["axes"], "sampling"), settings["gen"]
     noise = np.stack(
         [seeds.generator(*axes, "gen", q).standard_normal(shape, np.float32) for q in range(count)]
     )
-    # classes as often as among the training examples; of models that are told none, none
+    # classes as often as among the training examples; unconditional models have none
     drawn = train.labels[seeds.generator(*axes, "labels").integers(0, len(train.labels), count)]
-    told = family.condition(model, drawn, model_inputs.prompts(args))
-    generated = sampling.ddim_sample(
+    condition = model.condition(drawn)
+    generated = sampling.sample(
         network,
-        scheduler,
-        torch.from_numpy(noise).to(device),
+        process,
+        torch.from_numpy(noise).to(model.device),
         settings["sampling_steps"],
-        condition=told,
+        condition=condition,
         guidance=settings["guidance"],
     )
     generated = generated.cpu().numpy()
@@ -44,8 +43,8 @@ def run() -> None:
         seen = artifacts.load_array(args.latents / "val.npy", (settings["val"], *shape), "float32")
         artifacts.save_array(args.out / "val_latents.npy", seen)
         artifacts.save_array(args.out / "gen_latents.npy", generated)
-        generated = family.decode(model, generated, device)
-    if told is None:
+        generated = model.decode(generated)
+    if condition is None:
         drawn = queries.nearest_labels(generated, denoiser.to_model(train.images), train.labels)
     artifacts.save_array(args.out / "val.npy", denoiser.to_model(val.images[: settings["val"]]))
     artifacts.save_array(args.out / "val_labels.npy", val.labels[: settings["val"]])

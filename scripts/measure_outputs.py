@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dasbench.core import artifacts, script_main
 from dasbench.core.query_kinds import KINDS
-from dasbench.diffusion import checkpoints, model_inputs, outputs
+from dasbench.diffusion import model_inputs, outputs
 
 
 def run() -> None:
@@ -16,20 +16,18 @@ def run() -> None:
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     args = parser.parse_args()
     settings = args.settings
-    checkpoints.use_threads(args.threads)
+    model = model_inputs.open(args.settings, args.threads, args.latents, args.prompts)
     folders = [
         args.models / f"shard-{shard}" / f"{k:02d}"
         for shard in settings["shards"]
         for k in range(settings["models_per_job"])
     ]
-    (base, *members), scheduler = model_inputs.family(settings).load_members(
-        [args.base, *folders], checkpoints.pick_device(), settings["model"]
-    )
+    (base, *members), process = model.load_members([args.base, *folders])
     grid = outputs.grid(**settings["grid"])
     for kind in KINDS:
-        seen, told = model_inputs.queries(args.queries, kind, args)
+        queries, condition = model.queries(args.queries, kind)
         loss, displacement = outputs.measure(
-            members, base, scheduler, seen, kind, grid, settings["axes"], told
+            members, base, process, queries, kind, grid, settings["axes"], condition
         )
         artifacts.save_array(args.out / f"loss-{kind}.npy", loss)
         artifacts.save_array(args.out / f"displacement-{kind}.npy", displacement)

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 
 from dasbench.core import artifacts, script_main, tables
-from dasbench.diffusion import checkpoints, model_inputs, outputs, sampling
+from dasbench.diffusion import model_inputs, outputs, sampling
 from dasbench.evaluation import removal
 
 
@@ -19,32 +19,29 @@ def run() -> None:
     parser.add_argument("--queries", type=Path, required=True, help="folder of the queries")
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     args = parser.parse_args()
-    settings, model = args.settings, args.settings["model"]
-    checkpoints.use_threads(args.threads)
-    family, device = model_inputs.family(settings), checkpoints.pick_device()
+    settings = args.settings
+    model = model_inputs.open(args.settings, args.threads, args.latents, args.prompts)
     folders = [args.models / member for member in settings["members"]]
-    (base, *retrained), scheduler = family.load_members([args.base, *folders], device, model)
-    seen, told = model_inputs.queries(args.queries, "gen", args)
+    (base, *retrained), process = model.load_members([args.base, *folders])
+    seen, condition = model.queries(args.queries, "gen")
     images = artifacts.load_array(args.queries / "gen.npy", (len(seen), None, None, None), "f4")
     noise = artifacts.load_array(args.queries / "gen_noise.npy", seen.shape, np.float32)
     asked, grid, axes = settings["queries"], outputs.grid(**settings["grid"]), settings["axes"]
-    loss, _ = outputs.measure([base, *retrained], base, scheduler, seen, "gen", grid, axes, told)
+    loss, _ = outputs.measure([base, *retrained], base, process, seen, "gen", grid, axes, condition)
     change = loss[0] - loss[1:]  # [members, Q]; outputs are minus the loss
     shared = settings["arm"] != "method"  # one model for every query
     rows, shown = [], []
     for number, network in enumerate(retrained):
         mine = asked if shared else [asked[number]]
-        after = sampling.ddim_sample(
+        after = sampling.sample(
             network,
-            scheduler,
-            torch.from_numpy(noise[mine]).to(device),
+            process,
+            torch.from_numpy(noise[mine]).to(model.device),
             settings["sampling_steps"],
-            condition=None if told is None else told[mine],
+            condition=None if condition is None else condition[mine],
             guidance=settings["guidance"],
         )
-        after = after.cpu().numpy()
-        if args.latents is not None:
-            after = family.decode(model, after, device)
+        after = model.decode(after.cpu().numpy())
         shown.append(after)
         distance = removal.image_l2(images[mine], after)
         rows += [

@@ -14,7 +14,7 @@ import pandas as pd
 from dasbench.attribution import method_times
 from dasbench.core import artifacts, resumable, script_main, tables
 from dasbench.core.query_kinds import KINDS
-from dasbench.diffusion import checkpoints, model_inputs
+from dasbench.diffusion import model_inputs
 from dasbench.evaluation.cost_quality import PARTS
 from dasbench.sharing import codehash
 
@@ -31,13 +31,12 @@ def run() -> None:
     parser.add_argument("--times", type=Path, required=True, help="output, .csv")
     args = parser.parse_args()
     settings = args.settings
-    checkpoints.use_threads(1)
-    family = model_inputs.family(settings)
-    unet, scheduler = family.load(args.model, checkpoints.pick_device(), settings["model"])
-    images = {"train": model_inputs.examples(artifacts.load_examples(args.examples), args)}
-    images |= {kind: model_inputs.queries(args.queries, kind, args)[0] for kind in KINDS}
+    model = model_inputs.open(settings, 1, args.latents, args.prompts)
+    network, process = model.load(args.model)
+    images = {"train": model.images(artifacts.load_examples(args.examples))}
+    images |= {kind: model.queries(args.queries, kind)[0] for kind in KINDS}
     few = {split: some[:WARM] for split, some in images.items()}
-    code = codehash.code_hash(ROOT, "scripts/time_methods.py", family.__file__)
+    code = codehash.code_hash(ROOT, "scripts/time_methods.py", model.family.__file__)
     files = (args.examples, *sorted(args.queries.glob("*.npy")), *sorted(args.model.rglob("*.*")))
     mark = resumable.fingerprint(str(settings["axes"]), code, *(f for f in files if f.is_file()))
     kept = args.times.parent / f".cost-times-{mark}"
@@ -45,10 +44,10 @@ def run() -> None:
     for name, own in settings["methods"].items():
         file = kept / f"{name}-{resumable.fingerprint(json.dumps(own, sort_keys=True))}.json"
         if not file.is_file():
-            method_times.method(unet, scheduler, few, own, settings["axes"])
-            turns = [method_times.method(unet, scheduler, images, own, settings["axes"])]
+            method_times.method(network, process, few, own, settings["axes"])
+            turns = [method_times.method(network, process, images, own, settings["axes"])]
             while len(turns) < TURNS and sum(turns[0][part] for part in PARTS) < SHORT:
-                turns.append(method_times.method(unet, scheduler, images, own, settings["axes"]))
+                turns.append(method_times.method(network, process, images, own, settings["axes"]))
             median = {key: statistics.median(turn[key] for turn in turns) for key in turns[0]}
             artifacts.save_json(file, median | {"turns": len(turns)})
         rows.append({"method": name} | own["shown"] | artifacts.load_json(file))

@@ -18,21 +18,21 @@ def run() -> None:
     )
     args = parser.parse_args()
     settings, recipe = args.settings, args.settings["training"]
-    family, _, data = model_inputs.training(args.examples, args)
+    model = model_inputs.open(args.settings, args.threads, args.latents, args.prompts)
+    _, data = model.training_set(args.examples)
     axes = (*settings["axes"], "base", 0, 0)
     accelerator = training.make_accelerator(args.threads, recipe["mixed_precision"])
-    model = settings["model"]
-    network, scheduler = family.build(model, settings["diffusion"], data.x.shape[1:], axes)
+    network, process = model.build(data.x.shape[1:], axes)
 
     def keep(epoch: int, averaged) -> None:
         if epoch in settings["checkpoints"]:
             number = settings["checkpoints"].index(epoch)
-            family.save_member(args.checkpoints / f"{number:02d}", averaged, scheduler, model)
+            model.save_member(args.checkpoints / f"{number:02d}", averaged, process)
 
     everything = np.ones(len(data.x), dtype=bool)
-    training.train(accelerator, network, scheduler, data, everything, recipe, axes, keep)
+    training.train(accelerator, network, process, data, everything, recipe, axes, keep)
     if accelerator.is_main_process:
-        family.save(args.model, network, scheduler, model)
+        model.save(args.model, network, process)
 
 
 if __name__ == "__main__":

@@ -15,17 +15,18 @@ def run() -> None:
         "--out", type=Path, required=True, help="output folder, one folder a member"
     )
     args = parser.parse_args()
-    settings, model, recipe = (args.settings, *(args.settings[k] for k in ("model", "training")))
-    family, _, data = model_inputs.training(args.examples, args)
+    settings, recipe = args.settings, args.settings["training"]
+    model = model_inputs.open(args.settings, args.threads, args.latents, args.prompts)
+    _, data = model.training_set(args.examples)
     members = settings["members"]
     masks = artifacts.load_array(args.masks, (len(members), len(data.x)), bool)
     accelerator = training.make_accelerator(args.threads, recipe["mixed_precision"])
     for number, (member, mask) in enumerate(zip(members, masks, strict=True)):
         seed = number + 1 if settings["other_seeds"] else 0
         axes = (*settings["axes"], "base", 0, seed)
-        network, scheduler = family.build(model, settings["diffusion"], data.x.shape[1:], axes)
-        training.train(accelerator, network, scheduler, data, mask, recipe, axes)
-        family.save_member(args.out / member, network, scheduler, model)
+        network, process = model.build(data.x.shape[1:], axes)
+        training.train(accelerator, network, process, data, mask, recipe, axes)
+        model.save_member(args.out / member, network, process)
         print(f"model {number + 1} of {len(members)} trained", flush=True)
 
 

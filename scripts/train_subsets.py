@@ -19,8 +19,9 @@ def run() -> None:
     parser.add_argument("--shard", type=int, required=True, help="number of the shard s")
     parser.add_argument("--out", type=Path, required=True, help="output folder of the shard")
     args = parser.parse_args()
-    settings, model, recipe = (args.settings, *(args.settings[k] for k in ("model", "training")))
-    family, train, data = model_inputs.training(args.examples, args)
+    settings, recipe = args.settings, args.settings["training"]
+    model = model_inputs.open(args.settings, args.threads, args.latents, args.prompts)
+    train, data = model.training_set(args.examples)
     accelerator = training.make_accelerator(args.threads, recipe["mixed_precision"])
     masks = []
     for k in range(settings["models_per_job"]):
@@ -30,9 +31,9 @@ def run() -> None:
             subsets.draw_mask(train.labels, settings["fraction"], settings["stratify"], rng)
         )
         axes = (*settings["axes"], args.use, m, args.seed)
-        network, scheduler = family.build(model, settings["diffusion"], data.x.shape[1:], axes)
-        training.train(accelerator, network, scheduler, data, masks[-1], recipe, axes)
-        family.save_member(args.out / f"{k:02d}", network, scheduler, model)
+        network, process = model.build(data.x.shape[1:], axes)
+        training.train(accelerator, network, process, data, masks[-1], recipe, axes)
+        model.save_member(args.out / f"{k:02d}", network, process)
         print(f"model {k + 1} of {settings['models_per_job']} trained", flush=True)
     artifacts.save_array(args.out / "masks.npy", np.stack(masks))
 

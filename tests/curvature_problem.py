@@ -10,6 +10,7 @@ from torch import nn
 
 import oracle
 from dasbench import seeds
+from dasbench.diffusion.process import Ddpm
 
 AXES = ("tests", 5)
 SHAPE = (2, 4, 6)
@@ -37,18 +38,18 @@ class Net(nn.Module):
 
 
 def make():
-    """A float64 network, its scheduler and the images of each split."""
+    """A float64 network, its process and the images of each split."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     images = {s: rng.uniform(-1, 1, (len(i), *SHAPE)).astype("f4") for s, i in IDS.items()}
-    scheduler = DDPMScheduler(num_train_timesteps=1000)
-    return Net().double(), scheduler, images
+    process = Ddpm(DDPMScheduler(num_train_timesteps=1000))
+    return Net().double(), process, images
 
 
 def samples(problem, split, i, grid=GRID, draws=SETTINGS["draws"], policy="keyed"):
     """The noised image, timestep and noise of each timestep and draw, spelled out."""
-    _, scheduler, images = problem
-    abar = scheduler.alphas_cumprod.double().numpy()
+    _, process, images = problem
+    abar = process.scheduler.alphas_cumprod.double().numpy()
     found = []
     for t, draw in itertools.product(grid, range(draws)):
         named = ("keyed", split, IDS[split][i]) if policy == "keyed" else (policy,)

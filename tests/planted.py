@@ -16,7 +16,8 @@ from torch import nn
 
 from dasbench.attribution.by_timestep import Spectra
 from dasbench.attribution.methods import interface
-from dasbench.diffusion import denoiser
+from dasbench.diffusion import denoiser, sampling
+from dasbench.diffusion.process import Ddpm
 from dasbench.experiments import config, feature_sets
 from dasbench.gradients import ekfac, features, residuals, trajectories, unlearning
 from dasbench.registry import METHODS
@@ -50,8 +51,8 @@ class World:
 
     def __init__(self):
         rng = np.random.default_rng(0)
-        self.scheduler = DDPMScheduler(num_train_timesteps=1000)
-        abar = self.scheduler.alphas_cumprod.double().numpy()
+        self.process = Ddpm(DDPMScheduler(num_train_timesteps=1000))
+        abar = self.process.scheduler.alphas_cumprod.double().numpy()
         self.a2, self.b, self.b2 = abar, np.sqrt(1 - abar), 1 - abar
         directions = rng.standard_normal((GROUPS, 16))
         directions *= 0.7 / np.abs(directions).max(1, keepdims=True)
@@ -71,9 +72,7 @@ class World:
         self.weight = self.trained(everything)
         self.net = Matrix(self.weight).eval()
         self.start = rng.standard_normal((QUERIES, *SHAPE)).astype(np.float32)
-        paths = trajectories.trajectory(
-            self.net, self.scheduler, torch.from_numpy(self.start), STEPS
-        )
+        paths = sampling.trajectory(self.net, self.process, torch.from_numpy(self.start), STEPS)
         self.x["gen"] = list(paths)[-1][2].clamp(-1, 1).numpy()
         nearest = (self.flat("gen")[:, None] - self.flat("train")) ** 2
         self.labels["gen"] = self.labels["train"][nearest.sum(2).argmin(1)]
@@ -128,7 +127,7 @@ class World:
             query[0] = self._once(
                 ("journey", str(sets[0])),
                 lambda: trajectories.compute(
-                    self.net, self.scheduler, self.start, sets[0], AXES, STEPS
+                    self.net, self.process, self.start, sets[0], AXES, STEPS
                 ),
             )
         if options.get("features") == "embeddings":
@@ -163,7 +162,7 @@ class World:
             share = CHECKPOINTS[settings.get("checkpoint", -1)]
             net = self.net if share == 1 else Matrix(share * self.weight).eval()
             x = self.x[split]
-            made = features.Extractor(net, self.scheduler, settings, AXES)
+            made = features.Extractor(net, self.process, settings, AXES)
             every = (made.by_timestep if apart else made)(x, np.arange(len(x)), split)
             return np.concatenate(every, axis=-1)
 
@@ -174,7 +173,7 @@ class World:
             return None
         form = {"timesteps": 10, "timestep_rule": "midpoint", "draws": 4}
         form["kind"] = options["residual"]
-        args = (self.net, self.scheduler, self.x["train"], np.arange(N), form, AXES)
+        args = (self.net, self.process, self.x["train"], np.arange(N), form, AXES)
         return self._once(options["residual"], lambda: residuals.compute(*args))
 
     def _computed(self, options, kind):
@@ -187,7 +186,7 @@ class World:
         family = {"ekfac": ekfac.Ekfac, "unlearning": unlearning.Unlearning}[options["computed"]]
         fitted = self._once(
             (options["computed"], options.get("noise")),
-            lambda: family(self.net, self.scheduler, how, AXES).fit(self.x["train"], np.arange(N)),
+            lambda: family(self.net, self.process, how, AXES).fit(self.x["train"], np.arange(N)),
         )
         if options["computed"] == "unlearning":
             scores = np.stack([s for _, s in fitted.scores(self.x[kind], kind)], 2)

@@ -24,11 +24,11 @@ class TinyProblem:
 
     def __init__(self):
         self.shape, self.axes, self.ids = SHAPE, AXES, IDS
-        self.unet, self.scheduler = pixel.build(MODEL, DIFFUSION, SHAPE, (*AXES, "base", 0, 0))
+        self.unet, self.process = pixel.build(MODEL, DIFFUSION, SHAPE, (*AXES, "base", 0, 0))
         self.unet = self.unet.double().eval()
         self.model = oracle.Sample(self.unet)
         # the scheduler's own float32 products: the oracle's differ from them by float32 rounding
-        self.abar = self.scheduler.alphas_cumprod.double().numpy()
+        self.abar = self.process.scheduler.alphas_cumprod.double().numpy()
         self.parameters = sum(p.numel() for p in self.unet.parameters())
         self.images = {
             split: np.random.default_rng(k).uniform(-1, 1, (len(IDS[split]), *SHAPE)).astype("f4")

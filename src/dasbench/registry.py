@@ -33,6 +33,7 @@ that need the network itself, made by the rule ``compute_<computed>``), ``noise`
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 # where the modules named below lie: one file for each family of methods, data set, family of models
@@ -186,9 +187,23 @@ _UNET = (
     "unet/diffusion_pytorch_model.safetensors",
 )
 _SIZES = ("block_out_channels", "down_block_types", "up_block_types")
+_GROUPS = ("all", "weights", "up_blocks", "attention")
+_FROZEN = 4 * 1_070_000_000  # all of Stable Diffusion 1 in float32
 
-# family -> its module; the files of the base model's folder and of every other model's (those that
-# the module says); what it sees and is told besides; which keys of `model` it needs and refuses
+# What the rules and the checks ask of a family of models, which must not import torch:   module
+# its file, see ``dasbench.diffusion.families``   files         of the base model's folder, weights
+# last; the module repeats them   member_files  of every other model's folder   latents
+# whether it denoises latents of a frozen autoencoder; if not, images   prompts       whether its
+# condition is a prompt   classes       the key of ``model`` with the number of classes of its
+# condition, or None   imports       whether a pipeline that was trained elsewhere can be the base
+# model   adapter       whether an adapter of a pretrained network is trained; if not, all weights
+# cost          what the size of a pretrained network is taken to be, which need not be here:
+# operations a place of what it denoises, and trained weights a unit of the rank;
+# None: the size is counted from ``model``   frozen_bytes  memory of the pretrained pipeline
+# parameters    groups of parameters that its network has, of ``dasbench.gradients.layers.SUBSETS``
+# pipeline      the class of diffusers that opens the folder   tag           the hub's name of its
+# task   needs         keys of ``model`` that it needs   refuses       keys of ``model`` that it has
+# no use for; "unet": every argument of UNet2DModel
 FAMILIES: dict[str, dict[str, Any]] = {
     "pixel": {
         "module": "pixel",
@@ -196,6 +211,14 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "member_files": ("model_index.json", *_UNET),
         "latents": False,
         "prompts": False,
+        "classes": "num_class_embeds",
+        "imports": True,
+        "adapter": False,
+        "cost": None,
+        "frozen_bytes": 0,
+        "parameters": _GROUPS,
+        "pipeline": "DDPMPipeline",
+        "tag": "unconditional-image-generation",
         "needs": _SIZES,
         "refuses": ("pretrained", "revision", "lora", "prompt"),
     },
@@ -210,6 +233,14 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "member_files": _UNET,
         "latents": True,
         "prompts": False,
+        "classes": "num_class_embeds",
+        "imports": False,
+        "adapter": False,
+        "cost": None,
+        "frozen_bytes": _FROZEN,
+        "parameters": _GROUPS,
+        "pipeline": "LDMPipeline",
+        "tag": "unconditional-image-generation",
         "needs": (*_SIZES, "pretrained"),
         "refuses": ("lora", "prompt"),
     },
@@ -219,8 +250,29 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "member_files": ("pytorch_lora_weights.safetensors",),
         "latents": True,
         "prompts": True,
+        "classes": None,
+        "imports": False,
+        "adapter": True,
+        # Stable Diffusion 1's UNet, and an adapter of its attentions
+        "cost": {"flops": 166_000_000, "parameters": 199_296},
+        "frozen_bytes": _FROZEN,
+        "parameters": (*_GROUPS, "lora"),
+        "pipeline": "StableDiffusionPipeline",
+        "tag": "text-to-image",
         "needs": ("pretrained", "lora", "prompt"),
-        # every argument of UNet2DModel: its own UNet is the pretrained one
         "refuses": "unet",
     },
 }
+
+
+def family(model: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``FAMILIES`` knows of the family of an experiment's section ``model``."""
+    return FAMILIES[model["family"]]
+
+
+def condition(model: Mapping[str, Any]) -> str | None:
+    """The condition of a model's network: "prompts", "classes", or None."""
+    known = family(model)
+    if known["prompts"]:
+        return "prompts"
+    return "classes" if known["classes"] and model.get(known["classes"]) else None

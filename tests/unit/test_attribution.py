@@ -18,8 +18,8 @@ SIZES = {"timesteps": 3, "dimensions": 512}
 
 @pytest.fixture(scope="module")
 def pair():
-    unet, scheduler = pixel.build(MODEL, DIFFUSION, (1, 8, 8), ("attribution", 0))
-    return unet.eval(), scheduler
+    unet, process = pixel.build(MODEL, DIFFUSION, (1, 8, 8), ("attribution", 0))
+    return unet.eval(), process
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +43,8 @@ def test_it_works_from_a_folder_and_repeats(pair, images, tmp_path):
 def test_models_of_more_than_pixels_are_refused_in_one_sentence(pair, images, tmp_path):
     from diffusers import LDMPipeline
 
-    unet, scheduler = pixel.build({**MODEL, "num_class_embeds": 3}, DIFFUSION, (1, 8, 8), ("x", 0))
-    pixel.save(tmp_path / "classes", unet, scheduler)
+    unet, process = pixel.build({**MODEL, "num_class_embeds": 3}, DIFFUSION, (1, 8, 8), ("x", 0))
+    pixel.save(tmp_path / "classes", unet, process)
     LDMPipeline(autoencoder(), *pair).save_pretrained(tmp_path / "latents")
     stable_diffusion(tmp_path / "prompts")
     (tmp_path / "adapter").mkdir()

@@ -55,7 +55,7 @@ def test_ratios_are_taken_within_a_turn():
 @pytest.fixture(scope="module")
 def small():
     made = problems.digits(3)
-    return problems.Problem(made.name, made.unet.double(), made.scheduler, made.images, 2)
+    return problems.Problem(made.name, made.unet.double(), made.process, made.images, 2)
 
 
 def test_noised_images_are_those_of_the_features(small):

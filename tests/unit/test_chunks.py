@@ -123,8 +123,8 @@ def inputs(tmp_path_factory):
         queries = rng.uniform(-1, 1, (count, 1, 8, 8)).astype(np.float32)
         artifacts.save_array(folder / f"queries/{kind}.npy", queries)
         artifacts.save_array(folder / f"queries/{kind}_labels.npy", np.zeros(count, np.int64))
-    unet, scheduler = pixel.build(MODEL, DIFFUSION, (1, 8, 8), ("tests", 0))
-    pixel.save(folder / "model", unet, scheduler)
+    unet, process = pixel.build(MODEL, DIFFUSION, (1, 8, 8), ("tests", 0))
+    pixel.save(folder / "model", unet, process)
     return folder
 
 
@@ -182,9 +182,9 @@ def test_chunks_change_nothing_but_rounding(script, inputs, monkeypatch):
     folder = script("chunked")
     assert [len(who) for _, who in script.calls] == [4, 4, 3, 3, 4, 1]
     train = artifacts.load_examples(inputs / "train.npz")
-    unet, scheduler = pixel.load(inputs / "model")
+    unet, process = pixel.load(inputs / "model")
     whole = features.compute(
-        unet, scheduler, denoiser.to_model(train.images), train.ids, "train", FORM, ("tests", 0)
+        unet, process, denoiser.to_model(train.images), train.ids, "train", FORM, ("tests", 0)
     )
     found = artifacts.load_array(folder / "train.npy", (11, 64), np.float32)
     assert np.abs(found - whole).max() < 1e-5 * np.abs(whole).max()
@@ -218,8 +218,8 @@ def test_a_kill_costs_one_chunk(script, finished, tmp_path):
 def test_chunks_of_other_settings_models_and_images_are_not_used(script, inputs, tmp_path):
     changed = tmp_path / "changed"
     shutil.copytree(inputs, changed)
-    unet, scheduler = pixel.build(MODEL, DIFFUSION, (1, 8, 8), ("tests", 1))
-    pixel.save(changed / "model", unet, scheduler)
+    unet, process = pixel.build(MODEL, DIFFUSION, (1, 8, 8), ("tests", 1))
+    pixel.save(changed / "model", unet, process)
     queries = tmp_path / "other queries"
     shutil.copytree(inputs, queries)
     gen = artifacts.load_array(queries / "queries/gen.npy")

@@ -178,6 +178,32 @@ def test_images_can_be_halved_at_every_level(blank, size, levels, sentence):
     load(blank, data)
 
 
+@pytest.mark.parametrize("section", ["features", "methods"])
+def test_parameters_are_a_group_that_the_family_has(blank, section):
+    data = raw()
+    if section == "features":
+        data["features"]["parameters"] = "lora"
+    else:
+        data["methods"]["trak"] = {"features": {"parameters": "lora"}}
+    message = refusal(blank, data)
+    assert "parameters is lora, expected one of all, weights, up_blocks, attention" in message
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"base": "somewhere"}, "base is given with family: latent, expected family: pixel"),
+        ({"queries": {"guidance": 2}}, "guidance is 2.0, expected 1: only models with prompts"),
+    ],
+)
+def test_what_a_family_cannot_do_is_refused(blank, changes, sentence):
+    data = raw()
+    data["model"] |= {"family": "latent", "pretrained": "a/b"}
+    for section, value in changes.items():
+        data[section] = data[section] | value if isinstance(value, dict) else value
+    assert sentence in refusal(blank, data)
+
+
 def test_not_utf8(blank):
     path = blank / config.FOLDER / "latin.yaml"
     path.write_bytes(b"title: \xe9\n")

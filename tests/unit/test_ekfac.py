@@ -38,8 +38,8 @@ def sampled(problem, policy="keyed"):
 @pytest.mark.parametrize("relative", [1e-4, 0.1])
 @pytest.mark.parametrize("policy", ["keyed", "common"])
 def test_scores_are_those_of_the_loops(batch, relative, policy, problem):
-    unet, scheduler, images = problem
-    curvature = ekfac.Ekfac(unet, scheduler, {**SETTINGS, "noise": policy}, AXES, batch)
+    unet, process, images = problem
+    curvature = ekfac.Ekfac(unet, process, {**SETTINGS, "noise": policy}, AXES, batch)
     curvature.fit(images["train"], IDS["train"])
     queries = curvature.features(images["val"], IDS["val"], "val")
     dampings = [relative, 1.0]
@@ -88,9 +88,9 @@ def test_a_step_lands_on_the_parameters_it_belongs_to(problem):
 
 def test_sampled_targets_have_the_gauss_newton_matrix_in_the_mean(problem):
     """Trace of F: E ||G||^2 of sampled gradients is (2/D) ||J||^2, with J by differences."""
-    unet, scheduler, images = problem
+    unet, process, images = problem
     settings = {**SETTINGS, "timesteps": 2, "draws": 60}
-    curvature = ekfac.Ekfac(unet, scheduler, settings, AXES).fit(images["train"], IDS["train"])
+    curvature = ekfac.Ekfac(unet, process, settings, AXES).fit(images["train"], IDS["train"])
     found = sum(float(f.eigenvalues.sum()) for f in curvature.factors.values())
     exact = []
     for i in range(4):

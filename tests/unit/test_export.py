@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import yaml
 
+from dasbench import registry
 from dasbench.errors import UserError
 from dasbench.experiments import config
 from dasbench.reports import export
@@ -28,6 +29,7 @@ def facts(**changes):
     return {
         "experiment": experiment,
         "model": {**UNSAID, **experiment["model"]},
+        "family": registry.family(experiment["model"]),
         "prompts": [],
         "side": 8,
         "version": "0",
@@ -80,7 +82,11 @@ KINDS = {
 @pytest.mark.parametrize("told", KINDS)
 def test_a_card_says_how_its_kind_of_model_is_used(told):
     model = {**UNSAID, **KINDS[told]}
-    body = export._card("model_card.md.j2", {}, facts(model=model, prompts=['a "one"']))
+    body = export._card(
+        "model_card.md.j2",
+        {},
+        facts(model=model, family=registry.family(model), prompts=['a "one"']),
+    )
     assert told in body
     code = body.split("```python\n")[1].split("```")[0]
     compile(code, "card", "exec")

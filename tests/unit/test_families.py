@@ -2,7 +2,10 @@
 
 import importlib
 import json
+import re
+from pathlib import Path
 
+import diffusers
 import numpy as np
 import pytest
 import torch
@@ -10,10 +13,11 @@ from diffusers import AutoencoderKL, DDPMScheduler, LDMPipeline, VQModel
 
 import tiny_pipelines
 from dasbench import registry
-from dasbench.diffusion import denoiser, model_inputs, outputs, sampling, training
+from dasbench.diffusion import denoiser, model_inputs, outputs, sampling, timestep_grids, training
 from dasbench.diffusion.families import latent, pixel, text_to_image
+from dasbench.diffusion.process import Ddpm
 from dasbench.errors import UserError
-from dasbench.gradients import features, residuals
+from dasbench.gradients import features, layers, residuals
 from tiny import AXES, DIFFUSION, MODEL
 
 SD = {
@@ -56,10 +60,10 @@ ALL = np.ones(6, dtype=bool)
 def classes():
     """A class-conditional UNet2DModel whose classes matter, and the condition of six images."""
     model = {**MODEL, "num_class_embeds": 3}
-    unet, scheduler = pixel.build(model, DIFFUSION, (1, 8, 8), AXES)
+    unet, process = pixel.build(model, DIFFUSION, (1, 8, 8), AXES)
     with torch.no_grad():
         unet.class_embedding.weight.mul_(20)
-    return unet.eval(), scheduler, pixel.condition(model, LABELS)
+    return unet.eval(), process, pixel.condition(model, LABELS)
 
 
 @pytest.fixture(scope="module")
@@ -70,21 +74,21 @@ def painter(tmp_path_factory):
     texts = [model["prompt"].replace("{class}", name) for name in ("zero", "one", "two")]
     prompts = text_to_image.embed(model, [*texts, ""])
     latents = text_to_image.encode(model, IMAGES)
-    network, scheduler = text_to_image.build(model, SD, latents.shape[1:], AXES)
+    network, process = text_to_image.build(model, SD, latents.shape[1:], AXES)
     data = model_inputs.Data(
         torch.from_numpy(latents), None, text_to_image.condition(model, LABELS, prompts)
     )
     frozen = {n: p.clone() for n, p in network.named_parameters() if not p.requires_grad}
     accelerator = training.make_accelerator(1)
-    training.train(accelerator, network, scheduler, data, ALL, TRAINING, AXES)
-    return model, prompts, data, network, scheduler, frozen
+    training.train(accelerator, network, process, data, ALL, TRAINING, AXES)
+    return model, prompts, data, network, process, frozen
 
 
-def one_by_one(network, scheduler, x, told, stream, timesteps):
+def one_by_one(network, process, x, told, stream, timesteps):
     """Squared error of each image at each timestep by the slowest obvious code, [T, n]."""
     found = np.zeros((len(timesteps), len(x)))
     for k, t in enumerate(timesteps):
-        abar = scheduler.alphas_cumprod[t]
+        abar = process.scheduler.alphas_cumprod[t]
         for i, one in enumerate(x):
             eps = torch.from_numpy(diffusion_noise(stream, i, int(t), x.shape[1:]))
             x_t = abar.sqrt() * torch.from_numpy(one) + (1 - abar).sqrt() * eps
@@ -107,22 +111,51 @@ def test_the_registry_says_what_the_modules_say():
         assert entry["member_files"] == module.MEMBER_FILES, name
         assert entry["latents"] == hasattr(module, "encode"), name
         assert entry["prompts"] == hasattr(module, "embed"), name
+        assert set(entry["parameters"]) <= set(layers.SUBSETS), name
+        assert hasattr(diffusers, entry["pipeline"]), name
+        assert set(entry) == set(registry.FAMILIES["pixel"]), name
+
+
+def test_families_are_asked_and_never_compared():
+    """Whatever depends on the kind of a model is in the registry or in the family's file."""
+    package, names = Path(registry.__file__).parent, "|".join(registry.FAMILIES)
+    named = re.compile(rf"\"({names})\"|model\.family")
+    found = {
+        path.name
+        for path in package.rglob("*")
+        if path.suffix in {".py", ".j2"} and path.parent.name != "families"
+        if named.search(path.read_text())
+    }
+    assert found == {"registry.py"}
+
+
+@pytest.mark.parametrize(
+    ("model", "condition"),
+    [
+        ({"family": "pixel"}, None),
+        ({"family": "latent", "num_class_embeds": None}, None),
+        ({"family": "latent", "num_class_embeds": 3}, "classes"),
+        ({"family": "text_to_image"}, "prompts"),
+    ],
+)
+def test_the_condition_of_a_family(model, condition):
+    assert registry.condition(model) == condition
 
 
 def test_outputs_and_residuals_tell_each_image_its_class(classes):
-    unet, scheduler, condition = classes
+    unet, process, condition = classes
 
     def told(i):
         return {"class_labels": torch.tensor([LABELS[i]])}
 
-    grid = sampling.timestep_grid(2, 1000)
+    grid = timestep_grids.timestep_grid(2, 1000)
     even = outputs.grid(2, 1000)
-    loss, _ = outputs.measure([unet], unet, scheduler, IMAGES, "val", even, AXES, condition)
-    expected = one_by_one(unet, scheduler, IMAGES, told, ("outputs", "val"), grid)
+    loss, _ = outputs.measure([unet], unet, process, IMAGES, "val", even, AXES, condition)
+    expected = one_by_one(unet, process, IMAGES, told, ("outputs", "val"), grid)
     np.testing.assert_allclose(-loss[0], expected.mean(0), rtol=1e-4)
     untold = one_by_one(
         unet,
-        scheduler,
+        process,
         IMAGES,
         lambda i: {"class_labels": torch.tensor([0])},
         ("outputs", "val"),
@@ -130,17 +163,17 @@ def test_outputs_and_residuals_tell_each_image_its_class(classes):
     )
     assert np.abs(untold - expected)[:, LABELS > 0].min() > 1e-6
     settings = {"kind": "scalar", "timesteps": 2, "timestep_rule": "midpoint", "draws": 1}
-    found = residuals.compute(unet, scheduler, IMAGES, range(6), settings, AXES, condition)
-    expected = one_by_one(unet, scheduler, IMAGES, told, ("residuals", "train"), grid)
+    found = residuals.compute(unet, process, IMAGES, range(6), settings, AXES, condition)
+    expected = one_by_one(unet, process, IMAGES, told, ("residuals", "train"), grid)
     np.testing.assert_allclose(found, np.sqrt(expected).mean(0), rtol=1e-4)
 
 
 @pytest.mark.parametrize("projection", ["none", "kronecker"])
 def test_features_tell_each_image_its_class(classes, projection):
     """Of one image alone, and among others; the other class gives another gradient."""
-    unet, scheduler, condition = classes
+    unet, process, condition = classes
     settings = {**FEATURES, "projection": projection}
-    extractor = features.Extractor(unet, scheduler, settings, AXES)
+    extractor = features.Extractor(unet, process, settings, AXES)
     together = extractor(IMAGES, range(6), "train", condition)[0]
     for i in (0, 4):
         alone = extractor(IMAGES[[i]], [i], "train", condition[[i]])[0]
@@ -150,12 +183,12 @@ def test_features_tell_each_image_its_class(classes, projection):
 
 
 def test_samples_follow_their_class_and_batches_do_not_matter(classes):
-    unet, scheduler, condition = classes
+    unet, process, condition = classes
     noise = torch.randn(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    made = sampling.ddim_sample(unet, scheduler, noise, 3, condition=condition)
-    parts = sampling.ddim_sample(unet, scheduler, noise, 3, batch=4, condition=condition)
+    made = sampling.sample(unet, process, noise, 3, condition=condition)
+    parts = sampling.sample(unet, process, noise, 3, batch=4, condition=condition)
     torch.testing.assert_close(made, parts, rtol=1e-4, atol=1e-5)
-    other = sampling.ddim_sample(unet, scheduler, noise, 3, condition=condition[[1, 2, 0, 1, 2, 0]])
+    other = sampling.sample(unet, process, noise, 3, condition=condition[[1, 2, 0, 1, 2, 0]])
     assert (made - other).abs().amax((1, 2, 3)).min() > 1e-5
 
 
@@ -178,10 +211,10 @@ def test_latents_are_means_and_the_pipeline_decodes_them(kind, tmp_path):
         seen = autoencoder.decode(raw).sample.clamp(-1, 1).numpy()
     np.testing.assert_allclose(z, raw.numpy() * autoencoder.config.scaling_factor, atol=1e-6)
     np.testing.assert_allclose(latent.decode(model, z), seen, atol=1e-4)
-    unet, scheduler = latent.build(model, DIFFUSION, z.shape[1:], AXES)
-    assert not scheduler.config.clip_sample
-    latent.save(tmp_path / "base", unet, scheduler, model)
-    latent.save(tmp_path / "again", unet, scheduler, model)
+    unet, process = latent.build(model, DIFFUSION, z.shape[1:], AXES)
+    assert not process.scheduler.config.clip_sample
+    latent.save(tmp_path / "base", unet, process, model)
+    latent.save(tmp_path / "again", unet, process, model)
     for name in latent.FILES:
         content = (tmp_path / "base" / name).read_bytes()
         assert content == (tmp_path / "again" / name).read_bytes()
@@ -190,7 +223,7 @@ def test_latents_are_means_and_the_pipeline_decodes_them(kind, tmp_path):
     assert type(pipeline.vqvae) is kind
     pipeline.set_progress_bar_config(disable=True)
     assert pipeline(num_inference_steps=2, output_type="np").images.shape == (1, 8, 8, 1)
-    latent.save_member(tmp_path / "member", unet, scheduler, model)
+    latent.save_member(tmp_path / "member", unet, process, model)
     files = {str(f.relative_to(tmp_path / "member")) for f in (tmp_path / "member").rglob("*.*")}
     assert files == set(latent.MEMBER_FILES)
     (one, two), _ = latent.load_members([tmp_path / "base", tmp_path / "member"])
@@ -230,9 +263,9 @@ def test_only_the_adapter_is_trained(painter):
 def test_the_adapter_opens_with_stable_diffusion(painter, tmp_path):
     from diffusers import StableDiffusionPipeline
 
-    model, prompts, data, network, scheduler, _ = painter
-    text_to_image.save(tmp_path / "a", network, scheduler, model)
-    text_to_image.save(tmp_path / "b", network, scheduler, model)
+    model, prompts, data, network, process, _ = painter
+    text_to_image.save(tmp_path / "a", network, process, model)
+    text_to_image.save(tmp_path / "b", network, process, model)
     (file,) = text_to_image.FILES
     assert [f.name for f in (tmp_path / "a").iterdir()] == [file]
     assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
@@ -248,7 +281,7 @@ def test_the_adapter_opens_with_stable_diffusion(painter, tmp_path):
         torch.testing.assert_close(words[0], torch.from_numpy(prompts[1]), rtol=1e-4, atol=1e-5)
     loaded, _ = text_to_image.load(tmp_path / "a", "cpu", model)
     other, _ = text_to_image.build(model, SD, (4, 4, 4), (*AXES, 1))
-    text_to_image.save(tmp_path / "c", other, scheduler, model)
+    text_to_image.save(tmp_path / "c", other, process, model)
     members, _ = text_to_image.load_members([tmp_path / n for n in "ca"], "cpu", model)
     with torch.inference_mode():
         for again in (loaded, members[1]):
@@ -260,29 +293,29 @@ def test_the_adapter_opens_with_stable_diffusion(painter, tmp_path):
 
 def test_features_of_the_adapter_are_its_gradients(painter):
     """Unprojected, against autograd; and the fast projection keeps its inner products in view."""
-    _, _, data, network, scheduler, _ = painter
+    _, _, data, network, process, _ = painter
     x = data.x.numpy()
     settings = {**FEATURES, "parameters": "lora", "projection": "none"}
-    extractor = features.Extractor(network, scheduler, settings, AXES)
+    extractor = features.Extractor(network, process, settings, AXES)
     found = extractor(x, range(6), "train", data.condition)[0]
     own = [p for n, p in network.named_parameters() if "lora_" in n]
     assert found.shape[1] == sum(p.numel() for p in own)
     expected = torch.zeros(found.shape[1])
-    for t in sampling.timestep_grid(2, 1000):
+    for t in timestep_grids.timestep_grid(2, 1000):
         eps = torch.from_numpy(diffusion_noise(("features", "train"), 3, int(t), x.shape[1:]))
-        abar = scheduler.alphas_cumprod[t]
+        abar = process.scheduler.alphas_cumprod[t]
         x_t = abar.sqrt() * data.x[3] + (1 - abar).sqrt() * eps
         out = denoiser.predict(network, x_t[None], torch.tensor([t]), data.condition[[3]])
         gradients = torch.autograd.grad((out[0] - eps).square().mean(), own)
         expected += torch.cat([g.flatten() for g in gradients]) / 2
     np.testing.assert_allclose(found[3], expected, rtol=1e-3, atol=1e-6)
     wide = {**settings, "projection": "kronecker", "dimensions": found.shape[1]}
-    fast = features.Extractor(network, scheduler, wide, AXES)(x, range(6), "train", data.condition)
+    fast = features.Extractor(network, process, wide, AXES)(x, range(6), "train", data.condition)
     np.testing.assert_allclose(fast[0] @ fast[0].T, found @ found.T, rtol=1e-3, atol=1e-8)
 
 
 def test_guidance_moves_from_the_empty_prompt_to_the_prompt(painter):
-    _, _, data, network, scheduler, _ = painter
+    _, _, data, network, process, _ = painter
     noise = torch.randn(6, 4, 4, 4, generator=torch.Generator().manual_seed(0))
     t = torch.tensor(700)
     with torch.no_grad():
@@ -291,7 +324,7 @@ def test_guidance_moves_from_the_empty_prompt_to_the_prompt(painter):
         assert (c - u).abs().max() > 1e-5
         found = sampling._guided(network, noise, t, data.condition, 3.0)
     torch.testing.assert_close(found, u + 3 * (c - u))
-    made = sampling.ddim_sample(network, scheduler, noise, 2, condition=data.condition)
+    made = sampling.sample(network, process, noise, 2, condition=data.condition)
     assert made.abs().max() > 1  # latents are not clipped
 
 
@@ -301,7 +334,7 @@ def test_the_schedule_must_be_the_pipelines(painter):
 
 
 def test_mirrored_latents_are_used_where_there_are_any(classes):
-    unet, scheduler, condition = classes
+    unet, process, condition = classes
     one, other = torch.zeros(1, 1, 8, 8), torch.full((1, 1, 8, 8), 0.5)
     seen = []
 
@@ -309,12 +342,12 @@ def test_mirrored_latents_are_used_where_there_are_any(classes):
         seen.append(x_t)
         return unet(x_t, t, class_labels=torch.tensor([0]))
 
-    process = type("P", (), {"process_index": 0, "num_processes": 1, "device": "cpu"})
+    accelerator = type("P", (), {"process_index": 0, "num_processes": 1, "device": "cpu"})
     data = model_inputs.Data(one, other, condition[:1])
     for flip in (True, False):
         batch = (np.array([0]), np.array([0]), np.zeros((1, 1, 8, 8), "f4"), np.array([flip]))
-        training._loss(process, spy, scheduler, data, batch, True)
-    torch.testing.assert_close(seen[0], other * scheduler.alphas_cumprod[0].sqrt())
+        training._loss(accelerator, spy, process, data, batch, True)
+    torch.testing.assert_close(seen[0], other * process.scheduler.alphas_cumprod[0].sqrt())
     assert not seen[1].any()
 
 
@@ -322,17 +355,16 @@ def test_mirrored_latents_are_used_where_there_are_any(classes):
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
 def test_a_perfect_denoiser_samples_its_image(schedule, prediction):
     """Under every schedule and target: if the target is always that of one image, DDIM finds it."""
-    scheduler = DDPMScheduler(beta_schedule=schedule, prediction_type=prediction)
+    process = Ddpm(DDPMScheduler(beta_schedule=schedule, prediction_type=prediction))
     image = torch.from_numpy(IMAGES[:1])
 
     def perfect(x_t, t):
-        abar = scheduler.alphas_cumprod[t]
+        abar = process.scheduler.alphas_cumprod[t][:, None, None, None]
         eps = (x_t - abar.sqrt() * image) / (1 - abar).sqrt()
-        made = denoiser.target(image, eps, abar, prediction)
-        return type("Output", (), {"sample": made})
+        return type("Output", (), {"sample": process.pair(image, eps, t)[1]})
 
     noise = torch.randn(1, 1, 8, 8, generator=torch.Generator().manual_seed(1))
-    made = sampling.ddim_sample(perfect, scheduler, noise, 20)
+    made = sampling.sample(perfect, process, noise, 20)
     torch.testing.assert_close(made, image, rtol=1e-2, atol=2e-2)
 
 
@@ -344,8 +376,8 @@ def test_numpy_integers_name_the_same_draw():
 
 
 def test_what_is_saved_says_nothing_of_this_machine(painter, tmp_path):
-    model, _, _, network, scheduler, _ = painter
-    text_to_image.save(tmp_path / "a", network, scheduler, model)
+    model, _, _, network, process, _ = painter
+    text_to_image.save(tmp_path / "a", network, process, model)
     content = (tmp_path / "a" / text_to_image.FILES[0]).read_bytes()
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     assert model["pretrained"] not in json.dumps(header)

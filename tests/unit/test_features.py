@@ -7,6 +7,7 @@ from diffusers import DDPMScheduler
 
 import oracle
 from dasbench.diffusion.families import pixel
+from dasbench.diffusion.process import Ddpm
 from dasbench.gradients import features
 from dasbench.gradients.projection import Projection
 from tiny import AXES, DIFFUSION, MODEL, SHAPE
@@ -37,7 +38,7 @@ def compare(tiny, compute, split="train", **changes):
     form = settings(**changes)
     ours = compute(
         tiny.unet,
-        tiny.scheduler,
+        tiny.process,
         tiny.images[split],
         examples(tiny, split, form["noise"]),
         split,
@@ -113,9 +114,9 @@ def test_gradients_are_in_the_order_of_the_parameters(tiny):
 
 
 def test_v_prediction_changes_the_target_of_the_loss(tiny, features64):
-    scheduler = DDPMScheduler(1000, beta_schedule="linear", prediction_type="v_prediction")
+    process = Ddpm(DDPMScheduler(1000, beta_schedule="linear", prediction_type="v_prediction"))
     args = (tiny.images["val"], tiny.ids["val"], "val", settings(readout="loss"), AXES)
-    ours = features64(tiny.unet, scheduler, *args)
+    ours = features64(tiny.unet, process, *args)
 
     def velocity_gradient(i, t):
         x, eps = (
@@ -134,9 +135,9 @@ def test_v_prediction_changes_the_target_of_the_loss(tiny, features64):
 @pytest.fixture(scope="module")
 def single():
     """The float32 UNet that is used in earnest, with more images than the noise has periods."""
-    unet, scheduler = pixel.build(MODEL, DIFFUSION, SHAPE, (*AXES, "base", 0, 0))
+    unet, process = pixel.build(MODEL, DIFFUSION, SHAPE, (*AXES, "base", 0, 0))
     images = np.random.default_rng(5).uniform(-1, 1, (21, *SHAPE)).astype(np.float32)
-    return unet.eval(), scheduler, images, np.random.default_rng(6).permutation(100)[:21]
+    return unet.eval(), process, images, np.random.default_rng(6).permutation(100)[:21]
 
 
 def relative(a, b):
@@ -146,45 +147,45 @@ def relative(a, b):
 @pytest.mark.parametrize("policy", ["keyed", "common", "batch"])
 @pytest.mark.parametrize("batch", [1, 2, 5, 20])  # 8 times as many are projected at once
 def test_features_do_not_depend_on_the_batch(policy, batch, single):
-    unet, scheduler, images, ids = single
+    unet, process, images, ids = single
     ids = np.arange(21) if policy == "batch" else ids
     form = settings(noise=policy, normalise=True, projection="rademacher", dimensions=40)
-    args = (unet, scheduler, images, ids, "train", form, AXES)
+    args = (unet, process, images, ids, "train", form, AXES)
     # float32 rounding alone: products of other sizes sum in another order
     assert relative(features.compute(*args, batch=batch), features.compute(*args)) < 1e-4
 
 
 @pytest.mark.parametrize("policy", ["keyed", "common"])
 def test_permuting_examples_permutes_features(policy, single):
-    unet, scheduler, images, ids = single
+    unet, process, images, ids = single
     form = settings(noise=policy, normalise=True, projection="gaussian", dimensions=40)
-    phi = features.compute(unet, scheduler, images, ids, "train", form, AXES)
+    phi = features.compute(unet, process, images, ids, "train", form, AXES)
     order = np.random.default_rng(0).permutation(21)
-    shuffled = features.compute(unet, scheduler, images[order], ids[order], "train", form, AXES)
+    shuffled = features.compute(unet, process, images[order], ids[order], "train", form, AXES)
     assert relative(shuffled, phi[order]) < 1e-4
     assert relative(shuffled, phi) > 0.01
 
 
 def test_batch_noise_depends_on_the_position_and_repeats_after_sixteen(single):
-    unet, scheduler, images, _ = single
+    unet, process, images, _ = single
     form = settings(noise="batch")
     same = np.repeat(images[:1], 21, axis=0)
-    phi = features.compute(unet, scheduler, same, range(21), "train", form, AXES)
+    phi = features.compute(unet, process, same, range(21), "train", form, AXES)
     assert relative(phi[16:], phi[:5]) < 1e-5
     for i in range(1, 16):
         assert relative(phi[i], phi[0]) > 1e-3
     common = features.compute(
-        unet, scheduler, same, range(21), "train", settings(noise="common"), AXES
+        unet, process, same, range(21), "train", settings(noise="common"), AXES
     )
     assert relative(common, common[[0] * 21]) < 1e-5
 
 
 def test_common_noise_gives_one_image_the_same_features_in_every_split(single):
-    unet, scheduler, images, _ = single
+    unet, process, images, _ = single
 
     def phi(split, position, policy):
         form = settings(noise=policy)
-        return features.compute(unet, scheduler, images[:1], [position], split, form, AXES)
+        return features.compute(unet, process, images[:1], [position], split, form, AXES)
 
     for policy in ("common", "keyed"):
         other = [phi("val", 0, policy), phi("gen", 7, policy), phi("train", 3, policy)]
@@ -196,17 +197,17 @@ def test_common_noise_gives_one_image_the_same_features_in_every_split(single):
 
 
 def test_streams_and_projection_belong_to_the_axes(single):
-    unet, scheduler, images, ids = single
+    unet, process, images, ids = single
 
     def phi(axes, **changes):
-        return features.compute(unet, scheduler, images, ids, "train", settings(**changes), axes)
+        return features.compute(unet, process, images, ids, "train", settings(**changes), axes)
 
     assert np.array_equal(phi(AXES), phi(AXES))
     assert relative(phi((*AXES, 1)), phi(AXES)) > 1e-3
 
 
 def test_normalised_gradients_average_to_a_length_below_one(tiny, features64):
-    args = (tiny.unet, tiny.scheduler, tiny.images["train"], tiny.ids["train"], "train")
+    args = (tiny.unet, tiny.process, tiny.images["train"], tiny.ids["train"], "train")
     one = features64(*args, settings(normalise=True, timesteps=1), AXES)
     np.testing.assert_allclose(np.linalg.norm(one, axis=1), 1, rtol=1e-12)
     two = features64(*args, settings(normalise=True), AXES)
@@ -214,7 +215,7 @@ def test_normalised_gradients_average_to_a_length_below_one(tiny, features64):
 
 
 def test_unknown_names_are_refused(tiny):
-    args = (tiny.unet, tiny.scheduler, tiny.images["val"], tiny.ids["val"], "val")
+    args = (tiny.unet, tiny.process, tiny.images["val"], tiny.ids["val"], "val")
     for change, names in (
         ({"readout": "huber"}, "readout must be one of .*got 'huber'"),
         ({"noise": "none"}, "noise policy must be one of .*got 'none'"),

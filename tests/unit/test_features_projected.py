@@ -71,7 +71,7 @@ def by_hand(tiny, made, split, form):
 )
 def test_against_explicit_gradients(changes, tiny):
     form = settings(**changes)
-    made = Extractor(tiny.unet, tiny.scheduler, form, AXES, batch=4)
+    made = Extractor(tiny.unet, tiny.process, form, AXES, batch=4)
     who = range(5) if form["noise"] == "batch" else tiny.ids["train"]
     (ours,) = made(tiny.images["train"], who, "train")
     theirs = by_hand(tiny, made.project, "train", form)
@@ -84,16 +84,16 @@ def test_against_explicit_gradients(changes, tiny):
 @pytest.fixture(scope="module")
 def single():
     """A denoiser in float32, at its first weights, with more images than the noise has periods."""
-    unet, scheduler = pixel.build(MODEL, DIFFUSION, SHAPE, (*AXES, "base", 0, 0))
+    unet, process = pixel.build(MODEL, DIFFUSION, SHAPE, (*AXES, "base", 0, 0))
     images = np.random.default_rng(5).uniform(-1, 1, (21, *SHAPE)).astype(np.float32)
-    return unet.eval(), scheduler, images, np.random.default_rng(6).permutation(100)[:21]
+    return unet.eval(), process, images, np.random.default_rng(6).permutation(100)[:21]
 
 
 def compute(single, rows=slice(None), batch=None, **changes):
-    unet, scheduler, images, ids = single
+    unet, process, images, ids = single
     form = settings(**changes)
     args = (images[rows], ids[rows], "train", form, AXES)
-    return features.compute(unet, scheduler, *args, batch=batch)
+    return features.compute(unet, process, *args, batch=batch)
 
 
 def worst(found, wanted):
@@ -123,10 +123,10 @@ def test_equal_batches_give_equal_bytes(single):
 
 
 def test_readouts_together_equal_each_alone(single):
-    unet, scheduler, images, ids = single
+    unet, process, images, ids = single
     asked = [("loss", False), ("loss", True), ("mean", True), ("l1", False)]
     form = settings(norms="exact")
-    together = Extractor(unet, scheduler, form, AXES, readouts=asked)(images, ids, "train")
+    together = Extractor(unet, process, form, AXES, readouts=asked)(images, ids, "train")
     for (readout, normalise), found in zip(asked, together, strict=True):
         alone = compute(single, readout=readout, normalise=normalise, norms="exact")
         assert worst(found, alone) < ROUNDING
@@ -134,7 +134,7 @@ def test_readouts_together_equal_each_alone(single):
 
 def test_large_images_take_the_fast_path_and_agree():
     """From 16 x 16 on, convolutions run with channels last."""
-    unet, scheduler = pixel.build(MODEL, DIFFUSION, (1, 16, 16), AXES)
+    unet, process = pixel.build(MODEL, DIFFUSION, (1, 16, 16), AXES)
     images = np.random.default_rng(5).uniform(-1, 1, (5, 1, 16, 16)).astype(np.float32)
     found = {}
     for large in (10**9, features._LARGE):
@@ -142,7 +142,7 @@ def test_large_images_take_the_fast_path_and_agree():
             patch.setattr(features, "_LARGE", large)
             form = settings(normalise=True, norms="exact")
             found[large] = features.compute(
-                unet.eval(), scheduler, images, range(5), "val", form, AXES, batch=8
+                unet.eval(), process, images, range(5), "val", form, AXES, batch=8
             )
         last = unet.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
         inner = unet.mid_block.resnets[0].conv1.weight
@@ -193,7 +193,7 @@ def test_whole_features_have_the_reference_kernel(single):
 
 def test_an_image_without_a_gradient_has_zeros(single, monkeypatch):
     """Also where it is divided by its length."""
-    unet, scheduler, images, ids = single
+    unet, process, images, ids = single
     plain = READOUTS["loss"]
 
     def some(wanted, out):
@@ -202,7 +202,7 @@ def test_an_image_without_a_gradient_has_zeros(single, monkeypatch):
     monkeypatch.setitem(READOUTS, "loss", some)
     for norms in ("exact", "projected"):
         form = settings(normalise=True, norms=norms, timesteps=1)
-        phi = features.compute(unet, scheduler, images[:6], ids[:6], "train", form, AXES)
+        phi = features.compute(unet, process, images[:6], ids[:6], "train", form, AXES)
         assert not phi[[0, 3]].any()
         assert (np.linalg.norm(phi[[1, 2, 4, 5]], axis=1) > 0.1).all()
 

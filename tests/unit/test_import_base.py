@@ -19,8 +19,8 @@ THEIRS = {**MODEL, "attention_head_dim": None}
 @pytest.fixture
 def place(tmp_path):
     """A pipeline of 8 x 8 grey images, and images."""
-    unet, scheduler = pixel.build(THEIRS, DIFFUSION, (1, 8, 8), ("test", 0))
-    pixel.save(tmp_path / "pipeline", unet, scheduler)
+    unet, process = pixel.build(THEIRS, DIFFUSION, (1, 8, 8), ("test", 0))
+    pixel.save(tmp_path / "pipeline", unet, process)
     mend(tmp_path, "scheduler/scheduler_config.json", variance_type="fixed_large")
     mend(tmp_path, "unet/config.json", _name_or_path="elsewhere", mid_block_scale_factor=1.0)
     images = np.zeros((4, 8, 8, 1), np.uint8)

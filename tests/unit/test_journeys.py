@@ -30,8 +30,8 @@ def noise():
 
 def test_the_trajectory_ends_at_the_sample(tiny, noise):
     start = torch.from_numpy(noise).double()
-    *_, (t, _, last) = trajectories.trajectory(tiny.unet, tiny.scheduler, start, STEPS)
-    sampled = sampling.ddim_sample(tiny.unet, tiny.scheduler, start, STEPS)
+    *_, (t, _, last) = sampling.trajectory(tiny.unet, tiny.process, start, STEPS)
+    sampled = sampling.sample(tiny.unet, tiny.process, start, STEPS)
     assert t == 0
     torch.testing.assert_close(last.clamp(-1, 1).float(), sampled)
 
@@ -43,7 +43,7 @@ def walk(tiny, noise):
     for t, after in zip(times, [*times[1:], -1], strict=True):
         eps = oracle.predict(tiny.model, x, t).detach().numpy().reshape(SHAPE)
         abar, next_abar = tiny.abar[t], tiny.abar[after] if after >= 0 else tiny.abar[0]
-        if after < 0 and tiny.scheduler.config.get("set_alpha_to_one", True):
+        if after < 0 and tiny.process.scheduler.config.get("set_alpha_to_one", True):
             next_abar = 1.0
         clean = np.clip((x - (1 - abar) ** 0.5 * eps) / abar**0.5, -1, 1)
         found.append((t, clean))
@@ -61,7 +61,7 @@ def test_features_are_gradients_of_the_loss_at_the_predicted_images(tiny, noise,
             return kept[-1]
 
     monkeypatch.setattr(features, "Projection", Recording)
-    returned = trajectories.compute(tiny.unet, tiny.scheduler, noise, FORM, AXES, STEPS)
+    returned = trajectories.compute(tiny.unet, tiny.process, noise, FORM, AXES, STEPS)
     ours = torch.stack(kept).mean(0).numpy()
     np.testing.assert_allclose(returned, ours, rtol=1e-5, atol=1e-6 * np.abs(ours).max())
     for q in range(3):
@@ -79,16 +79,16 @@ def test_features_are_gradients_of_the_loss_at_the_predicted_images(tiny, noise,
 
 
 def test_more_timesteps_than_steps_take_every_step(tiny, noise):
-    args = (tiny.unet, tiny.scheduler, noise)
+    args = (tiny.unet, tiny.process, noise)
     every = trajectories.compute(*args, {**FORM, "timesteps": STEPS}, AXES, STEPS)
     more = trajectories.compute(*args, {**FORM, "timesteps": 100}, AXES, STEPS)
     np.testing.assert_array_equal(every, more)
 
 
 def test_a_journey_is_not_the_loss_of_the_finished_image(tiny, noise):
-    journey = trajectories.compute(tiny.unet, tiny.scheduler, noise, FORM, AXES, STEPS)
+    journey = trajectories.compute(tiny.unet, tiny.process, noise, FORM, AXES, STEPS)
     start = torch.from_numpy(noise).double()
-    images = sampling.ddim_sample(tiny.unet, tiny.scheduler, start, STEPS).numpy()
-    plain = features.compute(tiny.unet, tiny.scheduler, images, range(3), "gen", FORM, AXES)
+    images = sampling.sample(tiny.unet, tiny.process, start, STEPS).numpy()
+    plain = features.compute(tiny.unet, tiny.process, images, range(3), "gen", FORM, AXES)
     assert journey.shape == plain.shape
     assert np.abs(journey - plain).max() > 0.1 * np.abs(plain).max()

@@ -224,7 +224,7 @@ def prepare(tiny, truth, features64):
             ids = tiny.ids[split]
             who = range(len(ids)) if chosen["noise"] == "batch" else ids
             given = (tiny.images[split], who, split, {**settings, "projection": "rademacher"})
-            return features64(tiny.unet, tiny.scheduler, *given, AXES)
+            return features64(tiny.unet, tiny.process, *given, AXES)
 
         if isinstance(chosen, dict):
             phi = {split: made(chosen, split) for split in phi}
@@ -235,7 +235,7 @@ def prepare(tiny, truth, features64):
         r = None
         if options.get("residual", "none") != "none":
             settings = {"kind": options["residual"], "timesteps": 2, "timestep_rule": "midpoint"}
-            args = (tiny.unet, tiny.scheduler, tiny.images["train"], tiny.ids["train"])
+            args = (tiny.unet, tiny.process, tiny.images["train"], tiny.ids["train"])
             single = residuals.compute(*args, {**settings, "draws": 1}, AXES)
             r = truth.residual(options["residual"])
             np.testing.assert_allclose(single, r, rtol=1e-6)

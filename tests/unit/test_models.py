@@ -58,18 +58,18 @@ def test_initial_weights_belong_to_the_name():
 
 @pytest.mark.parametrize(("shape", "size"), [((1, 8, 8), 8), ((3, 4, 6), (4, 6))])
 def test_size_and_channels_follow_the_data(shape, size):
-    unet, scheduler = build(shape=shape, timesteps=500, prediction_type="v_prediction")
+    unet, process = build(shape=shape, timesteps=500, prediction_type="v_prediction")
     assert unet.config.sample_size == size
     assert unet(torch.zeros(1, *shape), torch.tensor([3])).sample.shape == (1, *shape)
     assert unet.config.block_out_channels == (4, 8)
-    assert scheduler.config.num_train_timesteps == 500
-    assert scheduler.config.prediction_type == "v_prediction"
-    assert scheduler.config.beta_schedule == "linear"
+    assert process.scheduler.config.num_train_timesteps == 500
+    assert process.scheduler.config.prediction_type == "v_prediction"
+    assert process.scheduler.config.beta_schedule == "linear"
 
 
 def test_what_is_loaded_is_what_was_saved(folder):
-    unet, scheduler = build(prediction_type="v_prediction", timesteps=300)
-    pixel.save(folder, unet, scheduler)
+    unet, process = build(prediction_type="v_prediction", timesteps=300)
+    pixel.save(folder, unet, process)
     loaded, its_scheduler = pixel.load(folder)
     assert torch.equal(flat(loaded), flat(unet))
     assert [n for n, _ in loaded.named_parameters()] == [n for n, _ in unet.named_parameters()]
@@ -81,7 +81,7 @@ def test_what_is_loaded_is_what_was_saved(folder):
         "beta_start",
         "beta_end",
     ):
-        assert its_scheduler.config[key] == scheduler.config[key]
+        assert its_scheduler.config[key] == process.scheduler.config[key]
     assert set(files(folder)) == set(PIPELINE_FILES)
 
 
@@ -221,8 +221,8 @@ def test_the_device_can_be_chosen_and_double_weights_become_single(folder, monke
     assert checkpoints.pick_device() == torch.device("cpu")
     monkeypatch.setenv("DAS_DEVICE", "cuda:1")
     assert checkpoints.pick_device() == torch.device("cuda:1")
-    unet, scheduler = build()
-    pixel.save(folder, unet.double(), scheduler)
+    unet, process = build()
+    pixel.save(folder, unet.double(), process)
     loaded, _ = pixel.load(folder)
     assert next(loaded.parameters()).dtype == torch.float32
     x = denoiser.to_model(np.zeros((1, 4, 6, 2), np.uint8))

@@ -185,8 +185,8 @@ def test_folders_that_hold_too_little_are_refused(root, tmp_path):
 
 def test_a_checkpoint_is_attributed_as_it_is_and_judged_when_asked(root, pictures, tmp_path):
     model = {**MODEL, "dropout": 0.1}
-    unet, scheduler = pixel.build(model, {**DIFFUSION, "timesteps": 500}, (3, 8, 8), ("test", 0))
-    pixel.save(tmp_path / "pipeline", unet, scheduler)
+    unet, process = pixel.build(model, {**DIFFUSION, "timesteps": 500}, (3, 8, 8), ("test", 0))
+    pixel.save(tmp_path / "pipeline", unet, process)
     text, made = write(root, pictures, "--checkpoint", tmp_path / "pipeline")
     assert made["base"] == str(tmp_path / "pipeline")
     assert made["subsets"] is None
@@ -221,9 +221,9 @@ def test_subset_models_are_those_of_the_checkpoint(root, pictures, tmp_path):
     place = pipeline(tmp_path / "pipeline", model, diffusion)
     _, found = write(root, pictures, "--checkpoint", place, "--lds")
     assert found["diffusion"] == diffusion
-    network, scheduler = pixel.load(place)
+    network, process = pixel.load(place)
     again = pixel.build(found["model"], found["diffusion"], (3, 8, 8), ("test", 0))
-    for theirs, ours in ((network, again[0]), (scheduler, again[1])):
+    for theirs, ours in ((network, again[0]), (process.scheduler, again[1].scheduler)):
         assert import_base.compared(theirs) == import_base.compared(ours)
 
 

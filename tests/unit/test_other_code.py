@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import curvature_problem
 from curvature_problem import AXES, IDS, Net, samples
 from dasbench.attribution.methods import interface
+from dasbench.diffusion.process import Ddpm
 from dasbench.evaluation import lds
 from dasbench.gradients import ekfac, features
 from dasbench.registry import METHODS
@@ -54,7 +55,7 @@ def trak(train, query, relative):
 @pytest.fixture(scope="module")
 def gradients(problem):
     """Whole loss gradients of the package's own extractor, float32: train [N, p], val [Q, p]."""
-    unet, scheduler, images = problem
+    unet, process, images = problem
     settings = {
         **ONE,
         "readout": "loss",
@@ -65,7 +66,7 @@ def gradients(problem):
         "parameters": "all",
     }
     return [
-        features.compute(unet, scheduler, images[s], IDS[s], s, settings, AXES)
+        features.compute(unet, process, images[s], IDS[s], s, settings, AXES)
         for s in ("train", "val")
     ]
 
@@ -151,7 +152,8 @@ class Curvature(ekfac.Ekfac):
     """With given gradients at the output, a function of the prediction, for sampled targets."""
 
     def __init__(self, unet, data, output_gradients):
-        super().__init__(unet, DDPMScheduler(1000), {**ONE, "parameters": "all"}, AXES)
+        process = Ddpm(DDPMScheduler(1000))
+        super().__init__(unet, process, {**ONE, "parameters": "all"}, AXES)
         self.data, self.output_gradients = data, output_gradients
 
     def _sampled(self, images, examples, see=None):

@@ -8,8 +8,9 @@ import torch
 from diffusers import DDPMScheduler
 
 import oracle
-from dasbench.diffusion import outputs, sampling
+from dasbench.diffusion import outputs, timestep_grids
 from dasbench.diffusion.families import pixel
+from dasbench.diffusion.process import Ddpm
 from tiny import AXES, DIFFUSION, MODEL, SHAPE
 
 GRID = [166, 500, 833]
@@ -22,9 +23,9 @@ def retrained():
     return [unet.double().eval() for unet in made]
 
 
-def measure(tiny, unets, kind="val", images=None, axes=AXES, scheduler=None):
+def measure(tiny, unets, kind="val", images=None, axes=AXES, process=None):
     images = tiny.images[kind] if images is None else images
-    return outputs.measure(unets, tiny.unet, scheduler or tiny.scheduler, images, kind, THREE, axes)
+    return outputs.measure(unets, tiny.unet, process or tiny.process, images, kind, THREE, axes)
 
 
 def by_loops(tiny, unets, kind, velocity=False):
@@ -56,8 +57,8 @@ def test_both_targets_are_those_of_the_loops(kind, tiny, retrained):
 
 
 def test_v_prediction(tiny, retrained):
-    scheduler = DDPMScheduler(1000, beta_schedule="linear", prediction_type="v_prediction")
-    loss, _ = measure(tiny, retrained, scheduler=scheduler)
+    process = Ddpm(DDPMScheduler(1000, beta_schedule="linear", prediction_type="v_prediction"))
+    loss, _ = measure(tiny, retrained, process=process)
     np.testing.assert_allclose(loss, by_loops(tiny, retrained, "val", True)[0], rtol=1e-6)
 
 
@@ -95,16 +96,16 @@ def test_batches_hold_every_pair_once_and_change_nothing(size, tiny, retrained, 
     whole = measure(tiny, retrained)
     monkeypatch.setattr(outputs, "batch_size", lambda shape, device: size)
     x = torch.from_numpy(tiny.images["val"]).double()
-    made = list(outputs.batches(tiny.scheduler, x, np.arange(3), "val", np.array(GRID), AXES, size))
+    made = list(outputs.batches(tiny.process, x, np.arange(3), "val", np.array(GRID), AXES, size))
     assert [row for b in made for row in range(b.rows.start, b.rows.stop)] == list(range(9))
-    assert all(len(b.x_t) == len(b.steps) == len(b.wanted) <= size for b in made)
-    np.testing.assert_array_equal(torch.cat([b.steps for b in made]), np.repeat(GRID, 3))
+    assert all(len(b.x_t) == len(b.time) == len(b.target) <= size for b in made)
+    np.testing.assert_array_equal(torch.cat([b.time for b in made]), np.repeat(GRID, 3))
     for got, wanted in zip(measure(tiny, retrained), whole, strict=True):
         np.testing.assert_allclose(got, wanted, rtol=1e-6)
 
 
 def test_the_mean_over_timesteps_comes_last(tiny, retrained):
-    args = retrained, tiny.unet, tiny.scheduler, tiny.images["val"], "val"
+    args = retrained, tiny.unet, tiny.process, tiny.images["val"], "val"
     steps, weights = np.array([3, 400]), np.array([0.125, 0.875])
     for whole, parts in zip(
         outputs.measure(*args, (steps, weights), AXES),
@@ -131,7 +132,7 @@ def test_strata_hold_every_timestep_once(count, total):
 
 def test_equal_strata_are_the_rule_of_the_features():
     steps, weights = outputs.grid(32, 1000)
-    np.testing.assert_array_equal(steps, sampling.timestep_grid(32, 1000))
+    np.testing.assert_array_equal(steps, timestep_grids.timestep_grid(32, 1000))
     assert weights.tolist() == [1 / 32] * 32
 
 
@@ -145,11 +146,11 @@ def test_grids_that_are_none():
 
 def test_a_grid_within_another_has_its_numbers(tiny, retrained):
     """Midpoints of 4 timesteps are among those of 20: noise is keyed by the timestep itself."""
-    few, many = sampling.timestep_grid(4, 1000), sampling.timestep_grid(20, 1000)
+    few, many = timestep_grids.timestep_grid(4, 1000), timestep_grids.timestep_grid(20, 1000)
     assert set(few) <= set(many)
     coarse, fine = (
         outputs.measure_by_timestep(
-            retrained, None, tiny.scheduler, tiny.images["gen"], "gen", steps, AXES
+            retrained, None, tiny.process, tiny.images["gen"], "gen", steps, AXES
         )
         for steps in (few, many)
     )
@@ -158,7 +159,7 @@ def test_a_grid_within_another_has_its_numbers(tiny, retrained):
 
 
 def test_chosen_queries_have_the_numbers_they_have_among_all(tiny, retrained):
-    args = retrained, tiny.unet, tiny.scheduler, tiny.images["val"], "val", THREE[0], AXES
+    args = retrained, tiny.unet, tiny.process, tiny.images["val"], "val", THREE[0], AXES
     for some, every in zip(
         outputs.measure_by_timestep(*args, chosen=[2, 0]),
         outputs.measure_by_timestep(*args),

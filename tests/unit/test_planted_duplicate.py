@@ -28,12 +28,12 @@ def ranks(recipe):
     images = np.concatenate([pool.images[:OTHERS], near])
     x, x_q = denoiser.to_model(images), denoiser.to_model(asked)
     axes, n = ("planted", 0), len(images)
-    unet, scheduler = pixel.build(recipe["model"], recipe["diffusion"], x.shape[1:], axes)
+    unet, process = pixel.build(recipe["model"], recipe["diffusion"], x.shape[1:], axes)
     settings = {**recipe["training"], "epochs": 60, "batch_size": 8, "learning_rate": 0.005}
     everything = np.ones(n, dtype=bool)
-    training.train(training.make_accelerator(1), unet, scheduler, x, everything, settings, axes)
+    training.train(training.make_accelerator(1), unet, process, x, everything, settings, axes)
     form = {"timesteps": 10, "timestep_rule": "midpoint", "draws": 1}
-    r = residuals.compute(unet, scheduler, x, np.arange(n), {**form, "kind": "scalar"}, axes)
+    r = residuals.compute(unet, process, x, np.arange(n), {**form, "kind": "scalar"}, axes)
     kept = {}
 
     def phi(options):
@@ -42,7 +42,7 @@ def ranks(recipe):
             made = {**form, **options, "dimensions": 512, "projection": "rademacher"}
             pairs = ((x, "train"), (x_q, "val"))
             kept[key] = [
-                features.compute(unet, scheduler, a, np.arange(len(a)), split, made, axes)
+                features.compute(unet, process, a, np.arange(len(a)), split, made, axes)
                 for a, split in pairs
             ]
         return kept[key]

@@ -58,7 +58,7 @@ def test_signs_differ_from_probe_to_probe_and_from_seed_to_seed():
 
 
 def test_the_constant_probe_is_the_mean_readout(tiny, features64):
-    args = (tiny.unet, tiny.scheduler, tiny.images["train"], tiny.ids["train"], "train")
+    args = (tiny.unet, tiny.process, tiny.images["train"], tiny.ids["train"], "train")
     mean = features64(*args, {**FORM, "readout": "mean"}, AXES)
     constant = features64(*args, {**FORM, "probes": {"constant": 1}}, AXES)
     np.testing.assert_allclose(constant, mean, rtol=0, atol=1e-12)
@@ -69,7 +69,7 @@ def test_the_constant_probe_is_the_mean_readout(tiny, features64):
 def test_features_are_those_of_each_probe_side_by_side(noise, normalise, tiny, features64):
     form = {**FORM, "noise": noise, "normalise": normalise}
     args = (tiny.images["val"], tiny.ids["val"], "val")
-    ours = features64(tiny.unet, tiny.scheduler, *args, form, AXES)
+    ours = features64(tiny.unet, tiny.process, *args, form, AXES)
     drawn = tiny.noise("features", noise)
     theirs = [
         oracle.features(
@@ -84,7 +84,7 @@ def test_features_are_those_of_each_probe_side_by_side(noise, normalise, tiny, f
 
 
 def test_the_kernel_is_the_sum_of_the_probes_kernels(tiny, features64):
-    args = (tiny.unet, tiny.scheduler, tiny.images["train"], tiny.ids["train"], "train")
+    args = (tiny.unet, tiny.process, tiny.images["train"], tiny.ids["train"], "train")
     joined = features64(*args, FORM, AXES)
     grams = []
     for name in NAMES:
@@ -97,7 +97,7 @@ def test_the_kernel_is_the_sum_of_the_probes_kernels(tiny, features64):
 def test_probes_share_the_dimensions(projection, tiny):
     """P is the width of the whole set, and the kernel is near the unprojected one."""
     form = {**FORM, "projection": projection, "dimensions": 6 * 400, "oversampling": 2}
-    args = (tiny.unet.float(), tiny.scheduler, tiny.images["train"], tiny.ids["train"], "train")
+    args = (tiny.unet.float(), tiny.process, tiny.images["train"], tiny.ids["train"], "train")
     try:
         phi = features.compute(*args, form, AXES)
         whole = features.compute(*args, FORM, AXES)
@@ -116,7 +116,7 @@ def test_one_forward_pass_serves_all_probes(tiny):
         counts = {}
         for m, form in ((1, {**FORM, "readout": "mean"}), (6, FORM)):
             settings = {**form, "projection": "kronecker", "dimensions": 600}
-            extractor = features.Extractor(tiny.unet, tiny.scheduler, settings, AXES)
+            extractor = features.Extractor(tiny.unet, tiny.process, settings, AXES)
             passes.clear()
             extractor(tiny.images["val"], tiny.ids["val"], "val")
             counts[m] = len(passes)

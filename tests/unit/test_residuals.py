@@ -6,6 +6,7 @@ import torch
 from diffusers import DDPMScheduler
 
 import oracle
+from dasbench.diffusion.process import Ddpm
 from dasbench.gradients import residuals
 from tiny import AXES
 
@@ -14,9 +15,9 @@ GRID = {"midpoint": [125, 375, 625, 875], "released": [0, 250, 500, 750]}
 FLOAT32 = 1e-6  # what is returned is rounded to float32; the products of betas are, too
 
 
-def compute(tiny, scheduler=None, order=slice(None), **changes):
+def compute(tiny, process=None, order=slice(None), **changes):
     images, ids = tiny.images["train"][order], np.array(tiny.ids["train"])[order]
-    args = (tiny.unet, scheduler or tiny.scheduler, images, ids)
+    args = (tiny.unet, process or tiny.process, images, ids)
     return residuals.compute(*args, {**FORM, **changes}, AXES)
 
 
@@ -52,8 +53,8 @@ def test_residuals_belong_to_the_example(tiny):
 
 
 def test_v_prediction_measures_the_velocity(tiny):
-    scheduler = DDPMScheduler(1000, beta_schedule="linear", prediction_type="v_prediction")
-    ours = compute(tiny, scheduler, timesteps=1)
+    process = Ddpm(DDPMScheduler(1000, beta_schedule="linear", prediction_type="v_prediction"))
+    ours = compute(tiny, process, timesteps=1)
     for i, x in enumerate(tiny.images["train"]):
         eps = torch.as_tensor(tiny.noise("residuals")("train", i, 500, 0)).double()
         x = torch.as_tensor(x).double()
@@ -71,3 +72,29 @@ def test_noise_is_not_that_of_the_features(tiny):
 def test_an_unknown_kind_is_refused(tiny):
     with pytest.raises(ValueError, match="scalar or released, got 'vector'"):
         compute(tiny, kind="vector")
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+def test_errors_by_timestep(tiny, prediction):
+    process = Ddpm(DDPMScheduler(1000, beta_schedule="linear", prediction_type=prediction))
+    x = torch.from_numpy(tiny.images["val"]).double()
+    noise = tiny.noise("outputs")
+
+    def noise_of(t):
+        return torch.tensor(np.stack([noise("val", i, t, 0) for i in range(len(x))])).double()
+
+    seen = []
+    for t, wanted, predicted in residuals.errors_by_timestep(
+        tiny.unet, process, x, noise_of, np.array([3, 700])
+    ):
+        seen.append(t)
+        assert not predicted.requires_grad
+        for i in range(len(x)):
+            x_t = oracle.add_noise(x[i], t, noise_of(t)[i], tiny.abar)
+            expected = oracle.predict(tiny.model, x_t, t).detach()
+            torch.testing.assert_close(predicted[i].flatten(), expected, rtol=1e-10, atol=1e-10)
+            a = tiny.abar[t]
+            v = a**0.5 * noise_of(t)[i] - (1 - a) ** 0.5 * x[i]
+            truth = noise_of(t)[i] if prediction == "epsilon" else v
+            torch.testing.assert_close(wanted[i], truth, rtol=1e-10, atol=1e-10)
+    assert seen == [3, 700]

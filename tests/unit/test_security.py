@@ -208,8 +208,8 @@ def test_rules_run_declared_scripts_alone():
 
 
 def test_weights_that_are_a_pickle_are_refused_and_not_run(tmp_path, recipe):
-    unet, scheduler = pixel.build(recipe["model"], recipe["diffusion"], (1, 8, 8), ("x", 0))
-    pixel.save(tmp_path / "model", unet, scheduler)
+    unet, process = pixel.build(recipe["model"], recipe["diffusion"], (1, 8, 8), ("x", 0))
+    pixel.save(tmp_path / "model", unet, process)
     weights = tmp_path / "model/unet/diffusion_pytorch_model.safetensors"
     trap = pickle.dumps(Payload(tmp_path / "made"))
     for name in (weights, weights.with_suffix(".bin")):

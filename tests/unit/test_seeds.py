@@ -76,7 +76,7 @@ def test_streams_are_disjoint(monkeypatch, recipe):
     asked, true_key = [], seeds.key
     monkeypatch.setattr(seeds, "key", lambda *axes: asked.append(axes) or true_key(*axes))
     images = np.random.default_rng(0).uniform(-1, 1, (3, *SHAPE)).astype(np.float32)
-    unet, scheduler = pixel.build(MODEL, DIFFUSION, SHAPE, (*AXES, "base", 0, 0))
+    unet, process = pixel.build(MODEL, DIFFUSION, SHAPE, (*AXES, "base", 0, 0))
     form = {"readout": "mean", "normalise": False, "timesteps": 2, "timestep_rule": "midpoint"}
     form |= {"draws": 2, "dimensions": 3, "projection": "rademacher"}
 
@@ -89,25 +89,23 @@ def test_streams_are_disjoint(monkeypatch, recipe):
     def feature_stream():
         for policy in ("keyed", "common", "batch"):
             for split in ("train", "val", "gen"):
-                args = (unet, scheduler, images, np.arange(3), split, {**form, "noise": policy})
+                args = (unet, process, images, np.arange(3), split, {**form, "noise": policy})
                 features.compute(*args, AXES)
 
     def residual_stream():
-        args = (unet, scheduler, images, np.arange(3), {**form, "kind": "scalar"}, AXES)
+        args = (unet, process, images, np.arange(3), {**form, "kind": "scalar"}, AXES)
         residuals.compute(*args)
 
     def output_stream():
         for kind in ("val", "gen"):
-            outputs.measure([unet], unet, scheduler, images, kind, outputs.grid(2, 1000), AXES)
+            outputs.measure([unet], unet, process, images, kind, outputs.grid(2, 1000), AXES)
 
     def training_stream():
         for axes in ((*AXES, "base", 0, 0), (*AXES, "eval", 0, 0), (*AXES, "eval", 0, 1)):
             mask = np.ones(3, dtype=bool)
             train = {**recipe["training"], "epochs": 2}
             fresh, _ = pixel.build(MODEL, DIFFUSION, SHAPE, axes)
-            training.train(
-                training.make_accelerator(1), fresh, scheduler, images, mask, train, axes
-            )
+            training.train(training.make_accelerator(1), fresh, process, images, mask, train, axes)
 
     def random_scores():
         nothing = dict.fromkeys(interface.Inputs.__dataclass_fields__)

@@ -27,10 +27,10 @@ def test_every_kernel_of_a_method_is_made_of_its_own_features(tiny, kernel, kern
     )
     images = {split: tiny.images[split] for split in ("train", "val", "gen")}
     own = {"kernel": kernel, "features": SETTINGS, "residuals": None}
-    cost = method_times.method(tiny.unet, tiny.scheduler, images, own, tiny.axes)
+    cost = method_times.method(tiny.unet, tiny.process, images, own, tiny.axes)
     assert set(cost) == {*cost_quality.PARTS, "P"}
     assert cost["P"] == 128
-    extractor = features.Extractor(tiny.unet, tiny.scheduler, SETTINGS, tiny.axes)
+    extractor = features.Extractor(tiny.unet, tiny.process, SETTINGS, tiny.axes)
     ids = np.arange(len(images["train"]))
     (apart,) = extractor.by_timestep(images["train"], ids, "train")
     expected = apart if kernel == "per_t" else apart.mean(0, keepdims=True)

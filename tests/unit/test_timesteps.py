@@ -154,7 +154,7 @@ def test_features_by_timestep(tiny, projection, normalise, rule):
     }
     readouts = [("mean", normalise), ("loss", False)]
     made = features.Extractor(
-        tiny.unet, tiny.scheduler, settings, tiny.axes, batch=2, readouts=readouts
+        tiny.unet, tiny.process, settings, tiny.axes, batch=2, readouts=readouts
     )
     images, ids = tiny.images["train"], tiny.ids["train"]
     g = made.by_timestep(images, ids, "train")
@@ -173,7 +173,7 @@ def test_features_by_timestep(tiny, projection, normalise, rule):
 
 def test_residuals_by_timestep_average_to_the_scalar(tiny):
     settings = {"kind": "scalar", "timesteps": 2, "timestep_rule": "midpoint", "draws": 3}
-    given = (tiny.unet, tiny.scheduler, tiny.images["train"], tiny.ids["train"])
+    given = (tiny.unet, tiny.process, tiny.images["train"], tiny.ids["train"])
     scalar = residuals.compute(*given, settings, tiny.axes)
     apart = residuals.compute(*given, {**settings, "by_timestep": True}, tiny.axes)
     assert apart.shape == (2, len(scalar))

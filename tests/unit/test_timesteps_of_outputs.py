@@ -34,8 +34,8 @@ def toy(tmp_path_factory):
         "lds": {"draws": 50, "level": 0.95},
     }
     for m in range(4):
-        unet, scheduler = pixel.build(MODEL, experiment["diffusion"], SHAPE, ("toy", m))
-        pixel.save(home / f"models/eval/seed-0/shard-{m // 2:03d}/{m % 2:02d}", unet, scheduler)
+        unet, process = pixel.build(MODEL, experiment["diffusion"], SHAPE, ("toy", m))
+        pixel.save(home / f"models/eval/seed-0/shard-{m // 2:03d}/{m % 2:02d}", unet, process)
     images = rng.uniform(-1, 1, (6, *SHAPE)).astype(np.float32)
     artifacts.save_array(home / "queries/val.npy", images)
     uses = {"val": {"tuning": [0, 1], "evaluation": [2, 3, 4, 5]}}

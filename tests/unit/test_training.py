@@ -37,13 +37,13 @@ def fit(recipe, digits):
         if "prediction_type" in training_options:
             diffusion["prediction_type"] = training_options.pop("prediction_type")
         form = {**recipe["model"], **(model or {})}
-        unet, scheduler = pixel.build(form, diffusion, digits[1].shape[1:], axes)
+        unet, process = pixel.build(form, diffusion, digits[1].shape[1:], axes)
         settings = {**recipe["training"], **training_options}
         accelerator = training.make_accelerator(1)
         trained = training.train(
-            accelerator, unet, scheduler, digits[1], mask, settings, axes, after_epoch
+            accelerator, unet, process, digits[1], mask, settings, axes, after_epoch
         )
-        return trained, scheduler
+        return trained, process
 
     return run
 
@@ -64,10 +64,10 @@ def rate(step, settings, steps):
     return settings["learning_rate"] * (1 + math.cos(math.pi * (step - warm) / (steps - warm))) / 2
 
 
-def by_hand(unet, scheduler, images, mask, settings, axes):
+def by_hand(unet, process, images, mask, settings, axes):
     """Ho et al. (2020), algorithm 1, image by image, with AdamW's formulas written out."""
-    abar = scheduler.alphas_cumprod
-    v_prediction = scheduler.config.prediction_type == "v_prediction"
+    abar = process.scheduler.alphas_cumprod
+    v_prediction = process.scheduler.config.prediction_type == "v_prediction"
     parameters = list(unet.train().parameters())
     average = [p.detach().clone() for p in parameters]
     first, second = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
@@ -124,10 +124,10 @@ def by_hand(unet, scheduler, images, mask, settings, axes):
 )
 def test_training_is_the_algorithm_of_the_paper(change, fit, mask, recipe, digits):
     axes = (*AXES, "eval", 4, 1)
-    trained, scheduler = fit(mask, axes, epochs=2, **change)
+    trained, process = fit(mask, axes, epochs=2, **change)
     fresh, _ = pixel.build(recipe["model"], recipe["diffusion"], digits[1].shape[1:], axes)
     start, settings = weights(fresh), {**recipe["training"], "epochs": 2, **change}
-    expected = by_hand(fresh, scheduler, digits[1], mask, settings, axes)
+    expected = by_hand(fresh, process, digits[1], mask, settings, axes)
     # softmax does not see the keys' bias: its gradient is rounding, which Adam blows up
     blind = [torch.full_like(p, "to_k.bias" in n) for n, p in fresh.named_parameters()]
     seen = torch.cat([b.flatten() for b in blind]) == 0
@@ -236,20 +236,20 @@ def test_a_checkpoint_is_the_model_of_fewer_epochs(fit, mask):
 
 def test_training_lowers_the_loss(fit, digits, recipe):
     everything = np.ones(24, dtype=bool)
-    trained, scheduler = fit(everything, epochs=40, learning_rate=0.003)
+    trained, process = fit(everything, epochs=40, learning_rate=0.003)
     fresh, _ = pixel.build(recipe["model"], recipe["diffusion"], digits[1].shape[1:], AXES)
     x = torch.from_numpy(digits[1])
     eps = torch.from_numpy(seeds.generator("eps").standard_normal(digits[1].shape, np.float32))
     t = torch.arange(24) * 40
-    x_t = scheduler.add_noise(x, eps, t)
+    x_t, _ = process.pair(x, eps, t)
     with torch.no_grad():
         before, after = ((u(x_t, t).sample - eps).square().mean() for u in (fresh.eval(), trained))
     assert after < 0.7 * before
 
 
 def test_a_trained_folder_opens_with_diffusers_and_makes_images(fit, mask, tmp_path):
-    trained, scheduler = fit(mask)
-    pixel.save(tmp_path, trained, scheduler)
+    trained, process = fit(mask)
+    pixel.save(tmp_path, trained, process)
     pipeline = DDPMPipeline.from_pretrained(tmp_path)
     pipeline.set_progress_bar_config(disable=True)
     images = pipeline(batch_size=2, num_inference_steps=3, output_type="np").images
@@ -307,7 +307,7 @@ def test_processes_average_to_the_loss_of_the_whole_batch(world, tiny):
 
     def loss(rank, world):
         accelerator = SimpleNamespace(process_index=rank, num_processes=world, device="cpu")
-        args = (accelerator, tiny.unet, tiny.scheduler, model_inputs.Data(pixels), batch, True)
+        args = (accelerator, tiny.unet, tiny.process, model_inputs.Data(pixels), batch, True)
         value = training._loss(*args)
         return value.item(), torch.autograd.grad(value, tiny.unet.conv_out.weight)[0]
 
@@ -322,7 +322,7 @@ def test_parts_of_any_number_of_processes_and_pieces_average_to_the_whole_batch(
     images, recipe, digits
 ):
     """Also where a last batch has fewer images than there are parts."""
-    unet, scheduler = pixel.build(recipe["model"], recipe["diffusion"], (1, 8, 8), AXES)
+    unet, process = pixel.build(recipe["model"], recipe["diffusion"], (1, 8, 8), AXES)
     data, draws = (
         model_inputs.Data(torch.from_numpy(digits[1])),
         training.Draws(AXES, digits[1].shape, 9),
@@ -331,8 +331,8 @@ def test_parts_of_any_number_of_processes_and_pieces_average_to_the_whole_batch(
     batch = next(training._batches(draws.epoch(0), everything, images))
 
     def loss(rank, world, piece, pieces):
-        process = SimpleNamespace(process_index=rank, num_processes=world, device="cpu")
-        return training._loss(process, unet, scheduler, data, batch, True, piece, pieces)
+        accelerator = SimpleNamespace(process_index=rank, num_processes=world, device="cpu")
+        return training._loss(accelerator, unet, process, data, batch, True, piece, pieces)
 
     whole = loss(0, 1, 0, 1)
     for world, pieces in ((1, 2), (2, 1), (2, 2), (3, 1), (4, 1)):

@@ -10,6 +10,7 @@ from dasbench.planning import unet_cost
 from experiment_files import ROOT
 
 PLAIN = {
+    "family": "pixel",
     "block_out_channels": [8, 16, 24],
     "down_block_types": ["DownBlock2D"] * 3,
     "up_block_types": ["UpBlock2D"] * 3,

@@ -20,8 +20,8 @@ MEASURED = [166, 500, 833]  # three timesteps by the midpoint rule
 
 def measured(given, i):
     """What the loss of an example is measured on: one noise for all."""
-    _, scheduler, images = given
-    abar = scheduler.alphas_cumprod.double().numpy()
+    _, process, images = given
+    abar = process.scheduler.alphas_cumprod.double().numpy()
     found = []
     for t in MEASURED:
         rng = seeds.generator(*AXES, "unlearning", "common", t, 0)
@@ -38,9 +38,9 @@ def problem():
 
 @pytest.fixture(scope="module")
 def forgotten(problem):
-    unet, scheduler, images = problem
+    unet, process, images = problem
     kept = copy.deepcopy(unet.state_dict())
-    made = unlearning.Unlearning(unet, scheduler, OWN, AXES, batch=3)
+    made = unlearning.Unlearning(unet, process, OWN, AXES, batch=3)
     found = list(made.fit(images["train"], IDS["train"]).scores(images["val"], "val"))
     assert [q for q, _ in found] == [0, 1, 2]
     for name, value in unet.state_dict().items():
@@ -59,9 +59,9 @@ def test_scores_are_the_change_of_loss_after_the_step(k, forgotten, problem):
 
 def test_a_small_step_is_influence_with_the_diagonal(forgotten, problem):
     """Score / step tends to grad L_i . F^-1 grad L_q / N, the first-order change."""
-    unet, scheduler, images = problem
+    unet, process, images = problem
     tiny = {**OWN, "steps": [1e-7]}
-    made = unlearning.Unlearning(unet, scheduler, tiny, AXES).fit(images["train"], IDS["train"])
+    made = unlearning.Unlearning(unet, process, tiny, AXES).fit(images["train"], IDS["train"])
     found = np.stack([s[0] for _, s in made.scores(images["val"], "val")], 1) / 1e-7
     train = [samples(problem, "train", i) for i in range(4)]
     each = [oracle_curvature.loss_gradient(unet, [s]) for some in train for s in some]
@@ -76,22 +76,22 @@ def test_a_small_step_is_influence_with_the_diagonal(forgotten, problem):
 
 
 def test_a_step_that_breaks_the_model_says_nothing(problem):
-    unet, scheduler, images = problem
+    unet, process, images = problem
     far = {**OWN, "steps": [1e-3, 1e300]}
-    made = unlearning.Unlearning(unet, scheduler, far, AXES).fit(images["train"], IDS["train"])
+    made = unlearning.Unlearning(unet, process, far, AXES).fit(images["train"], IDS["train"])
     _, scores = next(made.scores(images["val"], "val"))
     assert np.isfinite(scores).all()
     assert (scores[0] != 0).any()
 
 
 def test_a_weight_that_nothing_moves_stays(problem):
-    unet, scheduler, images = problem
+    unet, process, images = problem
     dead = Net().double()
     dead.load_state_dict(unet.state_dict())
     with torch.no_grad():
         dead.last.weight[:, 0] = 0
         dead.narrow.weight[:] = 0
-    made = unlearning.Unlearning(dead, scheduler, OWN, AXES).fit(images["train"], IDS["train"])
+    made = unlearning.Unlearning(dead, process, OWN, AXES).fit(images["train"], IDS["train"])
     assert (made.fisher["first"] == 0).all()
     _, scores = next(made.scores(images["val"], "val"))
     assert np.isfinite(scores).all()

@@ -182,7 +182,7 @@ def test_the_residual_is_that_of_the_jacobian_in_the_projection_of_the_probes(ti
     side = feature_sets.loss_side(own)
     size = int(np.prod(tiny.shape))
     noise, split = tiny.noise("features"), "val"
-    given = (tiny.unet, tiny.scheduler, tiny.images[split][:1], tiny.ids[split][:1], split)
+    given = (tiny.unet, tiny.process, tiny.images[split][:1], tiny.ids[split][:1], split)
     matrix = features.Projection("rademacher", tiny.parameters, 12, tiny.axes).matrix()
     b, seen = 0.0, np.zeros((2, 12))
     signs = [probes.probe("rademacher", k, tiny.shape, tiny.axes).ravel() for k in range(2)]
@@ -202,7 +202,7 @@ def test_the_residual_is_that_of_the_jacobian_in_the_projection_of_the_probes(ti
 def test_kronecker_blocks_and_folds_are_shared(tiny):
     own = settings_of(projection="kronecker", dimensions=256)
     made = [
-        features.Extractor(tiny.unet, tiny.scheduler, chosen, tiny.axes)
+        features.Extractor(tiny.unet, tiny.process, chosen, tiny.axes)
         for chosen in (own, feature_sets.loss_side(own))
     ]
     assert made[0].dimensions == made[1].dimensions == 128

@@ -150,15 +150,15 @@ def test_subset_models_train_one_per_device(made, copy):
 def loss(clone):
     """Mean squared error of the base model on all training images, at four timesteps."""
     home = clone.folder / "results/smoke"
-    network, scheduler = pixel.load(home / "models/base")
+    network, process = pixel.load(home / "models/base")
     images = artifacts.load_examples(home / "examples/train.npz").images
     x = torch.from_numpy(denoiser.to_model(images)).repeat(4, 1, 1, 1)
     t = torch.tensor([50, 250, 500, 900]).repeat_interleave(len(images))
     eps = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
-    abar = denoiser.alphas(scheduler, t, x)
+    x_t, target = process.pair(x, eps, t)
     with torch.no_grad():
-        predicted = denoiser.predict(network, denoiser.noised(x, eps, abar), t, None)
-    return float(torch.nn.functional.mse_loss(predicted, eps))
+        predicted = denoiser.predict(network, x_t, process.time(t))
+    return float(torch.nn.functional.mse_loss(predicted, target))
 
 
 def test_two_processes_train_the_base_model_that_one_does(made, copy):

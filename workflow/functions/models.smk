@@ -1,14 +1,14 @@
 # What rules that run a model share: its family's files, settings, code, and the inputs beside the
 # examples. A child (`parent:`) uses its parent's model.
 
-# experiments with models of latents, and those that are told prompts
-LATENT = {n: e for n, e in ROOTS.items() if registry.FAMILIES[e["model"]["family"]]["latents"]}
-PROMPTED = {n: e for n, e in ROOTS.items() if registry.FAMILIES[e["model"]["family"]]["prompts"]}
+# experiments with models of latents, and those whose condition is a prompt
+LATENT = {n: e for n, e in ROOTS.items() if registry.family(e["model"])["latents"]}
+PROMPTED = {n: e for n, e in ROOTS.items() if registry.family(e["model"])["prompts"]}
 
 
 def family_of(experiment):
     """The registry's entry of the experiment's kind of model."""
-    return registry.FAMILIES[EXPERIMENTS[experiment]["model"]["family"]]
+    return registry.family(EXPERIMENTS[experiment]["model"])
 
 
 def home_of(experiment):

@@ -14,18 +14,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DDPMScheduler
 
 from dasbench.attribution import candidates, decomposition
 from dasbench.attribution.spectrum import Spectrum
 from dasbench.core.query_kinds import KINDS
+from dasbench.diffusion.process import Process
 from dasbench.evaluation.cost_quality import PARTS
 from dasbench.gradients import features, residuals
 
 
 def method(
     unet: torch.nn.Module,
-    scheduler: DDPMScheduler,
+    process: Process,
     images: Mapping[str, np.ndarray],
     own: Mapping[str, Any],
     axes: list,
@@ -34,13 +34,13 @@ def method(
 
     Args:
         unet: The denoiser, in evaluation mode.
-        scheduler: Its DDPM scheduler.
+        process: Its process.
         images: split -> [n, C, H, W] float32.
         own: kernel (averaged, per_t), features and residuals (settings, None for none).
         axes: Leading seed axes.
     """
     marks, phi, chosen = [time.perf_counter()], {}, own["features"]
-    extractor = features.Extractor(unet, scheduler, chosen, axes)
+    extractor = features.Extractor(unet, process, chosen, axes)
     count = chosen["candidates"] or len(images["train"])
     queries = np.concatenate([images[kind] for kind in KINDS])
     wanted = candidates.nearest(images["train"], queries, count).any(axis=1)
@@ -52,7 +52,7 @@ def method(
     marks.append(time.perf_counter())
     if own["residuals"]:
         ids = np.arange(len(images["train"]))
-        residuals.compute(unet, scheduler, images["train"], ids, own["residuals"], axes)
+        residuals.compute(unet, process, images["train"], ids, own["residuals"], axes)
     marks.append(time.perf_counter())
     decomposed = [decomposition.decompose(train) for train in phi["train"]]
     marks.append(time.perf_counter())

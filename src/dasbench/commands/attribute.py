@@ -85,7 +85,7 @@ def scores(
     """As ``attribute``, with the complete options of a method, as an experiment has them.
 
     Args:
-        model: (unet, scheduler).
+        model: (unet, scheduler), or (unet, process).
         images: [N, H, W, C] uint8.
         queries: [Q, H, W, C] uint8.
         options: Of the kernel family, all keys; ``features`` complete.
@@ -100,11 +100,12 @@ def scores(
         UserError: If the images do not fit the model, or the kernel keeps timesteps apart.
     """
     from dasbench.diffusion import denoiser
+    from dasbench.diffusion import process as processes
     from dasbench.gradients import features, residuals
 
     if options["kernel"] != "averaged":
         raise UserError(f"kernel {options['kernel']} cannot be used here; choose averaged")
-    unet, scheduler = model
+    unet, process = model[0], processes.of(model[1])
     train, asked = denoiser.to_model(images), denoiser.to_model(queries)
     _fits(unet, train, "training images")
     _fits(unet, asked, "queries")
@@ -114,16 +115,16 @@ def scores(
         grid = {"kind": options["residual"]}
         if options["residual"] == "released":
             grid |= {"timestep_rule": "released", "timesteps": released_timesteps}
-        residual = residuals.compute(unet, scheduler, train, ids, {**settings, **grid}, axes)
+        residual = residuals.compute(unet, process, train, ids, {**settings, **grid}, axes)
     inputs = interface.Inputs(
         train_images=images,
         train_labels=np.zeros(len(train), np.int64),
         train_ids=ids,
         query_images=asked,
         query_labels=np.zeros(len(asked), np.int64),
-        train_features=features.compute(unet, scheduler, train, ids, "train", settings, axes),
+        train_features=features.compute(unet, process, train, ids, "train", settings, axes),
         query_features=features.compute(
-            unet, scheduler, asked, np.arange(len(asked)), "query", settings, axes
+            unet, process, asked, np.arange(len(asked)), "query", settings, axes
         ),
         residuals=residual,
         scores=None,
@@ -154,7 +155,7 @@ def _usable(methods: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def _load(folder: Path) -> tuple[Any, Any]:
-    """(unet, scheduler) of a pipeline that takes images, and nothing with them.
+    """(unet, process) of a pipeline that takes images, and nothing with them.
 
     Raises:
         UserError: If it takes latents, prompts or classes: an image alone does not say them.
@@ -163,7 +164,7 @@ def _load(folder: Path) -> tuple[Any, Any]:
     from dasbench.diffusion.families import pixel
 
     takes = pipelines.takes(folder)
-    unet, scheduler = (None, None) if takes else pixel.load(folder, checkpoints.pick_device())
+    unet, process = (None, None) if takes else pixel.load(folder, checkpoints.pick_device())
     if unet is not None and unet.config.get("num_class_embeds"):
         takes = "classes"
     if takes:
@@ -171,7 +172,7 @@ def _load(folder: Path) -> tuple[Any, Any]:
             f"the model in {folder} takes {takes}, expected an unconditional one of pixels; make "
             "the images queries of an experiment, whose scores are files in results/"
         )
-    return unet, scheduler
+    return unet, process
 
 
 def _fits(unet: Any, images: np.ndarray, what: str) -> None:
@@ -308,13 +309,13 @@ def main() -> None:
     options, released_timesteps, data = _method(args)
     checkpoints.use_threads(max(1, (os.cpu_count() or 1)))
     folder = args.model or _results(args) / "models" / "base"
-    unet, scheduler = _load(folder)
+    unet, process = _load(folder)
     size = unet.config.sample_size
     shape = (unet.config.in_channels, *((size, size) if isinstance(size, int) else size))
     train, names = _training_set(args, shape)
     queries = read_images(args.images, shape, data)
     damping = _damping(args, options["transform"])
-    found = scores((unet, scheduler), train, queries, options, damping, 0, released_timesteps)
+    found = scores((unet, process), train, queries, options, damping, 0, released_timesteps)
     print(f"{args.method}, damping {damping:g} of the largest eigenvalue")
     for path, column in zip(args.images, found.T, strict=True):
         print(path)

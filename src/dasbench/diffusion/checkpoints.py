@@ -1,4 +1,4 @@
-"""What all families of models share: devices, schedulers, folders that are whole or refused."""
+"""What all families of models share: devices, initial weights, and folders, whole or refused."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
-from diffusers import DDPMScheduler
 from safetensors import SafetensorError
 
 from dasbench import seeds
@@ -48,23 +46,6 @@ def initial_weights(axes: Sequence[str | int]) -> Iterator[None]:
     with torch.random.fork_rng():
         torch.manual_seed(seeds.key(*axes, "init") % 2**63)
         yield
-
-
-def make_scheduler(diffusion: Mapping[str, Any], clip: bool = True) -> DDPMScheduler:
-    """The forward process of an experiment.
-
-    Args:
-        diffusion: timesteps, beta_schedule, prediction_type; beta_start and beta_end may be given.
-        clip: Whether samples are images in [-1, 1], so that estimates of them may be clipped.
-    """
-    more = {key: diffusion[key] for key in ("beta_start", "beta_end") if key in diffusion}
-    return DDPMScheduler(
-        num_train_timesteps=diffusion["timesteps"],
-        beta_schedule=diffusion["beta_schedule"],
-        prediction_type=diffusion["prediction_type"],
-        clip_sample=clip,
-        **more,
-    )
 
 
 def write_folder(folder: str | Path, files: Sequence[str], write: Callable[[Path], object]) -> None:

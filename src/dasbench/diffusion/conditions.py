@@ -1,12 +1,13 @@
-"""What a network is told besides a noised image and its timestep: a class, a prompt, or nothing.
+"""What a network takes besides a noised image and its timestep: a class, a prompt, or nothing.
 
 Everywhere in the package a *condition* belongs to n images as ``Condition``, or is None where the
-network is told nothing. Prompts are many images to one, so a condition is a row of a table for
+network takes nothing more. Prompts are many images to one, so a condition is a row of a table for
 each image, and the rows are looked up a batch at a time.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +20,7 @@ class Condition:
 
     Attributes:
         keyword: Argument of the network's forward pass that takes it.
-        rows: [n] int64, rows of the table; without one, what the network is told.
+        rows: [n] int64, row numbers of the table; without a table, the class labels themselves.
         table: [K, ...] embeddings, or None.
         nothing: Row that stands for no condition, for guidance; None where there is none.
     """
@@ -55,6 +56,11 @@ class Condition:
     def arguments(self) -> dict[str, torch.Tensor]:
         """Keyword arguments of the forward pass, [n, ...]."""
         return {self.keyword: self.rows if self.table is None else self.table[self.rows]}
+
+
+def of(keywords: Mapping[str, torch.Tensor]) -> Condition | None:
+    """The condition with these arguments of the forward pass, the inverse of ``arguments``."""
+    return next((Condition(name, value) for name, value in keywords.items()), None)
 
 
 def arguments(condition: Condition | None) -> dict[str, torch.Tensor]:

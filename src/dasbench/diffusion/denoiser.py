@@ -1,14 +1,9 @@
-"""The diffusion process: noising, the training target, what a denoiser says.
-
-Symbols (Ho et al., 2020, arXiv 2006.11239): x image, t timestep, eps Gaussian noise,
-abar_t = prod_{s<=t} (1 - beta_s), x_t = sqrt(abar_t) x + sqrt(1 - abar_t) eps.
-"""
+"""What goes into a denoiser and what comes out of it; ``dasbench.diffusion.process`` says what it learns."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
-from diffusers import DDPMScheduler
 
 from dasbench.diffusion import conditions
 
@@ -18,35 +13,10 @@ def to_model(images: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32) / 127.5 - 1
 
 
-def noised(x: torch.Tensor, eps: torch.Tensor, abar: torch.Tensor) -> torch.Tensor:
-    """x_t = sqrt(abar_t) x + sqrt(1 - abar_t) eps; shapes broadcast, abar [..., 1, 1, 1]."""
-    return abar.sqrt() * x + (1 - abar).sqrt() * eps
-
-
-def target(x: torch.Tensor, eps: torch.Tensor, abar: torch.Tensor, prediction: str) -> torch.Tensor:
-    """What the model is trained to output: eps, x, or v = sqrt(abar) eps - sqrt(1 - abar) x.
-
-    Source: v-prediction, Salimans and Ho (2022), arXiv 2202.00512.
-    """
-    if prediction == "epsilon":
-        return eps
-    if prediction == "sample":
-        return x
-    if prediction == "v_prediction":
-        return abar.sqrt() * eps - (1 - abar).sqrt() * x
-    raise ValueError(f"prediction_type must be epsilon, sample or v_prediction, got {prediction!r}")
-
-
-def alphas(scheduler: DDPMScheduler, t: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """abar_t of timesteps t [n], as [n, 1, 1, 1] with the dtype and device of ``like``."""
-    abar = scheduler.alphas_cumprod.to(device=t.device)[t]
-    return abar.to(like)[:, None, None, None]
-
-
 def predict(
     network: torch.nn.Module,
     x_t: torch.Tensor,
-    t: torch.Tensor,
+    time: torch.Tensor,
     condition: conditions.Condition | None = None,
     batch: int | None = None,
 ) -> torch.Tensor:
@@ -55,15 +25,14 @@ def predict(
     Args:
         network: A UNet of diffusers, or what is called like one.
         x_t: [n, C, H, W] noised images.
-        t: [n] timesteps.
+        time: [n] time arguments, see ``dasbench.diffusion.process.Process.time``.
         condition: Of the n images, or None.
         batch: Images per forward pass; None: all at once.
 
     Returns:
-        [n, C, H, W], in the terms of ``target``.
+        [n, C, H, W], an estimate of the process's training target.
     """
     if batch is None:
-        return network(x_t, t, **conditions.arguments(condition)).sample
+        return network(x_t, time, **conditions.arguments(condition)).sample
     parts = [slice(start, start + batch) for start in range(0, len(x_t), batch)]
-    told = [None if condition is None else condition[part] for part in parts]
-    return torch.cat([predict(network, x_t[p], t[p], c) for p, c in zip(parts, told, strict=True)])
+    return torch.cat([predict(network, x_t[p], time[p], condition and condition[p]) for p in parts])

@@ -1,14 +1,14 @@
-"""What scripts that run a model read: its family, and images as the model sees them.
+"""The model of an experiment, opened by a script: its family, and images as its network takes them.
 
-A model of pixels sees the images of ``examples/*.npz`` and ``queries/*.npy``. A model of latents
-sees ``latents/*.npy`` and ``queries/*_latents.npy`` in their place, which one rule makes for all.
+The network of a family of images takes the images of ``examples/*.npz`` and ``queries/*.npy``. That
+of a family of latents takes ``latents/*.npy`` and ``queries/*_latents.npy`` in their place.
 """
 
 from __future__ import annotations
 
-import argparse
+import functools
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -17,14 +17,22 @@ import numpy as np
 import torch
 
 from dasbench.core import artifacts
-from dasbench.diffusion import denoiser
+from dasbench.core.query_kinds import KINDS
+from dasbench.diffusion import checkpoints, denoiser
 from dasbench.diffusion.conditions import Condition
+from dasbench.diffusion.process import Process
 
 _IMAGES = (None, None, None, None)
+Shape = tuple[int, int, int]
+
+
+def family(name: str) -> ModuleType:
+    """The module of a family of models, by its name: a file in ``families/``."""
+    return importlib.import_module(f"{__package__}.families.{name}")
 
 
 class Data(NamedTuple):
-    """A training set as a model sees it.
+    """A training set as a network takes it.
 
     Attributes:
         x: [N, C, H, W] float32, images in [-1, 1] or latents.
@@ -43,54 +51,155 @@ class Data(NamedTuple):
         return Data(x, mirrored, None if self.condition is None else self.condition.to(x))
 
 
-def family(settings: Mapping[str, Any]) -> ModuleType:
-    """The module of the model's family, by its name: a file in ``families/``."""
-    return importlib.import_module(f"{__package__}.families.{settings['family']}")
+class Split(NamedTuple):
+    """The training examples, or the queries of a kind, as features are computed of them.
+
+    Attributes:
+        images: [n, C, H, W] float32, as the network takes them.
+        keys: [n] int64, what keys the noise of each.
+        condition: Of the n images, or None.
+    """
+
+    images: np.ndarray
+    keys: np.ndarray
+    condition: Condition | None
 
 
-def prompts(args: argparse.Namespace) -> np.ndarray | None:
-    """Embeddings of the prompts [K + 1, S, d], the empty one last; None where there are none."""
-    if args.prompts is None:
-        return None
-    return artifacts.load_array(args.prompts, (None, None, None), np.float32)
-
-
-def training(
-    path: str | Path, args: argparse.Namespace
-) -> tuple[ModuleType, artifacts.Examples, Data]:
-    """A training script's family, examples, and what is trained on.
+class Model:
+    """A family with the settings of an experiment, and the files that its networks need.
 
     Args:
-        path: examples/train.npz.
-        args: Of ``command.model_parser``.
+        settings: A script's settings: family (its name), model (the section of the
+            experiment); diffusion for ``build``; training for ``training_set``.
+        device: Where networks are loaded.
+        latents: Folder of the latents; None for models of images.
+        prompts: File with the embeddings of the prompts; None where there are none.
 
-    Raises:
-        UserError: If a file is missing, damaged, or does not fit the others.
+    Attributes:
+        family: The module, see ``dasbench.diffusion.families``.
     """
-    settings, train = args.settings, artifacts.load_examples(path)
-    module = family(settings)
-    x, mirrored = examples(train, args), None
-    if args.latents is not None and settings["training"]["flip"]:
-        other = artifacts.load_array(args.latents / "train-mirrored.npy", x.shape, np.float32)
-        mirrored = torch.from_numpy(other)
-    told = module.condition(settings["model"], train.labels, prompts(args))
-    return module, train, Data(torch.from_numpy(x), mirrored, told)
+
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        device: torch.device | str,
+        latents: Path | None = None,
+        prompts: Path | None = None,
+    ):
+        """Import the family; nothing is read yet."""
+        self.settings, self.device, self.latents = settings, device, latents
+        self.family = family(settings["family"])
+        self._section, self._prompts = settings["model"], prompts
+
+    def build(self, shape: Shape, axes: Sequence[str | int]) -> tuple[torch.nn.Module, Process]:
+        """A new network for images or latents of shape (C, H, W), and its process."""
+        return self.family.build(self._section, self.settings["diffusion"], shape, axes)
+
+    def load(self, folder: str | Path) -> tuple[torch.nn.Module, Process]:
+        """The network of a folder, in evaluation mode, and its process."""
+        return self.family.load(folder, self.device, self._section)
+
+    def load_members(self, folders: Sequence[Path]) -> tuple[list[torch.nn.Module], Process]:
+        """The networks of several folders, and the process that they share."""
+        return self.family.load_members(folders, self.device, self._section)
+
+    def save(self, folder: str | Path, network: torch.nn.Module, process: Process) -> None:
+        """Write a base model's folder."""
+        self.family.save(folder, network, process, self._section)
+
+    def save_member(self, folder: str | Path, network: torch.nn.Module, process: Process) -> None:
+        """Write the folder of a subset model, a checkpoint or a removal model."""
+        self.family.save_member(folder, network, process, self._section)
+
+    def encode(self, images: np.ndarray) -> np.ndarray:
+        """Latents of images in [-1, 1]; for families of latents."""
+        return self.family.encode(self._section, images, self.device)
+
+    def decode(self, samples: np.ndarray) -> np.ndarray:
+        """Images [n, C, H, W] in [-1, 1] of what the network samples, images or latents."""
+        if self.latents is None:
+            return samples
+        return self.family.decode(self._section, samples, self.device)
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """Embeddings of prompts; for families with prompts."""
+        return self.family.embed(self._section, texts, self.device)
+
+    def condition(self, labels: np.ndarray) -> Condition | None:
+        """The condition of images with these labels [n], or None."""
+        return self.family.condition(self._section, labels, self._table)
+
+    @functools.cached_property
+    def _table(self) -> np.ndarray | None:
+        """Embeddings of the prompts [K + 1, S, d], the empty one last."""
+        if self._prompts is None:
+            return None
+        return artifacts.load_array(self._prompts, (None, None, None), np.float32)
+
+    def images(self, examples: artifacts.Examples) -> np.ndarray:
+        """The training examples [N, C, H, W] float32 as the network takes them."""
+        if self.latents is None:
+            return denoiser.to_model(examples.images)
+        shape = (len(examples.ids), None, None, None)
+        return artifacts.load_array(self.latents / "train.npy", shape, np.float32)
+
+    def training_set(self, path: str | Path) -> tuple[artifacts.Examples, Data]:
+        """The training examples, and what a network is trained on.
+
+        Args:
+            path: examples/train.npz.
+
+        Raises:
+            UserError: If a file is missing, damaged, or does not fit the others.
+        """
+        examples = artifacts.load_examples(path)
+        x, mirrored = self.images(examples), None
+        if self.latents is not None and self.settings["training"]["flip"]:
+            other = artifacts.load_array(self.latents / "train-mirrored.npy", x.shape, np.float32)
+            mirrored = torch.from_numpy(other)
+        return examples, Data(torch.from_numpy(x), mirrored, self.condition(examples.labels))
+
+    def queries(self, folder: Path, kind: str) -> tuple[np.ndarray, Condition | None]:
+        """Queries of a kind [Q, C, H, W] float32 as the network takes them, and their condition."""
+        name = kind if self.latents is None else f"{kind}_latents"
+        images = artifacts.load_array(folder / f"{name}.npy", _IMAGES, np.float32)
+        labels = artifacts.load_array(folder / f"{kind}_labels.npy", (len(images),), np.int64)
+        return images, self.condition(labels)
+
+    def splits(
+        self, examples: artifacts.Examples, queries: Path, by_position: bool
+    ) -> dict[str, Split]:
+        """The training examples ("train") and the queries of every kind.
+
+        Args:
+            examples: The training examples.
+            queries: Folder of the queries.
+            by_position: Whether positions key the noise of the examples, as the policy "batch"
+                needs it; else their ids do.
+        """
+        keys = np.arange(len(examples.ids)) if by_position else examples.ids
+        found = {"train": Split(self.images(examples), keys, self.condition(examples.labels))}
+        for kind in KINDS:
+            images, condition = self.queries(queries, kind)
+            found[kind] = Split(images, np.arange(len(images)), condition)
+        return found
 
 
-def examples(train: artifacts.Examples, args: argparse.Namespace) -> np.ndarray:
-    """The training examples as the model sees them, [N, C, H, W] float32."""
-    if args.latents is None:
-        return denoiser.to_model(train.images)
-    shape = (len(train.ids), None, None, None)
-    return artifacts.load_array(args.latents / "train.npy", shape, np.float32)
+def open(
+    settings: Mapping[str, Any],
+    threads: int,
+    latents: Path | None = None,
+    prompts: Path | None = None,
+    device: torch.device | str | None = None,
+) -> Model:
+    """Open the model of an experiment: what every script that runs a network does first.
 
-
-def queries(
-    folder: Path, kind: str, args: argparse.Namespace
-) -> tuple[np.ndarray, Condition | None]:
-    """Queries of a kind as the model sees them, [Q, C, H, W] float32, and their condition."""
-    name = kind if args.latents is None else f"{kind}_latents"
-    seen = artifacts.load_array(folder / f"{name}.npy", _IMAGES, np.float32)
-    labels = artifacts.load_array(folder / f"{kind}_labels.npy", (len(seen),), np.int64)
-    module = family(args.settings)
-    return seen, module.condition(args.settings["model"], labels, prompts(args))
+    Args:
+        settings: See ``Model``.
+        threads: CPU threads of this job.
+        latents: See ``Model``.
+        prompts: See ``Model``.
+        device: Where networks are loaded; None: the device of this job.
+    """
+    checkpoints.use_threads(threads)
+    return Model(settings, device or checkpoints.pick_device(), latents, prompts)

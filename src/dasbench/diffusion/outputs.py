@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from diffusers import DDPMScheduler
 
-from dasbench.diffusion import denoiser, sampling
+from dasbench.diffusion import denoiser, timestep_grids
 from dasbench.diffusion import noise as noise_policies
 from dasbench.diffusion.conditions import Condition
+from dasbench.diffusion.process import Process
 
 # Numbers in the images of one batch. On a CPU, activations of a larger one leave the cache and are
 # given back to the system after each layer, and a smaller one pays for calls: at 8x8, 256 images
@@ -35,15 +35,15 @@ class Batch(NamedTuple):
     Attributes:
         rows: Slice of the pairs, n of them.
         x_t: [n, C, H, W] noised images.
-        steps: [n] int64 timesteps.
-        wanted: [n, C, H, W] training targets.
+        time: [n] time arguments of the network.
+        target: [n, C, H, W] training targets.
         condition: Of the n images, or None.
     """
 
     rows: slice
     x_t: torch.Tensor
-    steps: torch.Tensor
-    wanted: torch.Tensor
+    time: torch.Tensor
+    target: torch.Tensor
     condition: Condition | None
 
 
@@ -71,7 +71,7 @@ def grid(count: int, total: int, spacing: str = "midpoint") -> tuple[np.ndarray,
     2010.02502, D.3.
     """
     if spacing == "midpoint":
-        steps = sampling.timestep_grid(count, total)
+        steps = timestep_grids.timestep_grid(count, total)
         return steps, np.full(len(steps), 1 / len(steps))
     if spacing != "quadratic":
         raise ValueError(f"spacing must be midpoint or quadratic, got {spacing!r}")
@@ -91,7 +91,7 @@ def batch_size(shape: Sequence[int], device: torch.device) -> int:
 
 
 def batches(
-    scheduler: DDPMScheduler,
+    process: Process,
     x: torch.Tensor,
     positions: np.ndarray,
     kind: str,
@@ -103,7 +103,7 @@ def batches(
     """Some queries at all timesteps of the grid, ``size`` images at a time.
 
     Args:
-        scheduler: The DDPM scheduler of the models.
+        process: The process of the models.
         x: [n, C, H, W] queries.
         positions: [Q] which of them; key the noise.
         kind: "val" or "gen"; keys the noise.
@@ -127,16 +127,15 @@ def batches(
         ]
         clean, eps = x[torch.from_numpy(q)], torch.from_numpy(np.concatenate(drawn)).to(x)
         steps = torch.from_numpy(timesteps[k]).to(x.device)
-        abar = denoiser.alphas(scheduler, steps, x)
-        wanted = denoiser.target(clean, eps, abar, scheduler.config.prediction_type)
-        told = None if condition is None else condition[torch.from_numpy(q)]
-        yield Batch(rows, denoiser.noised(clean, eps, abar), steps, wanted, told)
+        x_t, target = process.pair(clean, eps, steps)
+        own = None if condition is None else condition[torch.from_numpy(q)]
+        yield Batch(rows, x_t, process.time(steps), target, own)
 
 
 def measure(
     models: Sequence[torch.nn.Module],
     base: torch.nn.Module,
-    scheduler: DDPMScheduler,
+    process: Process,
     queries: np.ndarray,
     kind: str,
     timesteps: tuple[np.ndarray, np.ndarray],
@@ -148,7 +147,7 @@ def measure(
     Args:
         models: K denoisers in evaluation mode, on one device.
         base: The model that was trained on everything.
-        scheduler: The DDPM scheduler they share.
+        process: The process that they share.
         queries: [Q, C, H, W] float32 in [-1, 1].
         kind: "val" or "gen"; keys the noise.
         timesteps: Timesteps and weights, see ``grid``.
@@ -161,7 +160,7 @@ def measure(
     """
     steps, weights = timesteps
     by_timestep = measure_by_timestep(
-        models, base, scheduler, queries, kind, steps, axes, condition=condition
+        models, base, process, queries, kind, steps, axes, condition=condition
     )
     return tuple(np.einsum("ktq,t->kq", a, weights).astype(np.float32) for a in by_timestep)
 
@@ -170,7 +169,7 @@ def measure(
 def measure_by_timestep(  # noqa: PLR0913 - those of measure, and two
     models: Sequence[torch.nn.Module],
     base: torch.nn.Module | None,
-    scheduler: DDPMScheduler,
+    process: Process,
     queries: np.ndarray,
     kind: str,
     steps: np.ndarray,
@@ -184,7 +183,7 @@ def measure_by_timestep(  # noqa: PLR0913 - those of measure, and two
     Args:
         models: As for ``measure``.
         base: As for ``measure``; None leaves the displacement out.
-        scheduler: As for ``measure``.
+        process: As for ``measure``.
         queries: As for ``measure``.
         kind: As for ``measure``.
         steps: [T] int64 timesteps; noise is keyed by the timestep itself, so a grid that is part of
@@ -201,13 +200,13 @@ def measure_by_timestep(  # noqa: PLR0913 - those of measure, and two
     size = batch_size(x.shape[1:], x.device)
     loss = x.new_zeros(len(models), len(steps) * len(positions))
     displacement = None if base is None else torch.zeros_like(loss)
-    told = None if condition is None else condition.to(x)
-    for batch in batches(scheduler, x, positions, kind, steps, axes, size, told):
-        asked = batch.x_t, batch.steps, batch.condition
-        before = None if base is None else denoiser.predict(base, *asked)
+    condition = None if condition is None else condition.to(x)
+    for batch in batches(process, x, positions, kind, steps, axes, size, condition):
+        given = batch.x_t, batch.time, batch.condition
+        before = None if base is None else denoiser.predict(base, *given)
         for k, model in enumerate(models):
-            after = denoiser.predict(model, *asked)
-            loss[k, batch.rows] = -_mean_square(batch.wanted - after)
+            after = denoiser.predict(model, *given)
+            loss[k, batch.rows] = -_mean_square(batch.target - after)
             if before is not None:
                 displacement[k, batch.rows] = -_mean_square(before - after)
     shape = len(models), len(steps), len(positions)

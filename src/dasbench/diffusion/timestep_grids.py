@@ -1,4 +1,4 @@
-"""At which timesteps features and residuals look."""
+"""At which timesteps features, residuals and outputs are computed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,28 @@ from typing import Any
 
 import numpy as np
 
-from dasbench.diffusion import sampling
+
+def timestep_grid(count: int, total: int, rule: str = "midpoint") -> np.ndarray:
+    """Evenly spread timesteps.
+
+    Args:
+        count: T.
+        total: Length of the diffusion process.
+        rule: "midpoint", t_k = floor((k + 1/2) total / T); "released", t_k = k total / T.
+
+    Returns:
+        [T] int64, ascending, distinct.
+
+    Raises:
+        ValueError: If T is not in 1 .. total.
+    """
+    if not 1 <= count <= total:
+        raise ValueError(
+            f"timesteps must be 1 to {total}, got {count}; change it in the experiment file"
+        )
+    k = np.arange(count)
+    doubled = 2 * k + 1 if rule == "midpoint" else 2 * k
+    return doubled * total // (2 * count)
 
 
 def timesteps(settings: Mapping[str, Any], total: int) -> np.ndarray:
@@ -22,6 +43,4 @@ def timesteps(settings: Mapping[str, Any], total: int) -> np.ndarray:
         ValueError: If the range holds fewer than T timesteps.
     """
     first, end = settings.get("timestep_range") or (0, total)
-    return first + sampling.timestep_grid(
-        settings["timesteps"], end - first, settings["timestep_rule"]
-    )
+    return first + timestep_grid(settings["timesteps"], end - first, settings["timestep_rule"])

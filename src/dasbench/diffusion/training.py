@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from diffusers import DDPMScheduler
 from diffusers.optimization import get_scheduler
 from diffusers.training_utils import EMAModel
 
@@ -23,6 +22,7 @@ from dasbench import seeds
 from dasbench.diffusion import denoiser
 from dasbench.diffusion.checkpoints import use_threads
 from dasbench.diffusion.model_inputs import Data
+from dasbench.diffusion.process import Process
 from dasbench.errors import UserError
 
 
@@ -57,7 +57,7 @@ class Draws:
 def train(
     accelerator: Accelerator,
     network: torch.nn.Module,
-    scheduler: DDPMScheduler,
+    process: Process,
     data: Data | np.ndarray,
     mask: np.ndarray,
     settings: Mapping[str, Any],
@@ -69,7 +69,7 @@ def train(
     Args:
         accelerator: Places the model, runs the backward pass, averages over processes.
         network: The denoiser with its initial weights; those that require a gradient are trained.
-        scheduler: Its DDPM scheduler.
+        process: Its process.
         data: The full training set; an array is x alone.
         mask: [N] bool, the subset to train on.
         settings: The experiment's ``training`` section.
@@ -88,11 +88,11 @@ def train(
     model, optimizer = accelerator.prepare(network.train(), optimizer)
     decay = settings["ema_decay"]
     average = None if decay is None else EMAModel(weights, decay=decay, foreach=True)
-    draws = Draws(axes, data.x.shape, scheduler.config.num_train_timesteps)
+    draws = Draws(axes, data.x.shape, process.total)
     data = data.to(accelerator.device)
     for epoch in range(settings["epochs"]):
         for batch in _batches(draws.epoch(epoch), mask, settings["batch_size"]):
-            _backward(accelerator, model, scheduler, data, batch, settings)
+            _backward(accelerator, model, process, data, batch, settings)
             if settings["clip_norm"] is not None:
                 accelerator.clip_grad_norm_(weights, settings["clip_norm"])
             optimizer.step()
@@ -148,22 +148,20 @@ def _batches(draws, mask: np.ndarray, size: int):
         yield i, timesteps[i], noise[i], flips[i]
 
 
-def _backward(accelerator, model, scheduler, data: Data, batch, settings) -> None:
+def _backward(accelerator, model, process, data: Data, batch, settings) -> None:
     """Gradients of one batch, its pieces one after the other; processes meet at the last one."""
     pieces = settings.get("gradient_accumulation", 1)
     for piece in range(pieces):
         last = piece == pieces - 1
         with nullcontext() if last else accelerator.no_sync(model):
-            loss = _loss(
-                accelerator, model, scheduler, data, batch, settings["flip"], piece, pieces
-            )
+            loss = _loss(accelerator, model, process, data, batch, settings["flip"], piece, pieces)
             accelerator.backward(loss)
 
 
 def _loss(
-    accelerator, model, scheduler, data: Data, batch, flip: bool, piece: int = 0, pieces: int = 1
+    accelerator, model, process, data: Data, batch, flip: bool, piece: int = 0, pieces: int = 1
 ) -> torch.Tensor:
-    """One piece of this process's part of the batch's mean squared error.
+    """One piece of this worker's part of the batch's weighted mean squared error.
 
     Parts are of unequal length; weighting by length / (whole / processes) makes the sum over
     pieces, averaged over processes, the mean over the whole batch. A process without a part takes
@@ -177,12 +175,12 @@ def _loss(
     if flip:
         other = x.flip(-1) if data.mirrored is None else data.mirrored[i]
         x = torch.where(flips[:, None, None, None], other, x)
-    abar = denoiser.alphas(scheduler, t, x)
-    wanted = denoiser.target(x, eps, abar, scheduler.config.prediction_type)
-    told = None if data.condition is None else data.condition[i]
-    predicted = denoiser.predict(model, denoiser.noised(x, eps, abar), t, told)
-    weight = len(i) * world / whole if first < whole else 0.0
-    return weight * torch.nn.functional.mse_loss(predicted, wanted)
+    x_t, target = process.pair(x, eps, t)
+    condition = None if data.condition is None else data.condition[i]
+    predicted = denoiser.predict(model, x_t, process.time(t), condition)
+    errors = process.weight(t)[:, None, None, None] * (predicted - target).square()
+    share = len(i) * world / whole if first < whole else 0.0
+    return share * errors.mean()
 
 
 def make_accelerator(threads: int, precision: str = "no") -> Accelerator:

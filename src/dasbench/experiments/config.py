@@ -24,6 +24,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from dasbench import registry
 from dasbench.core.query_kinds import KINDS
 from dasbench.core.yaml_schema import (
     Problem,
@@ -38,7 +39,7 @@ from dasbench.core.yaml_schema import (
 )
 from dasbench.errors import UserError
 from dasbench.experiments import config_checks, debug_size
-from dasbench.registry import FAMILIES, METHODS, SOURCES
+from dasbench.registry import METHODS, SOURCES
 
 Experiment = dict[str, Any]
 
@@ -144,7 +145,7 @@ def _complete(
     experiment = settle_numbers(filled, schema)
     # defaults of keys that other families take
     defaults = schema["properties"]["model"]["properties"]
-    family = FAMILIES[experiment["model"]["family"]]
+    family = registry.family(experiment["model"])
     experiment["model"] = {
         key: value
         for key, value in experiment["model"].items()

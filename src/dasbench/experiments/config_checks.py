@@ -9,9 +9,10 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from dasbench import registry
 from dasbench.core.yaml_schema import Problem, suggestion
 from dasbench.experiments import ablation_design, method_checks
-from dasbench.registry import DATASETS, FAMILIES, METHODS, SOURCES
+from dasbench.registry import DATASETS, METHODS, SOURCES
 
 # rows that every removal study has
 CONTROLS = frozenset({"random", "null"})
@@ -22,6 +23,8 @@ def problems(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     judged = (_training, _subsets) if experiment["subsets"] else (_unjudged,)
     for check in (_dataset, _model, _base, *judged, _queries, _timesteps, _damping):
         yield from check(experiment)
+    features, model = experiment["features"], experiment["model"]
+    yield from method_checks.group(("features",), features, model)
     yield from method_checks.problems(experiment)
     yield from _removal(experiment)
     yield from _acceleration(experiment)
@@ -49,7 +52,7 @@ def _dataset(experiment: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _model(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     model = experiment["model"]
-    family = FAMILIES[model["family"]]
+    family = registry.family(model)
     for key in family["needs"]:
         if key not in model:
             yield ("model", key), f"is missing; family: {model['family']} needs it"
@@ -91,7 +94,7 @@ def _levels(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     """A UNet2DModel halves its images at every level but the last, and doubles them again."""
     size, model = experiment["data"]["size"], experiment["model"]
     halved = max(0, len(model.get("block_out_channels", [])) - 1)
-    if model["family"] != "pixel" or size is None or not size % 2**halved:
+    if registry.family(model)["latents"] or size is None or not size % 2**halved:
         return
     below = size - size % 2**halved
     near = " or ".join(str(side) for side in (below, below + 2**halved) if side)
@@ -104,9 +107,10 @@ def _levels(experiment: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _base(experiment: Mapping[str, Any]) -> Iterator[Problem]:
-    family = experiment["model"]["family"]
-    if experiment["base"] is not None and family != "pixel":
-        yield ("base",), f"is given with family: {family}, expected a model of pixels"
+    model = experiment["model"]
+    if experiment["base"] is not None and not registry.family(model)["imports"]:
+        able = " or ".join(name for name, known in registry.FAMILIES.items() if known["imports"])
+        yield ("base",), f"is given with family: {model['family']}, expected family: {able}"
 
 
 def _unjudged(experiment: Mapping[str, Any]) -> Iterator[Problem]:
@@ -164,10 +168,10 @@ def _subsets(experiment: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _queries(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     queries = experiment["queries"]
-    if queries["guidance"] != 1 and not FAMILIES[experiment["model"]["family"]]["prompts"]:
+    if queries["guidance"] != 1 and registry.condition(experiment["model"]) != "prompts":
         yield (
             ("queries", "guidance"),
-            f"is {queries['guidance']}, expected 1: only text_to_image models have prompts",
+            f"is {queries['guidance']}, expected 1: only models with prompts have guidance",
         )
     fewest = min(queries["val"], queries["gen"])
     if queries["tuning"] >= fewest:

@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from dasbench import registry
 from dasbench.core.yaml_schema import Problem, suggestion
-from dasbench.registry import FAMILIES, METHODS
+from dasbench.registry import METHODS
 
 # rows of the removal tables that are no methods
 TABLE_WORDS = frozenset({"null"})
@@ -147,16 +148,16 @@ def _applicable(experiment: Mapping[str, Any]) -> Iterator[Problem]:
             )
         features = overrides.get("features", entry.get("features"))
         if isinstance(features, dict) and isinstance(entry.get("features"), dict):
-            yield from _room_for_probes(
-                ("methods", name, "features"),
-                {**experiment["features"], **entry["features"], **features},
-            )
-        told = FAMILIES[experiment["model"]["family"]]["prompts"]
-        if entry.get("computed") and (told or experiment["model"].get("num_class_embeds")):
+            path = ("methods", name, "features")
+            whole = {**experiment["features"], **entry["features"], **features}
+            yield from _room_for_probes(path, whole)
+            yield from group(path, whole, experiment["model"])
+        condition = registry.condition(experiment["model"])
+        if entry.get("computed") and condition:
             yield (
                 ("methods", name),
-                "differentiates a model that is told the timestep alone, and this one is told "
-                f"{'prompts' if told else 'classes'}; leave it out",
+                "differentiates an unconditional model, and the condition of this one is "
+                f"{condition}; leave it out",
             )
         gone = features == "embeddings" and not experiment["embedding"]["model"]
         if (gone or "gen" in entry.get("inapplicable", {})) and name in experiment["removal"][
@@ -166,6 +167,17 @@ def _applicable(experiment: Mapping[str, Any]) -> Iterator[Problem]:
                 ("removal", "methods"),
                 f"has {name}, which has no scores of generated images in this experiment",
             )
+
+
+def group(path: tuple, features: Mapping[str, Any], model: Mapping[str, Any]) -> Iterator[Problem]:
+    """The group of parameters that features differentiate is one that the family's network has."""
+    known = registry.family(model)["parameters"]
+    if features["parameters"] not in known:
+        yield (
+            (*path, "parameters"),
+            f"is {features['parameters']}, expected one of {', '.join(known)}, which models of "
+            f"family: {model['family']} have",
+        )
 
 
 def _room_for_probes(path: tuple, features: Mapping[str, Any]) -> Iterator[Problem]:

@@ -24,9 +24,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from diffusers import DDPMScheduler
 
-from dasbench.diffusion import sampling
+from dasbench.diffusion import timestep_grids
+from dasbench.diffusion.process import Process
 from dasbench.gradients.recorder import Matrices, Noise, Recorder, noised
 
 
@@ -49,7 +49,7 @@ class Ekfac:
 
     Args:
         unet: The denoiser, in evaluation mode.
-        scheduler: Its DDPM scheduler.
+        process: Its process.
         settings: timesteps, timestep_rule, draws, parameters.
         axes: Leading seed axes: experiment, seed.
         batch: Images at a time.
@@ -61,18 +61,18 @@ class Ekfac:
     def __init__(
         self,
         unet: torch.nn.Module,
-        scheduler: DDPMScheduler,
+        process: Process,
         settings: Mapping[str, Any],
         axes: Sequence[str | int],
         batch: int = 128,
     ):
         """Choose the layers; nothing is computed yet."""
         self.recorder = Recorder(unet, settings["parameters"])
-        self.scheduler, self.axes, self.batch = scheduler, tuple(axes), batch
+        self.process, self.axes, self.batch = process, tuple(axes), batch
         self.where = next(unet.parameters())
-        total = scheduler.config.num_train_timesteps
+        total = process.total
         rule = settings.get("timestep_rule", "midpoint")
-        grid = sampling.timestep_grid(settings["timesteps"], total, rule)
+        grid = timestep_grids.timestep_grid(settings["timesteps"], total, rule)
         self.pairs = [(int(t), e) for t in grid for e in range(settings["draws"])]
         self.policy = settings.get("noise", "keyed")
         self.factors: dict[str, Factors] = {}
@@ -121,7 +121,7 @@ class Ekfac:
         parts = []
         for rows in self._blocks(len(x)):
             total: Matrices = {}
-            for _, _, x_t, t, wanted in noised(self.scheduler, x[rows], noise.of(rows), self.pairs):
+            for _, _, x_t, t, wanted in noised(self.process, x[rows], noise.of(rows), self.pairs):
                 found = self.recorder.losses(x_t, t, wanted)
                 total = {name: total.get(name, 0) + g for name, g in found.items()}
             parts.append(
@@ -166,7 +166,7 @@ class Ekfac:
         sample = Noise(self.axes, "train", examples, x.shape[1:], "curvature")
         for rows in self._blocks(len(x)):
             targets = sample.of(rows)
-            for t, e, x_t, steps, _ in noised(self.scheduler, x[rows], noise.of(rows), self.pairs):
+            for t, e, x_t, steps, _ in noised(self.process, x[rows], noise.of(rows), self.pairs):
                 xi = torch.from_numpy(targets(t, e)).to(x) * (2 / d) ** 0.5
                 yield self.recorder.gradients(x_t, steps, lambda _, xi=xi: [xi], see)[0]
 

@@ -19,13 +19,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DDPMScheduler
 from torch.func import functional_call, grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dasbench.diffusion import conditions, denoiser, timestep_grids
 from dasbench.diffusion import noise as noise_policies
 from dasbench.diffusion.conditions import Condition
+from dasbench.diffusion.process import Process
 from dasbench.errors import UserError
 from dasbench.gradients import hooks, layers, probes
 from dasbench.gradients.kronecker import Kronecker
@@ -34,12 +34,12 @@ from dasbench.gradients.projection import Projection
 Readout = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 READOUTS: dict[str, Readout] = {
-    "loss": lambda wanted, out: (wanted - out).square().flatten(1).mean(1),
-    "square": lambda wanted, out: out.square().flatten(1).mean(1),
-    "mean": lambda wanted, out: out.flatten(1).mean(1),
-    "l1": lambda wanted, out: out.abs().flatten(1).mean(1),
-    "l2": lambda wanted, out: out.square().flatten(1).sum(1).sqrt(),
-    "linf": lambda wanted, out: out.abs().flatten(1).amax(1),
+    "loss": lambda target, out: (target - out).square().flatten(1).mean(1),
+    "square": lambda target, out: out.square().flatten(1).mean(1),
+    "mean": lambda target, out: out.flatten(1).mean(1),
+    "l1": lambda target, out: out.abs().flatten(1).mean(1),
+    "l2": lambda target, out: out.square().flatten(1).sum(1).sqrt(),
+    "linf": lambda target, out: out.abs().flatten(1).amax(1),
 }
 DTYPES = {"float32": None, "bfloat16": torch.bfloat16}
 PROJECTIONS = ("kronecker", "rademacher", "gaussian", "none")
@@ -49,7 +49,7 @@ _LARGE = 256  # pixels from which convolutions on a CPU are faster with channels
 def per_example_gradients(
     unet: torch.nn.Module, readout: str | Readout, parameters: str = "all"
 ) -> Callable[..., torch.Tensor]:
-    """Build a function of (x_t [n, C, H, W], t [n], target [n, C, H, W], condition) -> [n, p].
+    """Build a function of (x_t [n, C, H, W], time [n], target [n, C, H, W], condition) -> [n, p].
 
     Args:
         unet: The denoiser, in evaluation mode.
@@ -76,21 +76,24 @@ def per_example_gradients(
     own = {name: p for name, p in everything.items() if name in chosen}
     fixed = {**dict(unet.named_buffers()), **everything}
 
-    def value(weights, x_t, t, wanted, told):
-        told = {keyword: one[None] for keyword, one in told.items()}
-        out = functional_call(unet, {**fixed, **weights}, (x_t[None], t[None]), told).sample
-        return scalar(wanted[None], out)[0]
+    def value(weights, x_t, time, target, keywords):
+        def network(*args, **options):
+            return functional_call(unet, {**fixed, **weights}, args, options)
+
+        condition = conditions.of({name: one[None] for name, one in keywords.items()})
+        out = denoiser.predict(network, x_t[None], time[None], condition)
+        return scalar(target[None], out)[0]
 
     batched = vmap(grad(value), in_dims=(None, 0, 0, 0, 0))
 
     def gradients(
         x_t: torch.Tensor,
-        t: torch.Tensor,
-        wanted: torch.Tensor,
+        time: torch.Tensor,
+        target: torch.Tensor,
         condition: Condition | None = None,
     ) -> torch.Tensor:
         with sdpa_kernel(SDPBackend.MATH):  # the fused attentions have no rule for vmap
-            by_name = batched(own, x_t, t, wanted, conditions.arguments(condition))
+            by_name = batched(own, x_t, time, target, conditions.arguments(condition))
         return torch.cat([g.flatten(1) for g in by_name.values()], dim=1)
 
     return gradients
@@ -101,7 +104,7 @@ class Extractor:
 
     Args:
         unet: The denoiser, in evaluation mode, on its device.
-        scheduler: Its DDPM scheduler.
+        process: Its process.
         settings: readout, normalise, noise, timesteps, timestep_rule, draws, dimensions,
             projection; optional: norms (with kronecker, ``normalise`` divides by the length of the
             gradient, "exact", or of its projection, "projected"), oversampling (``Kronecker``),
@@ -126,21 +129,21 @@ class Extractor:
     def __init__(
         self,
         unet: torch.nn.Module,
-        scheduler: DDPMScheduler,
+        process: Process,
         settings: Mapping[str, Any],
         axes: Sequence[str | int],
         batch: int | None = None,
         readouts: Sequence[tuple[str, bool]] | None = None,
     ):
         """Choose the projection; matrices are drawn, nothing is computed."""
-        self.unet, self.scheduler, self.settings = unet, scheduler, settings
+        self.unet, self.process, self.settings = unet, process, settings
         self.axes, self.batch = tuple(axes), batch or _batch(unet, settings["projection"])
         self.readouts = [(_readout(name), normalise) for name, normalise in readouts or ()]
         if not self.readouts:
             self.readouts = [(read, settings["normalise"]) for read in _chosen(settings, axes)]
         parts = len(self.readouts) if settings["readout"] == "probe" else 1
         dimensions = settings["dimensions"] // parts
-        self.grid = timestep_grids.timesteps(settings, scheduler.config.num_train_timesteps)
+        self.grid = timestep_grids.timesteps(settings, process.total)
         kind, norms = settings["projection"], settings.get("norms", "exact")
         parameters = settings.get("parameters", "all")
         self.dtype = DTYPES[settings.get("dtype", "float32")]
@@ -194,8 +197,8 @@ class Extractor:
             for first in range(start, stop, self.batch):
                 rows = slice(first, min(first + self.batch, stop))
                 x = torch.from_numpy(images[rows]).to(where)
-                told = None if condition is None else condition[rows].to(x)
-                parts.append(self._means(x, examples[rows], split, told))
+                c = None if condition is None else condition[rows].to(x)
+                parts.append(self._means(x, examples[rows], split, c))
             for kept, whole in zip(found, zip(*parts, strict=True), strict=True):
                 kept.append(self.project(torch.cat(whole)).float().cpu().numpy())
         return [np.concatenate(kept) for kept in found]
@@ -217,8 +220,8 @@ class Extractor:
         for start in range(0, len(images), self.batch):
             rows = slice(start, min(start + self.batch, len(images)))
             x = torch.from_numpy(images[rows]).to(where)
-            told = None if condition is None else condition[rows].to(x)
-            for kept, own in zip(found, self._each(x, examples[rows], split, told), strict=True):
+            c = None if condition is None else condition[rows].to(x)
+            for kept, own in zip(found, self._each(x, examples[rows], split, c), strict=True):
                 projected = self.project(own) if self.late else own
                 kept.append(projected.view(len(self.grid), len(x), -1).float().cpu().numpy())
         return [np.concatenate(kept, axis=1) for kept in found]
@@ -230,9 +233,9 @@ class Extractor:
         n, draws = len(x), self.settings["draws"]
         totals: list[torch.Tensor] | None = None
         seen = 0
-        for x_t, t, wanted in self._noised(x, examples, split):
-            told = None if condition is None else condition.repeated(len(x_t) // n)
-            found = self.gradients(x_t, t, wanted, told)
+        for x_t, time, target in self._noised(x, examples, split):
+            c = None if condition is None else condition.repeated(len(x_t) // n)
+            found = self.gradients(x_t, time, target, c)
             wide = [g if self.late else self.project(g) for g, _ in found]
             if totals is None:
                 totals = [x.new_zeros(len(self.grid) * n, g.shape[1]) for g in wide]
@@ -251,9 +254,9 @@ class Extractor:
     ) -> list[torch.Tensor]:
         """Means over timesteps and draws of a batch's gradients, [n, width] for each readout."""
         n, totals = len(x), None
-        for x_t, t, wanted in self._noised(x, examples, split):
-            told = None if condition is None else condition.repeated(len(x_t) // n)
-            found = self.gradients(x_t, t, wanted, told)
+        for x_t, time, target in self._noised(x, examples, split):
+            c = None if condition is None else condition.repeated(len(x_t) // n)
+            found = self.gradients(x_t, time, target, c)
             if totals is None:
                 totals = [x.new_zeros(n, g.shape[1]) for g, _ in found]
             for total, (g, lengths) in zip(totals, found, strict=True):
@@ -268,7 +271,7 @@ class Extractor:
     def _noised(
         self, x: torch.Tensor, examples: Sequence[int], split: str
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        """Yield (x_t, t, target), each with a whole number of passes over the n images."""
+        """Yield (x_t, time argument, target), each a whole number of passes over the n images."""
         pairs = [(int(t), e) for t in self.grid for e in range(self.settings["draws"])]
         step = max(1, self.batch // len(x))
         policy, stream = self.settings["noise"], (*self.axes, "features")
@@ -281,15 +284,14 @@ class Extractor:
             eps = torch.from_numpy(np.concatenate(eps)).to(x)
             t = torch.tensor([t for t, _ in some], device=x.device).repeat_interleave(len(x))
             many = x.repeat(len(some), 1, 1, 1)
-            abar = denoiser.alphas(self.scheduler, t, many)
-            wanted = denoiser.target(many, eps, abar, self.scheduler.config.prediction_type)
-            yield denoiser.noised(many, eps, abar), t, wanted
+            x_t, target = self.process.pair(many, eps, t)
+            yield x_t, self.process.time(t), target
 
     def _narrow(
         self,
         x_t: torch.Tensor,
-        t: torch.Tensor,
-        wanted: torch.Tensor,
+        time: torch.Tensor,
+        target: torch.Tensor,
         condition: Condition | None,
     ) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
         """Two-sided projections [rows, width] of each readout's gradients; lengths, if asked."""
@@ -299,7 +301,7 @@ class Extractor:
         low = self.dtype and torch.autocast(x_t.device.type, self.dtype)
         with low or nullcontext():
             found = self.project.gradients(
-                x_t, t, wanted, [read for read, _ in self.readouts], condition
+                x_t, time, target, [read for read, _ in self.readouts], condition
             )
         lengths = [g.norm(dim=1) for g in found]
         if self.project.exact:
@@ -309,12 +311,12 @@ class Extractor:
     def _dense(
         self,
         x_t: torch.Tensor,
-        t: torch.Tensor,
-        wanted: torch.Tensor,
+        time: torch.Tensor,
+        target: torch.Tensor,
         condition: Condition | None,
     ) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
         """Full per-sample gradients [rows, p] of each readout; lengths, if asked."""
-        found = [gradients(x_t, t, wanted, condition) for gradients in self.wide]
+        found = [gradients(x_t, time, target, condition) for gradients in self.wide]
         return self._where_asked(found, [g.norm(dim=1) for g in found])
 
     def _where_asked(self, found: list, lengths: list) -> list:
@@ -324,7 +326,7 @@ class Extractor:
 
 def compute(
     unet: torch.nn.Module,
-    scheduler: DDPMScheduler,
+    process: Process,
     images: np.ndarray,
     examples: Sequence[int],
     split: str,
@@ -333,7 +335,7 @@ def compute(
     batch: int | None = None,
 ) -> np.ndarray:
     """Features [n, P] float32 of some images; the arguments are those of ``Extractor``."""
-    return np.hstack(Extractor(unet, scheduler, settings, axes, batch)(images, examples, split))
+    return np.hstack(Extractor(unet, process, settings, axes, batch)(images, examples, split))
 
 
 def _readout(name: str) -> Readout:

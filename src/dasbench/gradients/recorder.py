@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
-from diffusers import DDPMScheduler
 
 from dasbench.diffusion import denoiser
 from dasbench.diffusion import noise as noise_policies
+from dasbench.diffusion.process import Process
 from dasbench.errors import UserError
 from dasbench.gradients import hooks, layers
 
@@ -119,15 +119,15 @@ def add_step(layer: layers.Layer, step: torch.Tensor) -> None:
 
 
 def noised(
-    scheduler: DDPMScheduler,
+    process: Process,
     x: torch.Tensor,
     draw: Callable[[int, int], np.ndarray],
     pairs: Sequence[tuple[int, int]],
 ) -> Iterator[tuple[int, int, torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """Yield (t, draw number, x_t [n, C, H, W], timesteps [n], training target [n, C, H, W]).
+    """Yield (t, draw number, x_t [n, C, H, W], time arguments [n], target [n, C, H, W]).
 
     Args:
-        scheduler: The DDPM scheduler.
+        process: The process of the network.
         x: [n, C, H, W] images.
         draw: Function of (t, draw number) to noise [n, C, H, W].
         pairs: The timesteps and draws.
@@ -135,9 +135,8 @@ def noised(
     for t, e in pairs:
         eps = torch.from_numpy(draw(t, e)).to(x)
         steps = torch.full((len(x),), t, device=x.device)
-        abar = denoiser.alphas(scheduler, steps, x)
-        wanted = denoiser.target(x, eps, abar, scheduler.config.prediction_type)
-        yield t, e, denoiser.noised(x, eps, abar), steps, wanted
+        x_t, target = process.pair(x, eps, steps)
+        yield t, e, x_t, process.time(steps), target
 
 
 class Noise:

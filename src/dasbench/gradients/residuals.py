@@ -10,18 +10,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DDPMScheduler
 
 from dasbench.diffusion import denoiser, timestep_grids
 from dasbench.diffusion import noise as noise_policies
 from dasbench.diffusion.conditions import Condition
+from dasbench.diffusion.process import Process
 
 _BATCH = 256  # images per forward pass
 
 
 def compute(
     unet: torch.nn.Module,
-    scheduler: DDPMScheduler,
+    process: Process,
     images: np.ndarray,
     examples: Sequence[int],
     settings: Mapping[str, Any],
@@ -32,7 +32,7 @@ def compute(
 
     Args:
         unet: The denoiser, in evaluation mode.
-        scheduler: Its DDPM scheduler.
+        process: Its process.
         images: [N, C, H, W] float32 in [-1, 1].
         examples: [N] ids, which key the noise.
         settings: kind ("scalar" or "released"), timesteps, timestep_rule, draws; optional:
@@ -51,8 +51,8 @@ def compute(
     """
     where = next(unet.parameters())
     x = torch.from_numpy(images).to(where)
-    told = None if condition is None else condition.to(x)
-    grid = timestep_grids.timesteps(settings, scheduler.config.num_train_timesteps)
+    condition = None if condition is None else condition.to(x)
+    grid = timestep_grids.timesteps(settings, process.total)
     roots = []
     for repeat in range(settings["draws"]):
 
@@ -62,8 +62,8 @@ def compute(
             )
             return torch.from_numpy(eps).to(x)
 
-        for _, wanted, out in errors_by_timestep(unet, scheduler, x, noise_of, grid, told):
-            roots.append((wanted - out).square().flatten(1).mean(1).sqrt())
+        for _, target, out in errors_by_timestep(unet, process, x, noise_of, grid, condition):
+            roots.append((target - out).square().flatten(1).mean(1).sqrt())
     s = torch.stack(roots).double()  # [E * T, N]
     r = s.mean(0)
     if settings.get("by_timestep"):
@@ -78,7 +78,7 @@ def compute(
 @torch.no_grad()
 def errors_by_timestep(
     unet: torch.nn.Module,
-    scheduler: DDPMScheduler,
+    process: Process,
     x: torch.Tensor,
     noise_of: Callable[[int], torch.Tensor],
     timesteps: np.ndarray,
@@ -88,7 +88,7 @@ def errors_by_timestep(
 
     Args:
         unet: The denoiser, in evaluation mode.
-        scheduler: Its DDPM scheduler.
+        process: Its process.
         x: [n, C, H, W] images.
         noise_of: Function t -> [n, C, H, W] noise.
         timesteps: [T] integers.
@@ -99,9 +99,6 @@ def errors_by_timestep(
     """
     for t in timesteps:
         t = int(t)
-        eps = noise_of(t)
         steps = torch.full((len(x),), t, device=x.device)
-        abar = denoiser.alphas(scheduler, steps, x)
-        x_t = denoiser.noised(x, eps, abar)
-        wanted = denoiser.target(x, eps, abar, scheduler.config.prediction_type)
-        yield t, wanted, denoiser.predict(unet, x_t, steps, condition, _BATCH)
+        x_t, target = process.pair(x, noise_of(t), steps)
+        yield t, target, denoiser.predict(unet, x_t, process.time(steps), condition, _BATCH)

@@ -17,53 +17,21 @@ how the method enters comparisons of whole images (D-TRAK, arXiv 2311.00500).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler
 
-from dasbench.diffusion import denoiser, sampling
+from dasbench.diffusion import sampling, timestep_grids
 from dasbench.diffusion.conditions import Condition
+from dasbench.diffusion.process import Process
 from dasbench.gradients.features import Extractor
-
-BATCH = 256
-
-
-@torch.no_grad()
-def trajectory(
-    unet: torch.nn.Module,
-    scheduler: DDPMScheduler,
-    noise: torch.Tensor,
-    steps: int,
-    condition: Condition | None = None,
-) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
-    """Yield, from noise to image, each timestep of a deterministic sampling and where it leads.
-
-    Args:
-        unet: The denoiser, in evaluation mode.
-        scheduler: The training scheduler; its betas and prediction type are used.
-        noise: [Q, C, H, W] initial noise.
-        steps: Number of denoising steps S.
-        condition: Of the Q images, or None.
-
-    Yields:
-        (t, predicted clean images, images after the step), both [Q, C, H, W].
-    """
-    ddim = DDIMScheduler.from_config(scheduler.config)
-    ddim.set_timesteps(steps, device=noise.device)
-    x = noise
-    for t in ddim.timesteps:
-        out = denoiser.predict(unet, x, t.expand(len(x)), condition, BATCH)
-        step = ddim.step(out, t, x, eta=0.0)
-        x = step.prev_sample
-        yield int(t), step.pred_original_sample, x
 
 
 def compute(
     unet: torch.nn.Module,
-    scheduler: DDPMScheduler,
+    process: Process,
     noise: np.ndarray,
     settings: Mapping[str, Any],
     axes: Sequence[str | int],
@@ -74,7 +42,7 @@ def compute(
 
     Args:
         unet: The denoiser, in evaluation mode.
-        scheduler: Its DDPM scheduler.
+        process: Its process.
         noise: [Q, C, H, W] float32, from which they were sampled.
         settings: Of the training features, see ``dasbench.gradients.features.Extractor``.
         axes: Leading seed axes: experiment, seed.
@@ -84,16 +52,14 @@ def compute(
     Returns:
         [Q, P] float32, of the same projection as the training features.
     """
-    extractor = Extractor(unet, scheduler, settings, axes)
-    chosen = sampling.timestep_grid(min(settings["timesteps"], steps), steps)
+    extractor = Extractor(unet, process, settings, axes)
+    chosen = timestep_grids.timestep_grid(min(settings["timesteps"], steps), steps)
     start = torch.from_numpy(noise).to(next(unet.parameters()))
     total, examples = 0.0, np.arange(len(noise))
-    told = None if condition is None else condition.to(start)
-    for number, (t, clean, _) in enumerate(trajectory(unet, scheduler, start, steps, told)):
+    path = sampling.trajectory(unet, process, start, steps, condition=condition)
+    for number, (t, clean, _) in enumerate(path):
         if number in chosen:
             extractor.grid = np.array([t])
-            images = clean.cpu().numpy()
-            total = total + np.hstack(extractor(images, examples, "journey", told)).astype(
-                np.float64
-            )
+            phi = extractor(clean.cpu().numpy(), examples, "journey", condition)
+            total = total + np.hstack(phi).astype(np.float64)
     return (total / len(chosen)).astype(np.float32)

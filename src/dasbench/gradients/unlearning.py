@@ -23,10 +23,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DDPMScheduler
 
-from dasbench.diffusion import denoiser, outputs, sampling
+from dasbench.diffusion import denoiser, outputs, timestep_grids
 from dasbench.diffusion import noise as noise_policies
+from dasbench.diffusion.process import Process
 from dasbench.gradients.recorder import Matrices, Noise, Recorder, add_step, noised
 
 
@@ -35,7 +35,7 @@ class Unlearning:
 
     Args:
         unet: The denoiser, in evaluation mode.
-        scheduler: Its DDPM scheduler.
+        process: Its process.
         settings: timesteps, timestep_rule, draws, parameters (of the gradients), loss_timesteps (T
             of the losses), steps (the alphas).
         axes: Leading seed axes: experiment, seed.
@@ -45,7 +45,7 @@ class Unlearning:
     def __init__(
         self,
         unet: torch.nn.Module,
-        scheduler: DDPMScheduler,
+        process: Process,
         settings: Mapping[str, Any],
         axes: Sequence[str | int],
         batch: int = 128,
@@ -54,14 +54,14 @@ class Unlearning:
         self.recorder = Recorder(unet, settings["parameters"])
         self.moved = copy.deepcopy(unet)
         self.places = Recorder(self.moved, settings["parameters"]).layers
-        self.scheduler, self.axes, self.batch = scheduler, tuple(axes), batch
+        self.process, self.axes, self.batch = process, tuple(axes), batch
         self.steps = [float(s) for s in settings["steps"]]
         self.where = next(unet.parameters())
-        total = scheduler.config.num_train_timesteps
+        total = process.total
         rule = settings.get("timestep_rule", "midpoint")
-        grid = sampling.timestep_grid(settings["timesteps"], total, rule)
+        grid = timestep_grids.timestep_grid(settings["timesteps"], total, rule)
         self.pairs = [(int(t), e) for t in grid for e in range(settings["draws"])]
-        self.grid = sampling.timestep_grid(settings["loss_timesteps"], total)
+        self.grid = timestep_grids.timestep_grid(settings["loss_timesteps"], total)
 
     def fit(self, images: np.ndarray, examples: Sequence[int]) -> Unlearning:
         """Find the curvature, mean squares of loss gradients, and the losses before any step.
@@ -75,7 +75,7 @@ class Unlearning:
         squares: Matrices = {}
         for start in range(0, len(x), self.batch):
             rows = slice(start, min(start + self.batch, len(x)))
-            for _, _, x_t, t, wanted in noised(self.scheduler, x[rows], noise.of(rows), self.pairs):
+            for _, _, x_t, t, wanted in noised(self.process, x[rows], noise.of(rows), self.pairs):
                 for name, g in self.recorder.losses(x_t, t, wanted).items():
                     squares[name] = squares.get(name, 0) + g.double().square().sum(0)
         count = len(x) * len(self.pairs)
@@ -102,7 +102,7 @@ class Unlearning:
     def _newton(self, x: torch.Tensor, noise: Noise) -> Matrices:
         """F^-1 grad L_q of one image, layer's name -> [g, d_out, d_in]."""
         total: Matrices = {}
-        for _, _, x_t, t, wanted in noised(self.scheduler, x, noise, self.pairs):
+        for _, _, x_t, t, wanted in noised(self.process, x, noise, self.pairs):
             for name, g in self.recorder.losses(x_t, t, wanted).items():
                 total[name] = total.get(name, 0) + g[0] / len(self.pairs)
         none = torch.zeros((), dtype=x.dtype, device=x.device)
@@ -129,7 +129,7 @@ class Unlearning:
             return noise_policies.draw("common", stream, "train", range(len(x)), t, e, x.shape[1:])
 
         pairs = [(int(t), 0) for t in self.grid]
-        return ((a, t, w) for _, _, a, t, w in noised(self.scheduler, x, draw, pairs))
+        return ((a, t, w) for _, _, a, t, w in noised(self.process, x, draw, pairs))
 
     def _after(self, newton: Matrices, alpha: float) -> np.ndarray:
         """Losses [N] after a step of alpha / N."""

@@ -15,12 +15,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-# What is asked for with a pretrained text-to-image pipeline, which need not be here to plan with: a
-# Stable Diffusion 1 UNet's operations per place of its latents, its parameters, those of an adapter
-# of its attentions per unit of rank; the autoencoder's operations per number of an image.
-PIPELINE = 166_000_000
-FROZEN_BYTES = 4 * 1_070_000_000
-ADAPTER = 199_296
+from dasbench import registry
+
+# operations of a Stable Diffusion 1 autoencoder per number of an image
 AUTOENCODER = 1_400_000
 # channels and shrinking of latents where the autoencoder is not here to say
 _LATENT_CHANNELS, _SHRINKS = 4, 8
@@ -54,7 +51,7 @@ class Size(NamedTuple):
 
 def seen_shape(model: Mapping[str, Any], shape: tuple[int, int, int]) -> tuple[int, int, int]:
     """What the network denoises: images of this shape, or their latents."""
-    if model.get("family", "pixel") == "pixel":
+    if not registry.family(model)["latents"]:
         return shape
     channels, shrinks = _LATENT_CHANNELS, _SHRINKS
     name = model["pretrained"]
@@ -84,8 +81,9 @@ def size(model: Mapping[str, Any], shape: tuple[int, int, int]) -> Size:
 @functools.cache
 def _size(model: str, shape: tuple[int, int, int]) -> Size:
     settings = json.loads(model)
-    if settings.get("family") == "text_to_image":
-        return Size(PIPELINE * shape[1] * shape[2], ADAPTER * settings["lora"]["rank"])
+    if cost := registry.family(settings)["cost"]:
+        rank = settings["lora"]["rank"]
+        return Size(cost["flops"] * shape[1] * shape[2], cost["parameters"] * rank)
     usual = all(
         set(v if isinstance(v, list) else [v]) <= _USUAL[k]
         for k, v in settings.items()
@@ -99,14 +97,16 @@ def by_building(model: Mapping[str, Any], shape: tuple[int, int, int]) -> Size:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from dasbench.diffusion.families import pixel
+    from dasbench.diffusion import denoiser
+    from dasbench.diffusion.conditions import Condition
+    from dasbench.diffusion.families import unet2d
 
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        scheduler = {"timesteps": 2, "beta_schedule": "linear", "prediction_type": "epsilon"}
-        unet, _ = pixel.build(model, scheduler, shape, ("size",))
-        told = {"class_labels": torch.zeros(1, dtype=torch.long)}
-        unet(torch.zeros(1, *shape), torch.zeros(1), **told if unet.config.num_class_embeds else {})
-    return Size(counter.get_total_flops(), sum(p.numel() for p in unet.parameters()))
+        network = unet2d.untrained(model, shape, ("size",))
+        classes = torch.zeros(1, dtype=torch.long) if network.config.num_class_embeds else None
+        condition = None if classes is None else Condition("class_labels", classes)
+        denoiser.predict(network, torch.zeros(1, *shape), torch.zeros(1), condition)
+    return Size(counter.get_total_flops(), sum(p.numel() for p in network.parameters()))
 
 
 def by_formula(model: Mapping[str, Any], shape: tuple[int, int, int]) -> Size:

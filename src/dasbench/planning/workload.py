@@ -15,13 +15,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from dasbench import registry
 from dasbench.core.query_kinds import KINDS, TARGETS
 from dasbench.experiments import ablation_design, config, feature_sets, residual_sets
 from dasbench.experiments.config_checks import subset_size
 from dasbench.planning import storage, study_jobs, unet_cost
 from dasbench.planning.job_groups import Group
 from dasbench.planning.kernel_cost import TRANSFORMS, decomposition, score_bytes, scores, sums
-from dasbench.registry import FAMILIES, SOURCES
+from dasbench.registry import SOURCES
 
 # projections by a p x P matrix
 DENSE = ("rademacher", "gaussian")
@@ -51,10 +52,10 @@ class Workload:
         self.experiment, self.shape = experiment, shape
         self.name = experiment["name"]
         self.own = experiment["seed_name"] == self.name  # it trains models of its own
-        self.family = FAMILIES[experiment["model"]["family"]]
+        self.family = registry.family(experiment["model"])
         self.seen = unet_cost.seen_shape(experiment["model"], shape)
         self.model = unet_cost.size(experiment["model"], self.seen)
-        self.frozen = unet_cost.FROZEN_BYTES if self.family["prompts"] else 0
+        self.frozen = self.family["frozen_bytes"] if self.family["adapter"] else 0
         self.n, self.d = experiment["data"]["train"], shape[0] * shape[1] * shape[2]
         self.queries = {kind: experiment["queries"][kind] for kind in KINDS}
         self.q = sum(self.queries.values())
@@ -151,10 +152,10 @@ class Workload:
             rows = (self.n + self.queries["val"]) * (1 + self.experiment["training"]["flip"])
             work = {"forward": float(unet_cost.AUTOENCODER * self.d * rows)}
             name = f"encode_latents_{self.name}"
-            memory = 2 * images + unet_cost.FROZEN_BYTES
+            memory = 2 * images + self.family["frozen_bytes"]
             yield Group(name, "encode_latents", 1, work, -(-rows // 16), memory)
         if self.family["prompts"]:
-            work, memory = {"forward": _PROMPTS * _PROMPT_FLOPS}, unet_cost.FROZEN_BYTES
+            work, memory = {"forward": _PROMPTS * _PROMPT_FLOPS}, self.family["frozen_bytes"]
             yield Group("embed_prompts", "embed_prompts", 1, work, 1, memory)
 
     def extracts(self, family: str, sets: list[Mapping[str, Any]]) -> Iterator[Group]:

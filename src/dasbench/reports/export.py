@@ -48,7 +48,6 @@ _TABLES = ("summary", "ceiling", "comparisons", "selection", "inapplicable")
 _COLUMNS, _ROWS, _SIDE = 10, 3, 64
 # settings that name a place; elsewhere only its last part means something
 _PLACES = {("data", "path"), ("data", "labels"), ("model", "pretrained")}
-_TAGS = {"text_to_image": "text-to-image"}
 
 
 def create(root: Path, name: str, target: Path) -> int:
@@ -104,9 +103,9 @@ def create(root: Path, name: str, target: Path) -> int:
 def _files(experiment: config.Experiment) -> Iterator[tuple[str, str]]:
     """(place in the folder, artifact) of all that is copied."""
     home, own = f"results/{experiment['seed_name']}", f"results/{experiment['name']}"
-    for file in registry.FAMILIES[experiment["model"]["family"]]["files"]:
+    family = registry.family(experiment["model"])
+    for file in family["files"]:
         yield file, f"{home}/models/base/{file}"
-    family = registry.FAMILIES[experiment["model"]["family"]]
     if family["latents"]:
         yield "frozen.json", f"{home}/latents/pretrained.json"
     if family["prompts"]:
@@ -188,6 +187,7 @@ def _write_cards(root: Path, experiment: config.Experiment, folder: Path) -> Non
     methods = config.methods(experiment)
     experiment = published(experiment)
     model = experiment["model"]
+    family = registry.family(model)
     answers = {
         "experiment": experiment,
         "model": {"num_class_embeds": None, "lora": None, "revision": None, **model},
@@ -204,15 +204,13 @@ def _write_cards(root: Path, experiment: config.Experiment, folder: Path) -> Non
         "table": html.escape(table, quote=False),
         "groups": report.flatten({key: experiment[key] for key in _SETTINGS}),
         "score_groups": report.flatten({key: experiment[key] for key in _SCORE_SETTINGS}),
-        "parameters": _parameters(
-            folder / registry.FAMILIES[experiment["model"]["family"]]["files"][-1]
-        ),
+        "family": family,
+        "parameters": _parameters(folder / family["files"][-1]),
         "rows": len((folder / "attribution/train.csv").read_text().splitlines()) - 1,
     }
     header = {**_licence(str(data["licence"])), "tags": ["data-attribution", "das-bench"]}
-    tag = _TAGS.get(model["family"], "unconditional-image-generation")
-    hub = {"library_name": "diffusers", "pipeline_tag": tag}
-    if model.get("lora"):
+    hub = {"library_name": "diffusers", "pipeline_tag": family["tag"]}
+    if family["adapter"]:
         hub |= {"base_model": model["pretrained"]} if "/" in model["pretrained"] else {}
         hub["tags"] = [*header["tags"], "lora"]
     (folder / "README.md").write_text(_card("model_card.md.j2", {**header, **hub}, answers))

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DDPMScheduler, LDMPipeline, UNet2DModel
+from diffusers import LDMPipeline, UNet2DModel
 
 from dasbench.diffusion import checkpoints
 from dasbench.diffusion.conditions import Condition
 from dasbench.diffusion.families import autoencoder, unet2d
 from dasbench.diffusion.families.autoencoder import decode, encode
+from dasbench.diffusion.process import Process
 
 __all__ = ["FILES", "MEMBER_FILES", "decode", "encode"]
 
@@ -35,27 +36,25 @@ def build(
     diffusion: Mapping[str, Any],
     shape: tuple[int, int, int],
     axes: Sequence[str | int],
-) -> tuple[UNet2DModel, DDPMScheduler]:
+) -> tuple[UNet2DModel, Process]:
     """A new denoiser; latents are not bounded, so that estimates of them are not clipped."""
-    return unet2d.build(model, diffusion, shape, axes, clip=False)
+    return unet2d.build(model, diffusion, shape, axes, bounded=False)
 
 
-def save(
-    folder: str | Path, unet: UNet2DModel, scheduler: DDPMScheduler, model: Mapping[str, Any]
-) -> None:
+def save(folder: str | Path, unet: UNet2DModel, process: Process, model: Mapping[str, Any]) -> None:
     """Write the whole pipeline, autoencoder included."""
-    whole = LDMPipeline(vqvae=autoencoder.load(model), unet=unet, scheduler=scheduler)
+    whole = LDMPipeline(vqvae=autoencoder.load(model), unet=unet, scheduler=process.scheduler)
     checkpoints.write_folder(folder, FILES, whole.save_pretrained)
 
 
 def save_member(
-    folder: str | Path, unet: UNet2DModel, scheduler: DDPMScheduler, model: Mapping[str, Any]
+    folder: str | Path, unet: UNet2DModel, process: Process, model: Mapping[str, Any]
 ) -> None:
-    """Write the UNet and the scheduler."""
+    """Write the UNet and the scheduler of its process."""
 
     def write(place: Path) -> None:
         unet.save_pretrained(place / "unet")
-        scheduler.save_pretrained(place / "scheduler")
+        process.scheduler.save_pretrained(place / "scheduler")
 
     checkpoints.write_folder(folder, MEMBER_FILES, write)
 
@@ -64,8 +63,8 @@ def load(
     folder: str | Path,
     device: torch.device | str = "cpu",
     model: Mapping[str, Any] | None = None,
-) -> tuple[UNet2DModel, DDPMScheduler]:
-    """Read the UNet and the scheduler; see ``unet2d.load``."""
+) -> tuple[UNet2DModel, Process]:
+    """Read the UNet and its process; see ``unet2d.load``."""
     return unet2d.load(folder, device)
 
 
@@ -73,7 +72,7 @@ def load_members(
     folders: Sequence[str | Path],
     device: torch.device | str = "cpu",
     model: Mapping[str, Any] | None = None,
-) -> tuple[list[UNet2DModel], DDPMScheduler]:
+) -> tuple[list[UNet2DModel], Process]:
     """Read several UNets."""
     loaded = [load(folder, device) for folder in folders]
     return [unet for unet, _ in loaded], loaded[0][1]

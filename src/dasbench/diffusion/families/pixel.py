@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+from diffusers import DDPMPipeline, UNet2DModel
 
 from dasbench.diffusion import checkpoints
 from dasbench.diffusion.conditions import Condition
 from dasbench.diffusion.families import unet2d
 from dasbench.diffusion.families.unet2d import build
+from dasbench.diffusion.process import Process
 
 __all__ = ["FILES", "MEMBER_FILES", "build", "condition", "load", "load_members", "save"]
 
@@ -25,13 +26,12 @@ MEMBER_FILES = FILES
 def save(
     folder: str | Path,
     unet: UNet2DModel,
-    scheduler: DDPMScheduler,
+    process: Process,
     model: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a pipeline folder, each file by rename; the same weights give the same bytes."""
-    checkpoints.write_folder(
-        folder, FILES, DDPMPipeline(unet=unet, scheduler=scheduler).save_pretrained
-    )
+    whole = DDPMPipeline(unet=unet, scheduler=process.scheduler)
+    checkpoints.write_folder(folder, FILES, whole.save_pretrained)
 
 
 save_member = save
@@ -41,7 +41,7 @@ def load(
     folder: str | Path,
     device: torch.device | str = "cpu",
     model: Mapping[str, Any] | None = None,
-) -> tuple[UNet2DModel, DDPMScheduler]:
+) -> tuple[UNet2DModel, Process]:
     """Read a pipeline folder; see ``unet2d.load``."""
     return unet2d.load(folder, device, FILES)
 
@@ -50,7 +50,7 @@ def load_members(
     folders: Sequence[str | Path],
     device: torch.device | str = "cpu",
     model: Mapping[str, Any] | None = None,
-) -> tuple[list[UNet2DModel], DDPMScheduler]:
+) -> tuple[list[UNet2DModel], Process]:
     """Read several, each with weights of its own."""
     loaded = [load(folder, device) for folder in folders]
     return [unet for unet, _ in loaded], loaded[0][1]

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.utils import convert_state_dict_to_diffusers
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
@@ -22,9 +22,11 @@ from safetensors.torch import save_file
 
 from dasbench.core.artifacts import first_line
 from dasbench.diffusion import checkpoints
+from dasbench.diffusion import process as processes
 from dasbench.diffusion.conditions import Condition
 from dasbench.diffusion.families import pretrained
 from dasbench.diffusion.families.autoencoder import decode, encode
+from dasbench.diffusion.process import Process
 from dasbench.errors import UserError
 
 __all__ = ["FILES", "MEMBER_FILES", "decode", "embed", "encode"]
@@ -57,24 +59,18 @@ def build(
     diffusion: Mapping[str, Any],
     shape: tuple[int, int, int],
     axes: Sequence[str | int],
-) -> tuple[UNet2DConditionModel, DDPMScheduler]:
-    """The frozen UNet with a new adapter, and the pipeline's scheduler.
+) -> tuple[UNet2DConditionModel, Process]:
+    """The frozen UNet with a new adapter, and the pipeline's process.
 
     Raises:
         UserError: If the pipeline is not here, or not the one that ``diffusion`` describes.
     """
-    scheduler = _scheduler(model)
-    for key, theirs in (
-        ("timesteps", "num_train_timesteps"),
-        ("beta_schedule", "beta_schedule"),
-        ("beta_start", "beta_start"),
-        ("beta_end", "beta_end"),
-        ("prediction_type", "prediction_type"),
-    ):
-        if diffusion.get(key, scheduler.config[theirs]) != scheduler.config[theirs]:
+    process = _process(model)
+    for key, value in process.settings.items():
+        if diffusion.get(key, value) != value:
             raise UserError(
                 f"diffusion.{key} is {diffusion[key]}, but {model['pretrained']} was trained with "
-                f"{scheduler.config[theirs]}; write that"
+                f"{value}; write that"
             )
     unet = _frozen(model)
     lora = model["lora"]
@@ -88,13 +84,13 @@ def build(
             ),
             _ADAPTER,
         )
-    return unet, scheduler
+    return unet, process
 
 
 def save(
     folder: str | Path,
     unet: UNet2DConditionModel,
-    scheduler: DDPMScheduler,
+    process: Process,
     model: Mapping[str, Any],
 ) -> None:
     """Write the adapter, each file by rename; the same weights give the same bytes."""
@@ -119,7 +115,7 @@ save_member = save
 
 def load(
     folder: str | Path, device: torch.device | str, model: Mapping[str, Any]
-) -> tuple[UNet2DConditionModel, DDPMScheduler]:
+) -> tuple[UNet2DConditionModel, Process]:
     """The frozen UNet with the adapter of a folder, in evaluation mode.
 
     Raises:
@@ -127,18 +123,18 @@ def load(
     """
     unet = _frozen(model)
     _adapt(unet, folder, _ADAPTER)
-    return unet.eval().to(device), _scheduler(model)
+    return unet.eval().to(device), _process(model)
 
 
 def load_members(
     folders: Sequence[str | Path], device: torch.device | str, model: Mapping[str, Any]
-) -> tuple[list[Member], DDPMScheduler]:
+) -> tuple[list[Member], Process]:
     """Several adapters of one UNet."""
     unet, names = _frozen(model), [f"member_{k}" for k in range(len(folders))]
     for folder, name in zip(folders, names, strict=True):
         _adapt(unet, folder, name)
     unet.eval().to(device)
-    return [Member(unet, name) for name in names], _scheduler(model)
+    return [Member(unet, name) for name in names], _process(model)
 
 
 def condition(model: Mapping[str, Any], labels: np.ndarray, prompts: np.ndarray) -> Condition:
@@ -212,9 +208,6 @@ def _adapt(unet: UNet2DConditionModel, folder: str | Path, name: str) -> None:
     checkpoints.check_finite(unet, place / FILES[-1])
 
 
-def _scheduler(model: Mapping[str, Any]) -> DDPMScheduler:
-    """The pipeline's noise schedule; latents are not bounded, so that nothing is clipped."""
-    config, _ = DDPMScheduler.load_config(
-        pretrained.part(model, "scheduler"), return_unused_kwargs=True, local_files_only=True
-    )
-    return DDPMScheduler.from_config(config, clip_sample=False)
+def _process(model: Mapping[str, Any]) -> Process:
+    """The pipeline's process; latents are not bounded, so that nothing is clipped."""
+    return processes.load(pretrained.part(model, "scheduler"), clip_sample=False)

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DDPMScheduler, UNet2DModel
+from diffusers import UNet2DModel
 
 from dasbench.diffusion import checkpoints
+from dasbench.diffusion import process as processes
 from dasbench.diffusion.conditions import Condition
+from dasbench.diffusion.process import Process
 from dasbench.errors import UserError
 
 FILES = (
@@ -28,39 +30,45 @@ def build(
     diffusion: Mapping[str, Any],
     shape: tuple[int, int, int],
     axes: Sequence[str | int],
-    clip: bool = True,
-) -> tuple[UNet2DModel, DDPMScheduler]:
+    bounded: bool = True,
+) -> tuple[UNet2DModel, Process]:
     """A new denoiser with its own initial weights.
 
     Args:
         model: Arguments of diffusers' UNet2DModel; sample size and channels follow the data.
-        diffusion: See ``models.make_scheduler``.
+        diffusion: See ``process.build``.
         shape: (C, H, W) of the images or latents.
         axes: Seed axes of this model; stream "init" is drawn from.
-        clip: Whether it denoises images in [-1, 1].
+        bounded: Whether it denoises images in [-1, 1].
 
     Returns:
-        The UNet on the CPU and its DDPM scheduler.
+        The UNet on the CPU and its process.
     """
+    return untrained(model, shape, axes), processes.build(diffusion, bounded)
+
+
+def untrained(
+    model: Mapping[str, Any], shape: tuple[int, int, int], axes: Sequence[str | int]
+) -> UNet2DModel:
+    """The denoiser of ``build``, which has the same arguments, without a process."""
     channels, height, width = shape
     arguments = {k: v for k, v in model.items() if k not in OURS}
     with checkpoints.initial_weights(axes):
-        unet = UNet2DModel(
+        return UNet2DModel(
             sample_size=height if height == width else (height, width),
             in_channels=channels,
             out_channels=channels,
             **{k: tuple(v) if isinstance(v, list) else v for k, v in arguments.items()},
         )
-    return unet, checkpoints.make_scheduler(diffusion, clip)
 
 
 def load(
     folder: str | Path, device: torch.device | str = "cpu", files: Sequence[str] = FILES
-) -> tuple[UNet2DModel, DDPMScheduler]:
-    """Read the UNet and the scheduler of a folder; only JSON and safetensors are opened.
+) -> tuple[UNet2DModel, Process]:
+    """Read the UNet and the process of a folder; only JSON and safetensors are opened.
 
     Returns:
-        The UNet in evaluation mode on ``device``, and its DDPM scheduler.
+        The UNet in evaluation mode on ``device``, and its process.
 
     Raises:
         UserError: If a file is missing or damaged.
@@ -77,9 +85,9 @@ def load(
         # diffusers fills weights that are missing from the file at random and goes on
         if info["missing_keys"] or info["unexpected_keys"]:
             raise ValueError("its weights are not those of its config.json")
-        scheduler = DDPMScheduler.from_pretrained(place / "scheduler", local_files_only=True)
+        process = processes.load(place / "scheduler")
     checkpoints.check_finite(unet, place / files[-1])
-    return unet.eval().to(device), scheduler
+    return unet.eval().to(device), process
 
 
 def condition(model: Mapping[str, Any], labels: np.ndarray) -> Condition | None:
