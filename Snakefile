@@ -35,6 +35,7 @@ include: "workflow/rules/replicates.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/search.smk"
 include: "workflow/rules/curves.smk"
+include: "workflow/rules/grids.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/phases.smk"
 

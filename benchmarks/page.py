@@ -54,9 +54,6 @@ GOALS = {
     "damping_path_vs_released": Goal(
         "damping path: one released run per transform / ours", 5, False
     ),
-    "lds_projected_minus_unprojected": Goal(
-        "LDS of `das_common`, projected - unprojected (points, size)", 1.0, True
-    ),
     "training_share_of_run": Goal("share of a run's wall time x cores in loops", 0.85, False),
     "noop_seconds": Goal("`./run` with nothing to do, seconds", 5.0, True),
     "plan_1000_jobs_seconds": Goal("`./run -n` with 1000 jobs, seconds", 10.0, True),
@@ -69,12 +66,8 @@ SHORT = 0.2  # a bar that its number does not fit into
 
 
 def goals_met(results: Mapping[str, float]) -> dict[str, bool]:
-    """Per flat number that was measured; a difference counts by its size."""
-    return {key: GOALS[key].met(_size(key, results[key])) for key in KEYS if key in results}
-
-
-def _size(key: str, value: float) -> float:
-    return abs(value) if key == "lds_projected_minus_unprojected" else value
+    """Per flat number that was measured."""
+    return {key: GOALS[key].met(results[key]) for key in KEYS if key in results}
 
 
 def table(results: Mapping[str, float], details: Mapping[str, Any]) -> str:
@@ -106,7 +99,7 @@ def chart(results: Mapping[str, float]) -> Figure:
     (panel,) = layout.panels(figure, 1, left=4.3, right=0.9, gap=0, bottom=0.55)
     colours = {True: style.FAMILIES["trak"], False: style.FAMILIES["das"]}
     for y, key in enumerate(shown):
-        goal, value = GOALS[key], _size(key, results[key])
+        goal, value = GOALS[key], results[key]
         part = value / goal.limit if goal.at_most else goal.limit / max(value, 1e-12)
         panel.barh(y, part, height=0.6, color=style.tint(colours[goal.met(value)], 0.25))
         text = goal.form.format(results[key])
@@ -241,20 +234,6 @@ def _score_memory(by_threads: Mapping[str, Any]) -> str:
     )
 
 
-def _quality(by_threads: Mapping[str, Any]) -> str:
-    rows = [
-        f"| `{r['method']}` | {r['queries']} | {r['target']} | {r['form']} | {r['base']} "
-        f"| {r['lds']:.1f} | {r['lds_base']:.1f} "
-        f"| {r['difference']:+.2f} ({r['lo']:+.2f} to {r['hi']:+.2f}) |"
-        for r in next(iter(by_threads.values()))["rows"]
-    ]
-    head = (
-        "| method | queries | target | form | against | LDS | LDS of the other "
-        "| difference, paired interval |"
-    )
-    return _rows(head, rows)
-
-
 def _scaling(by_threads: Mapping[str, Any]) -> str:
     rows = []
     for axis, found in by_threads["1"]["axes"].items():
@@ -336,7 +315,6 @@ SECTIONS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "readouts": _readouts,
     "damping_path": _damping_path,
     "score_memory": _score_memory,
-    "quality": _quality,
     "scaling": _scaling,
     "evaluation": _evaluation,
     "orchestration": _orchestration,

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from dasbench import seeds
 from dasbench.attribution.spectrum import damping_grid
 from dasbench.core import artifacts, memmaps, script_main, tables
 from dasbench.core.query_kinds import KINDS, TARGETS
-from dasbench.evaluation import ablation, statistics
+from dasbench.evaluation import ablation
+from dasbench.evaluation.bootstrap import Bootstrap
 
 
 def residuals_of(settings: dict, folder: Path) -> dict[str, dict]:
@@ -43,6 +43,7 @@ def run() -> None:
         use: artifacts.load_array(home / f"masks/{use}.npy", (None, None), bool)
         for use in ("tune", "eval")
     }
+    bootstrap = Bootstrap(settings["draws"], settings["level"])
     asked, judges, queries = {}, {}, {}
     for kind in KINDS:
         tuning, judged = uses[kind]["tuning"], uses[kind]["evaluation"]
@@ -55,9 +56,7 @@ def run() -> None:
             t: artifacts.load_array(home / f"outputs/eval/{t}-{kind}.npy")[:, :, judged]
             for t in TARGETS
         }
-        rng = seeds.generator(*settings["axes"], "bootstrap", kind)
-        shape = (settings["draws"], len(masks["eval"]), len(judged))
-        draws = statistics.Draws.make(rng, shape, settings["level"])
+        draws = bootstrap.shared(settings["axes"], kind, len(masks["eval"]), len(judged))
         judges[kind] = ablation.Judge(tuned, outputs, draws, settings["fixed"])
         queries[kind] = memmaps.load(args.features / f"{kind}.npy", (None,) * 3, np.float32)
     train = memmaps.load(args.features / "train.npy", (None,) * 3, np.float32)

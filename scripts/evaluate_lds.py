@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dasbench import seeds
 from dasbench.attribution import spectrum as kernel
 from dasbench.attribution.methods import interface
 from dasbench.core import artifacts, script_main, tables
 from dasbench.core.query_kinds import TARGETS
-from dasbench.evaluation import lds, predictions, statistics
+from dasbench.evaluation import lds, predictions
+from dasbench.evaluation.bootstrap import Bootstrap
 
 LEVERAGE = ["experiment", "method", "queries", "damping", "q50", "q90", "q99", "max"]
 
@@ -39,6 +39,7 @@ def run() -> None:
     settings = args.settings
     masks = artifacts.load_array(args.masks, (None, None), bool)
     grid = kernel.damping_grid(settings["damping"])
+    bootstrap = Bootstrap(settings["draws"], settings["level"])
     uses = artifacts.load_json(args.queries / "uses.json")
     selection, spectrum = tables.load_table(args.selection), interface.load_spectrum(args)
     summaries, per_query, resampled, leverages = [], [], [], []
@@ -50,10 +51,7 @@ def run() -> None:
             )[:, :, judged]
             for target in TARGETS
         }
-        rng = seeds.generator(*settings["axes"], "bootstrap", kind)
-        draws = statistics.Draws.make(
-            rng, (settings["draws"], len(masks), len(judged)), settings["level"]
-        )
+        draws = bootstrap.shared(settings["axes"], kind, len(masks), len(judged))
         inputs = interface.load(args, kind, settings["axes"], spectrum)
         predicted = predictions.predict(
             interface.paths(settings["options"], inputs, grid, judged), masks

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from dasbench import seeds
 from dasbench.core import artifacts, script_main, tables
 from dasbench.core.query_kinds import KINDS, TARGETS
-from dasbench.evaluation import lds, statistics
+from dasbench.evaluation import lds
+from dasbench.evaluation.bootstrap import Bootstrap
 
 COLUMNS = [
     *["experiment", "kind", "a", "b", "transform_a", "transform_b", "queries", "target"],
@@ -17,15 +17,13 @@ COLUMNS = [
 
 def ceilings(outputs: Path, uses: dict, settings: dict) -> pd.DataFrame:
     """The ceiling table, on the draws that the methods were judged with."""
-    found = []
+    bootstrap, found = Bootstrap(settings["draws"], settings["level"]), []
     for kind in KINDS:
         judged = uses[kind]["evaluation"]
         arrays = {
             t: artifacts.load_array(outputs / f"{t}-{kind}.npy")[:, :, judged] for t in TARGETS
         }
-        rng = seeds.generator(*settings["axes"], "bootstrap", kind)
-        shape = (settings["draws"], *arrays["loss"].shape[1:])
-        draws = statistics.Draws.make(rng, shape, settings["level"])
+        draws = bootstrap.shared(settings["axes"], kind, *arrays["loss"].shape[1:])
         found.append(
             lds.label(lds.ceilings(arrays, draws), experiment=settings["experiment"], queries=kind)
         )
@@ -34,14 +32,7 @@ def ceilings(outputs: Path, uses: dict, settings: dict) -> pd.DataFrame:
 
 def compared(folder: Path, pair: dict, kind: str, settings: dict) -> pd.DataFrame:
     """Paired differences of two methods on one kind of query."""
-    sides = []
-    for name in (pair["a"], pair["b"]):
-        summary = tables.load_table(folder / name / "summary.csv")
-        draws = artifacts.load_array(folder / name / "draws.npy")
-        drawn = summary[summary["selection"].isin(lds.DRAWN)]
-        sides.append(
-            (summary[summary["queries"] == kind], draws[(drawn["queries"] == kind).to_numpy()])
-        )
+    sides = [lds.read(folder / pair[side])[kind] for side in "ab"]
     table = lds.compare(*sides, level=settings["level"])
     # a comparison was fixed beforehand with its held-out damping; the oracle's is not a test
     held_out = table["selection"] == "held_out"

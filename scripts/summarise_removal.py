@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dasbench import seeds
 from dasbench.core import artifacts, script_main, tables
-from dasbench.evaluation import removal
+from dasbench.evaluation import bootstrap, removal
 
 
 def run() -> None:
@@ -22,8 +21,9 @@ def run() -> None:
         [tables.load_table(f / "per_query.parquet") for f in folders], ignore_index=True
     )
     images = np.concatenate([artifacts.load_array(f / "images.npy") for f in folders])
-    rng = seeds.generator(*settings["axes"], "bootstrap", "removal")
-    summary = removal.summarise(table, rng, settings["draws"], settings["level"])
+    intervals = bootstrap.Bootstrap(settings["draws"], settings["level"])
+    rng = bootstrap.generator(settings["axes"], "removal")
+    summary = removal.summarise(table, rng, intervals)
     described = table[["method", "k", "query", "set"]].rename_axis("row").reset_index()
     tables.save_table(args.out / "per_query.parquet", table)
     tables.save_table(args.out / "summary.csv", summary)

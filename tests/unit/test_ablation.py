@@ -9,7 +9,8 @@ from test_timesteps import inputs
 
 from dasbench.attribution.methods import interface
 from dasbench.attribution.spectrum import Spectrum
-from dasbench.evaluation import ablation, ablation_effects, lds, predictions, statistics
+from dasbench.evaluation import ablation, ablation_effects, lds, predictions
+from dasbench.evaluation.bootstrap import Bootstrap
 from dasbench.experiments import ablation_design
 from dasbench.registry import METHODS
 from dasbench.reports.figures import ablation as figures
@@ -30,7 +31,7 @@ def problem():
     }
     tuning = rng.standard_normal((1, 6, TUNING))
     outputs = {t: rng.standard_normal((2, 9, Q - TUNING)) for t in ("loss", "displacement")}
-    draws = statistics.Draws.make(rng, (50, 9, Q - TUNING), 0.9)
+    draws = Bootstrap(50, 0.9).draw(rng, 9, Q - TUNING)
     r = rng.uniform(0.5, 2, (T, N)).astype("f4")
     residuals = {
         "averaged": {"none": 1.0, "scalar": r.mean(0), "released": r[0]},
@@ -130,7 +131,7 @@ def test_a_main_effect_is_the_mean_of_paired_differences():
             drawn.append(cells.draws[row.Index].astype(float) - cells.draws[other])
     assert own.pairs.iloc[0] == len(differences) == 2**6
     assert own.difference.iloc[0] == pytest.approx(np.mean(differences))
-    lo, hi = statistics.interval(np.mean(drawn, axis=0), 0.9)
+    lo, hi = np.percentile(np.mean(drawn, axis=0), [5, 95])
     assert (own.lo.iloc[0], own.hi.iloc[0]) == pytest.approx((lo, hi))
     at_das = table[(table.scope == "das") & (table.factor == "noise")].set_index("queries")
     das = ablation_effects.METHODS["das"]

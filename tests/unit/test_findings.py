@@ -61,19 +61,21 @@ def comparisons():
 
 
 def test_primary_comparisons_and_the_ceiling_are_shown():
-    shown = finding_tables.primary(comparisons()).splitlines()
-    assert shown[2:] == ["| `das` - `trak` | loss | 10.0 (5.0 to 15.0) | -2.0 (-10.0 to 10.0) |"]
+    assert shown(finding_tables.PRIMARY.markdown(comparisons())) == [
+        "| `das` - `trak` | loss | 10.0 (5.0 to 15.0) | -2.0 (-10.0 to 10.0) |"
+    ]
     rows = [("loss", kind, 0.5, 0.4, 0.6) for kind in ("val", "gen")]
     ceiling = pd.DataFrame(rows, columns=["target", "queries", "ceiling", "lo", "hi"])
-    assert "| loss | 50.0 (40.0 to 60.0) | 50.0 (40.0 to 60.0) |" in finding_tables.ceilings(
-        ceiling
+    assert (
+        "| loss | 50.0 (40.0 to 60.0) | 50.0 (40.0 to 60.0) |"
+        in finding_tables.CEILING.markdown(ceiling)
     )
 
 
 @pytest.mark.parametrize("name", ["fashion", "emoji"])
 def test_the_real_experiments_have_their_tables(name):
     kinds = ("loss", "displacement", "transforms", "ceiling", "primary", "removal", "cost")
-    tables = [findings.TABLES[f"{name}-{kind}"] for kind in kinds]
+    tables = [finding_tables.TABLES[f"{name}-{kind}"] for kind in kinds]
     assert all(table.source.startswith(f"{name}/") for table in tables)
     assert {table.kept for table in tables} >= {f"{name}.csv", f"{name}-cost.csv"}
 
@@ -136,7 +138,7 @@ def test_replicates_and_their_comparisons_are_shown():
     columns = ["method", "queries", "mean", "lowest", "highest", "sd_features", "sd_base"]
     table = pd.DataFrame(rows, columns=columns).assign(target="loss", selection="held_out")
     table = pd.concat([table, table.assign(selection="oracle", mean=0.9)], ignore_index=True)
-    assert shown(finding_tables.replicates(table)) == [
+    assert shown(finding_tables.REPLICATES.markdown(table)) == [
         "| `das` | 50.0 | 30.0 to 60.0 | 10.0 | – |  |  |  |  |",
         "| `trak` | 20.0 | 10.0 to 30.0 | 3.0 | 4.0 | 10.0 | 0.0 to 20.0 | 1.0 | 2.0 |",
     ]
@@ -147,7 +149,7 @@ def test_replicates_and_their_comparisons_are_shown():
     ]
     columns = ["queries", "target", "mean", "lowest", "highest", "positive"]
     table = pd.DataFrame(rows, columns=columns).assign(a="das", b="trak", replicates=4)
-    assert shown(finding_tables.replicate_comparisons(table)) == [
+    assert shown(finding_tables.REPLICATE_PAIRS.markdown(table)) == [
         "| `das` - `trak` | loss | 20.0 | 15.0 to 30.0 | 4 of 4 | 10.0 | 5.0 to 20.0 | 4 of 4 |",
         "| `das` - `trak` | displacement |  |  |  | 1.0 | -1.0 to 3.0 | 3 of 4 |",
     ]
@@ -160,9 +162,9 @@ def test_effects_and_gains_are_shown_for_the_loss():
     others = ({"target": "displacement"}, {"order": "first", "switch": "readout"})
     table = pd.DataFrame([row | {"order": "shapley"} | other for other in ({}, *others)])
     expected = ["| all | leverage | True | False |  | 20.0 (10.0 to 30.0) |"]
-    assert shown(finding_tables.main_effects(table[:2])) == expected
+    assert shown(finding_tables.MAIN_EFFECTS.markdown(table[:2])) == expected
     expected = ["| trak | das | noise | keyed | common |  | 20.0 (10.0 to 30.0) |"]
-    assert shown(finding_tables.gains(table)) == expected
+    assert shown(finding_tables.GAINS.markdown(table)) == expected
 
 
 def test_cells_without_das_s_factors_are_copied_and_shown(tmp_path):
@@ -190,7 +192,7 @@ def test_removal_is_shown_beyond_chance():
         ("das", 50, "image_l2", 1.5, 0.25, 0.125, 0.5),
     ]
     columns = ["method", "k", "measure", "mean", "excess", "lo", "hi"]
-    assert shown(finding_tables.removal(pd.DataFrame(rows, columns=columns))) == [
+    assert shown(finding_tables.REMOVAL.markdown(pd.DataFrame(rows, columns=columns))) == [
         "| `random` | 50 | 0.0020 in the mean |  |",
         "| `das` | 50 | 0.0100 (0.0050 to 0.0163) | 0.250 (0.125 to 0.500) |",
     ]
@@ -225,7 +227,7 @@ def test_the_best_candidates_of_the_search_are_shown():
     beaten = pd.DataFrame({"method": ["das_common"] * 2, "queries": ["gen", "val"], "lds": 0.01})
     table = pd.concat([table, beaten])
     table = table.assign(transform="square", mean_lds=table.lds, own=table.method == "das_common")
-    lines = shown(finding_tables.search(table))
+    lines = shown(finding_tables.SEARCH.markdown(table))
     assert len(lines) == 16
     assert lines[-1] == "| `das_common` | square | 1.0 | 1.0 | 1.0 |"
     assert lines[:2] == [

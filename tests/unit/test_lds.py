@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from dasbench.attribution import transforms
 from dasbench.evaluation import lds
+from dasbench.evaluation.bootstrap import Bootstrap, Draws
 from dasbench.evaluation.predictions import predict
-from dasbench.evaluation.statistics import Draws
 
 N, Q, M, R = 30, 6, 24, 2
 GRID = (1e-3, 1e-2, 1e-1, 1.0)
@@ -53,7 +53,7 @@ def judged():
     tuning, tuning_outputs, tuning_path = make_problem(0)
     selection = select(tuning_path, tuning, tuning_outputs["loss"])
     masks, outputs, path = make_problem(1)
-    draws = Draws.make(np.random.default_rng(2), (100, M, Q))
+    draws = Bootstrap(100).draw(np.random.default_rng(2), M, Q)
     result = evaluate(path, selection, masks, outputs, draws)
     return selection, result, (masks, outputs, path, draws)
 
@@ -132,7 +132,7 @@ def test_a_choice_at_either_end_of_the_grid_is_flagged(best_at, edge):
     path = [(g, good if i == best_at else noise[i]) for i, g in enumerate(GRID)]
     selection = select(path, masks, outputs["loss"]).set_index("transform")
     assert selection.loc["identity", "edge"] == edge
-    draws = Draws.make(np.random.default_rng(2), (5, M, Q))
+    draws = Bootstrap(5).draw(np.random.default_rng(2), M, Q)
     summary = evaluate(path, selection.reset_index(), masks, outputs, draws)[0]
     for kind in lds.DRAWN:
         assert row_of(summary, transform="identity", target="loss", selection=kind)["edge"] == edge
@@ -177,7 +177,7 @@ def test_the_judgement_keeps_the_choice_whatever_the_reported_outputs_are(seed):
     rng = np.random.default_rng(seed)
     favoured = rng.integers(len(path))
     adverse = (masks @ path[favoured][1])[None] + 0.01 * rng.normal(size=(R, M, Q))
-    outputs, draws = {"loss": adverse, "displacement": adverse}, Draws.make(rng, (5, M, Q))
+    outputs, draws = {"loss": adverse, "displacement": adverse}, Bootstrap(5).draw(rng, M, Q)
     summary = evaluate(path, selection, masks, outputs, draws)[0]
     for target in ("loss", "displacement"):
         key = {"transform": "identity", "target": target}
@@ -191,7 +191,7 @@ def test_oracle_is_never_below_held_out_and_is_the_top_of_the_path(seed):
     tuning, tuning_outputs, tuning_path = make_problem(seed)
     masks, outputs, path = make_problem(seed + 1)
     selection = select(tuning_path, tuning, tuning_outputs["loss"])
-    draws = Draws.make(np.random.default_rng(0), (5, M, Q))
+    draws = Bootstrap(5).draw(np.random.default_rng(0), M, Q)
     summary = evaluate(path, selection, masks, outputs, draws)[0]
     for _, rows in summary.groupby(["transform", "target"]):
         oracle = row_of(rows, selection="oracle")["lds"]
@@ -239,7 +239,7 @@ def test_undefined_queries_count_as_0_and_are_counted():
     influence = least_squares(masks, outputs)
     influence[:, [1, 4]] = 0.7
     selection = select([(None, influence)], masks, outputs["loss"])
-    draws = Draws.make(np.random.default_rng(0), (50, M, Q))
+    draws = Bootstrap(50).draw(np.random.default_rng(0), M, Q)
     summary, per_query, _ = evaluate([(None, influence)], selection, masks, outputs, draws)
     row = row_of(summary, transform="identity", target="loss")
     values = lds.lds_per_query(masks, influence, outputs["loss"])
@@ -256,7 +256,7 @@ def test_a_control_that_stratified_masks_make_constant_scores_0_by_count():
     scores = (labels[:, None] == np.arange(Q) % 2).astype(np.float32)
     outputs = {"loss": rng.normal(size=(R, M, Q))}
     selection = select([(None, scores)], masks, outputs["loss"])
-    draws = Draws.make(rng, (20, M, Q))
+    draws = Bootstrap(20).draw(rng, M, Q)
     summary = evaluate([(None, scores)], selection, masks, outputs, draws)[0]
     assert (summary["undefined"] == Q).all()
     assert (summary[["lds", "lo", "hi"]] == 0).all(axis=None)
@@ -268,7 +268,7 @@ def test_a_method_without_damping_has_held_out_rows_only():
     selection = select(single, masks, outputs["loss"])
     assert selection["damping"].isna().all()
     assert not selection["edge"].any()
-    draws = Draws.make(np.random.default_rng(0), (20, M, Q))
+    draws = Bootstrap(20).draw(np.random.default_rng(0), M, Q)
     summary, per_query, resampled = evaluate(single, selection, masks, outputs, draws)
     assert set(summary["selection"]) == {"held_out"} == set(per_query["selection"])
     assert summary["damping"].isna().all()
@@ -290,7 +290,9 @@ def test_evaluation_refuses_what_does_not_fit(judged):
     with pytest.raises(ValueError, match="signed_square"):
         evaluate(path, selection[:2], masks, outputs, draws)
     with pytest.raises(ValueError, match="draws"):
-        evaluate(path, selection, masks, outputs, Draws(draws.subsets, draws.subsets))
+        evaluate(
+            path, selection, masks, outputs, Draws(draws.bootstrap, draws.subsets, draws.subsets)
+        )
     broken = outputs | {"loss": np.where(np.arange(Q) == 0, np.nan, outputs["loss"])}
     with pytest.raises(ValueError, match="finite"):
         evaluate(path, selection, masks, broken, draws)
@@ -312,7 +314,7 @@ def test_the_true_influences_reach_the_ceiling_and_noisy_ones_do_not():
     rng = np.random.default_rng(15)
     masks, truth = make_masks(rng, 300), rng.normal(size=(N, 40))
     outputs = {"loss": masks @ truth + 3 * rng.normal(size=(R, 300, 40))}
-    ceiling = lds.ceilings(outputs, Draws.make(rng, (20, 300, 40)))["ceiling"][0]
+    ceiling = lds.ceilings(outputs, Bootstrap(20).draw(rng, 300, 40))["ceiling"][0]
     assert mean_lds(masks, truth, outputs) == pytest.approx(ceiling, abs=0.03)
     assert mean_lds(masks, truth + rng.normal(size=truth.shape), outputs) < ceiling - 0.1
 

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dasbench.evaluation import removal
+from dasbench.evaluation.bootstrap import Bootstrap
 
 
 def test_top_k_is_by_score_then_id():
@@ -115,7 +116,7 @@ def values_of(frame, method, k=None, measure="loss_change"):
 
 def test_excess_is_over_the_mean_of_the_random_sets():
     frame = make_table(np.random.default_rng(1))
-    got = removal.summarise(frame, np.random.default_rng(0), draws=200)
+    got = removal.summarise(frame, np.random.default_rng(0), Bootstrap(200))
     assert list(got) == removal.SUMMARY_COLUMNS
     for row in got[got["method"].isin(["good", "useless"])].itertuples():
         values = values_of(frame, row.method, row.k, row.measure)
@@ -129,7 +130,7 @@ def test_excess_is_over_the_mean_of_the_random_sets():
 
 def test_random_has_a_mean_and_null_an_excess_for_each_k():
     frame = make_table(np.random.default_rng(1))
-    got = removal.summarise(frame, np.random.default_rng(0), draws=200)
+    got = removal.summarise(frame, np.random.default_rng(0), Bootstrap(200))
     for k in (5, 10):
         rows = got[(got["k"] == k) & (got["measure"] == "loss_change")].set_index("method")
         assert rows.loc["random", "mean"] == pytest.approx(values_of(frame, "random", k).mean())
@@ -145,7 +146,7 @@ def test_k_of_the_null_arm_may_be_0_or_empty():
     frame = make_table(np.random.default_rng(1))
     zero = frame.assign(k=frame["k"].fillna(0).astype(int))
     first, second = (
-        removal.summarise(f, np.random.default_rng(0), draws=20) for f in (frame, zero)
+        removal.summarise(f, np.random.default_rng(0), Bootstrap(20)) for f in (frame, zero)
     )
     pd.testing.assert_frame_equal(first, second)
 
@@ -165,7 +166,7 @@ def literal_interval(values, random, counts, draws_of):
 def test_the_bootstrap_copies_queries_and_whole_sets():
     frame = make_table(np.random.default_rng(2))
     frame = frame[(frame["k"] == 5)]
-    got = removal.summarise(frame, np.random.default_rng(7), draws=300).set_index(
+    got = removal.summarise(frame, np.random.default_rng(7), Bootstrap(300)).set_index(
         ["method", "measure"]
     )
     rng = np.random.default_rng(7)
@@ -184,15 +185,19 @@ def test_the_bootstrap_copies_queries_and_whole_sets():
 
 def test_adding_a_method_leaves_the_others_as_they_were():
     frame = make_table(np.random.default_rng(3))
-    every = removal.summarise(frame, np.random.default_rng(0), draws=50)
-    fewer = removal.summarise(frame[frame["method"] != "good"], np.random.default_rng(0), draws=50)
+    every = removal.summarise(frame, np.random.default_rng(0), Bootstrap(50))
+    fewer = removal.summarise(
+        frame[frame["method"] != "good"], np.random.default_rng(0), Bootstrap(50)
+    )
     pd.testing.assert_frame_equal(every[every["method"] != "good"].reset_index(drop=True), fewer)
 
 
 def test_the_order_of_the_rows_does_not_matter():
     frame = make_table(np.random.default_rng(3))
     shuffled = frame.sample(frac=1, random_state=0)
-    results = [removal.summarise(f, np.random.default_rng(0), draws=50) for f in (frame, shuffled)]
+    results = [
+        removal.summarise(f, np.random.default_rng(0), Bootstrap(50)) for f in (frame, shuffled)
+    ]
     pd.testing.assert_frame_equal(*results)
 
 
@@ -203,7 +208,7 @@ def test_intervals_cover_the_true_excess_and_would_not_if_sets_were_taken_for_fi
     for _ in range(150):
         frame = make_table(rng, queries=12, sets=10, effect=0.7)
         frame = frame[(frame["k"] == 5)].drop(columns="image_l2")
-        row = removal.summarise(frame, rng, draws=300).set_index("method").loc["good"]
+        row = removal.summarise(frame, rng, Bootstrap(300)).set_index("method").loc["good"]
         covered.append(row["lo"] <= 0.7 <= row["hi"])
         per_query = values_of(frame, "good")[0] - values_of(frame, "random").mean(axis=0)
         drawn = rng.choice(per_query, size=(300, 12)).mean(axis=1)
@@ -231,4 +236,18 @@ def test_tables_with_gaps_are_refused():
     ]
     for broken, message in cases:
         with pytest.raises(ValueError, match=message):
-            removal.summarise(broken, np.random.default_rng(0), draws=5)
+            removal.summarise(broken, np.random.default_rng(0), Bootstrap(5))
+
+
+def test_methods_are_compared_on_the_same_resampled_queries():
+    frame = make_table(np.random.default_rng(6))
+    got = removal.compare(frame, "useless", np.random.default_rng(7), Bootstrap(200))
+    assert set(got.a) == {"good"}
+    assert set(got.b) == {"useless"}
+    counts = np.random.default_rng(7).multinomial(6, [1 / 6] * 6, size=200)
+    for row in got.itertuples():
+        a, b = (values_of(frame, name, row.k, row.measure)[0] for name in (row.a, row.b))
+        drawn = [np.repeat(a - b, c).mean() for c in counts]  # copied queries
+        expected = [(a - b).mean(), *np.percentile(drawn, [2.5, 97.5])]
+        np.testing.assert_allclose([row.difference, row.lo, row.hi], expected)
+    assert len(got) == 4  # two k, two measures

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from dasbench.evaluation import statistics
-from dasbench.evaluation.statistics import Draws
+from dasbench.evaluation.bootstrap import POWER, Bootstrap
 
 
 def scipy_spearman(x, y):
@@ -73,14 +73,6 @@ def test_shapes_must_agree():
         statistics.ResampledRanks(np.zeros((4, 2)), np.ones((1, 5), dtype=int))
 
 
-def test_resample_counts_are_those_of_drawing_with_replacement():
-    counts = statistics.resample_counts(np.random.default_rng(0), 20_000, 5)
-    assert (counts.sum(axis=1) == 5).all()
-    np.testing.assert_allclose(counts.mean(axis=0), 1, atol=0.03)
-    np.testing.assert_allclose(counts.var(axis=0), 0.8, atol=0.05)  # binomial(5, 1/5)
-    np.testing.assert_allclose(np.cov(counts[:, 0], counts[:, 1])[0, 1], -0.2, atol=0.04)
-
-
 def literal_bootstrap(x, y, counts):
     """Copy the drawn rows, then ask scipy: the definition."""
     rows = [np.repeat(np.arange(len(x)), c) for c in counts]
@@ -95,7 +87,7 @@ def test_bootstrap_spearman_is_literal_resampling(memory, step):
     x[:, 1], y[:, 2] = np.round(x[:, 1]), np.round(y[:, 2])  # ties
     x[:, 3] = 0.3  # constant
     y[:, 4] = y[:, 4] > y[:, 4].max() - 1e-9  # constant in the resamples that miss its one high row
-    counts = statistics.resample_counts(rng, 25, 11)
+    counts = Bootstrap(25).counts(rng, 11)
     ranks = statistics.ResampledRanks(y, counts, memory)
     ranks.step = min(step, ranks.step)
     if memory:
@@ -109,7 +101,7 @@ def test_bootstrap_spearman_is_literal_resampling(memory, step):
 @given(tied_pairs(), st.integers(0, 5))
 @settings(max_examples=25, deadline=None)
 def test_bootstrap_spearman_agrees_under_heavy_ties(pair, seed):
-    counts = statistics.resample_counts(np.random.default_rng(seed), 4, len(pair[0]))
+    counts = Bootstrap(4).counts(np.random.default_rng(seed), len(pair[0]))
     got = statistics.bootstrap_spearman(*pair, counts)
     np.testing.assert_allclose(got, literal_bootstrap(*pair, counts), atol=1e-6)
 
@@ -119,12 +111,6 @@ def test_every_row_once_gives_the_undrawn_estimate():
     x, y = rng.normal(size=(2, 300, 3))  # beyond the size where float32 sums are exact
     got = statistics.bootstrap_spearman(x, y, np.ones((1, 300), dtype=int))
     np.testing.assert_allclose(got[0], statistics.spearman(x, y), atol=1e-5)
-
-
-def test_interval_holds_the_percentiles():
-    lo, hi = statistics.interval(np.stack([np.arange(101.0), -np.arange(101.0)], axis=1), 0.9)
-    np.testing.assert_allclose(lo, [5, -95])
-    np.testing.assert_allclose(hi, [95, -5])
 
 
 # A population with a known mean LDS: subsets are standard normal vectors z (so that one is odd for
@@ -175,10 +161,10 @@ def coverage():
     hits = {
         name: [] for name in ("both", "queries", "subsets", "difference", "narrower", "detected")
     }
-    detectable = []
+    detectable, bootstrap = [], Bootstrap(300)
     for _ in range(EXPERIMENTS):
         x, worse_x, y = replicate(rng)
-        draws = Draws.make(rng, (300, SUBSETS, QUERIES))
+        draws = bootstrap.draw(rng, SUBSETS, QUERIES)
         ranks = statistics.ResampledRanks(y, draws.subsets)
         resampled, still = ranks.correlate(x), statistics.spearman(x, y)[None]
         drawn, drawn_worse = draws.mean(resampled), draws.mean(ranks.correlate(worse_x))
@@ -187,11 +173,11 @@ def coverage():
             ("queries", draws.mean(still)),
             ("subsets", resampled.mean(axis=1)),
         ):
-            lo, hi = statistics.interval(values, 0.95)
+            lo, hi = bootstrap.interval(still.mean(), values)
             hits[name].append(lo <= mean <= hi)
         points = still.mean(), statistics.spearman(worse_x, y).mean()
-        paired = statistics.paired_difference(points, drawn, drawn_worse, 0.95)
-        unpaired = statistics.paired_difference(points, drawn, rng.permutation(drawn_worse), 0.95)
+        paired = bootstrap.difference(points, drawn, drawn_worse)
+        unpaired = bootstrap.difference(points, drawn, rng.permutation(drawn_worse))
         hits["difference"].append(paired.lo <= mean - other <= paired.hi)
         hits["narrower"].append(paired.hi - paired.lo < unpaired.hi - unpaired.lo)
         hits["detected"].append(paired.lo > 0)
@@ -219,24 +205,12 @@ def test_pairing_narrows_the_interval(coverage):
 
 def test_the_detectable_difference_is_detected_about_as_often_as_it_says(coverage):
     """At an effect of c detectable sizes the power of a normal test is Phi(2.80 c - 1.96)."""
-    factor = scipy.stats.norm.ppf(0.975) + scipy.stats.norm.ppf(statistics.POWER)
+    factor = scipy.stats.norm.ppf(0.975) + scipy.stats.norm.ppf(POWER)
     expected = scipy.stats.norm.cdf(
         factor * coverage["effect"] / coverage["detectable"] - scipy.stats.norm.ppf(0.975)
     )
     assert 0.2 < expected < 0.99  # else the comparison says nothing
     assert coverage["detected"] == pytest.approx(expected, abs=0.12)
-
-
-def test_paired_difference_by_hand():
-    a, b = np.array([1.0, 2.0, 3.0, 4.0]), np.array([0.0, 0.0, 2.0, 2.0])
-    got = statistics.paired_difference((0.5, 0.2), a, b, 0.95)
-    assert got.difference == pytest.approx(0.3)
-    assert got.detectable == pytest.approx(
-        (1.959964 + 0.841621) * np.std([1, 2, 1, 2], ddof=1), rel=1e-6
-    )
-    assert (got.lo, got.hi) == tuple(np.percentile([1, 2, 1, 2], [2.5, 97.5]))
-    with pytest.raises(ValueError, match="pair"):
-        statistics.paired_difference((0.5, 0.2), a, b[:3], 0.95)
 
 
 def test_spearman_brown_known_values():
@@ -263,7 +237,7 @@ def test_ceiling_is_what_the_noiseless_predictor_scores(ratio, seeds):
     rng = np.random.default_rng(4)
     signal = rng.normal(size=(400, 60))
     outputs = noisy_outputs(rng, signal, ratio, seeds)
-    got = statistics.reliability(outputs, Draws.make(rng, (200, 400, 60)))
+    got = statistics.reliability(outputs, Bootstrap(200).draw(rng, 400, 60))
     assert got.rho == pytest.approx(
         seeds / (seeds + ratio), abs=0.04
     )  # share of signal in the mean's variance
@@ -276,14 +250,14 @@ def test_ceiling_is_what_the_noiseless_predictor_scores(ratio, seeds):
 
 def test_outputs_without_signal_have_no_ceiling_to_take_fractions_of():
     rng = np.random.default_rng(5)
-    got = statistics.reliability(rng.normal(size=(2, 30, 20)), Draws.make(rng, (300, 30, 20)))
+    got = statistics.reliability(rng.normal(size=(2, 30, 20)), Bootstrap(300).draw(rng, 30, 20))
     assert got.rho_lo <= 0
     assert got.lo == 0
 
 
 def test_one_seed_says_nothing():
     rng = np.random.default_rng(6)
-    got = statistics.reliability(rng.normal(size=(1, 30, 4)), Draws.make(rng, (10, 30, 4)))
+    got = statistics.reliability(rng.normal(size=(1, 30, 4)), Bootstrap(10).draw(rng, 30, 4))
     assert np.isnan(got).all()
 
 
@@ -294,15 +268,3 @@ def test_agreement_averages_all_pairs_and_counts_undefined_as_0():
     assert statistics.seed_agreement(outputs) == pytest.approx((3 * 1 + 0 + 1 + 0) / 6)
     outputs[2, :, 0] = -up
     assert statistics.seed_agreement(outputs) == pytest.approx((1 - 1 - 1 + 0 + 1 + 0) / 6)
-
-
-def test_draws_share_subsets_between_kinds_of_queries_with_equal_keys():
-    a = Draws.make(np.random.default_rng(7), (20, 8, 5))
-    b = Draws.make(np.random.default_rng(7), (20, 8, 9))
-    np.testing.assert_array_equal(a.subsets, b.subsets)
-    assert a.queries.shape == (20, 5)
-
-
-def test_undefined_enters_the_mean_of_the_draws_as_0():
-    draws = Draws(np.ones((2, 3), dtype=int), np.array([[1, 1], [0, 2]]))
-    np.testing.assert_allclose(draws.mean(np.array([[0.4, np.nan], [0.9, 0.5]])), [0.2, 0.5])

@@ -10,10 +10,13 @@ from dasbench.attribution.decomposition import decompose
 from dasbench.attribution.methods import interface
 from dasbench.attribution.spectrum import Spectrum
 from dasbench.evaluation import cost_quality as acceleration
-from dasbench.evaluation import lds, lds_by_models, replicates, statistics
+from dasbench.evaluation import lds, lds_by_models, replicates
+from dasbench.evaluation.bootstrap import Bootstrap
+from dasbench.experiments import config
 from dasbench.registry import METHODS
 from dasbench.reports.figures import by_models as curves
 from dasbench.reports.figures import cost_quality
+from experiment_files import ROOT
 
 
 def test_the_front_is_what_nothing_beats():
@@ -70,7 +73,7 @@ def judged(seed, folder):
     rng = np.random.default_rng(seed)
     tables, drawn, tuned = [], [], []
     for kind in ("val", "gen"):
-        draws = statistics.Draws.make(np.random.default_rng(9), (30, 8, 4), 0.9)
+        draws = Bootstrap(30, 0.9).draw(np.random.default_rng(9), 8, 4)
         predicted = lds.Predicted(
             np.array([0.1, 1.0]), {n: rng.standard_normal((2, 8, 4)) for n in lds.TRANSFORMS}
         )
@@ -111,11 +114,29 @@ def test_points_join_seconds_and_paired_differences(tmp_path):
         (place,) = np.flatnonzero(chosen & (rows.selection == "held_out"))
         own[name] = (rows.lds[place], draws[place].astype(float))
     assert fast.difference == pytest.approx(own["fast"][0] - own["slow"][0])
-    lo, hi = statistics.interval(own["fast"][1] - own["slow"][1], 0.9)
+    lo, hi = np.percentile(own["fast"][1] - own["slow"][1], [5, 95])
     assert (fast.difference_lo, fast.difference_hi) == pytest.approx((lo, hi), abs=1e-6)
     slow = table[table.method == "slow"]
     assert (slow.difference == 0).all()
     assert len(cost_quality.points(table, "slow").axes) == 2
+
+
+def test_forms_of_the_gradients_are_compared_by_their_features_alone():
+    """What experiment projections says of a form is the form's: everything else is equal."""
+    methods = config.methods(config.load("projections", ROOT))
+    pairs = config.load("projections", ROOT)["comparisons"]
+    forms = set()
+    for pair in pairs:
+        a, b = (methods[pair[side]] for side in "ab")
+        assert {k: v for k, v in a.items() if k != "features"} == {
+            k: v for k, v in b.items() if k != "features"
+        }
+        differing = {k for k in a["features"] if a["features"][k] != b["features"][k]}
+        assert differing <= {"projection", "norms", "oversampling", "parameters"}
+        forms.add((pair["a"].split("_")[1], pair["b"].split("_")[1]))
+    against = "unprojected"
+    assert forms == {("narrow", against), ("common", against), ("dense", against), (against, "all")}
+    assert len(pairs) == 3 * len(forms)
 
 
 def test_replicates_are_summarised_within_and_between_base_models():

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from benchmarks import evaluation, orchestration, quality
+from benchmarks import evaluation, orchestration
 from benchmarks.machine import ROOT
 
 pytestmark = [pytest.mark.slow]
@@ -60,19 +60,3 @@ def test_measuring_and_training_run_as_in_the_workflow(made, monkeypatch):
     found = evaluation.measure(1, 1, quick=True)
     assert found["models"] > 1
     assert all(found[name]["min"] > 0 for name in ("start_up", "train_one", "measure"))
-
-
-@pytest.mark.workflow
-def test_quality_compares_every_form_of_features(made, monkeypatch):
-    load = quality.load
-    monkeypatch.setattr(quality, "EXPERIMENT", "smoke")
-    monkeypatch.setattr(quality, "load", lambda: load(made.folder))
-    found = quality.measure(1, 1, quick=True)
-    pairs = {(row["form"], row["base"]) for row in found["rows"]}
-    narrow = {(f"kronecker, oversampling {s}", "none") for s in (1, 2)}
-    assert pairs == {("none", "all"), ("rademacher", "none"), *narrow}
-    assert len(found["rows"]) == len(pairs) * 4  # kinds of query x targets
-    for row in found["rows"]:
-        assert row["difference"] == pytest.approx(row["lds"] - row["lds_base"], abs=1e-6)
-        assert row["lo"] <= row["hi"]
-    assert abs(quality.flat({"1": found})["lds_projected_minus_unprojected"]) < 100

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dasbench.core.tables import load_table
-from dasbench.evaluation import ablation_effects
+from dasbench.evaluation import ablation_effects, output_grids
 from dasbench.experiments import config
 from dasbench.planning import workload
 
@@ -22,6 +22,7 @@ methods:
   das_pooled: {like: das, kernel: pooled}
   das_more: {like: das, ensemble: [{draw: 1}]}
   das_once: {like: das, features: {timesteps: 1, timestep_range: [0, 500]}}
+  das_unprojected: {like: das, features: {projection: none, norms: exact}}
 ablation: {readouts: [square, mean], noise: [keyed], residuals: [none, scalar]}
 acceleration: {reference: das}
 """
@@ -69,7 +70,11 @@ def test_a_child_makes_its_studies_and_nothing_of_its_parent(child):
     gains = load_table(home / "ablation/gains.csv")
     assert set(gains.after) == {"das"}
     costs = load_table(home / "cost-quality.csv")
-    assert set(costs.method) == {"dtrak", "das", "das_per_t", "das_once"}  # of one set
+    timed = {"dtrak", "das", "das_per_t", "das_once", "das_unprojected"}  # of one set
+    assert set(costs.method) == timed
+    pairs = load_table(home / "lds/comparisons.csv").set_index(["a", "b"])
+    projected = pairs.loc[("das_unprojected", "das")]  # what experiment projections is made of
+    assert (projected.lo <= projected.hi).all()
     assert json.loads((home / "cost-speedup.json").read_text())["reference"] == "das"
     assert 'id="ablation"' in (home / "report.html").read_text()
 
@@ -89,3 +94,15 @@ def test_a_replicate_trains_its_own_base_model_and_keeps_the_rest(child):
     )
     table = load_table(child.folder / "results/smoke/replicates/summary.csv")
     assert set(table.method[table.replicates == 2]) == {"dtrak", "das"}
+
+
+def test_fewer_timesteps_are_compared_with_all_and_nothing_else_is_made(copy):
+    before = copy.hashes("smoke")
+    copy.call("snakemake", "--quiet", "all", "--", "grids_smoke")
+    after = copy.hashes("smoke")
+    assert {path: after[path] for path in before} == before
+    home = copy.folder / "results/smoke"
+    assert all(path.startswith("results/smoke/grids/") for path in set(after) - set(before))
+    table, summary = (load_table(home / f"{name}.csv") for name in ("grids/lds", "lds/summary"))
+    assert set(table.method) == set(summary.method)
+    assert len(load_table(home / "grids/outputs.csv")) == 2 * len(output_grids.GRIDS)

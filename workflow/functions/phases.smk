@@ -57,6 +57,7 @@ def phase_files(name):
             "tune": shard_masks(name, "tune"),
             "eval": shard_masks(name, "eval"),
             "outputs": [f"{folder}/masks/{use}.npy" for use in USES],
+            "grids": [f"{folder}/grids/{table}.csv" for table in GRID_TABLES],
         }
     return phases | {
         "pool": f"data/{experiments.pool_name(e)}/pool.npz",

@@ -20,7 +20,8 @@ import pandas as pd
 from dasbench.attribution.by_timestep import Spectra
 from dasbench.attribution.spectrum import Spectrum
 from dasbench.attribution.transforms import TRANSFORMS, apply
-from dasbench.evaluation import lds, statistics
+from dasbench.evaluation import lds
+from dasbench.evaluation.bootstrap import Draws
 from dasbench.evaluation.predictions import Predicted
 from dasbench.experiments.ablation_design import LEVERAGE
 
@@ -130,15 +131,12 @@ class Judge:
         self,
         tuning: np.ndarray,
         outputs: Mapping[str, np.ndarray],
-        draws: statistics.Draws,
+        draws: Draws,
         fixed: Sequence[float] = (),
     ):
         """Rank the outputs in every resample."""
         self.tuning, self.draws, self.fixed = tuning, draws, fixed
-        self.means = {t: o.mean(axis=0, dtype=np.float64) for t, o in outputs.items()}
-        self.ranks = {
-            t: statistics.ResampledRanks(mean, draws.subsets) for t, mean in self.means.items()
-        }
+        self.truths = {target: lds.Truth(array, draws) for target, array in outputs.items()}
 
     def __call__(
         self, grid: np.ndarray, tuned: Mapping[str, np.ndarray], judged: Mapping[str, np.ndarray]
@@ -155,31 +153,18 @@ class Judge:
         """
         chosen = lds.select(Predicted(grid, dict(tuned)), self.tuning).set_index("transform")
         for transform, sums in judged.items():
-            for target, truth in self.means.items():
-                along = _spearman_along(sums, truth)  # [G, Q]
-                mean_lds = np.nan_to_num(along).mean(axis=1)
-                best = int(np.flatnonzero(mean_lds == mean_lds.max())[-1])
-                picks = {"held_out": _nearest(grid, chosen["damping"][transform]), "oracle": best}
+            for target, truth in self.truths.items():
+                along = lds.PathLDS(sums, truth.mean)
+                picks = {"held_out": _nearest(grid, chosen["damping"][transform])}
+                picks |= {"oracle": along.best}
                 picks |= {f"fixed_{value:g}": _nearest(grid, value) for value in self.fixed}
-                drawn = {
-                    g: self.draws.mean(self.ranks[target].correlate(sums[g]))
-                    for g in set(picks.values())
-                }
+                drawn = truth.resample(sums, picks)
                 for rule, g in picks.items():
-                    lo, hi = statistics.interval(drawn[g], self.draws.level)
+                    lo, hi = self.draws.bootstrap.interval(along.mean[g], drawn[g])
                     row = {"transform": transform, "target": target, "damping_rule": rule}
                     row |= {"damping": grid[g], "edge": g in (0, len(grid) - 1)}
-                    row |= {"lds": mean_lds[g], "lo": lo, "hi": hi}
-                    yield (
-                        row | {"undefined": int(np.isnan(along[g]).sum())},
-                        drawn[g].astype(np.float32),
-                    )
-
-
-def _spearman_along(sums: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """LDS of every damping and query, [G, Q]."""
-    wide = sums.transpose(1, 0, 2).reshape(len(truth), -1)  # [M, G Q]
-    return statistics.spearman(wide, np.tile(truth, (1, len(sums)))).reshape(len(sums), -1)
+                    row |= {"lds": along.mean[g], "lo": lo, "hi": hi}
+                    yield row | {"undefined": along.undefined(g)}, drawn[g].astype(np.float32)
 
 
 def _nearest(grid: np.ndarray, value: float) -> int:

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dasbench.evaluation import statistics
+from dasbench.evaluation.bootstrap import Bootstrap
 from dasbench.experiments.ablation_design import FACTORS
 
 OUTCOME = ["queries", "target"]
@@ -57,7 +57,8 @@ class Cells:
 
     def __init__(self, table: pd.DataFrame, draws: np.ndarray, level: float):
         """Order the levels as they occur: the first of each factor is its reference."""
-        self.table, self.draws, self.level = table.reset_index(drop=True), draws, level
+        self.table, self.draws = table.reset_index(drop=True), draws
+        self.bootstrap = Bootstrap(draws.shape[1], level)
         self.levels = {f: list(dict.fromkeys(table[f].tolist())) for f in FACTORS}
         columns = [table[name].tolist() for name in (*FACTORS, *OUTCOME)]
         self._place = {key: i for i, key in enumerate(zip(*columns, strict=True))}
@@ -81,10 +82,10 @@ class Cells:
     def combine(self, weights: Mapping[int, float]) -> dict[str, float]:
         """Estimate and interval of a weighted sum of cells."""
         rows, values = list(weights), np.array(list(weights.values()))
-        lds = self.table["lds"].to_numpy()[rows]
+        difference = float(values @ self.table["lds"].to_numpy()[rows])
         drawn = values @ self.draws[rows].astype(np.float64)
-        lo, hi = statistics.interval(drawn, self.level)
-        return {"difference": float(values @ lds), "lo": float(lo), "hi": float(hi)}
+        lo, hi = self.bootstrap.interval(difference, drawn)
+        return {"difference": difference, "lo": float(lo), "hi": float(hi)}
 
     def contrast(self, plus: Sequence[int], minus: Sequence[int]) -> dict[str, float]:
         """Mean of some cells minus the mean of others, with its interval."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dasbench.core import artifacts, tables
+from dasbench.core import tables
 from dasbench.core.query_kinds import KINDS
 from dasbench.evaluation import lds
 
@@ -39,16 +39,14 @@ def points(methods: Path, times: pd.DataFrame, reference: str, level: float) -> 
         of ``times``.
     """
     times = times.assign(seconds=times[list(PARTS)].sum(axis=1)).set_index("method")
-    sides = {name: _side(methods / name) for name in times.index}
+    sides = {name: lds.read(methods / name) for name in times.index}
     tuned = {name: tables.load_table(methods / name / "selection.csv") for name in times.index}
     rows = []
     for kind in KINDS:
-        base = _of(sides[reference], kind)
         for name, side in sides.items():
-            own = _of(side, kind)
-            both = lds.compare(own, base, level=level)
+            both = lds.compare(side[kind], sides[reference][kind], level=level)
             row = both[(both.target == TARGET) & (both.selection == "held_out")].iloc[0]
-            summary = own[0]
+            summary = side[kind][0]
             held = summary[
                 summary.own.astype(bool)
                 & (summary.target == TARGET)
@@ -75,17 +73,6 @@ def points(methods: Path, times: pd.DataFrame, reference: str, level: float) -> 
 def _tuning(chosen: pd.DataFrame, kind: str, transform: str) -> float:
     """LDS on tuning data at the damping that was chosen there."""
     return float(chosen[(chosen.queries == kind) & (chosen["transform"] == transform)].lds.iloc[0])
-
-
-def _side(folder: Path) -> tuple[pd.DataFrame, np.ndarray]:
-    return tables.load_table(folder / "summary.csv"), artifacts.load_array(folder / "draws.npy")
-
-
-def _of(side: tuple[pd.DataFrame, np.ndarray], kind: str) -> tuple[pd.DataFrame, np.ndarray]:
-    """One kind's rows of a summary and of its draws."""
-    summary, draws = side
-    drawn = summary[summary["selection"].isin(lds.DRAWN)]
-    return summary[summary["queries"] == kind], draws[(drawn["queries"] == kind).to_numpy()]
 
 
 def front(seconds: np.ndarray, quality: np.ndarray) -> np.ndarray:

@@ -11,15 +11,20 @@ benchmark's.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from dasbench.attribution.transforms import TRANSFORMS
+from dasbench.core import artifacts, tables
+from dasbench.core.query_kinds import KINDS
 from dasbench.evaluation import statistics
+from dasbench.evaluation.bootstrap import Bootstrap, Draws
 from dasbench.evaluation.predictions import Predicted, sum_scores
-from dasbench.evaluation.statistics import Draws
+
+Side = tuple[pd.DataFrame, np.ndarray]  # a method's summary and its draws, from ``evaluate``
 
 # The contract of the tables, in order; callers add what they know (``label``).
 SELECTION_COLUMNS = "experiment method transform queries damping lds edge".split()
@@ -48,14 +53,28 @@ def lds_per_query(masks: np.ndarray, scores: np.ndarray, outputs: np.ndarray) ->
     return statistics.spearman(sum_scores(masks, scores), outputs.mean(axis=0, dtype=np.float64))
 
 
-def _along(sums: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """LDS of every damping and query [G, Q]; NaN where undefined."""
-    return np.stack([statistics.spearman(x, truth) for x in sums])
+class PathLDS:
+    """LDS of predictions along a path of dampings.
 
+    Args:
+        sums: [G, M, Q] predictions, dampings ascending.
+        truth: [M, Q] outputs, averaged over seeds.
 
-def _best(mean_lds: np.ndarray) -> int:
-    """Index of the best damping of an ascending grid, ties to the larger damping."""
-    return int(np.flatnonzero(mean_lds == mean_lds.max())[-1])
+    Attributes:
+        per_query: [G, Q], NaN where undefined.
+        mean: [G], over queries; an undefined LDS enters as 0.
+        best: Index of the damping with the highest mean, ties to the larger damping.
+    """
+
+    def __init__(self, sums: np.ndarray, truth: np.ndarray) -> None:
+        """Correlate (see the class)."""
+        self.per_query = np.stack([statistics.spearman(x, truth) for x in sums])
+        self.mean = np.nan_to_num(self.per_query).mean(axis=1)
+        self.best = int(np.flatnonzero(self.mean == self.mean.max())[-1])
+
+    def undefined(self, index: int) -> int:
+        """Number of queries without an LDS."""
+        return int(np.isnan(self.per_query[index]).sum())
 
 
 def select(predicted: Predicted, loss_outputs: np.ndarray) -> pd.DataFrame:
@@ -72,9 +91,9 @@ def select(predicted: Predicted, loss_outputs: np.ndarray) -> pd.DataFrame:
     truth = loss_outputs.mean(axis=0, dtype=np.float64)
     rows = []
     for name in TRANSFORMS:
-        mean_lds = np.nan_to_num(_along(predicted.sums[name], truth)).mean(axis=1)
-        best = _best(mean_lds)
-        rows.append([name, predicted.dampings[best], mean_lds[best], predicted.edge(best)])
+        along = PathLDS(predicted.sums[name], truth)
+        best = along.best
+        rows.append([name, predicted.dampings[best], along.mean[best], predicted.edge(best)])
     return pd.DataFrame(rows, columns=["transform", "damping", "lds", "edge"])
 
 
@@ -113,19 +132,23 @@ def evaluate(
         raise ValueError(
             f"the selection has no damping for {sorted(missing)}; select every transform first"
         )
-    truths = {target: _Truth(array, draws) for target, array in outputs.items()}
+    truths = {target: Truth(array, draws) for target, array in outputs.items()}
     summary, per_query, resampled = [], [], []
     for name in TRANSFORMS:
+        sums = predicted.sums[name]
         for target, truth in truths.items():
-            judged = _judge(predicted, name, chosen[name], truth, draws)
+            along = PathLDS(sums, truth.mean)
+            picks = {"held_out": chosen[name]}
+            if predicted.damped:
+                picks["oracle"] = along.best
+            drawn = truth.resample(sums, picks)
             key = {"transform": name, "target": target}
-            for row in judged.rows:
-                g = row.pop("index")
-                summary.append(
-                    key | row | {"damping": predicted.dampings[g], "edge": predicted.edge(g)}
-                )
-            per_query.append(judged.per_query.assign(**key))
-            resampled.extend(judged.draws)
+            rows = _rows(predicted, along, drawn, picks, draws)
+            summary += [key | row | truth.about for row in rows]
+            for pick, g in picks.items():
+                queries = {"query": range(sums.shape[2]), "lds": along.per_query[g]}
+                per_query.append(pd.DataFrame(queries).assign(selection=pick, **key))
+            resampled += [drawn[g] for g in picks.values()]
     return (
         _ordered(pd.DataFrame(summary)),
         _ordered(pd.concat(per_query, ignore_index=True)),
@@ -133,53 +156,63 @@ def evaluate(
     )
 
 
-class _Truth:
-    """Outputs of one target: their mean over seeds, its ranks in every resample, the ceiling."""
+class Truth:
+    """Outputs of one target, ready to be compared with predictions.
+
+    Args:
+        outputs: [R, M, Q].
+        draws: For (M, Q).
+
+    Attributes:
+        mean: [M, Q], over seeds.
+        about: ceiling, R, M, Q.
+
+    Raises:
+        ValueError: If the outputs are not of the size that was drawn for.
+    """
 
     def __init__(self, outputs: np.ndarray, draws: Draws) -> None:
+        """Rank the outputs in every resample (see the class)."""
         drawn = (draws.subsets.shape[1], draws.queries.shape[1])
         if outputs.shape[1:] != drawn:
             raise ValueError(
                 f"outputs have (M, Q) {outputs.shape[1:]}, the draws {drawn}; draw for that size"
             )
-        self.mean = outputs.mean(axis=0, dtype=np.float64)  # [M, Q]
-        self.ranks = statistics.ResampledRanks(self.mean, draws.subsets)
+        self.mean = outputs.mean(axis=0, dtype=np.float64)
+        self._ranks = statistics.ResampledRanks(self.mean, draws.subsets)
+        self._draws = draws
         rho = statistics.spearman_brown(statistics.seed_agreement(outputs), len(outputs))
-        self.ceiling = float(statistics.ceiling(rho))
-        self.sizes = dict(zip("RMQ", outputs.shape, strict=True))
+        self.about: dict[str, float] = {"ceiling": float(statistics.ceiling(rho))}
+        self.about |= dict(zip("RMQ", outputs.shape, strict=True))
+
+    def resample(self, sums: np.ndarray, picks: Mapping[str, int]) -> dict[int, np.ndarray]:
+        """Mean LDS [B] in every resample, for each damping that is picked.
+
+        Args:
+            sums: [G, M, Q] predictions.
+            picks: Name -> index on the grid.
+        """
+        return {g: self._draws.mean(self._ranks.correlate(sums[g])) for g in set(picks.values())}
 
 
-class _Judged(NamedTuple):
-    """One transform and target: rows of the summary with their index on the grid, and the rest."""
-
-    rows: list[dict]
-    per_query: pd.DataFrame
-    draws: list[np.ndarray]
-
-
-def _judge(
-    predicted: Predicted, transform: str, held_out: int, truth: _Truth, draws: Draws
-) -> _Judged:
-    """Judge the chosen damping, and where there is a grid its best one and all of it."""
-    sums = predicted.sums[transform]
-    lds = _along(sums, truth.mean)  # [G, Q]
-    mean_lds = np.nan_to_num(lds).mean(axis=1)
-    picks = {"held_out": held_out}
-    if predicted.damped:
-        picks["oracle"] = _best(mean_lds)
-    drawn = {g: draws.mean(truth.ranks.correlate(sums[g])) for g in set(picks.values())}
+def _rows(
+    predicted: Predicted,
+    along: PathLDS,
+    drawn: Mapping[int, np.ndarray],
+    picks: Mapping[str, int],
+    draws: Draws,
+) -> list[dict[str, Any]]:
+    """Rows of the summary: the picked dampings with intervals, then the grid without."""
+    grid = range(len(along.mean)) if predicted.damped else ()
     rows = []
-    for kind, g in [*picks.items(), *(("path", g) for g in range(len(lds)) if predicted.damped)]:
-        lo, hi = statistics.interval(drawn[g], draws.level) if kind in DRAWN else (np.nan, np.nan)
-        value = {"lds": mean_lds[g], "lo": lo, "hi": hi, "undefined": int(np.isnan(lds[g]).sum())}
-        rows.append(
-            {"selection": kind, "index": g} | value | {"ceiling": truth.ceiling} | truth.sizes
-        )
-    queries = [
-        pd.DataFrame({"selection": kind, "query": range(lds.shape[1]), "lds": lds[g]})
-        for kind, g in picks.items()
-    ]
-    return _Judged(rows, pd.concat(queries, ignore_index=True), [drawn[g] for g in picks.values()])
+    for pick, g in [*picks.items(), *(("path", g) for g in grid)]:
+        lds, ends = along.mean[g], (np.nan, np.nan)
+        if pick in DRAWN:
+            ends = draws.bootstrap.interval(lds, drawn[g])
+        row = {"selection": pick, "damping": predicted.dampings[g], "edge": predicted.edge(g)}
+        row |= {"lds": lds, "lo": ends[0], "hi": ends[1], "undefined": along.undefined(g)}
+        rows.append(row)
+    return rows
 
 
 def ceilings(outputs: Mapping[str, np.ndarray], draws: Draws) -> pd.DataFrame:
@@ -203,9 +236,24 @@ def ceilings(outputs: Mapping[str, np.ndarray], draws: Draws) -> pd.DataFrame:
     return _ordered(pd.DataFrame(rows))
 
 
+def read(folder: Path) -> dict[str, Side]:
+    """A judged method, as ``scripts/evaluate_lds.py`` wrote it.
+
+    Args:
+        folder: With ``summary.csv`` and ``draws.npy``.
+
+    Returns:
+        Kind of query -> summary and draws, for ``compare``.
+    """
+    summary = tables.load_table(folder / "summary.csv")
+    draws = artifacts.load_array(folder / "draws.npy", (None, None))
+    kinds = summary["queries"][summary["selection"].isin(DRAWN)].to_numpy()
+    return {kind: (summary[summary["queries"] == kind], draws[kinds == kind]) for kind in KINDS}
+
+
 def compare(
-    a: tuple[pd.DataFrame, np.ndarray],
-    b: tuple[pd.DataFrame, np.ndarray],
+    a: Side,
+    b: Side,
     transforms: tuple[str, str] | None = None,
     level: float = 0.95,
 ) -> pd.DataFrame:
@@ -230,7 +278,7 @@ def compare(
     rows = []
     for key in [key for key in left if key in right]:
         (x, x_draws), (y, y_draws) = left[key], right[key]
-        got = statistics.paired_difference((x, y), x_draws, y_draws, level)
+        got = Bootstrap(len(x_draws), level).difference((x, y), x_draws, y_draws)
         head = {"transform_a": names[0], "transform_b": names[1]}
         rows.append(head | {"target": key[0], "selection": key[1]} | got._asdict())
     return pd.DataFrame(rows)

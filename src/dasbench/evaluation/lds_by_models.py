@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dasbench import seeds
 from dasbench.evaluation import statistics
+from dasbench.evaluation.bootstrap import Bootstrap, Draws
 from dasbench.evaluation.predictions import sum_scores
 
 CHOICES = 50  # random choices of m subsets
@@ -47,27 +49,23 @@ def curve(
     Returns:
         A table with COLUMNS, "queries" left out.
     """
-    from dasbench import seeds
-
     rng = seeds.generator(*axes, "by_models")
     m, q = len(masks), next(iter(outputs.values())).shape[2]
-    queries = statistics.resample_counts(rng, min(lds["draws"], MOST), q)
-    plan = []
+    bootstrap = Bootstrap(min(lds["draws"], MOST), lds["level"])
+    queries, plan = bootstrap.counts(rng, q), []
     for size in sizes(m):
-        drawn = rng.multinomial(size, np.full(m, 1 / m), size=len(queries))
-        plan.append((size, _choices(rng, m, size), drawn))
+        draws = Draws(bootstrap, bootstrap.counts(rng, m, size), queries)
+        plan.append((size, _choices(rng, m, size), draws))
     sums = {name: sum_scores(masks, own) for name, own in scores.items()}
     rows = []
     for target, array in outputs.items():
         mean = array.mean(axis=0, dtype=np.float64)
-        for size, chosen, drawn in plan:
-            exact = statistics.ResampledRanks(mean, chosen)
-            resampled = statistics.ResampledRanks(mean, drawn)
+        for size, choices, draws in plan:
+            exact = statistics.ResampledRanks(mean, choices)
+            resampled = statistics.ResampledRanks(mean, draws.subsets)
             for name, predicted in sums.items():
                 estimate = np.nan_to_num(exact.correlate(predicted)).mean()
-                each = np.nan_to_num(resampled.correlate(predicted))
-                means = (each * queries).sum(1) / queries.sum(1)
-                lo, hi = statistics.interval(means, lds["level"])
+                lo, hi = bootstrap.interval(estimate, draws.mean(resampled.correlate(predicted)))
                 rows.append([name, target, size, estimate, lo, hi, hi - lo])
     return pd.DataFrame(rows, columns=[name for name in COLUMNS if name != "queries"])
 

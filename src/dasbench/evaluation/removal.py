@@ -7,11 +7,12 @@ change no larger than its own is noise.
 """
 
 from collections.abc import Mapping
+from itertools import product
 
 import numpy as np
 import pandas as pd
 
-from dasbench.evaluation.statistics import interval, resample_counts
+from dasbench.evaluation.bootstrap import Bootstrap
 
 MEASURES = ("loss_change", "image_l2", "embedding_cosine")
 SUMMARY_COLUMNS = ["method", "k", "measure", "mean", "excess", "lo", "hi", "queries", "sets"]
@@ -93,7 +94,7 @@ def image_l2(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def summarise(
-    per_query: pd.DataFrame, rng: np.random.Generator, draws: int = 2000, level: float = 0.95
+    per_query: pd.DataFrame, rng: np.random.Generator, bootstrap: Bootstrap
 ) -> pd.DataFrame:
     """Mean change per method, k and measure, and its excess over removing as many at random.
 
@@ -106,8 +107,7 @@ def summarise(
             ``null`` (k empty or 0) have every query in every set; other methods one row per k and
             query.
         rng: Generator keyed by the caller.
-        draws: B.
-        level: Such as 0.95.
+        bootstrap: Number of draws and level of the intervals.
 
     Returns:
         method, k, measure, mean, excess, lo, hi, queries, sets (random sets; for ``random`` and
@@ -136,7 +136,7 @@ def summarise(
             f"no random removals for k = {sorted(missing)}; every k needs sets of method 'random'"
         )
     queries = np.sort(frame["query"].unique())
-    weights = _weights(groups, len(queries), rng, draws)
+    weights = _weights(groups, len(queries), rng, bootstrap)
     rows = []
     for measure in [name for name in MEASURES if name in frame and frame[name].notna().any()]:
         values = {key: _matrix(part, measure, key, queries) for key, part in groups.items()}
@@ -150,9 +150,10 @@ def summarise(
             for key in [key for key in values if key[0] == "null" or key[1] == k]:
                 if key == random:
                     continue
-                excess = [means[key] - means[random], *interval(drawn[key] - drawn[random], level)]
-                own = len(values[key]) if key[0] == "null" else sets
-                rows.append([key[0], k, measure, means[key], *excess, len(queries), own])
+                excess = means[key] - means[random]
+                ends = bootstrap.interval(excess, drawn[key] - drawn[random])
+                count = len(values[key]) if key[0] == "null" else sets
+                rows.append([key[0], k, measure, means[key], excess, *ends, len(queries), count])
     return pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
 
 
@@ -160,16 +161,49 @@ def _weights(
     groups: Mapping[tuple[str, int], pd.DataFrame],
     queries: int,
     rng: np.random.Generator,
-    draws: int,
+    bootstrap: Bootstrap,
 ) -> dict:
-    """Resampled weights: "queries" -> [B, Q]; (method, k) -> [B, sets]."""
-    weights = {"queries": resample_counts(rng, draws, queries) / queries}
-    for key, part in groups.items():
-        # Of one set there is one resample, drawn without using up randomness: adding a method
-        # leaves the intervals of the others as they were.
-        sets = part["set"].nunique()
-        weights[key] = resample_counts(rng, draws, sets) / sets
-    return weights
+    """Resampled weights: "queries" -> [B, Q]; (method, k) -> [B, sets].
+
+    A method has a single set, which uses no randomness: adding a method leaves the intervals of the
+    others as they were.
+    """
+    items = {"queries": queries} | {key: part["set"].nunique() for key, part in groups.items()}
+    return {key: counts / items[key] for key, counts in bootstrap.resample(rng, items).items()}
+
+
+def compare(
+    per_query: pd.DataFrame,
+    base: str,
+    rng: np.random.Generator,
+    bootstrap: Bootstrap,
+    measures: tuple[str, ...] = MEASURES[:2],
+) -> pd.DataFrame:
+    """Paired differences between every method's removals and those of one method.
+
+    The interval resamples the queries, with the same draws in every row.
+
+    Args:
+        per_query: As for ``summarise``; rows of ARMS are left out.
+        base: The method that the others are compared with.
+        rng: Generator keyed by the caller.
+        bootstrap: Number of draws and level of the intervals.
+        measures: Columns to compare.
+
+    Returns:
+        a, b (the base), k, measure, difference (mean over queries), lo, hi.
+    """
+    table = per_query[~per_query["method"].isin(ARMS)]
+    counts = bootstrap.counts(rng, table["query"].nunique())
+    rows = []
+    for measure, (k, removed) in product(measures, table.groupby("k")):
+        values = removed.pivot_table(index="query", columns="method", values=measure)
+        means, drawn = values.mean(), counts @ values / len(values)  # of each method
+        for name in values.columns.drop(base):
+            pair = [name, base]
+            got = bootstrap.difference(tuple(means[pair]), *drawn[pair].to_numpy().T)
+            rows.append([*pair, int(k), measure, got.difference, got.lo, got.hi])
+    return pd.DataFrame(rows, columns=["a", "b", "k", "measure", "difference", "lo", "hi"])
 
 
 def _matrix(

@@ -1,22 +1,21 @@
-"""Rank correlation, its bootstrap, and what a perfect predictor could reach.
+"""Rank correlation, the same in every resample, and what a perfect predictor could reach.
 
-Letters: M subset models, Q queries, R retraining seeds, B bootstrap draws. A *resample* of M
-subsets with replacement is kept as counts [M] (how often each was drawn), never as copied rows:
-everything below is linear or bilinear in counts.
+Letters: M subset models, Q queries, R retraining seeds, B bootstrap draws. Resamples are counts
+[B, M] from ``dasbench.evaluation.bootstrap``: everything below is linear or bilinear in counts.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import norm, rankdata
+from scipy.stats import rankdata
+
+from dasbench.evaluation.bootstrap import Draws
 
 MATRIX = 2  # axes
 MEMORY = 200_000_000  # bytes that one bootstrap may hold
 BLOCK = 8_000_000  # bytes of one block of resampled ranks, so that passes over it stay in cache
-POWER = 0.8  # of the test that "detectable" speaks of
 TINY = 1e-12  # keeps Spearman-Brown finite at its pole r = -1 / (R - 1)
 
 
@@ -59,48 +58,6 @@ def spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.clip((dx * dy).sum(0) / scale, -1, 1)
 
 
-def resample_counts(rng: np.random.Generator, draws: int, size: int) -> np.ndarray:
-    """How often each of ``size`` items occurs in each of ``draws`` resamples with replacement.
-
-    Args:
-        rng: Generator keyed by the caller.
-        draws: B.
-        size: Number of items, and of items in a resample.
-
-    Returns:
-        [B, size] int64; every row sums to ``size``.
-    """
-    return rng.multinomial(size, np.full(size, 1 / size), size=draws)
-
-
-@dataclass(frozen=True)
-class Draws:
-    """One set of B bootstrap draws, shared by all methods so that differences are paired.
-
-    Attributes:
-        subsets: [B, M] counts of evaluation subsets.
-        queries: [B, Q] counts of evaluation queries, independent of the subsets.
-        level: Coverage of the intervals.
-    """
-
-    subsets: np.ndarray
-    queries: np.ndarray
-    level: float = 0.95
-
-    @classmethod
-    def make(
-        cls, rng: np.random.Generator, shape: tuple[int, int, int], level: float = 0.95
-    ) -> "Draws":
-        """Draw counts for shape (B, M, Q); subsets first, so that equal keys give equal ones."""
-        draws, subsets, queries = shape
-        drawn_subsets = resample_counts(rng, draws, subsets)
-        return cls(drawn_subsets, resample_counts(rng, draws, queries), level)
-
-    def mean(self, per_query: np.ndarray) -> np.ndarray:
-        """Mean over the drawn queries of [B, Q] -> [B]; NaN enters as 0."""
-        return (np.nan_to_num(per_query) * self.queries).sum(1) / self.queries.sum(1)
-
-
 class ResampledRanks:
     """Ranks of one matrix in every resample, ready to be correlated with many others.
 
@@ -111,7 +68,7 @@ class ResampledRanks:
 
     Args:
         y: [M, Q], finite.
-        counts: [B, M], from ``resample_counts``.
+        counts: [B, M], from ``Bootstrap.counts``.
         memory: Bytes for the ranks kept for reuse; above it they are computed again in each call.
 
     Raises:
@@ -182,7 +139,7 @@ def bootstrap_spearman(x: np.ndarray, y: np.ndarray, counts: np.ndarray) -> np.n
     Args:
         x: [M, Q].
         y: [M, Q].
-        counts: [B, M], from ``resample_counts``.
+        counts: [B, M], from ``Bootstrap.counts``.
 
     Returns:
         [B, Q] float32; NaN where a resampled column is constant.
@@ -191,63 +148,6 @@ def bootstrap_spearman(x: np.ndarray, y: np.ndarray, counts: np.ndarray) -> np.n
         ValueError: If shapes disagree or a value is not finite.
     """
     return ResampledRanks(y, counts, memory=0).correlate(x)
-
-
-def interval(draws: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile interval over the first axis.
-
-    Args:
-        draws: [B, ...].
-        level: Coverage wanted, such as 0.95.
-
-    Returns:
-        Lower and upper end, each of the shape of one draw.
-    """
-    tail = 50 * (1 - level)
-    lo, hi = np.percentile(np.asarray(draws, dtype=np.float64), [tail, 100 - tail], axis=0)
-    return lo, hi
-
-
-class Difference(NamedTuple):
-    """A paired difference, its interval, and the smallest true one that would be detected."""
-
-    difference: float
-    lo: float
-    hi: float
-    detectable: float
-
-
-def paired_difference(
-    estimates: tuple[float, float], draws_a: np.ndarray, draws_b: np.ndarray, level: float
-) -> Difference:
-    """Compare two estimates whose bootstrap draws used the same resamples.
-
-    ``detectable = (z_{(1 + level) / 2} + z_{POWER}) se``, se the standard deviation of the paired
-    draws: the smallest true difference that a two-sided test at 1 - level finds with probability
-    ``POWER``.
-
-    Args:
-        estimates: The two undrawn estimates a, b.
-        draws_a: [B].
-        draws_b: [B], draw by draw the same resamples.
-        level: Such as 0.95.
-
-    Returns:
-        a - b and its percentile interval, in the unit of the estimates.
-
-    Raises:
-        ValueError: If the numbers of draws differ.
-    """
-    if draws_a.shape != draws_b.shape:
-        raise ValueError(
-            f"{draws_a.shape} and {draws_b.shape} draws do not pair; use one set for both"
-        )
-    paired = draws_a.astype(np.float64) - draws_b
-    lo, hi = interval(paired, level)
-    factor = norm.ppf((1 + level) / 2) + norm.ppf(POWER)
-    return Difference(
-        estimates[0] - estimates[1], float(lo), float(hi), float(factor * paired.std(ddof=1))
-    )
 
 
 class Reliability(NamedTuple):
@@ -315,6 +215,6 @@ def reliability(outputs: np.ndarray, draws: Draws) -> Reliability:
     pairs = list(combinations(outputs, 2))
     drawn = sum(draws.mean(bootstrap_spearman(a, b, draws.subsets)) for a, b in pairs) / len(pairs)
     rho = spearman_brown(r, seeds)
-    rho_lo, rho_hi = interval(spearman_brown(drawn, seeds), draws.level)
+    rho_lo, rho_hi = draws.bootstrap.interval(rho, spearman_brown(drawn, seeds))
     values = (r, rho, rho_lo, rho_hi, ceiling(rho), ceiling(rho_lo), ceiling(rho_hi))
     return Reliability(*(float(v) for v in values))

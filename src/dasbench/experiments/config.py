@@ -55,7 +55,8 @@ INHERITED = ("features", "residuals", "damping", "embedding", "lds")
 PHASES = tuple(
     "pool examples base tune eval queries outputs features scores lds removal report".split()
 )
-STUDIES = ("tuning", "effects", "costs", "replicates")  # phases that are no stage of dvc.yaml
+# phases that are no stage of dvc.yaml
+STUDIES = ("tuning", "effects", "costs", "replicates", "grids")
 SUBCOMMANDS = tuple(
     "test save push pull verify prune bundle attribute bench estimate new-experiment help".split()
 )

@@ -45,6 +45,7 @@ PHASES = {
     "costs": ("time_methods", "relate_costs"),
     "ablation": ("evaluate_cells", "summarise_ablation"),
     "replicates": ("summarise_replicates",),
+    "timestep grids": ("measure_grids", "compare_grids"),
     "removal": (
         "choose_removals",
         "train_removal_methods",

@@ -1,17 +1,23 @@
-"""Tables of docs/findings.md in Markdown: each of one file of ``reference/findings/``."""
+"""The tables of docs/findings.md: one specification of source, rows and cells for each."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
+from dasbench.attribution.transforms import TRANSFORMS
+from dasbench.core import artifacts, tables
 from dasbench.core.query_kinds import KINDS
-from dasbench.evaluation import cost_quality
+from dasbench.evaluation import cost_quality, removal
+from dasbench.evaluation.bootstrap import Bootstrap
+from dasbench.reports import cost_page
+from dasbench.reports.markdown_tables import Cell, Column, Form, interval, number
 
 HEADINGS = {"val": "held-out images", "gen": "generated images"}
-PAIR = {"pair": "difference", "target": "target"}
 SENSES = {
     "chosen_on_tuning": "tuning data",
     "at_equal_lds": "hindsight: difference at least 0",
@@ -19,226 +25,316 @@ SENSES = {
 }
 
 
-def markdown(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A Markdown table."""
-    head = list(head)
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def number(value: float, form: str) -> str:
-    """A number in a format; a dash for one that does not exist."""
-    return "–" if pd.isna(value) else format(value, form)
-
-
-def percent(value: float) -> str:
-    """A fraction times 100 with one decimal; a dash for a number that does not exist."""
-    return number(value, ".1%").removesuffix("%")
-
-
-def interval(row: pd.Series, name: str) -> str:
-    """``54.4 (49.0 to 58.1)``."""
-    shown = percent(row[name])
-    return shown if pd.isna(row["lo"]) else f"{shown} ({percent(row.lo)} to {percent(row.hi)})"
-
-
-def _across(
-    table: pd.DataFrame,
-    keys: Mapping[str, str],
-    cells: Callable[[pd.Series], list[str]],
-    further: Iterable[str] = (),
-    absent: str = "",
-    by: str = "queries",
-    names: Mapping[str, str] = HEADINGS,
-) -> str:
-    """A row for each combination of keys (column -> heading), with cells for each kind of query.
-
-    ``further`` are the headings of the cells after the first, ``absent`` is the first where there
-    is no row. Another column than the kind of query: ``by``, with headings of its values.
-    """
-    blank, rows = [absent, *("" for _ in further)], []
-    for key, part in table.groupby(list(keys), sort=False):
-        found = {row[by]: cells(row) for _, row in part.iterrows()}
-        rows.append([*map(str, key), *(cell for name in names for cell in found.get(name, blank))])
-    head = [heading for name in names.values() for heading in (name, *further)]
-    return markdown([*keys.values(), *head], rows)
-
-
-def _difference(row: pd.Series) -> list[str]:
-    return [interval(row, "difference")]
-
-
-def _mean(row: pd.Series, *more: str) -> list[str]:
-    return [percent(row["mean"]), f"{percent(row.lowest)} to {percent(row.highest)}", *more]
-
-
-def _quoted(table: pd.DataFrame) -> pd.DataFrame:
-    return table.assign(method="`" + table.method + "`")
+def by_kind(cell: Cell, absent: str = "", more: Mapping[str, Cell] | None = None) -> list[Column]:
+    """A column for each kind of query, and more columns behind each (heading -> cell)."""
+    columns = []
+    for kind, heading in HEADINGS.items():
+        columns.append(Column(heading, cell, {"queries": kind}, absent))
+        columns += [Column(name, part, {"queries": kind}) for name, part in (more or {}).items()]
+    return columns
 
 
 def _ranked(table: pd.DataFrame, name: str) -> pd.DataFrame:
     """Methods by their mean over kinds of query, the highest first."""
     means = table.groupby("method")[name].transform("mean")
-    return _quoted(table).loc[means.sort_values(ascending=False, kind="stable").index]
+    return table.loc[means.sort_values(ascending=False, kind="stable").index]
 
 
-def _paired(table: pd.DataFrame) -> pd.DataFrame:
-    return table.assign(pair="`" + table.a + "` - `" + table.b + "`")
-
-
-def main_table(table: pd.DataFrame, target: str) -> str:
-    """Every method under its own transform: held-out damping, oracle, fraction of the ceiling."""
-    own = table[table.own.astype(bool) & (table.target == target)]
-    oracle = own[own.selection == "oracle"].set_index(["method", "queries"]).lds.rename("oracle")
-    held = own[own.selection == "held_out"].join(oracle, on=["method", "queries"])
-
-    def cells(row: pd.Series) -> list[str]:
-        best = "" if pd.isna(row.oracle) else percent(row.oracle)  # none without a damping
-        lds = interval(row, "lds") + " edge" * bool(row.edge)
-        return [lds, best, number(row.fraction, ".2f")]
-
-    keys, further = {"method": "method", "transform": "transform"}, ["oracle", "of the ceiling"]
-    return _across(_ranked(held, "lds"), keys, cells, further, "does not apply")
-
-
-def primary(table: pd.DataFrame) -> str:
-    """The comparisons that were fixed beforehand, at held-out dampings, for both targets."""
-    chosen = table[(table.kind == "primary") & (table.selection == "held_out")]
-    return _across(_paired(chosen), PAIR, _difference, absent="does not apply")
-
-
-def ceilings(table: pd.DataFrame) -> str:
-    """What a perfect predictor of the subset means would reach, for both targets."""
-    return _across(table, {"target": "ceiling"}, lambda row: [interval(row, "ceiling")])
-
-
-def bill(table: pd.DataFrame) -> str:
-    """Jobs, hours and memory of an experiment."""
-    forms = {"jobs": "d", "job_hours": ".2f", "wall_hours": ".2f", "peak_mb": ".0f"}
-    rows = [
-        [f"`{row.experiment}`", *(number(row[name], form) for name, form in forms.items())]
-        for _, row in table.iterrows()
-    ]
-    head = ["experiment", "jobs", "hours of jobs", "hours of wall time", "MB of the largest job"]
-    return markdown(head, rows)
-
-
-def transforms(table: pd.DataFrame) -> str:
-    """Held-out LDS of every method under each of the transforms, loss target."""
-    chosen = table[(table.target == "loss") & (table.selection == "held_out")]
-    names = list(dict.fromkeys(chosen["transform"]))
-    wide = chosen.pivot_table(index="method", columns=["queries", "transform"], values="lds")
-    order = wide["val"].max(axis=1).fillna(wide["gen"].max(axis=1)).sort_values(ascending=False)
-    head = ["method", *(f"{HEADINGS[kind]}: {name}" for kind in KINDS for name in names)]
-    rows = [
-        [f"`{m}`", *(percent(wide.loc[m].get((kind, name))) for kind in KINDS for name in names)]
-        for m in order.index
-    ]
-    return markdown(head, rows)
-
-
-def main_effects(table: pd.DataFrame) -> str:
-    """Each choice against the first level of its axis, over all others and within DAS."""
-    keys = {"scope": "others", "factor": "choice", "level": "level", "reference": "against"}
-    chosen = table[(table.target == "loss") & table.scope.isin(["all", "das", "das_common"])]
-    return _across(chosen, keys, _difference)
-
-
-def cells(table: pd.DataFrame) -> str:
-    """Some cells of the ablation: readout, noise, kernel and transform."""
-    names = ("readout", "noise", "kernel", "transform")
-    return _across(table, {name: name for name in names}, lambda row: [interval(row, "lds")])
-
-
-def gains(table: pd.DataFrame) -> str:
-    """The gain of one method over another, shared among the choices in which they differ."""
-    chosen = table[table.order.isin(["all", "shapley"]) & (table.target == "loss")]
-    keys = {"before": "from", "after": "to", "switch": "choice", "from": "was", "to": "becomes"}
-    return _across(chosen, keys, _difference)
-
-
-def costs(table: pd.DataFrame) -> str:
-    """Seconds and LDS of every configuration, the cheapest first; bold on the Pareto front."""
-
-    def cells(row: pd.Series) -> list[str]:
-        shown = interval(row, "lds")
-        return [f"**{shown}**" if row.front else shown]
-
-    told = _quoted(table).sort_values(["seconds", "method"], kind="stable")
-    told["seconds"] = [f"{value:.2f}" for value in table.seconds[told.index]]
-    told["speedup"] = [f"{value:.3g}" for value in table.speedup[told.index]]
-    keys = {"method": "configuration", "seconds": "seconds", "speedup": "times cheaper"}
-    return _across(told, keys, cells)
-
-
-def speedup(table: pd.DataFrame) -> str:
-    """The cheapest configuration that is as good as the reference, and its paired difference."""
-    told = _quoted(table).replace({"wanted": HEADINGS, "sense": SENSES})
-    told["speedup"] = [number(value, ".1f") for value in table.speedup]
-    keys = {"wanted": "as good on", "sense": "by", "method": "configuration"}
-    keys["speedup"] = f"times cheaper than `{table.reference[0]}`"
-    return _across(told, keys, _difference)
-
-
-MEASURES = {"loss_change": "loss", "image_l2": "image"}
-
-
-def _changed(row: pd.Series, name: str) -> list[str]:
-    """``0.0047 (0.0022 to 0.0067)``: losses with four decimals, images with three."""
-    form = ".4f" if row.measure == "loss_change" else ".3f"
-    if pd.isna(row[name]):
-        return [f"{row['mean']:{form}} in the mean"]
-    return [f"{row[name]:{form}} ({row.lo:{form}} to {row.hi:{form}})"]
-
-
-def removal(table: pd.DataFrame) -> str:
-    """What removing the highest-scored images does beyond removing random ones."""
-    names = {measure: f"{name}, above random" for measure, name in MEASURES.items()}
-    keys = {"method": "removed by", "k": "images"}
-    cells = functools.partial(_changed, name="excess")
-    return _across(_quoted(table), keys, cells, by="measure", names=names)
-
-
-def removal_pairs(table: pd.DataFrame) -> str:
-    """What a method's removals do more than another's, for the same queries."""
-    keys = {"pair": "difference", "k": "images"}
-    cells = functools.partial(_changed, name="difference")
-    return _across(_paired(table), keys, cells, by="measure", names=MEASURES)
-
-
-def replicates(table: pd.DataFrame) -> str:
-    """Mean and spread of every method over base models and draws of features."""
-    chosen = table[(table.target == "loss") & (table.selection == "held_out")]
-    return _across(
-        _ranked(chosen, "mean"),
-        {"method": "method"},
-        lambda row: _mean(row, percent(row.sd_features), percent(row.sd_base)),
-        ["lowest to highest", "sd of features", "sd of base models"],
+def _with_oracle(table: pd.DataFrame) -> pd.DataFrame:
+    """Held-out records, ranked, with the oracle's LDS and a mark where a damping is an edge."""
+    oracle = table[table.selection == "oracle"].set_index(["method", "queries"]).lds
+    held = table[table.selection == "held_out"].join(
+        oracle.rename("oracle"), on=["method", "queries"]
     )
+    return _ranked(held.assign(mark=np.where(held.edge.astype(bool), " edge", "")), "lds")
 
 
-def replicate_comparisons(table: pd.DataFrame) -> str:
-    """Primary differences over the replicates, and in how many of them a is above b."""
-    ordered = _paired(table).sort_values("target", ascending=False, kind="stable")  # loss first
-    return _across(
-        ordered,
-        PAIR,
-        lambda row: _mean(row, f"{row.positive} of {row.replicates}"),
-        ["lowest to highest", "above 0"],
-    )
+def _by_best(table: pd.DataFrame) -> pd.DataFrame:
+    """Methods by their best transform on held-out images, else on generated ones."""
+    best = table.pivot_table(index="method", columns="queries", values="lds", aggfunc="max")
+    best = best.reindex(columns=list(KINDS))
+    order = best["val"].fillna(best["gen"]).sort_values(ascending=False).index
+    return table.set_index("method", drop=False).loc[order]
 
 
-def by_models(table: pd.DataFrame) -> str:
-    """Width of the interval against the number of evaluation subsets, mean over the methods."""
-    mean = table[table.target == "loss"].groupby(["models", "queries"], as_index=False).width.mean()
-    names, keys = {k: f"width, {v}" for k, v in HEADINGS.items()}, {"models": "subset models"}
-    return _across(mean, keys, lambda row: [percent(row.width)], absent="–", names=names)
+def _cheapest_first(table: pd.DataFrame) -> pd.DataFrame:
+    """By seconds; bold on the front."""
+    table = table.assign(bold=np.where(table.front, "**", ""))
+    return table.sort_values(["seconds", "method"], kind="stable")
 
 
-def search(table: pd.DataFrame) -> str:
-    """The first candidates by mean LDS on tuning subsets and queries; what they are to beat."""
+def _first(table: pd.DataFrame) -> pd.DataFrame:
+    """The first 15 candidates, and the published score that they should beat."""
     first = table.groupby(["method", "transform"], sort=False).ngroup().lt(15)
-    best = table[first | (table.method.eq("das_common") & table.own.astype(bool))]
-    told = _quoted(best).assign(mean=best.mean_lds.map(percent))
-    keys = {"method": "candidate", "transform": "transform", "mean": "mean"}
-    return _across(told, keys, lambda row: [percent(row.lds)], absent="–")
+    return table[first | (table.method.eq("das_common") & table.own.astype(bool))]
+
+
+def _methods(target: str) -> Form:
+    """Every method under its own transform: held-out damping, oracle, fraction of the ceiling."""
+    more = {"oracle": ("{oracle:points}",), "of the ceiling": number("fraction", ".2f")}
+    return Form(
+        rows={"method": "`{method}`", "transform": "{transform}"},
+        columns=by_kind(interval("lds", more="{mark}"), "does not apply", more),
+        where={"own": [True], "target": [target]},
+        prepare=_with_oracle,
+    )
+
+
+def _removed(name: str, pair: Mapping[str, str], heading: str = "") -> Form:
+    """Changes of the loss with four decimals and of the image with three."""
+    forms = {"loss_change": ("loss", ".4f"), "image_l2": ("image", ".3f")}
+    columns = [
+        Column(
+            f"{measure}{heading}",
+            (interval(name, form)[0], f"{{mean:{form}}} in the mean"),
+            {"measure": key},
+        )
+        for key, (measure, form) in forms.items()
+    ]
+    return Form(rows={**pair, "images": "{k}"}, columns=columns)
+
+
+HELD_OUT, LOSS = {"selection": ["held_out"]}, {"target": ["loss"]}
+PAIR = {"difference": "`{a}` - `{b}`"}
+DIFFERENCE = interval("difference")
+RANGE = {"lowest to highest": ("{lowest:points} to {highest:points}",)}
+METHODS_LOSS, METHODS_DISPLACEMENT = _methods("loss"), _methods("displacement")
+PRIMARY = Form(
+    rows={**PAIR, "target": "{target}"},
+    columns=by_kind(DIFFERENCE, "does not apply"),
+    where={"kind": ["primary"], **HELD_OUT},
+)
+CEILING = Form(rows={"ceiling": "{target}"}, columns=by_kind(interval("ceiling")))
+BILL = Form(
+    rows={
+        "experiment": "`{experiment}`",
+        "jobs": "{jobs:d}",
+        "hours of jobs": number("job_hours", ".2f"),
+        "hours of wall time": number("wall_hours", ".2f"),
+        "MB of the largest job": number("peak_mb", ".0f"),
+    }
+)
+BY_TRANSFORM = Form(
+    rows={"method": "`{method}`"},
+    columns=[
+        Column(f"{heading}: {name}", number("lds"), {"queries": kind, "transform": name}, "–")
+        for kind, heading in HEADINGS.items()
+        for name in TRANSFORMS
+    ],
+    where=LOSS | HELD_OUT,
+    prepare=_by_best,
+)
+MAIN_EFFECTS = Form(
+    rows={"others": "{scope}", "choice": "{factor}", "level": "{level}", "against": "{reference}"},
+    columns=by_kind(DIFFERENCE),
+    where={"scope": ["all", "das", "das_common"], **LOSS},
+)
+CELLS = Form(
+    rows={name: f"{{{name}}}" for name in ("readout", "noise", "kernel", "transform")},
+    columns=by_kind(interval("lds")),
+)
+GAINS = Form(
+    rows={
+        "from": "{before}",
+        "to": "{after}",
+        "choice": "{switch}",
+        "was": "{from}",
+        "becomes": "{to}",
+    },
+    columns=by_kind(DIFFERENCE),
+    where={"order": ["all", "shapley"], **LOSS},
+)
+COSTS = Form(
+    rows={
+        "configuration": "`{method}`",
+        "seconds": "{seconds:.2f}",
+        "times cheaper": "{speedup:.3g}",
+    },
+    columns=by_kind([f"{{bold}}{interval('lds')[0]}{{bold}}"]),
+    prepare=_cheapest_first,
+)
+SPEEDUP = Form(
+    rows={
+        "as good on": "{wanted}",
+        "by": "{sense}",
+        "configuration": "`{method}`",
+        "times cheaper than `{reference}`": number("speedup", ".1f"),
+    },
+    columns=by_kind(DIFFERENCE),
+    prepare=lambda table: table.replace({"wanted": HEADINGS, "sense": SENSES}),
+)
+REMOVAL = _removed("excess", {"removed by": "`{method}`"}, ", above random")
+REMOVAL_PAIRS = _removed("difference", PAIR)
+REPLICATES = Form(
+    rows={"method": "`{method}`"},
+    columns=by_kind(
+        ["{mean:points}"],
+        more={
+            **RANGE,
+            "sd of features": number("sd_features"),
+            "sd of base models": number("sd_base"),
+        },
+    ),
+    where=LOSS | HELD_OUT,
+    prepare=lambda table: _ranked(table, "mean"),
+)
+REPLICATE_PAIRS = Form(
+    rows={**PAIR, "target": "{target}"},
+    columns=by_kind(["{mean:points}"], more={**RANGE, "above 0": ["{positive} of {replicates}"]}),
+    prepare=lambda table: table.sort_values("target", ascending=False, kind="stable"),  # loss first
+)
+BY_MODELS = Form(
+    rows={"subset models": "{models}"},
+    columns=[
+        Column(f"width, {heading}", number("width"), {"queries": kind}, "–")
+        for kind, heading in HEADINGS.items()
+    ],
+    where=LOSS,
+    prepare=lambda table: table.groupby(["models", "queries"], as_index=False).width.mean(),
+)
+SEARCH = Form(
+    rows={"candidate": "`{method}`", "transform": "{transform}", "mean": number("mean_lds")},
+    columns=by_kind(number("lds"), "–"),
+    prepare=_first,
+)
+
+
+def spent(manifest: Path) -> pd.DataFrame:
+    """Jobs, hours and memory of an experiment, in one row.
+
+    Args:
+        manifest: ``results/<experiment>/provenance.json``, with ``runtimes.json`` beside it.
+
+    Returns:
+        experiment, jobs, job_hours (sum over jobs), wall_hours (while at least one job ran),
+        peak_mb of the largest job.
+    """
+    outputs = artifacts.load_json(manifest)
+    times = artifacts.load_json(manifest.with_name("runtimes.json"))
+    jobs = cost_page.jobs(outputs, times)
+    row = {
+        "experiment": manifest.parent.name,
+        "jobs": len(jobs),
+        "job_hours": (jobs.end - jobs.start).sum() / 3600,
+        "wall_hours": cost_page.elapsed(outputs, times) / 3600,
+        "peak_mb": jobs.peak_mb.max(),
+    }
+    return pd.DataFrame([row])
+
+
+def cheapest(speedups: Path) -> pd.DataFrame:
+    """The configurations as good as the reference, from ``cost-speedup.json``.
+
+    Args:
+        speedups: From ``acceleration.speedups``.
+
+    Returns:
+        wanted (kind of query, or both), sense, method ("none" where there is none), speedup,
+        queries, difference, lo, hi (paired, on evaluation data), reference.
+    """
+    result, rows = artifacts.load_json(speedups), []
+    none = {"method": "none", "speedup": None, "difference": dict.fromkeys(KINDS, [None] * 3)}
+    for wanted in (*KINDS, "both"):
+        for sense in SENSES:
+            best = result["speedup"][wanted][sense] or none
+            head = [wanted, sense, best["method"], best["speedup"]]
+            rows += [[*head, kind, *values] for kind, values in best["difference"].items()]
+    columns = ["wanted", "sense", "method", "speedup", "queries", "difference", "lo", "hi"]
+    return pd.DataFrame(rows, columns=columns).assign(reference=result["reference"])
+
+
+def without_factors(cells: Path) -> pd.DataFrame:
+    """Cells of the ablation in the form of TRAK and of DAS's readout, without DAS's factors.
+
+    Args:
+        cells: ``cells.csv``, from ``scripts/summarise_ablation.py``.
+
+    Returns:
+        Those of the target loss at held-out dampings with no residual, leverage or normalisation;
+        kernels averaged and per_t, signed squares left out.
+    """
+    table = tables.load_table(cells)
+    kept = {
+        "readout": ["loss", "mean"],
+        "noise": ["keyed", "common"],
+        "kernel": ["averaged", "per_t"],
+        "transform": ["identity", "square"],
+        "normalise": [False],
+        "residual": ["none"],
+        "leverage": [False],
+        "target": ["loss"],
+        "damping_rule": ["held_out"],
+    }
+    chosen = table[table[list(kept)].isin(kept).all(axis=1)]
+    return chosen.sort_values(["readout", "noise"], ascending=[True, False], kind="stable")
+
+
+def paired_removals(per_query: Path) -> pd.DataFrame:
+    """What each method's removals do more than those of das_common, for the same queries.
+
+    Args:
+        per_query: ``per_query.parquet``, from ``scripts/summarise_removal.py``.
+
+    Returns:
+        a, b (das_common), k, measure, difference (mean over queries), lo, hi: 95 % bootstrap
+        intervals over queries, with the same 10 000 draws in every row.
+    """
+    rng, bootstrap = np.random.default_rng(0), Bootstrap(10_000)
+    return removal.compare(tables.load_table(per_query), "das_common", rng, bootstrap)
+
+
+class Table(NamedTuple):
+    """One table of the page.
+
+    Attributes:
+        source: The results behind it, below ``results/``; kept as ``reference/findings/<kept>``.
+        kept: File name of the copy.
+        form: What it shows.
+        read: Makes a table of the results.
+    """
+
+    source: str
+    kept: str
+    form: Form
+    read: Callable[[Path], pd.DataFrame] = tables.load_table
+
+
+def _of(name: str) -> dict[str, Table]:
+    """The tables of an experiment on real images."""
+    lds = f"{name}/lds"
+    return {
+        f"{name}-loss": Table(f"{lds}/table.csv", f"{name}.csv", METHODS_LOSS),
+        f"{name}-displacement": Table(f"{lds}/table.csv", f"{name}.csv", METHODS_DISPLACEMENT),
+        f"{name}-transforms": Table(f"{lds}/table.csv", f"{name}.csv", BY_TRANSFORM),
+        f"{name}-ceiling": Table(f"{lds}/ceiling.csv", f"{name}-ceiling.csv", CEILING),
+        f"{name}-primary": Table(f"{lds}/comparisons.csv", f"{name}-primary.csv", PRIMARY),
+        f"{name}-removal": Table(f"{name}/removal/summary.csv", f"{name}-removal.csv", REMOVAL),
+        f"{name}-cost": Table(f"{name}/provenance.json", f"{name}-cost.csv", BILL, spent),
+    }
+
+
+ABLATION, REMOVALS, REPLICATED = "ablation/ablation", "removals/removal", "digits/replicates"
+TABLES = {
+    "methods-loss": Table("digits/lds/table.csv", "methods.csv", METHODS_LOSS),
+    "methods-displacement": Table("digits/lds/table.csv", "methods.csv", METHODS_DISPLACEMENT),
+    "transforms": Table("digits/lds/table.csv", "methods.csv", BY_TRANSFORM),
+    "ceiling": Table("digits/lds/ceiling.csv", "ceiling.csv", CEILING),
+    "primary": Table("digits/lds/comparisons.csv", "primary.csv", PRIMARY),
+    "main-effects": Table(f"{ABLATION}/main_effects.csv", "main_effects.csv", MAIN_EFFECTS),
+    "gains": Table(f"{ABLATION}/gains.csv", "gains.csv", GAINS),
+    "loss-cells": Table(f"{ABLATION}/cells.csv", "loss-cells.csv", CELLS, without_factors),
+    "costs": Table("acceleration/cost-quality.csv", "cost-quality.csv", COSTS),
+    "speedup": Table("acceleration/cost-speedup.json", "cost-speedup.csv", SPEEDUP, cheapest),
+    "removal-pairs": Table(
+        f"{REMOVALS}/per_query.parquet", "removal-pairs.csv", REMOVAL_PAIRS, paired_removals
+    ),
+    "removal": Table(f"{REMOVALS}/summary.csv", "removal.csv", REMOVAL),
+    "replicates": Table(f"{REPLICATED}/summary.csv", "replicates.csv", REPLICATES),
+    "replicate-comparisons": Table(
+        f"{REPLICATED}/comparisons.csv", "replicate-comparisons.csv", REPLICATE_PAIRS
+    ),
+    "by-models": Table("digits/lds/by_models.csv", "by_models.csv", BY_MODELS),
+    "search": Table("search/search/tuning.csv", "search.csv", SEARCH),
+    **_of("fashion"),
+    **_of("emoji"),
+}

@@ -40,6 +40,7 @@ NETWORKS = (
     "compute_ekfac",
     "compute_unlearning",
     "measure_outputs",
+    "measure_grids",
     "measure_removal",
 )
 # what several processes can share

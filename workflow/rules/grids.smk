@@ -1,0 +1,69 @@
+# Reads the evaluation models, the queries, the masks and the scores; writes grids/: what fewer
+# timesteps than all measure of the subset models. `snakemake -- grids_<E>` asks for it.
+
+
+include: "../functions/grids.smk"
+
+
+rule measure_grids:
+    input:
+        grid_models,
+        given,
+        seen_queries,
+        base=base_model,
+        uses="results/{experiment}/queries/uses.json",
+    output:
+        expand(
+            "results/{{experiment}}/grids/seed-{{seed}}/shard-{{shard}}/{kind}.npy",
+            kind=query_kinds.KINDS,
+        ),
+    log:
+        "logs/{experiment}/measure_grids/{seed}-{shard}.log",
+    benchmark:
+        "logs/benchmark/{experiment}/measure_grids/{seed}-{shard}.tsv"
+    wildcard_constraints:
+        experiment=only(MEASURED),
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=mem_mb("measure_outputs"),
+        runtime=grid_minutes,
+        gpu=gpus(),
+    params:
+        settings=grid_settings,
+        code=family_code("measure_grids"),
+        given=given_flags,
+        folder=filled("results/{experiment}"),
+        shard=filled("seed-{seed}/shard-{shard}"),
+    shell:
+        "python scripts/measure_grids.py --settings {params.settings:q}"
+        " --base {params.folder}/models/base --models {params.folder}/models/eval/{params.shard}"
+        " --queries {params.folder}/queries --out {params.folder}/grids/{params.shard}"
+        " {params.given} --threads {threads} > {log} 2>&1"
+
+
+rule compare_grids:
+    input:
+        grid_files,
+        own_scores,
+        uses="results/{experiment}/queries/uses.json",
+        masks="results/{experiment}/masks/eval.npy",
+    output:
+        expand("results/{{experiment}}/grids/{table}.csv", table=GRID_TABLES),
+    log:
+        "logs/{experiment}/compare_grids.log",
+    wildcard_constraints:
+        experiment=only(MEASURED),
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=mem_mb("summarise_lds"),
+        runtime=minutes("summarise_lds"),
+    params:
+        settings=grid_comparison_settings,
+        code=code("compare_grids"),
+        folder=filled("results/{experiment}"),
+    shell:
+        "python scripts/compare_grids.py --settings {params.settings:q} --home {params.folder}"
+        " --grids {params.folder}/grids --out {params.folder}/grids > {log} 2>&1"
