@@ -1,7 +1,7 @@
-"""Draw LDS per method for both targets, under the three transforms, and along the damping grid."""
+"""Draw LDS per method: both targets, three transforms, the damping grid, fewer subset models."""
 
 from dasbench.core import script_main, tables
-from dasbench.reports.figures import damping, lds, style
+from dasbench.reports.figures import by_models, damping, lds, style
 
 
 def run() -> None:
@@ -9,7 +9,8 @@ def run() -> None:
     parser = script_main.parser(__doc__)
     parser.add_argument("--summary", required=True, help="lds/summary.csv")
     parser.add_argument("--ceiling", required=True, help="lds/ceiling.csv")
-    for name in ("lds-loss", "lds-displacement", "lds-transforms", "damping"):
+    parser.add_argument("--by-models", help="lds/by_models.csv, for --lds-by-models")
+    for name in ("lds-loss", "lds-displacement", "lds-transforms", "damping", "lds-by-models"):
         parser.add_argument(
             f"--{name}", nargs="+", default=[], help="output: figures, .svg and/or .png"
         )
@@ -24,6 +25,8 @@ def run() -> None:
         style.save(lds.transforms(summary, "loss", families), args.lds_transforms)
     if args.damping:
         style.save(damping.paths(summary, "loss", families), args.damping)
+    if args.lds_by_models:
+        style.save(by_models.curves(tables.load_table(args.by_models)), args.lds_by_models)
 
 
 if __name__ == "__main__":

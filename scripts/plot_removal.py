@@ -22,7 +22,7 @@ def run() -> None:
     style.save(removal.effects(summary, per_query, families), args.removal)
     index = removal.named(tables.load_table(args.index))
     queries = artifacts.load_array(args.queries, (None, None, None, None), "float32")
-    shown = sorted(index["query"].unique())[: settings["queries"]]  # positions in gen.npy
+    shown = sorted(index["query"].unique())[: settings.get("queries", 6)]  # positions in gen.npy
     rank = {query: place for place, query in enumerate(shown)}
 
     def placed(table):

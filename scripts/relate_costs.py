@@ -1,10 +1,9 @@
-"""Seconds of the timed methods against their held-out LDS: table, speed-ups, figure."""
+"""Seconds of the timed methods against their held-out LDS: table and speed-ups."""
 
 from pathlib import Path
 
 from dasbench.core import artifacts, script_main, tables
-from dasbench.evaluation import cost_quality as acceleration
-from dasbench.reports.figures import cost_quality, style
+from dasbench.evaluation import cost_quality
 
 
 def run() -> None:
@@ -14,17 +13,15 @@ def run() -> None:
     parser.add_argument("--methods", type=Path, required=True, help="folder lds/methods")
     parser.add_argument("--table", required=True, help="output, .csv")
     parser.add_argument("--speedups", required=True, help="output, .json")
-    parser.add_argument("--figure", nargs="+", required=True, help="output, .svg, .png")
     args = parser.parse_args()
     reference = args.settings["reference"]
     times = tables.load_table(args.times)
-    table = acceleration.points(args.methods, times, reference, args.settings["level"])
+    table = cost_quality.points(args.methods, times, reference, args.settings["level"])
     tables.save_table(args.table, table)
-    found = acceleration.speedups(table, reference)
+    found = cost_quality.speedups(table, reference)
     chosen = found["both"]["chosen_on_tuning"]
     headline = {"speedup_at_equal_lds": chosen and chosen["speedup"]}
     artifacts.save_json(args.speedups, {"reference": reference, **headline, "speedup": found})
-    style.save(cost_quality.points(table, reference), args.figure)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ import pandas as pd
 from dasbench.core import artifacts, script_main, tables
 from dasbench.core.query_kinds import KINDS, TARGETS
 from dasbench.evaluation import lds_by_models
-from dasbench.reports.figures import by_models as drawing
-from dasbench.reports.figures import style
 
 
 def run() -> None:
@@ -18,7 +16,6 @@ def run() -> None:
     parser.add_argument("--scores", type=Path, required=True, help="folder, one folder each")
     parser.add_argument("--home", type=Path, required=True, help="folder: queries, masks, outputs")
     parser.add_argument("--lds", type=Path, required=True, help="folder, tables in and out")
-    parser.add_argument("--figure", nargs="+", required=True, help="output, .svg, .png")
     args = parser.parse_args()
     settings, home = args.settings, args.home
     summary = tables.load_table(args.lds / "summary.csv")
@@ -43,7 +40,6 @@ def run() -> None:
         curves.append(table.assign(queries=kind))
     joined = pd.concat(curves)[lds_by_models.COLUMNS].assign(experiment=settings["experiment"])
     tables.save_table(args.lds / "by_models.csv", joined)
-    style.save(drawing.curves(joined), args.figure)
 
 
 if __name__ == "__main__":

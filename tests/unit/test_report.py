@@ -18,6 +18,7 @@ from report_page import VERSIONS, Page
 from dasbench.core import artifacts, tables
 from dasbench.errors import UserError
 from dasbench.reports import pages, report
+from dasbench.reports.figure_table import FIGURES
 
 ROOT = Path(report.__file__).parents[3]
 HOSTILE = '<script>alert("x")</script>'
@@ -46,18 +47,7 @@ SECTIONS = (
     "full",
     "settings",
 )
-FIGURES = (
-    "samples",
-    "lds-loss",
-    "lds-displacement",
-    "lds-transforms",
-    "damping",
-    "removal",
-    "before-after",
-    "neighbours-val",
-    "neighbours-gen",
-    "extra",
-)
+SHOWN = [figure for figure in FIGURES.values() if figure.section not in ("", "ablation")]
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +55,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> report.Results:
     """Made-up results with a hostile name in every place that a user can fill."""
     root = synthetic_results.make(tmp_path_factory.mktemp("results"), NAMES)
     figures = []
-    for stem in FIGURES:
+    for stem in (*(figure.stem for figure in SHOWN), "extra"):
         figures.append(root / f"figures/{stem}.svg")
         figures[-1].parent.mkdir(exist_ok=True)
         figures[-1].write_text(f"<svg xmlns='http://www.w3.org/2000/svg' id='{stem}'/>")
@@ -162,11 +152,25 @@ def test_no_time_date_or_host(
 def test_sections_and_figures_are_there_once(page: Page) -> None:
     """Every section, every figure in its place, ids unique, and no link into nowhere."""
     assert set(SECTIONS) <= set(page.ids)
-    assert {f"figure-{stem}" for stem in FIGURES if stem != "extra"} <= set(page.ids)
+    assert {f"figure-{figure.stem}" for figure in SHOWN} <= set(page.ids)
     assert "other" in page.ids
     assert len(page.ids) == len(set(page.ids))
     inner = {value[1:] for key, value in page.links if value.startswith("#")}
     assert inner <= set(page.ids)
+
+
+def test_a_figure_has_its_words_and_stands_in_its_section(html: str) -> None:
+    """One below the other in the order of the table; unknown figures come last."""
+    ends = {
+        name: part for part in html.split("<section ") for name in re.findall('^id="(.*?)"', part)
+    }
+    for section in {figure.section for figure in SHOWN}:
+        own = [figure for figure in SHOWN if figure.section == section]
+        found = re.findall(
+            r'<img src="data:.*?" alt="(.*?)">\n<figcaption>(.*?)</figcaption>', ends[section]
+        )
+        assert found == [(figure.alt, figure.caption) for figure in own]
+    assert 'alt="extra"' in ends["other"]
 
 
 @pytest.mark.parametrize("target", ["loss", "displacement"])

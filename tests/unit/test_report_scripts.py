@@ -12,6 +12,7 @@ from report_page import VERSIONS, Page
 
 from dasbench.core import tables
 from dasbench.reports import report
+from dasbench.reports.figure_table import DRAWINGS, FIGURES, FORMATS, Drawing, keyword
 
 ROOT = Path(report.__file__).parents[3]
 
@@ -22,39 +23,53 @@ def _run(script: str, *args: str | Path, home: Path) -> subprocess.CompletedProc
     return subprocess.run(command, capture_output=True, text=True, check=False, env=env)
 
 
-def _drawings(root: Path, made: Path) -> list[list[str | Path]]:
-    """The calls of the drawing scripts, as the rules make them."""
-    gen, examples, gone = root / "queries/gen.npy", root / "examples/train.npz", root / "removal"
-    samples = ["--generated", gen, "--examples", examples, "--samples", made / "samples.png"]
-    samples += ["--settings", "{}"]
-    lds = ["--summary", root / "lds/summary.csv", "--ceiling", root / "lds/ceiling.csv"]
-    lds += ["--lds-loss", made / "lds-loss.svg", made / "lds-loss.png"]
-    lds += ["--damping", made / "damping.svg", "--settings", "{}"]
-    removal = ["--summary", gone / "summary.csv", "--per-query", gone / "per_query.parquet"]
-    removal += ["--images", gone / "images.npy", "--index", gone / "images.csv", "--queries", gen]
-    removal += ["--removal", made / "removal.svg", "--before-after", made / "before-after.png"]
-    removal += ["--settings", '{"tuning": 5, "queries": 2}']
-    near = ["--queries", gen, "--examples", examples, "--scores", root / "scores/das/gen.npy"]
+class _Files(dict):
+    """What Snakemake puts in the place of ``{input.name}`` and ``{output.name}``."""
+
+    __getattr__ = dict.__getitem__
+
+
+def _call(drawing: Drawing, root: Path, made: Path) -> list[str]:
+    """The call of a drawing script, as its rule makes it."""
+    read = {
+        keyword(option): root / file for option, file in (drawing.reads | drawing.shares).items()
+    }
+    written = {
+        keyword(figure.option): " ".join(f"{made / figure.stem}.{suffix}" for suffix in FORMATS)
+        for figure in drawing.figures
+    }
+    flags = drawing.flags().format(input=_Files(read), output=_Files(written))
+    return [f"{drawing.rule}.py", "--settings", "{}", *flags.split()]
+
+
+def _neighbours(root: Path, made: Path, kind: str) -> list[str | Path]:
+    """The call of the one drawing script whose rule is written by hand."""
+    near = ["plot_neighbours.py", "--queries", root / f"queries/{kind}.npy"]
+    near += ["--examples", root / "examples/train.npz", "--scores", root / f"scores/das/{kind}.npy"]
     near += ["--labels", root / "queries/gen_labels.npy"]
-    near += ["--neighbours", made / "neighbours-gen.svg", "--settings"]
-    near += ['{"kind": "gen", "methods": ["das"], "tuning": 5, "queries": 2, "top": 3}']
-    parts = {"samples": samples, "lds": lds, "removal": removal, "neighbours": near}
-    return [[f"plot_{name}.py", *call] for name, call in parts.items()]
+    near += ["--neighbours", *(made / f"neighbours-{kind}.{suffix}" for suffix in FORMATS)]
+    settings = {"kind": kind, "methods": ["das"], "tuning": 5, "queries": 2, "top": 3}
+    return [*near, "--settings", json.dumps(settings)]
 
 
 def test_scripts_from_tables_to_page(tmp_path: Path) -> None:
     """Files in, figures and page out, an error in one sentence."""
     root = synthetic_results.make(tmp_path / "results", ["random", "das", "dtrak"])
-    calls = _drawings(root, tmp_path / "figures")
+    made = tmp_path / "figures"
+    calls = [_call(drawing, root, made) for drawing in DRAWINGS if not drawing.by_hand]
+    calls += [_neighbours(root, made, kind) for kind in ("val", "gen")]
     for call in calls:
         done = _run(*call, home=tmp_path)
         assert done.returncode == 0, done.stderr
+    files = {f"{stem}.{suffix}" for stem in FIGURES for suffix in FORMATS}
+    assert {path.name for path in made.iterdir()} == files
     names = ("summary", "selection", "comparisons", "ceiling", "leverage")
     given = [word for name in names for word in (f"--{name}", root / f"lds/{name}.csv")]
-    figures = sorted((tmp_path / "figures").iterdir())
+    figures = [path for path in sorted(made.iterdir()) if FIGURES[path.stem].section]
     settings = {"experiment": "made_up", "settings": synthetic_results.settings(["das"])}
     settings["versions"] = VERSIONS
-    rest = ["--removal", root / "removal/summary.csv", "--figures", *figures]
+    rest = ["--removal", root / "removal/summary.csv", "--gains", root / "ablation/gains.csv"]
+    rest += ["--figures", *figures]
     rest += ["--report", tmp_path / "report.html", "--settings", json.dumps(settings)]
     done = _run("render_report.py", *given, *rest, home=tmp_path)
     assert done.returncode == 0, done.stderr

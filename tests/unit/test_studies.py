@@ -9,13 +9,14 @@ from dasbench.attribution import spectrum
 from dasbench.attribution.decomposition import decompose
 from dasbench.attribution.methods import interface
 from dasbench.attribution.spectrum import Spectrum
+from dasbench.core import tables
 from dasbench.evaluation import cost_quality as acceleration
 from dasbench.evaluation import lds, lds_by_models, replicates
 from dasbench.evaluation.bootstrap import Bootstrap
 from dasbench.experiments import config
 from dasbench.registry import METHODS
 from dasbench.reports.figures import by_models as curves
-from dasbench.reports.figures import cost_quality
+from dasbench.reports.figures import cost_quality, style
 from experiment_files import ROOT
 
 
@@ -71,7 +72,7 @@ def test_speedups_are_of_the_cheapest_that_is_as_good():
 
 def judged(seed, folder):
     rng = np.random.default_rng(seed)
-    tables, drawn, tuned = [], [], []
+    parts, drawn, tuned = [], [], []
     for kind in ("val", "gen"):
         draws = Bootstrap(30, 0.9).draw(np.random.default_rng(9), 8, 4)
         predicted = lds.Predicted(
@@ -80,14 +81,14 @@ def judged(seed, folder):
         outputs = {"loss": np.random.default_rng(3).standard_normal((2, 8, 4))}
         chosen = lds.select(predicted, outputs["loss"])
         summary, _, kept = lds.evaluate(predicted, chosen, outputs, draws)
-        tables.append(lds.label(summary, own="square", queries=kind, method=folder.name))
+        parts.append(lds.label(summary, own="square", queries=kind, method=folder.name))
         drawn.append(kept)
         tuned.append(chosen.assign(queries=kind))
     folder.mkdir(parents=True)
     pd.concat(tuned).to_csv(folder / "selection.csv", index=False)
-    pd.concat(tables).to_csv(folder / "summary.csv", index=False)
+    pd.concat(parts).to_csv(folder / "summary.csv", index=False)
     np.save(folder / "draws.npy", np.concatenate(drawn))
-    return pd.concat(tables), np.concatenate(drawn)
+    return pd.concat(parts), np.concatenate(drawn)
 
 
 def test_points_join_seconds_and_paired_differences(tmp_path):
@@ -166,7 +167,7 @@ def test_replicates_are_summarised_within_and_between_base_models():
     assert row["mean"] == pytest.approx(np.mean([0.2, 0.1, 0.5, -0.1]))
 
 
-def test_fewer_models_mean_a_wider_interval_around_the_same_value():
+def test_fewer_models_mean_a_wider_interval_around_the_same_value(tmp_path):
     rng = np.random.default_rng(0)
     masks = rng.random((32, 20)) < 0.5
     scores = rng.standard_normal((20, 6))
@@ -182,7 +183,13 @@ def test_fewer_models_mean_a_wider_interval_around_the_same_value():
     assert (table.width.diff().dropna() < 0).all()
     np.testing.assert_allclose(table.lds, table.lds.iloc[-1], atol=0.12)
     assert (lds_by_models._choices(rng, 9, 4).sum(1) == 4).all()
-    assert len(curves.curves(table.assign(queries="val")).axes) == 1
+    table = table.assign(queries="val")
+    assert len(curves.curves(table).axes) == 1
+    # what is drawn from the file is what would be drawn from the table that was computed
+    tables.save_table(tmp_path / "by_models.csv", table)
+    for name, drawn in (("here", table), ("there", tables.load_table(tmp_path / "by_models.csv"))):
+        style.save(curves.curves(drawn), tmp_path / f"{name}.svg")
+    assert (tmp_path / "here.svg").read_bytes() == (tmp_path / "there.svg").read_bytes()
 
 
 def test_a_fraction_is_stated_only_above_a_positive_ceiling():

@@ -109,9 +109,15 @@ def test_one_methods_features_decompose_that_kernel_alone(copy):
 def test_a_figures_style_reruns_figures_and_report(copy):
     copy.edit("src/dasbench/reports/figures/style.py", "\nimport", "\nNEW = 1\nimport")
     plan = copy.plan()
-    drawing = {"render_report", "tabulate_lds"}  # the latter draws the curves that it tabulates
-    assert {rule for rule in plan if not rule.startswith("plot_")} == drawing
-    assert plan["plot_lds"] == 1
+    drawn = {"plot_samples": 1, "plot_lds": 1, "plot_removal": 1, "plot_neighbours": 2}
+    assert plan == {**drawn, "render_report": 1}
+
+
+def test_a_template_reruns_the_pages_that_use_it(copy):
+    copy.edit("src/dasbench/reports/templates/timings.html.j2", "What it cost", "What it took")
+    assert copy.plan() == {}
+    copy.edit("src/dasbench/reports/templates/report.html.j2", "Findings", "What was found")
+    assert copy.plan() == {"render_report": 1}
 
 
 def test_more_subsets_train_only_the_new_shards(copy):

@@ -4,7 +4,6 @@ from dasbench.experiments import ablation_design
 
 # experiments with a factorial ablation; `ablation: {readouts: []}`, the default, is none
 ABLATIONS = {name: e for name, e in EXPERIMENTS.items() if ablation_design.wanted(e)}
-ABLATION_FIGURES = ["ablation-effects", "ablation-gains"]
 ABLATION_TABLES = ["cells", "main_effects", "gains"]
 
 

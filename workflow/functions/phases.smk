@@ -46,6 +46,7 @@ def phase_files(name):
         )
     if name in TIMED:
         phases["costs"] = [f"{folder}/{file}" for file in COST_FILES]
+        phases["costs"] += figure_files(name, reported=False)
     if name in OWN_BASES:
         phases["base"] = base_files(name, f"{folder}/models/base")
     if replicates(name):

@@ -1,34 +1,52 @@
 # Inputs and settings of the rules in workflow/rules/report.smk.
 
-FORMATS = ["svg", "png"]
+from dasbench.reports import figure_table
+
+# for Snakemake's own report: workflow/report/figure.rst looks up what a rule draws
+config["captions"] = {
+    drawing.rule: {figure.stem: figure.caption for figure in drawing.figures}
+    for drawing in figure_table.DRAWINGS
+}
 
 
-LDS_FIGURES = ["lds-loss", "lds-displacement", "lds-transforms", "damping", "lds-by-models"]
-
-
-FIGURES = ["samples", *LDS_FIGURES, "neighbours-val", "neighbours-gen"]
-
-
-REMOVAL_FIGURES = ["removal", "before-after"]
-
-
-def all_figures(wildcards):
-    names = FIGURES + REMOVAL_FIGURES * (wildcards.experiment in REMOVAL)
-    names += ABLATION_FIGURES * (wildcards.experiment in ABLATIONS)
-    if wildcards.experiment not in JUDGED:
-        names = [name for name in FIGURES if name not in LDS_FIGURES]
-    folder = f"results/{wildcards.experiment}/figures"
-    return expand("{folder}/{name}.{format}", folder=folder, name=names, format=FORMATS)
-
-
-def figure(name):
-    """The files of one figure, for the Snakemake report as well."""
-    return report(
-        expand("results/{{experiment}}/figures/{name}.{format}", name=name, format=FORMATS),
-        caption=f"../report/{name.split('-')[0]}.rst",
-        category=name.split("-")[0].capitalize(),
-        labels={"figure": name, "experiment": "{experiment}"},
+def figure_files(experiment, reported):
+    """Files of the figures that an experiment's report shows, or of those that it leaves out."""
+    return expand(
+        "results/{experiment}/figures/{stem}.{format}",
+        experiment=experiment,
+        stem=figure_table.stems(EXPERIMENTS[experiment], reported),
+        format=figure_table.FORMATS,
     )
+
+
+def reported_figures(wildcards):
+    return figure_files(wildcards.experiment, reported=True)
+
+
+def figure(stem, section):
+    """The files of one figure, for Snakemake's report as well."""
+    return report(
+        expand(
+            "results/{{experiment}}/figures/{stem}.{format}",
+            stem=stem,
+            format=figure_table.FORMATS,
+        ),
+        caption="../report/figure.rst",
+        category=(section or "costs").capitalize(),
+        labels={"figure": stem, "experiment": "{experiment}"},
+    )
+
+
+def drawn_from(drawing):
+    """Inputs of a drawing, by keyword."""
+    files = {name: f"results/{{experiment}}/{file}" for name, file in drawing.reads.items()}
+    files |= {name: shared(file) for name, file in drawing.shares.items()}
+    return {figure_table.keyword(option): file for option, file in files.items()}
+
+
+def drawn(drawing):
+    """Outputs of a drawing, by keyword."""
+    return {figure_table.keyword(f.option): figure(f.stem, f.section) for f in drawing.figures}
 
 
 def curve_settings(wildcards):
@@ -75,11 +93,6 @@ def neighbour_settings(wildcards):
         tuning=e["queries"]["tuning"],
         **e["report"],
     )
-
-
-def removal_figure_settings(wildcards):
-    e = EXPERIMENTS[wildcards.experiment]
-    return settings(wildcards.experiment, queries=min(6, e["removal"]["queries"]))
 
 
 SHOWN = ("snakemake", "torch", "diffusers", "accelerate", "dvc", "numpy", "scipy", "pandas")

@@ -1,5 +1,4 @@
-# Reads the LDS tables, the scores, masks and outputs; writes lds/table.csv, lds/by_models.csv and its
-# figure.
+# Reads the LDS tables, the scores, masks and outputs; writes lds/table.csv and lds/by_models.csv.
 
 
 rule tabulate_lds:
@@ -10,8 +9,7 @@ rule tabulate_lds:
         masks=shared("masks/eval.npy"),
         outputs=shared(*[f"outputs/eval/{file}" for file in OUTPUT_FILES]),
     output:
-        tables=expand("results/{{experiment}}/lds/{table}.csv", table=["table", "by_models"]),
-        figure=figure("lds-by-models"),
+        expand("results/{{experiment}}/lds/{table}.csv", table=["table", "by_models"]),
     log:
         "logs/{experiment}/tabulate_lds.log",
     conda:
@@ -26,5 +24,4 @@ rule tabulate_lds:
         folder=filled("results/{experiment}"),
     shell:
         "python scripts/tabulate_lds.py --settings {params.settings:q} --home {params.home}"
-        " --scores {params.folder}/scores --lds {params.folder}/lds --figure {output.figure}"
-        " > {log} 2>&1"
+        " --scores {params.folder}/scores --lds {params.folder}/lds > {log} 2>&1"

@@ -33,7 +33,7 @@ rule render_report:
         gains=ablation_gains,
         metrics="results/{experiment}/metrics.json",
         card=card_of,
-        figures=all_figures,
+        figures=reported_figures,
     output:
         "results/{experiment}/report.html",
     log:
@@ -60,7 +60,7 @@ rule render_report:
 rule render_examples:
     input:
         card=card_of,
-        figures=all_figures,
+        figures=reported_figures,
     output:
         "results/{experiment}/report.html",
     log:

@@ -15,6 +15,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from dasbench.reports import figure_table
+
 # family of jobs -> phase, in the order in which people think of them
 PHASES = {
     "data": (
@@ -57,12 +59,8 @@ PHASES = {
         "summarise_embedded_removal",
     ),
     "report": (
-        "plot_samples",
-        "plot_lds",
+        *(drawing.rule for drawing in figure_table.DRAWINGS),
         "tabulate_lds",
-        "plot_neighbours",
-        "plot_removal",
-        "plot_ablation",
         "write_metrics",
         "render_report",
         "render_examples",

@@ -17,12 +17,13 @@ from typing import Any
 
 from dasbench import registry
 from dasbench.core.query_kinds import KINDS, TARGETS
-from dasbench.experiments import ablation_design, config, feature_sets, residual_sets
+from dasbench.experiments import config, feature_sets, residual_sets
 from dasbench.experiments.config_checks import subset_size
 from dasbench.planning import storage, study_jobs, unet_cost
 from dasbench.planning.job_groups import Group
 from dasbench.planning.kernel_cost import TRANSFORMS, decomposition, score_bytes, scores, sums
 from dasbench.registry import SOURCES
+from dasbench.reports import figure_table
 
 # projections by a p x P matrix
 DENSE = ("rademacher", "gaussian")
@@ -367,17 +368,12 @@ class Workload:
         judged = self.experiment["subsets"]
         if judged:
             yield self._light("summarise_lds")
-        yield self._light("plot_samples")
-        if judged:
-            yield self._light("plot_lds")
             yield self._light("tabulate_lds", memory=4 * len(self.methods) * self.n * self.q)
-        yield self._light("plot_neighbours", len(KINDS), 40 * self.n * self.d)
-        if self.removal:
-            yield self._light("plot_removal")
-        if ablation_design.wanted(self.experiment):
-            yield self._light("plot_ablation")
-        if judged:
             yield self._light("write_metrics")
+        for drawing in figure_table.drawings(self.experiment):
+            kinds = drawing.rule == "plot_neighbours"  # a job each, which holds images and scores
+            jobs, memory = (len(KINDS), 40 * self.n * self.d) if kinds else (1, 0)
+            yield self._light(drawing.rule, jobs, memory)
         yield self._light("render_report" if judged else "render_examples")
         yield Group(self.name, "target", 1, {})
 

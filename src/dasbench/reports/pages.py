@@ -13,20 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from dasbench.errors import UserError
+from dasbench.reports.figure_table import FIGURES, SECTIONS, Figure
 
 TEMPLATES = Path(__file__).parent / "templates"
-FAMILIES = (
-    "samples",
-    "lds-loss",
-    "lds-displacement",
-    "lds-transforms",
-    "lds-by-models",
-    "damping",
-    "ablation",
-    "removal",
-    "before-after",
-    "neighbours",
-)
 NOTHING = "–"
 _LARGE_SVG = 1_000_000  # bytes; beyond it a PNG of the same figure is the lighter choice
 
@@ -49,9 +38,13 @@ def environment() -> Any:
 
 
 def figures(paths: Iterable[Path]) -> dict[str, list[dict[str, str]]]:
-    """Figures as data URIs, by family: the part of the stem that the page has a place for.
+    """Figures as data URIs, with what the table of figures says of them.
 
     Of an SVG and a PNG with one stem the SVG is taken unless it is very large.
+
+    Returns:
+        section -> its figures in the order of the table, each with stem, uri, alt and caption.
+        Figures that the table does not know or gives no section are in the section "other".
 
     Raises:
         UserError: If a file is missing or neither SVG nor PNG.
@@ -65,17 +58,21 @@ def figures(paths: Iterable[Path]) -> dict[str, list[dict[str, str]]]:
         if not path.is_file():
             raise UserError(f"the figure {path} is missing: draw it before rendering the report")
         by_stem.setdefault(path.stem, {})[path.suffix] = path.read_bytes()
-    placed: dict[str, list[dict[str, str]]] = {name: [] for name in (*FAMILIES, "other")}
-    for stem, forms in by_stem.items():
-        large = len(forms.get(".svg", b"")) > _LARGE_SVG and ".png" in forms
-        suffix = ".png" if large or ".svg" not in forms else ".svg"
-        mime = "image/svg+xml" if suffix == ".svg" else "image/png"
-        uri = f"data:{mime};base64,{base64.b64encode(forms[suffix]).decode()}"
-        family = next(
-            (name for name in FAMILIES if stem == name or stem.startswith(f"{name}-")), "other"
-        )
-        placed[family].append({"stem": stem, "uri": uri})
+    placed: dict[str, list[dict[str, str]]] = {name: [] for name in (*SECTIONS, "other")}
+    unknown = [Figure(stem, "", stem, stem) for stem in by_stem if stem not in FIGURES]
+    for figure in (*FIGURES.values(), *unknown):
+        if forms := by_stem.get(figure.stem):
+            shown = {"stem": figure.stem, "alt": figure.alt, "caption": figure.caption}
+            placed[figure.section or "other"].append({**shown, "uri": _data_uri(forms)})
     return placed
+
+
+def _data_uri(forms: Mapping[str, bytes]) -> str:
+    """One figure, given by suffix."""
+    large = len(forms.get(".svg", b"")) > _LARGE_SVG and ".png" in forms
+    suffix = ".png" if large or ".svg" not in forms else ".svg"
+    mime = "image/svg+xml" if suffix == ".svg" else "image/png"
+    return f"data:{mime};base64,{base64.b64encode(forms[suffix]).decode()}"
 
 
 def missing(value: Any) -> bool:

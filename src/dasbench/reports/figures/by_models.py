@@ -24,6 +24,7 @@ def curves(table: pd.DataFrame, target: str = "loss") -> Figure:
     """
     rows = table[table.target == target]
     style.require(rows, _COLUMNS, "lds/by_models.csv")
+    rows = rows.astype({"lds": "float32"})  # as it was computed: a table and its file draw alike
     kinds = list(dict.fromkeys(rows.queries))
     figure = style.new(height=3.6)
     axes = layout.panels(figure, len(kinds), left=0.6, right=1.2, gap=1.4, bottom=0.5)

@@ -1,0 +1,276 @@
+"""Every figure of an experiment: what draws it from which files, where it stands, what it says.
+
+The rules, the report and Snakemake's report read this table; none of them has a list of figures.
+To add a figure, write its script and add a row here: the rule follows from the row, and the report
+shows the figure in its section. Standard library only.
+
+Vocabulary: a *drawing* is a job that draws one figure or a few from the same files; its script has
+the name of its rule. A *stem* is the name of a figure's files without the suffix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+FORMATS = ("svg", "png")
+
+
+class Figure(NamedTuple):
+    """One figure.
+
+    Attributes:
+        stem: Its files are ``figures/<stem>.svg`` and ``figures/<stem>.png``.
+        section: Section of the report in which it stands; empty for a figure that the report leaves
+            out, such as one of seconds, which differ from run to run.
+        alt: What a reader learns who cannot see it, without a full stop.
+        caption: What stands below it.
+        flag: Option of the script that takes its files; the stem where it is empty.
+    """
+
+    stem: str
+    section: str
+    alt: str
+    caption: str
+    flag: str = ""
+
+    @property
+    def option(self) -> str:
+        """Option of the script, without its dashes."""
+        return self.flag or self.stem
+
+
+class Drawing(NamedTuple):
+    """One row: a rule that draws figures.
+
+    Attributes:
+        rule: Name of the rule and of its script, ``plot_...``.
+        figures: What it draws.
+        needs: The part of an experiment without which there is nothing to draw, a key of
+            ``parts``; empty if every experiment has it.
+        reads: Option of the script -> file of the experiment.
+        shares: Option of the script -> file of the experiment, or of the parent whose models it
+            shares.
+        by_hand: Whether the rule is written out in ``workflow/rules/figures.smk``, because its
+            files depend on more than the experiment's name.
+    """
+
+    rule: str
+    figures: tuple[Figure, ...]
+    needs: str = ""
+    reads: Mapping[str, str] = {}
+    shares: Mapping[str, str] = {}
+    by_hand: bool = False
+
+    def flags(self) -> str:
+        """The script's options for a rule's ``shell``, in which Snakemake fills in the files."""
+        read = [(option, "input") for option in (*self.reads, *self.shares)]
+        written = [(figure.option, "output") for figure in self.figures]
+        return " ".join(f"--{name} {{{files}.{keyword(name)}}}" for name, files in read + written)
+
+
+_NEIGHBOURS = (
+    "Left: a query. Right: the highest-scored training images per method, first to last, with the "
+    "label of each; bold where it differs from the query’s. The bar under an image is its score "
+    "relative to the first in its row. The first evaluation queries, no selection. Looking alike "
+    "is no evidence of influence: pixel similarity always looks convincing."
+)
+
+DRAWINGS = (
+    Drawing(
+        "plot_samples",
+        shares={"generated": "queries/gen.npy", "examples": "examples/train.npz"},
+        figures=(
+            Figure(
+                "samples",
+                section="model",
+                alt="Generated images beside training images",
+                caption="Left: the first images that the base model generated (no selection). "
+                "Right: training images at even distances through the training set. If the left "
+                "side does not look like the right side, no statement about attribution on this "
+                "page means much.",
+            ),
+        ),
+    ),
+    Drawing(
+        "plot_lds",
+        needs="lds",
+        reads={
+            "summary": "lds/summary.csv",
+            "ceiling": "lds/ceiling.csv",
+            "by-models": "lds/by_models.csv",
+        },
+        figures=(
+            Figure(
+                "lds-loss",
+                section="lds",
+                alt="LDS of every method with its interval, for the loss target",
+                caption="Held-out LDS per method (bar), its bootstrap interval (line) and the LDS "
+                "at the oracle damping (ring); ordered by the mean over both kinds of query, the "
+                "controls set apart. Grey band: the ceiling with its interval; an arrow means that "
+                "it lies to the right of the axis. Colours mark families of methods and are the "
+                "same in every figure.",
+            ),
+            Figure(
+                "lds-by-models",
+                section="lds",
+                alt="LDS of the best methods against the number of subset models",
+                caption="What fewer subset models would have shown: LDS of the five methods that "
+                "are best with all, mean over random choices of the models; bars are bootstrap "
+                "intervals with that many models. Intervals shrink with the root of their number.",
+            ),
+            Figure(
+                "damping",
+                section="choices",
+                alt="LDS of every method along the damping grid",
+                caption="LDS (loss target, evaluation data) along the damping grid, each method "
+                "under its own transform; damping in units of the largest eigenvalue of the "
+                "method’s own kernel (unlearning: the step size). Dot: the value chosen on tuning "
+                "data. Ring: the best value in hindsight. The height between dot and ring is what "
+                "reporting the best value would have added.",
+            ),
+            Figure(
+                "lds-transforms",
+                section="choices",
+                alt="LDS of every method under three transforms of its score",
+                caption="Held-out LDS of each method under three transforms of the same score; the "
+                "filled mark is the transform that the method’s authors use. Square and signed "
+                "square differ only where scores are negative.",
+            ),
+            Figure(
+                "lds-displacement",
+                section="displacement",
+                alt="LDS of every method with its interval, for the displacement target",
+                caption="As the first figure, for the displacement target.",
+            ),
+        ),
+    ),
+    Drawing(
+        "plot_ablation",
+        needs="ablation",
+        reads={"main-effects": "ablation/main_effects.csv", "gains": "ablation/gains.csv"},
+        figures=(
+            Figure(
+                "ablation-effects",
+                section="ablation",
+                flag="effects-figure",
+                alt="Effect of every choice of a score on its LDS, with intervals",
+                caption="Effect of every level against the reference of its factor: the mean over "
+                "all other choices, and with everything else as in DAS. Intervals are bootstrap "
+                "intervals of the paired difference.",
+            ),
+            Figure(
+                "ablation-gains",
+                section="ablation",
+                flag="gains-figure",
+                alt="Share of each choice in the gain of one method over another",
+                caption="The shares of the table. Intervals are bootstrap intervals of the paired "
+                "difference.",
+            ),
+        ),
+    ),
+    Drawing(
+        "plot_removal",
+        needs="removal",
+        reads={
+            "summary": "removal/summary.csv",
+            "per-query": "removal/per_query.parquet",
+            "images": "removal/images.npy",
+            "index": "removal/images.csv",
+        },
+        shares={"queries": "queries/gen.npy"},
+        figures=(
+            Figure(
+                "removal",
+                section="removal",
+                alt="Effect of removing the highest-scored images minus that of random ones",
+                caption="Excess over removing random images, with bootstrap intervals over queries "
+                "and random sets; right of (or above) zero means a larger effect than chance. "
+                "Grey: the range of the random sets. Dotted: the null models, one line each; their "
+                "distance from zero is what the mere removal of any k images does.",
+            ),
+            Figure(
+                "before-after",
+                section="removal",
+                alt="Generated images before and after retraining without some training images",
+                caption="Generated from the same initial noise: by the base model, by models "
+                "retrained without the images each method names for this query, without random "
+                "images, and by a model trained on everything with other seeds (null). Under each "
+                "image its L2 distance to the base model’s image. An image that changes no more "
+                "than in the null column has not been shown to depend on what was removed.",
+            ),
+        ),
+    ),
+    Drawing(
+        "plot_neighbours",
+        by_hand=True,
+        figures=(
+            Figure(
+                "neighbours-val",
+                section="neighbours",
+                alt="Highest-scored training images of some held-out images, by method",
+                caption=f"Held-out images. {_NEIGHBOURS}",
+            ),
+            Figure(
+                "neighbours-gen",
+                section="neighbours",
+                alt="Highest-scored training images of some generated images, by method",
+                caption=f"Generated images. {_NEIGHBOURS}",
+            ),
+        ),
+    ),
+    Drawing(
+        "plot_cost_quality",
+        needs="costs",
+        reads={"table": "cost-quality.csv", "speedups": "cost-speedup.json"},
+        figures=(
+            Figure(
+                "cost-quality",
+                section="",
+                alt="Seconds of every configuration against its LDS",
+                caption="Seconds against held-out LDS. Numbered points: no other configuration is "
+                "both cheaper and at least as good. Dashed: the LDS of the reference.",
+            ),
+        ),
+    ),
+)
+FIGURES = {figure.stem: figure for drawing in DRAWINGS for figure in drawing.figures}
+SECTIONS = tuple(dict.fromkeys(f.section for f in FIGURES.values() if f.section))
+
+
+def keyword(option: str) -> str:
+    """``by_models`` of ``by-models``: how a rule names the file of a script's option."""
+    return option.replace("-", "_")
+
+
+def parts(experiment: Mapping[str, Any]) -> dict[str, bool]:
+    """Which of the parts that drawings need an experiment has.
+
+    Args:
+        experiment: As ``config.load`` returns it.
+    """
+    judged = bool(experiment["subsets"])
+    return {
+        "": True,
+        "lds": judged,
+        "ablation": judged and bool(experiment["ablation"]["readouts"]),
+        "removal": judged and bool(experiment["removal"]["methods"]),
+        "costs": judged and bool(experiment["acceleration"]["reference"]),
+    }
+
+
+def drawings(experiment: Mapping[str, Any]) -> list[Drawing]:
+    """The drawings of an experiment, in the order of the table."""
+    present = parts(experiment)
+    return [drawing for drawing in DRAWINGS if present[drawing.needs]]
+
+
+def stems(experiment: Mapping[str, Any], reported: bool) -> list[str]:
+    """Stems of an experiment's figures.
+
+    Args:
+        experiment: As ``config.load`` returns it.
+        reported: Those that the report shows, or those that it leaves out.
+    """
+    figures = [figure for drawing in drawings(experiment) for figure in drawing.figures]
+    return [figure.stem for figure in figures if bool(figure.section) == reported]
