@@ -6,7 +6,7 @@ import numpy as np
 
 from dasbench.core import artifacts, script_main
 from dasbench.core.query_kinds import KINDS
-from dasbench.diffusion import checkpoints, model_inputs, outputs
+from dasbench.diffusion import model_inputs, outputs
 from dasbench.evaluation import output_grids
 
 
@@ -19,20 +19,18 @@ def run() -> None:
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     args = parser.parse_args()
     settings, total = args.settings, args.settings["timesteps"]
-    checkpoints.use_threads(args.threads)
+    model = model_inputs.open(settings, args.threads, args.latents, args.prompts)
     folders = [args.models / f"{k:02d}" for k in range(settings["models_per_job"])]
-    (_, *members), scheduler = model_inputs.family(settings).load_members(
-        [args.base, *folders], checkpoints.pick_device(), settings["model"]
-    )
+    (_, *members), process = model.load_members([args.base, *folders])
     uses = artifacts.load_json(args.queries / "uses.json")
     grids = [outputs.grid(count, total, spacing) for count, spacing in output_grids.GRIDS]
     grids.append(outputs.grid(total, total, "midpoint"))
     for kind in KINDS:
-        queries, condition = model_inputs.queries(args.queries, kind, args)
+        queries, condition = model.queries(args.queries, kind)
         losses, _ = outputs.measure_by_timestep(
             members,
             None,
-            scheduler,
+            process,
             queries,
             kind,
             np.arange(total),

@@ -9,15 +9,33 @@ import yaml
 
 from dasbench.core import tables
 from dasbench.errors import UserError
-from dasbench.experiments import config, image_shapes
-from dasbench.planning import estimate, rates, workload
+from dasbench.experiments import config
+from dasbench.planning import estimate, planned_jobs, rates, rule_costs, workload
 from experiment_files import ROOT
 
 CIFAR10 = "cifar10"
 
 
+NAMES = ["smoke", "digits", "fashion", CIFAR10]
+
+
+@pytest.fixture(scope="module")
+def planned():
+    """Jobs of experiments in the repository, planned together once."""
+    files = [estimate.file_of(name, ROOT) for name in NAMES]
+    contents = [yaml.safe_load(file.read_text()) for file in files]
+    jobs = planned_jobs.count(ROOT, [config.load(name, ROOT) for name in NAMES], contents)
+    return dict(zip(NAMES, jobs, strict=True))
+
+
 @pytest.fixture(autouse=True)
-def caller(monkeypatch):
+def caller(planned, monkeypatch):
+    """Files elsewhere are cifar10's with other numbers, so they have its jobs."""
+
+    def count(root, experiments, files):
+        return [planned.get(e["name"], planned[CIFAR10]) for e in experiments]
+
+    monkeypatch.setattr(planned_jobs, "count", count)
     monkeypatch.setenv("DASBENCH_CALLER_FOLDER", str(ROOT))
 
 
@@ -67,12 +85,11 @@ def test_fashion_s_hours_are_those_of_the_findings(capsys):
 
 
 @pytest.mark.parametrize("experiment", ["digits", "fashion"])
-def test_the_storage_is_what_dvc_recorded(experiment):
+def test_the_storage_is_what_dvc_recorded(capsys, experiment):
     """By the sizes in dvc.lock, which every clone has, also without results."""
     stages = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
     outs = [out for name in stages for out in stages[name]["outs"]]
-    work = workload.Workload(config.load(experiment, ROOT), image_shapes.SHAPES[experiment])
-    stored = work.storage()
+    stored = numbers(capsys, experiment)["storage"]
     for folder in ("models", "features", "scores", "outputs", "residuals"):
         home = f"results/{experiment}/{folder}"
         sizes = [out["size"] for out in outs if f"{out['path']}/".startswith(f"{home}/")]
@@ -138,7 +155,7 @@ def test_a_broken_file_names_itself(tmp_path):
         estimate.main([str(file)], ROOT)
 
 
-def test_measured_rates_are_written(tmp_path, capsys):
+def test_measured_rates_are_written(planned, tmp_path, capsys):
     """From the costs of what has been made, and of nothing else."""
     for folder in ("config/experiments", "workflow/schemas", "reference"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
@@ -146,14 +163,16 @@ def test_measured_rates_are_written(tmp_path, capsys):
         estimate.main(["--measure"], tmp_path)
     work = workload.Workload(config.load("smoke", ROOT), (1, 8, 8))
     lines = ["rule,jobs,seconds,share,median_seconds,longest_seconds,peak_mb"]
-    lines += [f"{g.rule},{g.jobs},{g.jobs * 2.0},0,0,0,400" for g in work.groups()]
+    jobs, costs = planned["smoke"], rule_costs.of(work)
+    lines += [f"{j.rule},{j.jobs},{j.jobs * 2.0},0,0,0,400" for j in jobs]
     (tmp_path / "results/smoke").mkdir(parents=True)
     (tmp_path / "results/smoke/costs.csv").write_text("\n".join(lines))
     assert estimate.main(["--measure"], tmp_path) == 0
     assert "smoke: " in capsys.readouterr().out
     made = rates.load(tmp_path / rates.FILE)
     assert set(made.observed) == {"smoke"}
-    taken = sum(g.jobs * made.seconds(g) for g in work.groups())
-    assert taken == pytest.approx(2.0 * sum(g.jobs for g in work.groups()), rel=0.2)
+    assert set(made.observed["smoke"]) == {j.family for j in jobs}
+    seconds = sum(j.jobs * made.seconds(costs[j.family]) for j in jobs)
+    assert seconds == pytest.approx(2.0 * sum(j.jobs for j in jobs), rel=0.2)
     with pytest.raises(UserError, match=r"digits has not been made here"):
         estimate.main(["--measure", "digits"], tmp_path)

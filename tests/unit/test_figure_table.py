@@ -8,9 +8,9 @@ import jinja2
 import pytest
 from docutils.core import publish_parts
 
-from dasbench.experiments import config
-from dasbench.reports import figure_table, findings, pages
-from dasbench.reports.figure_table import DRAWINGS, FIGURES, SECTIONS
+from dasbench.experiments import config, figure_table
+from dasbench.experiments.figure_table import DRAWINGS, FIGURES, SECTIONS
+from dasbench.reports import findings, pages
 from dasbench.sharing import codehash
 from experiment_files import ROOT
 

@@ -11,8 +11,8 @@ import pytest
 
 from dasbench.errors import UserError
 from dasbench.experiments.config import load
-from dasbench.planning import rates
-from dasbench.planning.estimate import on_device
+from dasbench.planning import rates, rule_costs
+from dasbench.planning.job_cost import on_device
 from dasbench.planning.workload import Workload
 from dasbench.sharing import launch
 from experiment_files import ROOT
@@ -113,8 +113,8 @@ def test_a_process_that_sees_no_others_refuses():
 def test_networks_are_what_needs_a_device():
     studies = [load(name, ROOT) for name in ("ablation", "acceleration", "search")]
     experiments = [{**load("smoke", ROOT), "embedding": {"model": "clip"}}, *studies]
-    groups = [g for e in experiments for g in Workload(e, (1, 8, 8)).groups()]
-    needing = {g.family.removesuffix("_tune").removesuffix("_eval") for g in groups if on_device(g)}
+    costs = [c for e in experiments for c in rule_costs.of(Workload(e, (1, 8, 8))).values()]
+    needing = {c.family.removesuffix("_tune").removesuffix("_eval") for c in costs if on_device(c)}
     arms = {f"train_removal_{arm}" for arm in ("methods", "random", "null")}
     # a rule with the script of another one
     known = {"train_removal", "compute_features"}

@@ -13,9 +13,22 @@ from dasbench.data import folder as source
 from dasbench.diffusion.families import pixel
 from dasbench.errors import UserError
 from dasbench.experiments import config
-from dasbench.planning import rates
+from dasbench.planning import planned_jobs, rates
+from dasbench.planning.job_cost import Jobs
 from experiment_files import ROOT, make_repository
 from tiny import DIFFUSION, MODEL
+
+
+def count(root, experiments, files):
+    """Jobs that training takes; planning them takes seconds, and test_planned_jobs does it."""
+    assert [e["title"] for e in experiments] == [file["title"] for file in files]
+    jobs = []
+    for e in experiments:
+        subsets = e["subsets"] or {"eval": {"models": 0, "seeds": 0}, "models_per_job": 1}
+        shards = subsets["eval"]["models"] // subsets["models_per_job"]
+        train = Jobs("train", "train_subsets_eval", shards * subsets["eval"]["seeds"])
+        jobs.append([Jobs("make_queries", "make_queries", 1), *[train] * (shards > 0)])
+    return jobs
 
 
 @pytest.fixture
@@ -26,6 +39,7 @@ def root(tmp_path, monkeypatch):
     (made / rates.FILE).write_bytes((ROOT / rates.FILE).read_bytes())
     monkeypatch.setattr(new_experiment, "has_gpu", lambda: False)
     monkeypatch.setattr(new_experiment, "_cores", lambda: 2)
+    monkeypatch.setattr(planned_jobs, "count", count)
     monkeypatch.delenv("DASBENCH_CALLER_FOLDER", raising=False)
     return made
 
@@ -65,12 +79,16 @@ def test_the_file_is_commented_and_its_sizes_are_sensible(root, pictures, capsys
     assert hours <= new_experiment.HOURS or models == min(new_experiment.SUBSETS)
 
 
+def hours_by_models(experiments, texts, root):
+    return [e["subsets"]["eval"]["models"] / 10 for e in experiments]
+
+
 def test_a_slower_machine_gets_fewer_subset_models_and_a_gpu_larger_pictures(
     root, pictures, tmp_path, monkeypatch
 ):
     _, usual = write(root, pictures)
     (root / config.FOLDER / "mine.yaml").unlink()
-    monkeypatch.setattr(new_experiment, "_hours", lambda e, _: e["subsets"]["eval"]["models"] / 10)
+    monkeypatch.setattr(new_experiment, "_hours", hours_by_models)
     _, slow = write(root, pictures)
     assert slow["subsets"]["eval"]["models"] == 16 < usual["subsets"]["eval"]["models"]
     (root / config.FOLDER / "mine.yaml").unlink()
@@ -81,14 +99,18 @@ def test_a_slower_machine_gets_fewer_subset_models_and_a_gpu_larger_pictures(
 
 
 def test_hours_on_a_gpu_are_those_of_the_assumed_one(root, pictures, monkeypatch):
-    _, made = write(root, pictures)
-    on_cores = new_experiment._hours(made, root)
+    text, made = write(root, pictures)
+
+    def hours():
+        return new_experiment._hours([made], [text], root)[0]
+
+    on_cores = hours()
     monkeypatch.setattr(new_experiment, "has_gpu", lambda: True)
     quick, slow = rates.Gpu(call=1e-4), rates.Gpu(tflops=1e-4)
     monkeypatch.setattr(rates, "Gpu", lambda: quick)
-    assert new_experiment._hours(made, root) < on_cores
+    assert hours() < on_cores
     monkeypatch.setattr(rates, "Gpu", lambda: slow)
-    assert new_experiment._hours(made, root) > on_cores
+    assert hours() > on_cores
 
 
 def test_labels_are_those_of_subfolders_or_of_a_table(root, pictures, tmp_path):

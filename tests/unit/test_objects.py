@@ -8,6 +8,7 @@ import pytest
 from dasbench.commands import cli
 from dasbench.errors import UserError
 from dasbench.sharing import dvc_objects, remotes
+from dasbench.sharing.remote import Remote
 from experiment_files import ROOT, make_repository
 
 OUT = "results/toy/lds"
@@ -83,7 +84,7 @@ def test_results_may_lie_elsewhere(tmp_path):
 
 
 def test_objects_with_other_bytes_are_deleted(tmp_path):
-    remote = remotes.Remote("far", "/far", "/far")
+    remote = Remote("far", "/far", "/far")
     listed = json.dumps([{"md5": named(b"a"), "relpath": "a"}, {"md5": FILE, "relpath": "b"}])
     outs = {OUT: named(listed.encode()) + ".dir", "results/toy/c": named(b"c")}
     kept = [

@@ -12,8 +12,9 @@ import pytest
 from snakemake_interface_logger_plugins.common import LogEvent
 
 import snakemake_logger_plugin_dasbench as plugin
-from dasbench.experiments import config
-from dasbench.planning import progress
+from dasbench.experiments import config, image_shapes
+from dasbench.planning import progress, rule_costs
+from dasbench.planning.workload import Workload
 from experiment_files import ROOT
 from snakemake_logger_plugin_dasbench import LogHandler
 
@@ -36,7 +37,8 @@ def state():
 def test_other_experiments_do_not_lengthen_a_prediction():
     """measure_outputs is a rule of all; a model of cifar10 takes hours, one of smoke a second."""
     small = progress.predictions(ROOT, ["smoke", "measure_outputs", "train_base_smoke"])
-    assert small["measure_outputs"][0] * 100 < progress.predictions(ROOT)["measure_outputs"][0]
+    both = progress.predictions(ROOT, ["smoke", "measure_outputs", "train_base_cifar10"])
+    assert small["measure_outputs"][0] * 100 < both["measure_outputs"][0]
     assert "train_base_smoke" in small
     assert "train_base_cifar10" not in small
     # a name that ends with another one is not the other one's
@@ -46,14 +48,24 @@ def test_other_experiments_do_not_lengthen_a_prediction():
 
 
 def test_every_rule_has_a_phase():
-    families = {family for group in progress.PHASES.values() for family in group}
-    known = progress.predictions(ROOT)
-    for rule in known:
-        phase = progress.kind_of(rule, known).phase
-        assert (phase is None) == (rule in config.names(ROOT) or "target" in rule), rule
+    families = [family for phase in progress.PHASES.values() for family in phase]
+    works = [Workload(e, image_shapes.shape_for(e, ROOT)) for e in config.load_all(ROOT).values()]
+    costly = {family for work in works for family in rule_costs.of(work)}
+    # make_queries_latents is known by its beginning
+    assert costly - {"target", "make_queries_latents"} == set(families)
     assert len(families) == len(set(families))
+    for rule in ("make_queries_latents", "train_base_smoke", "train_subsets_tune_digits"):
+        assert progress.kind_of(rule, {}).phase
+    assert progress.kind_of("smoke", {}).phase is None
+
+
+def test_models_and_seconds_are_those_of_the_experiment():
+    rules = ["train_subsets_eval_digits", "train_subsets_eval_smoke", "plot_lds", "digits"]
+    known = progress.predictions(ROOT, rules)
     assert known["train_subsets_eval_digits"][1] == 8
     assert known["train_subsets_eval_digits"][0] > known["train_subsets_eval_smoke"][0]
+    assert known["plot_lds"][0] > 0
+    assert "digits" not in known
 
 
 def test_targets_are_no_jobs_and_models_are_counted(state):

@@ -6,19 +6,19 @@ import pytest
 
 from dasbench.errors import UserError
 from dasbench.planning import rates
-from dasbench.planning.job_groups import Group
+from dasbench.planning.job_cost import Cost, Jobs
 from experiment_files import ROOT
 
 RATES = rates.load(ROOT / rates.FILE)
 OBSERVED = [(e, f, row) for e, rows in RATES.observed.items() for f, row in rows.items()]
 
 
-def group(family, row):
-    return Group(family, family, row["jobs"], row["work"], 0, row["memory"])
+def cost(family, row):
+    return Cost(family, row["work"], memory=row["memory"])
 
 
 def predicted(known, rows):
-    return sum(row["jobs"] * known.seconds(group(family, row)) for family, row in rows.items())
+    return sum(row["jobs"] * known.seconds(cost(family, row)) for family, row in rows.items())
 
 
 def measured(rows):
@@ -60,7 +60,7 @@ def test_a_made_up_machine_is_found_again():
     }
     rows["plot"] = {"jobs": 3, "work": {}, "memory": 0, "peak_mb": None}
     for family, row in rows.items():
-        row["seconds"] = row["jobs"] * truth.seconds(group(family, row))
+        row["seconds"] = row["jobs"] * truth.seconds(cost(family, row))
     found = rates.fit({"made_up": rows})
     assert found.start == pytest.approx(truth.start, rel=1e-4)
     assert found.rate == pytest.approx(truth.rate, rel=1e-4)
@@ -69,7 +69,7 @@ def test_a_made_up_machine_is_found_again():
 
 @pytest.mark.parametrize(("experiment", "family", "row"), OBSERVED)
 def test_jobs_ask_for_more_memory_than_they_were_seen_to_use(experiment, family, row):
-    asked = RATES.mem_mb(group(family, row))
+    asked = RATES.mem_mb(cost(family, row))
     assert asked >= rates.LEAST_MB
     if row["peak_mb"] is not None:
         assert 1.2 * row["peak_mb"] <= asked <= max(rates.LEAST_MB, 4 * row["peak_mb"])
@@ -77,41 +77,38 @@ def test_jobs_ask_for_more_memory_than_they_were_seen_to_use(experiment, family,
 
 @pytest.mark.parametrize(("experiment", "family", "row"), OBSERVED)
 def test_jobs_ask_for_more_time_than_they_were_seen_to_take(experiment, family, row):
-    minutes = RATES.runtime(group(family, row))
+    minutes = RATES.runtime(cost(family, row))
     assert 60 * minutes >= 2 * row["seconds"] / row["jobs"]
     assert minutes >= rates.SHORTEST
 
 
 def test_a_gpu_does_the_networks_and_nothing_else():
     gpu = rates.Gpu(tflops=10.0, call=0.5)
-    training = Group("train", "train", 1, {"train": 1e15}, calls=3)
+    training = Cost("train", {"train": 1e15}, calls=3)
     assert RATES.seconds(training, gpu) == pytest.approx(RATES.start["network"] + 100)
     small = training._replace(work={"train": 1.0})  # the calls take their time nevertheless
     assert RATES.seconds(small, gpu) == pytest.approx(RATES.start["network"] + 1.5)
-    score = Group("score", "score", 1, {"kernel": 1e12})
+    score = Cost("score", {"kernel": 1e12})
     assert RATES.seconds(score, gpu) == RATES.seconds(score)
 
 
 def test_an_unmeasured_projection_borrows_a_rate():
     known = rates.Rates({}, {"features:dense": 2.0}, {}, "", {})
-    new = Group("compute_features", "compute_features", 1, {"features:new": 3.0})
+    new = Cost("compute_features", {"features:new": 3.0})
     assert rates.kinds_of(new, known.rate) == {"features:new": "features:dense"}
     assert known.seconds(new) == 6.0
 
 
 def test_costs_are_joined_where_all_jobs_are_recorded():
-    groups = [
-        Group("a_x", "a", 2, {}),
-        Group("b", "b", 3, {}),
-        Group("c", "c", 1, {"train": 1.0}, memory=4),
-    ]
+    costs = {"a": Cost("a", {}), "b": Cost("b", {}), "c": Cost("c", {"train": 1.0}, memory=4)}
+    jobs = [Jobs("a_x", "a", 2), Jobs("b", "b", 3), Jobs("c", "c", 1)]
     nan = float("nan")
-    costs = [
+    measured = [
         {"rule": "a_x", "jobs": "2", "seconds": "5.0", "peak_mb": nan},
         {"rule": "b", "jobs": "2", "seconds": "5.0", "peak_mb": nan},
         {"rule": "c", "jobs": "1", "seconds": "7.5", "peak_mb": "300"},
     ]
-    found = rates.observe(groups, costs)
+    found = rates.observe(costs, jobs, measured)
     assert set(found) == {"a", "c"}
     assert found["a"]["peak_mb"] is None
     assert found["c"]["work"] == {"train": 1.0}

@@ -17,8 +17,8 @@ from report_page import VERSIONS, Page
 
 from dasbench.core import artifacts, tables
 from dasbench.errors import UserError
+from dasbench.experiments.figure_table import FIGURES
 from dasbench.reports import pages, report
-from dasbench.reports.figure_table import FIGURES
 
 ROOT = Path(report.__file__).parents[3]
 HOSTILE = '<script>alert("x")</script>'

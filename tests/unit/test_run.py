@@ -16,6 +16,11 @@ from dasbench.sharing import remotes
 from launcher import ROOT, STAND_IN, active, start, stood_in, usual_tools
 
 TWO_PROCESSES = "-n 2 --dist loadgroup --no-loadscope-reorder"
+# a plan of one job of the experiment that is named last
+PLANNER = """\
+import json, sys
+print(json.dumps({"rule": "score", "wildcards": {"experiment": sys.argv[-1]}}))
+"""
 
 
 @pytest.fixture
@@ -101,11 +106,15 @@ def test_unknown_experiment_lists_the_known_ones(repository):
 def test_a_broken_experiment_file_is_told_before_snakemake_starts(repository):
     file = repository / "config/experiments/smoke.yaml"
     file.write_text(file.read_text().replace("epochs: 2", "epoch: 2"))
-    done = active(repository, "digits")
-    told = done.stderr.splitlines()
-    assert all(line.startswith("run: config/experiments/smoke.yaml: training.ep") for line in told)
-    assert len(told) == 2  # one is unknown, the other is missing
-    assert (done.returncode, done.stdout) == (1, "")
+    (repository / "reference").mkdir()
+    shutil.copy(ROOT / "reference/rates.json", repository / "reference")
+    for words in (["digits"], ["estimate", "digits"]):
+        done = active(repository, *words)
+        told = done.stderr.splitlines()
+        beginning = "run: config/experiments/smoke.yaml: training.ep"
+        assert all(line.startswith(beginning) for line in told)
+        assert len(told) == 2  # one is unknown, the other is missing
+        assert (done.returncode, done.stdout) == (1, "")
 
 
 def test_help_needs_no_environment(repository, tools):
@@ -157,14 +166,16 @@ def test_the_display_knows_what_was_typed(repository):
 def test_estimate_is_answered_here(repository):
     (repository / "reference").mkdir()
     shutil.copy(ROOT / "reference/rates.json", repository / "reference")
+    (repository / "src/snakemake.py").write_text(PLANNER)
     done = active(repository, "estimate", "smoke")
-    assert done.stdout.startswith("`smoke`: **")
+    assert done.stdout.startswith("`smoke`: **1 jobs**")
     assert only_line(active(repository, "estimate", "smok").stderr).startswith("run: smok is not")
 
 
 def test_a_reader_may_leave_early(repository):
     (repository / "reference").mkdir()
     shutil.copy(ROOT / "reference/rates.json", repository / "reference")
+    (repository / "src/snakemake.py").write_text(PLANNER)
     reader, writer = os.pipe()
     os.close(reader)
     environment = {

@@ -66,36 +66,6 @@ def test_half_files_are_swept_and_no_others(tmp_path):
     assert (outside / "empty").exists()
 
 
-@pytest.fixture
-def settings(monkeypatch):
-    """DVC's configuration, made up."""
-    values = {"remote.my.store.url": "/store", "remote.web.url": "https://a:b@host/das"}
-    monkeypatch.setattr(remotes, "_settings", lambda: values)
-    monkeypatch.setattr(remotes, "_reach", lambda remote: None)
-    return values
-
-
-@pytest.mark.parametrize("flags", [["-r", "web"], ["--remote=web"], ["-j", "4", "-rweb"]])
-def test_flags_name_the_remote(settings, flags):
-    assert remotes._remote(flags, "").url == "https://a:b@host/das"
-
-
-def test_no_password_is_shown(settings):
-    assert str(remotes._remote(["-r", "web"], "")) == "web (https://host/das)"
-
-
-def test_the_endpoint_answers_for_s3(settings):
-    settings.update({"remote.web.endpointurl": "http://minio"})
-    assert remotes._remote(["-r", "web"], "").address == "http://minio"
-
-
-def test_remotes_that_are_none(settings):
-    with pytest.raises(UserError, match=r"as default \(my.store, web can be named with -r\); do X"):
-        remotes._remote([], "do X")
-    with pytest.raises(UserError, match="nix is no DVC remote; known: my.store, web"):
-        remotes._remote(["-r", "nix"], "")
-
-
 def megabytes(paths, sizes):
     return round(sum(sizes[path] for path in paths) / 1e6)
 

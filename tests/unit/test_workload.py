@@ -1,4 +1,4 @@
-"""Jobs and files of an experiment, from its file; ``tests/workflow`` compares with ``./run -n``."""
+"""The cost of one job of each rule, and the storage, from the experiment file."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,8 @@ import pytest
 from dasbench.core import artifacts
 from dasbench.errors import UserError
 from dasbench.experiments import config, image_shapes
-from dasbench.planning import workload
-from dasbench.planning.estimate import on_device
+from dasbench.planning import rule_costs, storage, workload
+from dasbench.planning.job_cost import on_device
 from dasbench.sharing import launch
 from experiment_files import ROOT, load, make_repository, raw
 
@@ -19,42 +19,38 @@ def smoke():
     return workload.Workload(config.load("smoke", ROOT), SHAPE)
 
 
-def by_family(work):
-    return {group.family: group for group in work.groups()}
-
-
 def test_training_is_counted_image_by_image(smoke):
-    groups, each = by_family(smoke), 3 * smoke.model.flops
-    assert groups["train_base"].work == {"train": each * 120 * 2}
-    assert groups["train_base"].calls == 2 * 8  # 120 images in batches of 16
-    assert groups["train_subsets_eval"].work == {"train": each * 4 * 60 * 2}
-    assert groups["train_subsets_eval"].jobs == 2 * 2
-    assert groups["train_removal_methods"].work == {"train": each * 2 * 108 * 2}
+    costs, each = rule_costs.of(smoke), 3 * smoke.model.flops
+    assert costs["train_base"].work == {"train": each * 120 * 2}
+    assert costs["train_base"].calls == 2 * 8  # 120 images in batches of 16
+    assert costs["train_subsets_eval"].work == {"train": each * 4 * 60 * 2}
+    assert costs["train_subsets_eval"].models == 4
+    assert costs["train_removal_methods"].work == {"train": each * 2 * 108 * 2}
 
 
 def test_measuring_is_counted_image_by_image(smoke):
-    groups, each = by_family(smoke), smoke.model.flops
-    assert groups["make_queries"].work == {"forward": each * 12 * 5}
-    assert groups["measure_outputs"].work == {
+    costs, each = rule_costs.of(smoke), smoke.model.flops
+    assert costs["make_queries"].work == {"forward": each * 12 * 5}
+    assert costs["measure_outputs"].work == {
         "forward": each * 24 * 4 * 8
     }  # 20 models in three jobs
-    assert groups["compute_residuals"].work == {"forward": each * 120 * (2 + 5) / 2}
+    assert costs["compute_residuals"].work == {"forward": each * 120 * (2 + 5) / 2}
     # nine sets with one readout and two with four probes, which share their forward passes
     passes = (9 * 3 + 2 * (1 + 2 * 4)) / 11
-    work = groups["compute_features"].work
+    work = costs["compute_features"].work
     assert work == {"features:kronecker": pytest.approx(passes * each * 2 * (120 + 24))}
     # five steps of sampling, at two of them gradients
     journeys = {"features:kronecker": 3 * each * 2 * 12, "forward": each * 5 * 12}
-    assert groups["compute_journeys"].work == journeys
+    assert costs["compute_journeys"].work == journeys
 
 
 def test_scores_that_need_the_network_are_counted_image_by_image(smoke):
-    groups, each = by_family(smoke), smoke.model.flops
-    assert groups["compute_unlearning"].work == {
+    costs, each = rule_costs.of(smoke), smoke.model.flops
+    assert costs["compute_unlearning"].work == {
         "features:kronecker": 3 * each * 2 * (120 + 24),
         "forward": each * 120 * 4 * (3 * 24 + 1),
     }
-    ekfac = groups["compute_ekfac"].work
+    ekfac = costs["compute_ekfac"].work
     assert ekfac["features:kronecker"] == 3 * each * 2 * (3 * 120 + 24)
     assert ekfac["kernel"] == 2 * 27 * 120 * 24 * smoke.model.parameters
 
@@ -65,7 +61,7 @@ def test_a_dense_projection_is_work_of_its_own(tmp_path):
     work = workload.Workload(load(root, data), SHAPE)
     each, dense = work.model.flops, 2 * work.model.parameters * 64
     expected = pytest.approx(((9 * 3 + 2 * 9) / 11 * each * 2 + dense) * (120 + 24))
-    assert by_family(work)["compute_features"].work == {"features:rademacher": expected}
+    assert rule_costs.of(work)["compute_features"].work == {"features:rademacher": expected}
 
 
 def test_a_dense_projection_is_made_as_often_as_gradients_are_kept_apart(tmp_path):
@@ -76,9 +72,9 @@ def test_a_dense_projection_is_made_as_often_as_gradients_are_kept_apart(tmp_pat
         data["methods"] = {"journey_trak": {}, "das": {"kernel": "pooled"}}
         data |= {"removal": {}, "comparisons": []}
         work = workload.Workload(load(root, data), SHAPE)
-        groups = by_family(work)
+        costs = rule_costs.of(work)
         names = ("compute_features", "compute_timesteps", "compute_journeys")
-        counted.append([groups[name].work["features:gaussian"] for name in names])
+        counted.append([costs[name].work["features:gaussian"] for name in names])
     one, grown = 2 * work.model.parameters, [b - a for a, b in zip(*counted, strict=True)]
     # the mean of two timesteps; each of two; each of two steps of a path
     assert grown == [one * 144, 2 * one * 144, 2 * one * 12]
@@ -87,21 +83,24 @@ def test_a_dense_projection_is_made_as_often_as_gradients_are_kept_apart(tmp_pat
 @pytest.mark.parametrize("name", ["smoke", "cifar2", "artbench2"])
 def test_jobs_that_ask_for_a_gpu_have_work_for_it(name):
     e = config.load(name, ROOT)
-    for group in workload.Workload(e, image_shapes.shape_for(e, ROOT)).groups():
-        assert on_device(group) == group.family.startswith(launch.NETWORKS), group.rule
+    for family, cost in rule_costs.of(
+        workload.Workload(e, image_shapes.shape_for(e, ROOT))
+    ).items():
+        assert on_device(cost) == family.startswith(launch.NETWORKS), family
 
 
 def test_storage_counts_numbers(smoke):
-    stored = smoke.storage()
+    models = 1 + 16 + 4 + 2 * 2 + 2 + 1  # base, eval, tune, removal
+    stored = storage.folders(smoke, models)
     # eleven sets of P = 256; where they have a kernel, eigenvalues and vectors of the N x N form;
     # one by timestep, T = 3, P = 64
-    kernels = by_family(smoke)["decompose"].jobs
+    kernels = len(smoke.spectra)
     numbers = 4 * (11 * 256 + 3 * 64) * (120 + 24)
     assert stored["features"] == numbers + kernels * 8 * 120 * 121
     assert stored["scores"] == 4 * 120 * (26 * 24 + 12)  # one method of generated images alone
     assert stored["network"] == 4 * (27 + 3) * 120 * 24  # dampings of ekfac_if, steps of unlearning
-    models = 1 + 2 + 16 + 4 + 2 * 2 + 2 + 1  # base, checkpoints, eval, tune, removal
-    assert stored["models"] == models * (4 * smoke.model.parameters + 15_000)
+    # and two checkpoints of the base model
+    assert stored["models"] == (models + 2) * (4 * smoke.model.parameters + 15_000)
 
 
 def test_more_work_takes_more(tmp_path):
@@ -113,11 +112,11 @@ def test_more_work_takes_more(tmp_path):
         "bootstrap": ("evaluate_lds", lambda e: e["lds"].update(draws=400)),
         "kernel": ("select_damping", lambda e: e["features"].update(dimensions=512)),
     }
-    before = by_family(workload.Workload(load(root, raw()), SHAPE))
+    before = rule_costs.of(workload.Workload(load(root, raw()), SHAPE))
     for kind, (family, change) in changes.items():
         data = raw()
         change(data)
-        after = by_family(workload.Workload(load(root, data), SHAPE))
+        after = rule_costs.of(workload.Workload(load(root, data), SHAPE))
         grown = [sum(v for k, v in g[family].work.items() if kind in k) for g in (before, after)]
         assert grown[1] > grown[0], kind
 
@@ -128,7 +127,7 @@ def test_kernels_by_timestep_are_decomposed_and_held_one_by_one(tmp_path):
     for kernel in ("averaged", "per_t"):
         data = raw() | {"methods": {"dtrak": {"kernel": kernel}}, "comparisons": []}
         data["removal"] = {}
-        asked[kernel] = by_family(workload.Workload(load(root, data), SHAPE))["score"]
+        asked[kernel] = rule_costs.of(workload.Workload(load(root, data), SHAPE))["score"]
     one = 2 * (120 + 24) * 256 * 120 + 2 * 120 * 120 * 24
     made = 3 * 120 * 256 * 120 + 10 * 120**3
     assert asked["averaged"].work["kernel"] == one
@@ -138,13 +137,14 @@ def test_kernels_by_timestep_are_decomposed_and_held_one_by_one(tmp_path):
     assert asked["per_t"].memory == asked["averaged"].memory + held
 
 
-def test_a_child_has_no_models(tmp_path):
+def test_a_child_stores_no_models(tmp_path):
     root = make_repository(tmp_path)
     data = {"title": "child", "parent": "smoke", "methods": {"das": {}, "pixel_cosine": {}}}
     work = workload.Workload(load(root, data, "child"), SHAPE)
-    assert not any(group.family.startswith("train") for group in work.groups())
-    assert by_family(work)["compute_features"].jobs == 1
-    assert "outputs" not in work.storage()
+    assert len(work.features) == 1
+    stored = storage.folders(work, 0)
+    assert stored["models"] == 0
+    assert "outputs" not in stored
 
 
 def test_the_pool_knows_the_shape(tmp_path):

@@ -4,11 +4,10 @@ import json
 
 import numpy as np
 import pytest
+from plans import counts
 
 from dasbench.core.tables import load_table
 from dasbench.evaluation import ablation_effects, output_grids
-from dasbench.experiments import config
-from dasbench.planning import workload
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 
@@ -42,12 +41,7 @@ def child(copy):
 
 
 def test_a_child_makes_its_studies_and_nothing_of_its_parent(child):
-    counted = {
-        group.rule: group.jobs
-        for group in workload.Workload(config.load("child", child.folder), (1, 8, 8)).groups()
-        if group.family != "target"
-    }
-    assert child.plan("child") == counted
+    assert child.plan("child") == counts(child, "child")["child"]
     before = child.hashes("smoke")
     child.run("child")
     home = child.folder / "results/child"

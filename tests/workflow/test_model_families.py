@@ -6,12 +6,11 @@ Text to image: debug_artbench5 in test_paper_experiments.py.
 import judged
 import pytest
 import yaml
+from plans import counts
 
 import tiny_pipelines
 from clones import checkout
 from dasbench.core import tables
-from dasbench.experiments import config
-from dasbench.planning import workload
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 
@@ -97,13 +96,9 @@ def families(tmp_path_factory):
     return clone, plans
 
 
-def test_the_estimate_counts_the_jobs(families, monkeypatch):
+def test_the_estimate_counts_the_jobs(families):
     clone, plans = families
-    monkeypatch.chdir(clone.folder)
-    for name, plan in plans.items():
-        groups = workload.Workload(config.load(name, clone.folder), SHAPE).groups()
-        # the pool is made by whichever experiment comes first
-        assert plan == {g.rule: g.jobs for g in groups if g.family != "target"}, name
+    assert plans == counts(clone, *plans)
 
 
 def test_nothing_is_left_to_do(families):

@@ -3,20 +3,22 @@
 import re
 import shlex
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
 import torch
-from plans import blocks, groups, planned, work
+from plans import blocks, costs, counted, counts, planned, work
 from safetensors.numpy import load_file
 
 from dasbench.core import artifacts
 from dasbench.core.tables import load_table
 from dasbench.diffusion import denoiser
 from dasbench.diffusion.families import pixel
-from dasbench.planning import estimate, rates
+from dasbench.planning import rates, storage
+from dasbench.planning.job_cost import on_device
 from dasbench.sharing import launch
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
@@ -27,34 +29,24 @@ RESIDUALS = "results/smoke/residuals/scalar.npy"
 SPLIT = ("train_base_smoke", "compute_features")
 
 
-@pytest.mark.parametrize("name", ["smoke", "digits", *PAPERS])
-def test_the_estimate_counts_the_jobs_of_the_plan_and_all_ask_for_what_was_measured(made, name):
+def test_the_estimate_counts_the_jobs_of_the_plan_and_all_ask_for_what_was_measured(made):
     known = rates.load(made.folder / rates.FILE)
-    jobs = list(planned(made, name))
-    counted = {group.rule: group for group in groups(made, name)}
-    assert {rule: sum(rule == r for r, _ in jobs) for rule in counted} == {
-        rule: group.jobs for rule, group in counted.items()
-    }
-    assert len(jobs) == sum(group.jobs for group in counted.values())
-    for rule, asked in jobs:
-        group = counted[rule]
-        if group.family == "target":
+    names = ("smoke", "digits", *PAPERS)
+    rules, cost = counted(made, *names), {name: costs(made, name) for name in names}
+    jobs = {name: Counter() for name in names}
+    for name, rule, asked in planned(made, *names):
+        if name not in names:  # the data set that two share, and the targets
+            assert rule in ("prepare_pool", *names)
             continue
-        assert asked["mem_mb"] == known.mem_mb(group), rule
-        if rule not in {"prepare_pool", "read_images"}:  # seconds or minutes, as the data are
-            assert asked["runtime"] == known.runtime(group, rates.Gpu()), rule
-        assert asked.get("gpu", 0) == estimate.on_device(group), rule
-
-
-def test_the_estimate_counts_a_childs_jobs(copy):
-    (copy.folder / "config/experiments/child.yaml").write_text(
-        "title: child\nparent: smoke\n"
-        "methods: {das: {features: {timesteps: 1}}, pixel_cosine: {}, trak: {}}\n"
-        "removal: {methods: [pixel_cosine], k: [12, 20], queries: 1, random_sets: 2}\n"
-    )
-    plan = copy.plan("child")
-    counted = {g.rule: g.jobs for g in groups(copy, "child") if g.family != "target"}
-    assert plan == counted
+        jobs[name][rule] += 1
+        one = cost[name][rules[name][rule][0]]
+        assert asked["mem_mb"] == known.mem_mb(one), rule
+        if rule != "read_images":  # seconds or minutes, as the data are
+            assert asked["runtime"] == known.runtime(one, rates.Gpu()), rule
+        assert asked.get("gpu", 0) == on_device(one), rule
+    for name in ("smoke", "digits"):
+        jobs[name]["prepare_pool"] = 1
+    assert counts(made, *names) == jobs
 
 
 def test_every_job_has_a_log_of_its_own(made):
@@ -74,7 +66,9 @@ def test_every_job_has_a_log_of_its_own(made):
 
 
 def test_the_estimate_knows_the_storage(made):
-    stored = work(made, "smoke").storage()
+    rules, cost = counted(made, "smoke")["smoke"], costs(made, "smoke")
+    models = sum(jobs * cost[family].models for family, jobs in rules.values())
+    stored = storage.folders(work(made, "smoke"), models)
     for folder in ("models", "features", "scores", "residuals"):
         files = (made.folder / "results/smoke" / folder).rglob("*.*")
         size = sum(file.stat().st_size for file in files if file.is_file())
@@ -83,8 +77,11 @@ def test_the_estimate_knows_the_storage(made):
 
 def test_machines_without_gpus_and_with_several_processes(made):
     jobs = list(planned(made, "smoke", "--config", "gpus=0"))
-    assert not any("gpu" in asked for _, asked in jobs)
-    one, four = (dict(planned(made, "smoke", "--config", f"processes={n}")) for n in (1, 4))
+    assert not any("gpu" in asked for *_, asked in jobs)
+    one, four = (
+        {rule: asked for _, rule, asked in planned(made, "smoke", "--config", f"processes={n}")}
+        for n in (1, 4)
+    )
     for rule, asked in four.items():
         times = 4 if rule in SPLIT else 1
         assert asked.get("gpu", 0) == times * one[rule].get("gpu", 0), rule

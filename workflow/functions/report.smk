@@ -1,6 +1,6 @@
 # Inputs and settings of the rules in workflow/rules/report.smk.
 
-from dasbench.reports import figure_table
+from dasbench.experiments import figure_table
 
 # for Snakemake's own report: workflow/report/figure.rst looks up what a rule draws
 config["captions"] = {

@@ -9,7 +9,7 @@
 import functools
 
 from dasbench.experiments import image_shapes
-from dasbench.planning import rates, workload
+from dasbench.planning import rates, rule_costs, workload
 
 
 def option(name, default, kind=int, least=0):
@@ -46,8 +46,8 @@ def requests(experiment):
         shape = image_shapes.shape_for(e, ROOT)
     except UserError:
         shape = UNKNOWN_SHAPE
-    groups = workload.Workload(e, shape).groups()
-    return {g.family: (RATES.mem_mb(g), RATES.runtime(g, GPU)) for g in groups}
+    costs = rule_costs.of(workload.Workload(e, shape))
+    return {family: (RATES.mem_mb(c), RATES.runtime(c, GPU)) for family, c in costs.items()}
 
 
 def asked(family, column, experiment=None, times=1):

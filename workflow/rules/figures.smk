@@ -1,5 +1,5 @@
 # Reads tables, scores, queries and images; writes figures/. What is drawn from which files is a table,
-# src/dasbench/reports/figure_table.py; a rule here computes nothing.
+# src/dasbench/experiments/figure_table.py; a rule here computes nothing.
 
 
 include: "../functions/report.smk"

@@ -16,12 +16,14 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import yaml
+
 from dasbench.core.yaml_schema import read_schema
 from dasbench.diffusion import pipelines
 from dasbench.errors import UserError
 from dasbench.experiments import config
-from dasbench.planning import rates
-from dasbench.planning.estimate import on_device
+from dasbench.planning import planned_jobs, rates, rule_costs
+from dasbench.planning.job_cost import on_device
 from dasbench.planning.workload import Workload
 
 HOURS = 3.0
@@ -105,17 +107,13 @@ def main(arguments: Sequence[str], root: str | Path = ".") -> int:
     if not config.NAME.fullmatch(args.name):
         raise UserError(f"the name {args.name!r} must match {config.NAME.pattern}")
     values = plan(args, Path(root))
-    judged = args.checkpoint is None or args.lds
-    for most in SUBSETS if judged else (0,):
-        file.write_text(TEMPLATE.format(**values, **_subsets(most, values)), encoding="utf-8")
-        try:
-            experiment = config.load(args.name, root)
-        except UserError:
-            file.unlink()
-            raise
-        hours = _hours(experiment, Path(root))
-        if hours <= HOURS:
-            break
+    sizes = SUBSETS if args.checkpoint is None or args.lds else (0,)
+    texts = [TEMPLATE.format(**values, **_subsets(most, values)) for most in sizes]
+    hours = _hours([_checked(file, text, root) for text in texts], texts, Path(root))
+    # the most models whose time fits, or the fewest
+    best = next((i for i, each in enumerate(hours) if each <= HOURS), len(hours) - 1)
+    most, text, hours = sizes[best], texts[best], hours[best]
+    file.write_text(text, encoding="utf-8")
     print(
         f"{config.FOLDER}/{args.name}.yaml: {values['train']} training pictures of "
         f"{values['size']} x {values['size']}, {most} evaluation models; about {hours:.1f} hours "
@@ -129,15 +127,32 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _hours(experiment: Mapping[str, Any], root: Path) -> float:
-    size = experiment["data"]["size"]
-    work = Workload(experiment, (experiment["data"]["channels"], size, size))
+def _checked(file: Path, text: str, root: str | Path) -> config.Experiment:
+    """The experiment that a file with this text would be; no file is left."""
+    file.write_text(text, encoding="utf-8")
+    try:
+        return config.load(file.stem, root)
+    finally:
+        file.unlink()
+
+
+def _hours(
+    experiments: Sequence[config.Experiment], texts: Sequence[str], root: Path
+) -> list[float]:
+    """Predicted hours of each experiment on this machine; a GPU runs one job at a time."""
     known, gpu = rates.load(root / rates.FILE), rates.Gpu() if has_gpu() else None
-    seconds = 0.0
-    for group in work.groups():
-        at_once = 1 if gpu and on_device(group) else _cores()
-        seconds += group.jobs * known.seconds(group, gpu) / at_once
-    return seconds / 3600
+    planned = planned_jobs.count(root, experiments, list(map(yaml.safe_load, texts)))
+    hours = []
+    for experiment, jobs in zip(experiments, planned, strict=True):
+        data = experiment["data"]
+        costs = rule_costs.of(Workload(experiment, (data["channels"], data["size"], data["size"])))
+        seconds = 0.0
+        for rule in jobs:
+            cost = costs[rule.family]
+            at_once = 1 if gpu and on_device(cost) else _cores()
+            seconds += rule.jobs * known.seconds(cost, gpu) / at_once
+        hours.append(seconds / 3600)
+    return hours
 
 
 def plan(args: argparse.Namespace, root: Path) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """``./run estimate E``: predicted jobs, hours, memory and storage of an experiment.
 
-Jobs, work and storage follow from the experiment file (``dasbench.planning.workload``); seconds
+Snakemake plans the jobs (``dasbench.planning.planned_jobs``). The work of one job
+(``dasbench.planning.rule_costs``) and the storage follow from the experiment file. Seconds follow
 from what finished runs took (``dasbench.planning.rates``), or, with ``--gpu``, from an assumed GPU.
-A prediction for another network on the same processor scales with its operations, which is
-pessimistic for large
-networks: small ones use a processor badly.
+A prediction for another network on
+the same processor scales with its operations, which is pessimistic for large networks: small ones
+use a processor badly.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dasbench.core.yaml_schema import read_yaml
 from dasbench.errors import UserError
 from dasbench.experiments import config
 from dasbench.experiments.image_shapes import shape_for
-from dasbench.planning import rates
-from dasbench.planning.job_groups import DEVICE, Group
+from dasbench.planning import planned_jobs, rates, rule_costs, storage
+from dasbench.planning.job_cost import Jobs, is_device, on_device
 from dasbench.planning.workload import Workload
 
 HOUR = 3600
@@ -66,11 +68,12 @@ def main(arguments: Sequence[str], root: str | Path = ".") -> int:
         return measure(root, args.experiment)
     gpu = rates.Gpu(args.tflops or rates.Gpu().tflops) if args.gpu or args.tflops else None
     known = rates.load(Path(root, rates.FILE))
-    plans = []
-    for name in args.experiment or ["digits"]:
-        experiment = find(name, root)
-        shape = args.shape or shape_for(experiment, root)
-        plans.append(plan(Workload(experiment, shape), known, gpu))
+    files = [file_of(name, root) for name in args.experiment or ["digits"]]
+    experiments = [load(file, root) for file in files]
+    works = [Workload(e, args.shape or shape_for(e, root)) for e in experiments]
+    contents = [read_yaml(file, str(file)) for file in files]
+    planned = planned_jobs.count(root, experiments, contents)
+    plans = [plan(work, jobs, known, gpu) for work, jobs in zip(works, planned, strict=True)]
     if args.json:
         print(json.dumps(plans, indent=1))
         return 0
@@ -82,63 +85,71 @@ def main(arguments: Sequence[str], root: str | Path = ".") -> int:
     return 0
 
 
-def find(name: str, root: str | Path) -> config.Experiment:
-    """An experiment by its name, or by the path of its file as seen from where the user is."""
+def file_of(name: str, root: str | Path) -> Path:
+    """The file of an experiment: by its name, or by a path as seen from where the user is.
+
+    Raises:
+        UserError: If there is none.
+    """
     if name in config.names(root) or not name.endswith((".yaml", ".yml")):
-        return config.load(name, root)
+        return Path(root, config.FOLDER, f"{config.load(name, root)['name']}.yaml")
     path = Path(os.environ.get("DASBENCH_CALLER_FOLDER", "."), name)
     if not path.is_file():
         raise UserError(f"{name} does not exist; expected an experiment or the path of its file")
-    return config.load_file(path, root)
+    return path
 
 
-def plan(work: Workload, known: rates.Rates, gpu: rates.Gpu | None = None) -> dict[str, Any]:
-    """The numbers: one row per rule, totals, storage in bytes."""
+def load(file: Path, root: str | Path) -> config.Experiment:
+    """The experiment of a file, in the repository or elsewhere."""
+    if file.parent == Path(root, config.FOLDER):
+        return config.load(file.stem, root)
+    return config.load_file(file, root)
+
+
+def plan(
+    work: Workload, jobs: Sequence[Jobs], known: rates.Rates, gpu: rates.Gpu | None = None
+) -> dict[str, Any]:
+    """The numbers: one row per rule, totals, storage in bytes.
+
+    Args:
+        work: The experiment's sizes.
+        jobs: What Snakemake plans of it, from ``dasbench.planning.planned_jobs``.
+        known: Rates of a measured machine.
+        gpu: Where networks run, if not on a core.
+    """
+    costs = rule_costs.of(work)
+    order = list(costs)
     rows = []
-    for group in work.groups():
-        seconds = known.seconds(group, gpu)
+    for planned in sorted(jobs, key=lambda planned: order.index(planned.family)):
+        cost = costs[planned.family]
         rows.append(
             {
-                "rule": group.rule,
-                "jobs": group.jobs,
-                "seconds": group.jobs * seconds,
-                "device": bool(gpu) and on_device(group),
-                "mem_mb": known.mem_mb(group),
-                "runtime": known.runtime(group, gpu),
-                "flops": group.jobs * sum(v for k, v in group.work.items() if is_device(k)),
+                "rule": planned.rule,
+                "jobs": planned.jobs,
+                "seconds": planned.jobs * known.seconds(cost, gpu),
+                "device": bool(gpu) and on_device(cost),
+                "mem_mb": known.mem_mb(cost),
+                "runtime": known.runtime(cost, gpu),
+                "flops": planned.jobs * sum(v for k, v in cost.work.items() if is_device(k)),
             }
         )
-    trained = work.trained()
+    models = sum(planned.jobs * costs[planned.family].models for planned in jobs)
+    pairs = [pair for j in jobs for pair in rates.kinds_of(costs[j.family], known.rate).items()]
     return {
         "experiment": work.name,
         "parent": work.experiment["parent"],
         "shape": list(work.shape),
         "parameters": work.model.parameters,
         "flops": work.model.flops,
-        "models": sum(g.jobs * trained.get(g.family, 0) for g in work.groups()),
+        "models": models,
         "jobs": sum(row["jobs"] for row in rows),
         "core_seconds": sum(row["seconds"] for row in rows if not row["device"]),
         "gpu_seconds": sum(row["seconds"] for row in rows if row["device"]),
-        "storage": work.storage(),
+        "storage": storage.folders(work, models),
         "rules": rows,
-        "borrowed": borrowed(work, known),
+        # kinds of work that were never measured
+        "borrowed": sorted({f"{kind} (as {other})" for kind, other in pairs if kind != other}),
     }
-
-
-def is_device(kind: str) -> bool:
-    """Whether a kind of work is a network's."""
-    return kind.split(":")[0] in DEVICE
-
-
-def on_device(group: Group) -> bool:
-    """Whether a job runs a network."""
-    return any(map(is_device, group.work))
-
-
-def borrowed(work: Workload, known: rates.Rates) -> list[str]:
-    """Kinds of work that were never measured, as ``kind (as other)``."""
-    pairs = (pair for g in work.groups() for pair in rates.kinds_of(g, known.rate).items())
-    return sorted({f"{kind} (as {other})" for kind, other in pairs if kind != other})
 
 
 def page(p: dict[str, Any], known: rates.Rates, gpu: rates.Gpu | None) -> str:
@@ -197,24 +208,26 @@ def measure(root: str | Path, names: Sequence[str]) -> int:
     """Write the rates of this machine, from the costs of finished experiments."""
     import csv
 
-    observed = {}
-    for name in names or config.names(root):
-        costs = Path(root, "results", name, "costs.csv")
-        if not costs.is_file():
-            if names:
-                raise UserError(f"{name} has not been made here; run `./run {name}` first")
-            continue
-        experiment = config.load(name, root)
-        work = Workload(experiment, shape_for(experiment, root))
-        with costs.open(encoding="utf-8") as file:
-            rows = [row | {"peak_mb": row["peak_mb"] or "nan"} for row in csv.DictReader(file)]
-        observed[name] = rates.observe(work.groups(), rows)
-    if not observed:
+    costs = {name: Path(root, "results", name, "costs.csv") for name in names or config.names(root)}
+    finished = [name for name, file in costs.items() if file.is_file()]
+    for name in names:
+        if name not in finished:
+            raise UserError(f"{name} has not been made here; run `./run {name}` first")
+    if not finished:
         raise UserError("no experiment has been made here; `./run smoke` makes the smallest")
+    experiments = [config.load(name, root) for name in finished]
+    contents = [read_yaml(file_of(name, root), name) for name in finished]
+    planned, observed = planned_jobs.count(root, experiments, contents), {}
+    for experiment, jobs in zip(experiments, planned, strict=True):
+        name = experiment["name"]
+        work = Workload(experiment, shape_for(experiment, root))
+        with costs[name].open(encoding="utf-8") as file:
+            rows = [row | {"peak_mb": row["peak_mb"] or "nan"} for row in csv.DictReader(file)]
+        observed[name] = rates.observe(rule_costs.of(work), jobs, rows)
     fitted = rates.fit(observed, rates.machine())
     rates.save(Path(root, rates.FILE), fitted)
     for name, rules in observed.items():
-        taken = sum(row["seconds"] for row in rules.values())
-        print(f"{name}: {len(rules)} rules, {taken / HOUR:.2f} core hours measured")
+        seconds = sum(row["seconds"] for row in rules.values())
+        print(f"{name}: {len(rules)} rules, {seconds / HOUR:.2f} core hours measured")
     print(f"written to {rates.FILE}")
     return 0

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from dasbench.reports import figure_table
+from dasbench.experiments import figure_table
 
 # family of jobs -> phase, in the order in which people think of them
 PHASES = {
@@ -96,20 +96,18 @@ def kind_of(rule: str, known: Mapping[str, tuple[float, int]]) -> Kind:
     return Kind(_PHASE_OF[max(fitting, key=len)] if fitting else None, seconds, models)
 
 
-def predictions(
-    root: str | Path, planned: Iterable[str] | None = None
-) -> dict[str, tuple[float, int]]:
+def predictions(root: str | Path, planned: Iterable[str]) -> dict[str, tuple[float, int]]:
     """Seconds and models of a job of each rule; of a rule of several experiments, the longest.
 
     Args:
         root: Folder of the repository.
-        planned: Names of rules; only experiments that one of them is named after are looked at,
+        planned: Names of rules. Only experiments that a rule is named after are looked at,
             because a job of the largest takes a thousand times as long as one of the smallest.
     """
     from dasbench.errors import UserError
     from dasbench.experiments import config
     from dasbench.experiments.image_shapes import shape_for
-    from dasbench.planning import rates
+    from dasbench.planning import rates, rule_costs
     from dasbench.planning.workload import Workload
 
     found: dict[str, tuple[float, int]] = {}
@@ -118,19 +116,16 @@ def predictions(
         experiments = config.load_all(root)
     except UserError:
         return {}  # Snakemake tells what is wrong; without predictions no time left is shown
-    asked = experiments if planned is None else _named(planned, experiments)
-    for name, experiment in experiments.items():
-        if name not in asked:
-            continue
+    rules = list(planned)
+    for name in _named(rules, experiments):
         try:
-            work = Workload(experiment, shape_for(experiment, root))
+            work = Workload(experiments[name], shape_for(experiments[name], root))
         except UserError:
             continue
-        trained = work.trained()
-        for group in work.groups():
-            seconds = known.seconds(group)
-            before = found.get(group.rule, (0.0, 0))
-            found[group.rule] = (max(seconds, before[0]), trained.get(group.family, 0))
+        for family, cost in rule_costs.of(work).items():
+            seconds = known.seconds(cost)
+            for rule in {family, f"{family}_{name}"}.intersection(rules):
+                found[rule] = (max(seconds, found.get(rule, (0.0, 0))[0]), cost.models)
     return found
 
 

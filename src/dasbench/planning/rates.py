@@ -1,8 +1,8 @@
 """How fast a machine is: measured seconds and memory of finished runs, and what follows from them.
 
-``reference/rates.json`` holds what was *observed*, per experiment and group of jobs: how many jobs,
-their work (``dasbench.planning.workload``), their seconds and peak memory. The model fitted to it
-is linear,
+``reference/rates.json`` holds what was *observed*, per experiment and rule: how many jobs, the work
+of each (``dasbench.planning.rule_costs``), their seconds and peak memory. The model fitted to it is
+linear,
 
     seconds of a job = start of its family + sum over kinds of work * rate of the kind,
 
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dasbench.errors import UserError
-from dasbench.planning.job_groups import DEVICE, Group
+from dasbench.planning.job_cost import Cost, Jobs, is_device
 
 FILE = "reference/rates.json"
 MB = 1_000_000
@@ -43,16 +43,16 @@ class Gpu(NamedTuple):
     call: float = 0.02
 
 
-def startup(group: Group) -> str:
+def startup(cost: Cost) -> str:
     """Which jobs share a start-up time: those that import torch, those that score, or one rule."""
-    kinds = {_CLASSES.get(kind.split(":")[0]) for kind in group.work}
-    return next((c for c in ("network", "scores") if c in kinds), group.family)
+    kinds = {_CLASSES.get(kind.split(":")[0]) for kind in cost.work}
+    return next((c for c in ("network", "scores") if c in kinds), cost.family)
 
 
-def kinds_of(group: Group, rates: Mapping[str, float]) -> dict[str, str]:
+def kinds_of(cost: Cost, rates: Mapping[str, float]) -> dict[str, str]:
     """Kind of work -> kind whose rate is used: its own, or another projection's if unmeasured."""
     found = {}
-    for kind in group.work:
+    for kind in cost.work:
         stem = kind.split(":")[0]
         near = [other for other in sorted(rates) if other.split(":")[0] == stem]
         found[kind] = kind if kind in rates or not near else near[0]
@@ -76,28 +76,28 @@ class Rates(NamedTuple):
     machine: str
     observed: dict[str, dict[str, dict[str, Any]]]
 
-    def seconds(self, group: Group, gpu: Gpu | None = None) -> float:
+    def seconds(self, cost: Cost, gpu: Gpu | None = None) -> float:
         """Predicted seconds of one job on one core, or with an assumed GPU beside it."""
-        used = kinds_of(group, self.rate)
+        used = kinds_of(cost, self.rate)
         usual = max(self.start.values(), default=0.0)
-        total = self.start.get(startup(group), 0.0 if group.family == "target" else usual)
+        total = self.start.get(startup(cost), 0.0 if cost.family == "target" else usual)
         on_gpu = 0.0
-        for kind, amount in group.work.items():
-            if gpu and kind.split(":")[0] in DEVICE:
+        for kind, amount in cost.work.items():
+            if gpu and is_device(kind):
                 on_gpu += amount / (gpu.tflops * 1e12)
             else:
                 total += amount * self.rate.get(used[kind], 0.0)
-        return total + (max(on_gpu, group.calls * gpu.call) if gpu else 0.0)
+        return total + (max(on_gpu, cost.calls * gpu.call) if gpu else 0.0)
 
-    def mem_mb(self, group: Group) -> int:
+    def mem_mb(self, cost: Cost) -> int:
         """Memory to request for a job, in MB: measured peak and counted arrays, with a margin."""
         usual = max(self.peak_mb.values(), default=500.0)
-        peak = self.peak_mb.get(startup(group), usual) + group.memory / MB
+        peak = self.peak_mb.get(startup(cost), usual) + cost.memory / MB
         return max(LEAST_MB, 100 * -(-int(MEMORY_MARGIN * peak) // 100))
 
-    def runtime(self, group: Group, gpu: Gpu | None = None) -> int:
+    def runtime(self, cost: Cost, gpu: Gpu | None = None) -> int:
         """Minutes to request for a job."""
-        return max(SHORTEST, int(TIME_MARGIN * self.seconds(group, gpu) / 60) + 1)
+        return max(SHORTEST, int(TIME_MARGIN * self.seconds(cost, gpu) / 60) + 1)
 
 
 def fit(observed: Mapping[str, Mapping[str, Mapping[str, Any]]], machine: str = "") -> Rates:
@@ -110,23 +110,23 @@ def fit(observed: Mapping[str, Mapping[str, Mapping[str, Any]]], machine: str = 
     import numpy as np
     from scipy.optimize import nnls
 
-    rows = [(_group(name, row), row) for rules in observed.values() for name, row in rules.items()]
-    classes = sorted({startup(group) for group, _ in rows})
-    kinds = sorted({kind for group, _ in rows for kind in group.work})
+    rows = [(_cost(name, row), row) for rules in observed.values() for name, row in rules.items()]
+    classes = sorted({startup(cost) for cost, _ in rows})
+    kinds = sorted({kind for cost, _ in rows for kind in cost.work})
     matrix = np.zeros((len(rows), len(classes) + len(kinds)))
-    for line, (group, row) in zip(matrix, rows, strict=True):
-        line[classes.index(startup(group))] = row["jobs"]
-        for kind, amount in group.work.items():
+    for line, (cost, row) in zip(matrix, rows, strict=True):
+        line[classes.index(startup(cost))] = row["jobs"]
+        for kind, amount in cost.work.items():
             line[len(classes) + kinds.index(kind)] = amount * row["jobs"]
     seconds = np.array([row["seconds"] for _, row in rows])
     matrix /= seconds[:, None]
     scale = matrix.max(axis=0)  # operations are counted in 10^12, seconds are not
     found = nnls(matrix / scale, np.ones(len(rows)))[0] / scale
     peaks: dict[str, float] = {}
-    for group, row in rows:
+    for cost, row in rows:
         if row["peak_mb"] is not None:
-            own = max(row["peak_mb"] - group.memory / MB, 100.0)
-            peaks[startup(group)] = max(peaks.get(startup(group), 0.0), own)
+            rest = max(row["peak_mb"] - cost.memory / MB, 100.0)
+            peaks[startup(cost)] = max(peaks.get(startup(cost), 0.0), rest)
     # what was not measured is small: as much as the smallest that was
     peaks = {c: peaks.get(c, min(peaks.values(), default=500.0)) for c in classes}
     values = [float(f"{v:.6g}") for v in found]
@@ -135,36 +135,39 @@ def fit(observed: Mapping[str, Mapping[str, Mapping[str, Any]]], machine: str = 
     return Rates(start, rate, {c: round(v, 1) for c, v in peaks.items()}, machine, dict(observed))
 
 
-def _group(family: str, row: Mapping[str, Any]) -> Group:
-    return Group(family, family, row["jobs"], dict(row["work"]), 0, row["memory"])
+def _cost(family: str, row: Mapping[str, Any]) -> Cost:
+    return Cost(family, dict(row["work"]), memory=row["memory"])
 
 
-def observe(groups: Iterable[Group], costs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Join an experiment's groups with its costs.
+def observe(
+    costs: Mapping[str, Cost], jobs: Iterable[Jobs], measured: Iterable[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Join the jobs of an experiment with what they took.
 
     Args:
-        groups: From ``workload``.
-        costs: Rows of ``costs.csv``: rule, jobs, seconds, peak_mb (NaN where not measured).
+        costs: family -> cost of one job, from ``dasbench.planning.rule_costs``.
+        jobs: From ``dasbench.planning.planned_jobs``.
+        measured: Rows of ``costs.csv``: rule, jobs, seconds, peak_mb (NaN where not measured).
 
     Returns:
-        family -> jobs, work and memory of one job, seconds of all, peak_mb or None. Groups whose
+        family -> jobs, work and memory of one job, seconds of all, peak_mb or None. Rules whose
         jobs were not all recorded are left out.
     """
-    by_rule = {row["rule"]: row for row in costs}
-    found = {}
-    for group in groups:
-        row = by_rule.get(group.rule)
-        if row is None or int(row["jobs"]) != group.jobs:
+    by_rule = {row["rule"]: row for row in measured}
+    observed = {}
+    for planned in jobs:
+        row, cost = by_rule.get(planned.rule), costs[planned.family]
+        if row is None or int(row["jobs"]) != planned.jobs:
             continue
         peak = float(row["peak_mb"])
-        found[group.family] = {
-            "jobs": group.jobs,
+        observed[planned.family] = {
+            "jobs": planned.jobs,
             "seconds": round(float(row["seconds"]), 3),
             "peak_mb": None if peak != peak else peak,  # noqa: PLR0124 (NaN)
-            "memory": group.memory,
-            "work": group.work,
+            "memory": cost.memory,
+            "work": cost.work,
         }
-    return found
+    return observed
 
 
 def save(path: str | Path, rates: Rates) -> None:

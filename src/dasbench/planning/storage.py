@@ -1,30 +1,30 @@
-"""What an experiment will hold on disk, for ``dasbench.planning.workload``."""
+"""What an experiment will hold on disk."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from dasbench.core.query_kinds import TARGETS
 from dasbench.experiments import config
 from dasbench.planning import study_jobs
-
-if TYPE_CHECKING:
-    from dasbench.planning.workload import Workload
+from dasbench.planning.workload import Workload
 
 
-def folders(work: Workload) -> dict[str, int]:
-    """Bytes under results/<experiment>, folder -> bytes, as far as they grow with it."""
+def folders(work: Workload, models: int) -> dict[str, int]:
+    """Bytes under results/<experiment>, folder -> bytes, as far as they grow with it.
+
+    Args:
+        work: The experiment's sizes.
+        models: How many models its jobs train or import; checkpoints of the base model come on top.
+    """
     e, subsets = work.experiment, work.experiment["subsets"]
-    trained = work.trained()
-    models = sum(g.jobs * trained[g.family] for g in work.groups() if g.family in trained)
     models += e["training"]["checkpoints"] if work.own and not e["base"] else 0
     found = {
         # a safetensors header and three JSON files beside the weights
         "models": models * (4 * work.model.parameters + 15_000),
         "features": 4 * (work.n + work.q) * sum(map(work.dimensions, work.features.values()))
         + sum(8 * min(work.n, wide) * (min(work.n, wide) + 1) for wide in work.spectra)
-        + sum(4 * (work.n + work.q) * c["timesteps"] * work.wide(c) for c in work.by_timestep),
+        + sum(4 * (work.n + work.q) * c["timesteps"] * work.width(c) for c in work.by_timestep),
         "residuals": (4 * work.n + 128) * len(work.residuals),
         "network": 4 * work.n * work.q * sum(map(work.computed_dampings, work.methods.values())),
         "scores": 4

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dasbench.errors import UserError
-from dasbench.reports.figure_table import FIGURES, SECTIONS, Figure
+from dasbench.experiments.figure_table import FIGURES, SECTIONS, Figure
 
 TEMPLATES = Path(__file__).parent / "templates"
 NOTHING = "–"

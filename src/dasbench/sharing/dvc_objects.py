@@ -14,15 +14,13 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from dasbench.errors import UserError
 from dasbench.sharing import records
-
-if TYPE_CHECKING:
-    from dasbench.sharing.remotes import Remote
+from dasbench.sharing.remote import Remote
 
 LIST = ".dir"
 _FILE = re.compile(r"[0-9a-f]{32}")

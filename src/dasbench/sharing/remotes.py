@@ -9,56 +9,24 @@ arrives is looked at in ``objects``.
 from __future__ import annotations
 
 import argparse
-import http.client
 import re
-import shlex
-import ssl
 import subprocess
-import sys
-import urllib.error
-import urllib.request
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from typing import Any
 
 from dasbench.core.yaml_schema import suggestion
 from dasbench.errors import UserError
 from dasbench.experiments import config
 from dasbench.sharing import dvc_objects, records
-
-DVC = [sys.executable, "-m", "dvc"]
+from dasbench.sharing.remote import DVC, Remote, find_remote, out_of_reach
 
 # what people read, and all that an empty plan needs; models and features are the heavy rest
 TABLES = "tables"
 TABLE_STAGES = ("scores", "lds", "removal", "report")
 
-_SECONDS_TO_ANSWER = 10
 # DVC writes beside the target and renames; a reflink begins as an empty file
 _HALF = re.compile(r"\.[A-Za-z0-9_-]{22}\.tmp")
-
-
-class Remote(NamedTuple):
-    """A place that DVC moves results to and from.
-
-    Attributes:
-        name: As in ``dvc remote list``.
-        url: A directory, or an address such as ``s3://bucket/path``.
-        address: What answers for it: the url, or the endpoint of the service.
-    """
-
-    name: str
-    url: str
-    address: str
-
-    @property
-    def folder(self) -> Path | None:
-        """The url as a directory, if it is one."""
-        return None if urlsplit(self.url).scheme else Path(self.url)
-
-    def __str__(self) -> str:
-        """Name and url, without a password."""
-        return f"{self.name} ({re.sub(r'//[^/@]*@', '//', self.url)})"
 
 
 def stages(root: Path, names: Iterable[str]) -> list[str]:
@@ -143,12 +111,12 @@ def push(root: Path, names: Sequence[str], flags: Sequence[str]) -> None:
         UserError: If nothing is recorded, no remote is set, or the transfer fails.
     """
     targets = list(locked(root, names))
-    remote = _remote(
+    remote = find_remote(
         flags,
         "name one with `dvc remote add --default NAME URL`, or share one file with ./run bundle",
     )
     if remote.folder and not remote.folder.parent.is_dir():  # DVC would make it, stick or no stick
-        _out_of_reach(remote, f"there is no directory {remote.folder.parent}")
+        raise out_of_reach(remote, f"there is no directory {remote.folder.parent}")
     _transfer("push", remote, [*flags, *targets])
 
 
@@ -172,13 +140,13 @@ def pull(root: Path, names: Sequence[str], only: Collection[str], flags: Sequenc
     named = {out: name for outs in known.values() for out, name in outs.items()}
     targets = select(known, names, only) if only else list(known)  # a stage is found faster
     wanted = {out: named[out] for out in targets} if only else named
-    remote = _remote(
+    remote = find_remote(
         flags,
         f"make the results with `./run {' '.join(names)}`, or unpack them with "
         "`./run pull --bundle FILE`",
     )
     if remote.folder and not remote.folder.is_dir():
-        _out_of_reach(remote, "there is no such directory")
+        raise out_of_reach(remote, "there is no such directory")
     sweep(root, named)
     cache = dvc_objects.fetch_lists(root, remote, wanted)
     _transfer("fetch", remote, [*fetching, *targets])
@@ -274,69 +242,6 @@ def sweep(root: Path, outs: Iterable[str]) -> list[Path]:
 
 def _is_half(path: Path) -> bool:
     return bool(_HALF.fullmatch(path.name)) or path.stat().st_size == 0
-
-
-def _remote(flags: Sequence[str], remedy: str) -> Remote:
-    """The remote that the flags or the configuration name, after a look whether it answers.
-
-    Raises:
-        UserError: If there is none, or it is out of reach.
-    """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("-r", "--remote")
-    settings = _settings()
-    name = parser.parse_known_args(list(flags))[0].remote or settings.get("core.remote")
-    urls = {
-        key[7:-4]: url for key, url in settings.items() if re.fullmatch(r"remote\..+\.url", key)
-    }
-    known = ", ".join(sorted(urls))
-    if name is None:
-        which = f" as default ({known} can be named with -r)" if known else ""
-        raise UserError(f"no DVC remote is set{which}; {remedy}")
-    if name not in urls:
-        raise UserError(
-            f"{name} is no DVC remote; known: {known or 'none'}; "
-            f"`dvc remote add {shlex.quote(name)} URL` makes it one"
-        )
-    remote = Remote(name, urls[name], settings.get(f"remote.{name}.endpointurl", urls[name]))
-    _reach(remote)
-    return remote
-
-
-def _settings() -> dict[str, str]:
-    """DVC's configuration, the user's and the machine's included."""
-    asked = [*DVC, "config", "--list"]
-    shown = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
-    return dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
-
-
-def _reach(remote: Remote) -> None:
-    """Ask a web address or an S3 endpoint for a sign of life, through the proxy if there is one.
-
-    DVC itself takes a web server that is down for one that has none of the files.
-
-    Raises:
-        UserError: If nothing answers.
-    """
-    if urlsplit(remote.address).scheme not in {"http", "https"}:
-        return
-    request = urllib.request.Request(remote.address, method="HEAD")
-    try:
-        urllib.request.urlopen(request, timeout=_SECONDS_TO_ANSWER).close()
-    except (urllib.error.HTTPError, http.client.HTTPException):
-        pass  # it lives; whether it has the files is for DVC to find out
-    except OSError as error:
-        reason = getattr(error, "reason", error)
-        if not isinstance(reason, ssl.SSLError):
-            _out_of_reach(remote, getattr(reason, "strerror", None) or str(reason))
-
-
-def _out_of_reach(remote: Remote, reason: str) -> None:
-    raise UserError(
-        f"the remote {remote} cannot be reached: {reason}; check the address "
-        "(`dvc remote list`) and the connection, or use another remote (-r NAME) or a file "
-        "(`./run bundle`, `./run pull --bundle FILE`)"
-    )
 
 
 def _transfer(action: str, remote: Remote, arguments: Sequence[str]) -> None:

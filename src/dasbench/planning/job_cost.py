@@ -1,0 +1,55 @@
+"""The cost of one job, in numbers that follow from the experiment file alone, and counts of jobs.
+
+*Work* is counted in units that take equal time: floating point operations of a kind (``train``,
+``forward``, ``features:<projection>``, ``kernel``) or other counts (``bootstrap``).
+``dasbench.planning.rates`` turns work into seconds.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+# kinds of work that a GPU does where there is one
+DEVICE = ("train", "forward", "features")
+
+
+class Cost(NamedTuple):
+    """What one job of a rule takes: the mean work of the rule's jobs, the memory of the largest.
+
+    Attributes:
+        family: The rule's name without the experiment: ``train_subsets_eval``.
+        work: kind -> amount.
+        calls: Times that a batch goes through a network.
+        memory: Bytes of the arrays that grow with the experiment.
+        models: How many models the job trains or imports.
+    """
+
+    family: str
+    work: dict[str, float]
+    calls: int = 0
+    memory: int = 0
+    models: int = 0
+
+
+class Jobs(NamedTuple):
+    """The planned jobs of one rule.
+
+    Attributes:
+        rule: Its name, as Snakemake shows it: ``train_subsets_eval_smoke``.
+        family: The name without the experiment, as in ``Cost``.
+        jobs: How many.
+    """
+
+    rule: str
+    family: str
+    jobs: int
+
+
+def is_device(kind: str) -> bool:
+    """Whether a kind of work is a network's."""
+    return kind.split(":")[0] in DEVICE
+
+
+def on_device(cost: Cost) -> bool:
+    """Whether a job runs a network."""
+    return any(map(is_device, cost.work))

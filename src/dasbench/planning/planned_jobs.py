@@ -1,0 +1,141 @@
+"""How many jobs of each rule a run of an experiment from nothing has, as Snakemake plans it.
+
+The plan is made in a temporary folder of links to the repository, in which nothing has been made.
+So an experiment file may lie anywhere, and neither data nor results need be here.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dasbench.errors import UserError
+from dasbench.experiments import config
+from dasbench.planning.job_cost import Jobs
+from dasbench.registry import DATASETS, SOURCES
+
+# what a run makes, and so what a plan from nothing must not see
+_MADE = ("results", "logs", ".snakemake")
+_SNAKEMAKE = "-m snakemake --dry-run --logger dasbench-plan --".split()
+# stands for scores that somebody else computed
+_SCORES = "scores-from-elsewhere.npy"
+
+
+def count(
+    root: str | Path, experiments: Sequence[Mapping[str, Any]], files: Sequence[Mapping[str, Any]]
+) -> list[list[Jobs]]:
+    """Plan experiments, each as if nothing of it existed.
+
+    Args:
+        root: Folder of the repository.
+        experiments: From ``dasbench.experiments.config``.
+        files: For each its file as it is written. The file may lie anywhere; its data set may be
+            unknown, and scores from elsewhere that it names may be absent.
+
+    Returns:
+        For each experiment its rules and their jobs, the target included; jobs of the experiment
+        whose models it shares are left out.
+
+    Raises:
+        UserError: If an experiment file of the repository is broken, or Snakemake cannot plan.
+    """
+    root = Path(root).resolve()
+    config.load_all(root)  # Snakemake would tell the same, but among lines of its own
+    aliases = _aliases(len(files), config.names(root))
+    with tempfile.TemporaryDirectory(prefix="dasbench-plan-") as folder:
+        _link(root, Path(folder))
+        for alias, content in zip(aliases, files, strict=True):
+            text = yaml.safe_dump(_plannable(content), sort_keys=False)
+            Path(folder, config.FOLDER, f"{alias}.yaml").write_text(text, encoding="utf-8")
+        planned = _plan(Path(folder), aliases)
+    return [_jobs_of(e, a, planned) for e, a in zip(experiments, aliases, strict=True)]
+
+
+def _aliases(number: int, known: Sequence[str]) -> list[str]:
+    """Names that no experiment of the repository has."""
+    stem = "planned"
+    while any(name.startswith(stem) for name in known):
+        stem += "_again"
+    return [f"{stem}_{i}" for i in range(number)]
+
+
+def _link(root: Path, folder: Path) -> None:
+    """Link all that a plan reads: neither folders of data sets nor what a run has made."""
+    for inner in ("data", config.FOLDER):
+        (folder / inner).mkdir(parents=True)
+        for file in filter(Path.is_file, Path(root, inner).glob("*")):
+            (folder / inner / file.name).symlink_to(file)
+    for entry in (*root.iterdir(), *(root / config.FOLDER).parent.iterdir()):
+        place = folder / entry.relative_to(root)
+        if entry.name not in _MADE and not place.exists():
+            place.symlink_to(entry)
+
+
+def _plannable(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The file with a known data set, and without files that need not be here."""
+    changed = copy.deepcopy(dict(content))
+    data = changed.get("data", {})
+    if "dataset" in data and (known := _known(data["dataset"])) != data["dataset"]:
+        of_files = ("size", "path", "labels", "limit")
+        data = {key: value for key, value in data.items() if key not in of_files}
+        changed["data"] = data | {"dataset": known}
+    for options in changed.get("methods", {}).values():
+        if options and "scores" in options:
+            options["scores"] = dict.fromkeys(options["scores"], _SCORES)
+    return changed
+
+
+def _known(dataset: str) -> str:
+    """The data set, or one that is prepared by a rule like an unknown one."""
+    return dataset if dataset in {**DATASETS, **SOURCES} else next(iter(DATASETS))
+
+
+def _plan(folder: Path, targets: Sequence[str]) -> list[dict[str, Any]]:
+    """Rule and wildcards of every job that makes the targets."""
+    (folder / _SCORES).touch()
+    paths = [str(folder / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(paths),
+        "SNAKEMAKE_PROFILE": "profiles/default",
+    }
+    done = subprocess.run(
+        [sys.executable, *_SNAKEMAKE, *targets],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise UserError(f"Snakemake cannot plan: {done.stderr.strip() or done.stdout.strip()}")
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def _jobs_of(
+    experiment: Mapping[str, Any], alias: str, planned: Sequence[Mapping[str, Any]]
+) -> list[Jobs]:
+    """The jobs of one experiment, under its name."""
+    name: str = experiment["name"]
+    counts: Counter[tuple[str, str]] = Counter()
+    # one job prepares the data set of all experiments on it; a child has none
+    pool = _known(experiment["data"]["dataset"]) if experiment["seed_name"] == name else "none"
+    for job in planned:
+        rule, wildcards = job["rule"], job["wildcards"]
+        if rule == alias:
+            counts[name, "target"] += 1
+        elif wildcards.get("experiment") == alias or wildcards.get("dataset") == pool:
+            counts[rule, rule] += 1
+        elif rule.endswith(f"_{alias}"):
+            family = rule.removesuffix(f"_{alias}")
+            counts[f"{family}_{name}", family] += 1
+    return [Jobs(*key, jobs) for key, jobs in counts.items()]

@@ -1,0 +1,259 @@
+"""The cost of one job of every rule, for ``./run estimate`` and for what the rules request.
+
+How many jobs a rule has is not known here: Snakemake plans that
+(``dasbench.planning.planned_jobs``). Letters as in ``dasbench.planning.workload``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dasbench.core.query_kinds import KINDS, TARGETS
+from dasbench.experiments import config, feature_sets, figure_table
+from dasbench.experiments.config_checks import subset_size
+from dasbench.planning import study_jobs, unet_cost
+from dasbench.planning.job_cost import Cost
+from dasbench.planning.kernel_cost import TRANSFORMS, decomposition, score_bytes, scores, sums
+from dasbench.planning.workload import BATCH, Workload
+
+# a CLIP model's size is not in the experiment file: of ViT-B/32, per image and in all
+_CLIP_FLOPS, _CLIP_BYTES = 8.8e9, 2**30
+# nor is Stable Diffusion 1's text encoder: a prompt of 77 tokens; ten classes and the empty prompt
+_PROMPT_FLOPS, _PROMPTS = 13.3e9, 11
+
+
+def of(work: Workload) -> dict[str, Cost]:
+    """Cost of one job by family, in the order of the workflow.
+
+    A family that the experiment plans no job of may be among them; one that it plans is never
+    missing.
+    """
+    parts = (_data, _training, _outputs, _queries, _features, _network, _scores)
+    costs = [cost for part in parts for cost in part(work)]
+    costs += [*study_jobs.of(work), *_removal(work), *_report(work)]
+    return {cost.family: cost for cost in costs}
+
+
+def _light(family: str, memory: int = 0) -> Cost:
+    """A job that runs no network and little linear algebra."""
+    return Cost(family, {}, memory=memory)
+
+
+def _data(work: Workload) -> Iterator[Cost]:
+    """The data set, the examples, and what a frozen network makes of them once."""
+    images = 16 * work.n * work.d
+    for family in ("prepare_pool", "read_images", "choose_examples", "split_examples"):
+        yield _light(family, images)
+    if work.family["latents"]:
+        rows = (work.n + work.queries["val"]) * (1 + work.experiment["training"]["flip"])
+        encoding = {"forward": float(unet_cost.AUTOENCODER * work.d * rows)}
+        memory = 2 * images + work.family["frozen_bytes"]
+        yield Cost("encode_latents", encoding, -(-rows // 16), memory)
+    if work.family["prompts"]:
+        embedding = {"forward": _PROMPTS * _PROMPT_FLOPS}
+        yield Cost("embed_prompts", embedding, 1, work.family["frozen_bytes"])
+
+
+def _training(work: Workload) -> Iterator[Cost]:
+    """The base model and the subset models."""
+    yield work.trains("train_base", 1, work.n)
+    yield Cost("import_base", {}, memory=24 * work.model.parameters, models=1)
+    if subsets := work.experiment["subsets"]:
+        for use in ("tune", "eval"):
+            size = subset_size(work.experiment)
+            yield work.trains(f"train_subsets_{use}", subsets["models_per_job"], size)
+
+
+def _outputs(work: Workload) -> Iterator[Cost]:
+    """Outputs of the subset models.
+
+    Every batch of queries goes through the base model and through each of a job's models; a job
+    measures up to ``shards_per_job`` training jobs of one use and seed.
+    """
+    outputs, subsets = work.experiment["outputs"], work.experiment["subsets"]
+    if not subsets:
+        return
+    uses = [subsets[use] for use in ("tune", "eval")]
+    shards = [use["models"] // subsets["models_per_job"] for use in uses]
+    jobs = sum(
+        -(-count // outputs["shards_per_job"]) * use["seeds"]
+        for count, use in zip(shards, uses, strict=True)
+    )
+    measured = [use["models"] * use["seeds"] for use in uses]
+    held = -(-sum(measured) // jobs) + 1
+    yield work.infers("measure_outputs", work.q, outputs["timesteps"] * held, held)
+    yield _light("gather_outputs", max(measured) * (2 * work.n + 32 * work.q))
+
+
+def _queries(work: Workload) -> Iterator[Cost]:
+    """The query images; guidance calls the network twice a step."""
+    queries, generated = work.experiment["queries"], work.queries["gen"]
+    steps = queries["sampling_steps"] * (1 if queries["guidance"] == 1 else 2)
+    if work.family["latents"]:
+        yield work.infers("make_queries_latents", generated, steps)
+        return
+    cost = work.infers("make_queries", generated, steps)
+    # labels of generated images: both sides in float64, squares, and all distances
+    near = 20 * work.n * work.d + 8 * work.n * generated
+    yield cost._replace(memory=cost.memory + near)
+
+
+def _features(work: Workload) -> Iterator[Cost]:
+    """Features, kernels, and what other methods compare instead."""
+    if work.features:
+        yield work.extracts("compute_features", list(work.features.values()))
+    if work.by_timestep:
+        yield work.extracts("compute_timesteps", work.by_timestep)
+    if work.spectra:
+        flops = [decomposition(work.n, wide) for wide in work.spectra]
+        wide = max(work.spectra)
+        memory = 48 * min(work.n, wide) ** 2 + 4 * work.n * wide
+        yield Cost("decompose", {"kernel": sum(flops) / len(flops)}, memory=memory)
+    yield from _journeys(work)
+    yield _embeds(work, "compute_embeddings", work.n + work.q)
+    if work.residuals:
+        times = [r["timesteps"] * r["draws"] for r in work.residuals.values()]
+        cost = work.infers("compute_residuals", work.n, max(times))
+        mean = work.model.flops * work.n * sum(times) / len(times)
+        yield cost._replace(work={"forward": mean})
+
+
+def _journeys(work: Workload) -> Iterator[Cost]:
+    """Features along the path by which a query was sampled."""
+    sets = {}
+    for options in work.methods.values():
+        if options.get("journey"):
+            sets |= feature_sets.of_method(options, work.experiment)
+    if not sets:
+        return
+    features, q = next(iter(sets.values())), work.queries["gen"]
+    steps = work.experiment["queries"]["sampling_steps"]
+    places = min(features["timesteps"], steps)
+    gradients = places * features["draws"]
+    each = 3.0 * work.model.flops * gradients + work.projects(features) * places
+    amounts = {
+        f"features:{features['projection']}": each * q,
+        "forward": 1.0 * work.model.flops * steps * q,
+    }
+    calls = (steps + gradients) * -(-q // BATCH["features"])
+    yield Cost("compute_journeys", amounts, calls, work.feature_memory(features))
+
+
+def _embeds(work: Workload, family: str, images: int) -> Cost:
+    """A job that passes images through a CLIP model."""
+    amounts, calls = {"forward": float(_CLIP_FLOPS * images)}, -(-images // BATCH["features"])
+    return Cost(family, amounts, calls, 4 * images * work.d + _CLIP_BYTES)
+
+
+def _network(work: Workload) -> Iterator[Cost]:
+    """Scores that need the network itself."""
+    features, p = work.experiment["features"], work.model.parameters
+    draws = features["timesteps"] * features["draws"]
+    for by, passes in (("ekfac", 3), ("unlearning", 1)):
+        options = next((o for o in work.methods.values() if o.get("computed") == by), None)
+        if options is None:
+            continue
+        memory = 8 * work.n * work.d + 24 * p
+        images = passes * work.n + work.q
+        amounts = {"features:kronecker": 3.0 * work.model.flops * draws * images}
+        if by == "ekfac":
+            amounts["kernel"] = 2.0 * work.dampings * work.n * work.q * p
+            # queries in two copies; of blocks of 256 images gradients, and what they become
+            memory += 8 * work.q * p + 10 * 256 * p
+        else:
+            times = options["loss_timesteps"] * (len(options["steps"]) * work.q + 1)
+            amounts["forward"] = 1.0 * work.model.flops * work.n * times
+        calls = draws * -(-images // BATCH["features"])
+        yield Cost(f"compute_{by}", amounts, calls, memory)
+
+
+def _scores(work: Workload) -> Iterator[Cost]:
+    """Dampings, scores and their LDS; the work is the mean over the methods."""
+    e, subsets = work.experiment, work.experiment["subsets"]
+    methods, rules = list(work.methods.values()), {"score": (None, 1)}
+    if subsets:
+        rules = {"select_damping": ("tune", work.dampings), **rules}
+        rules["evaluate_lds"] = ("eval", work.dampings)
+    memory = _score_memory(work, methods)
+    yield _light("fix_damping")
+    for family, (use, dampings) in rules.items():
+        models = subsets[use]["models"] if use else 0
+        flops = [_linear_algebra(work, options, dampings, models) for options in methods]
+        amounts = {"kernel": sum(flops) / len(flops)}
+        if use == "eval":
+            drawn = e["lds"]["draws"] * models * (work.q - 2 * e["queries"]["tuning"])
+            amounts["bootstrap"] = float(drawn * TRANSFORMS * len(TARGETS))
+        yield Cost(family, amounts, memory=memory)
+        if family == "score":
+            some = [options for options in methods if config.kinds(options) != KINDS]
+            yield Cost("score_kind", amounts, memory=_score_memory(work, some))
+
+
+def _kernels(options: Mapping[str, Any]) -> int:
+    """Kernels that a method's score job decomposes, one for each timestep; 0 for a shared one."""
+    return options["features"]["timesteps"] if feature_sets.keeps_timesteps(options) else 0
+
+
+def _linear_algebra(
+    work: Workload, options: Mapping[str, Any], dampings: int, models: int
+) -> float:
+    """Operations of a method's scores at ``dampings`` dampings, and of sums over M subsets."""
+    wide, n, q = work.dimensions(options.get("features")), work.n, work.q
+    if "kernel" not in options:
+        return 2.0 * n * q * wide + sums(n, q, 1, models)
+    return scores(n, q, wide, dampings, models, _kernels(options))
+
+
+def _score_memory(work: Workload, methods: list[Mapping[str, Any]]) -> int:
+    """Bytes of the largest job among those of some methods."""
+    sizes = [(work.dimensions(o.get("features")), _kernels(o)) for o in methods]
+    most = max(work.queries.values())
+    return max((score_bytes(work.n, most, *size) for size in sizes), default=0)
+
+
+def _removal(work: Workload) -> Iterator[Cost]:
+    """The removal study: models retrained without some images, and what they generate."""
+    e, r = work.experiment, work.experiment["removal"]
+    if not r["methods"]:
+        return
+    steps = e["queries"]["sampling_steps"]
+    left, sets, nulls = work.n - min(r["k"]), r["random_sets"], r["null_models"]
+    # arm -> number of its (arm, k), models, images of each, sampling steps of all
+    arms = {
+        "methods": (len(r["k"]) * len(r["methods"]), r["queries"], left, r["queries"] * steps),
+        "random": (len(r["k"]), sets, left, sets * r["queries"] * steps),
+        "null": (1, nulls, work.n, nulls * r["queries"] * steps),
+    }
+    count = sum(number for number, *_ in arms.values())
+    yield _light("choose_removals", 8 * work.n * work.q)
+    for arm, (_, models, images, _) in arms.items():
+        yield work.trains(f"train_removal_{arm}", models, images)
+    # every model, the base twice, on all generated queries; then one image per sampling
+    times = e["outputs"]["timesteps"] * work.queries["gen"]
+    forward = sum(a[0] * ((a[1] + 2) * times + a[3]) for a in arms.values()) / count
+    held = max(a[1] for a in arms.values()) + 1
+    batches = -(-work.queries["gen"] // BATCH["forward"])
+    calls = max((a[1] + 2) * e["outputs"]["timesteps"] * batches + a[3] for a in arms.values())
+    yield work.infers("measure_removal", 1, int(forward), held)._replace(calls=calls)
+    yield _light("summarise_removal")
+    shown = sum(
+        a[0] * (a[1] if arm == "methods" else a[1] * r["queries"]) for arm, a in arms.items()
+    )
+    yield _embeds(work, "embed_removals", shown + work.queries["gen"])
+    yield _light("summarise_embedded_removal")
+
+
+def _report(work: Workload) -> Iterator[Cost]:
+    """Tables, figures and pages; last the target, which runs nothing."""
+    memory = {
+        "tabulate_lds": 4 * len(work.methods) * work.n * work.q,
+        "plot_neighbours": 40 * work.n * work.d,
+    }
+    families = (
+        *"rank_by_tuning summarise_lds tabulate_lds summarise_replicates".split(),
+        *(drawing.rule for drawing in figure_table.DRAWINGS),
+        *"write_metrics render_report render_examples target".split(),
+    )
+    for family in families:
+        yield _light(family, memory.get(family, 0))
