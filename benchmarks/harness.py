@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from benchmarks import machine
 from benchmarks.machine import ROOT
-from dasbench.core.artifacts import atomic
+from dasbench.core.writing import write_text
 from dasbench.errors import UserError
 from dasbench.sharing import launch
 
@@ -110,8 +110,7 @@ def keep(
     results = load(folder, "results") | flat(name, by_threads)
     ordered = {key: results[key] for key in KEYS if key in results}
     for kind, content in (("details", details), ("results", ordered)):
-        with atomic(folder / f"{kind}.json") as temporary:
-            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        write_text(folder / f"{kind}.json", json.dumps(content, indent=1) + "\n")
 
 
 def load(folder: Path, kind: str) -> dict[str, Any]:

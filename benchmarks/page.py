@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from benchmarks import machine, paper_scale
 from benchmarks.harness import KEYS, PARTS, flat
-from dasbench.core.artifacts import atomic
+from dasbench.core.writing import write_text
 from dasbench.errors import UserError
 from dasbench.reports.figures import layout, style
 
@@ -356,6 +356,4 @@ def write(docs: Path, results: Mapping[str, float], details: Mapping[str, Any]) 
     if not begin or not end:
         raise UserError(f"{page} lacks the lines {BEGIN} and {END}; put them where numbers belong")
     style.save(chart(results), [docs / "performance.svg", docs / "performance.png"])
-    with atomic(page) as temporary:
-        text = f"{before}{begin}\n{block(results, details)}\n{end}{after}"
-        temporary.write_text(text, encoding="utf-8")
+    write_text(page, f"{before}{begin}\n{block(results, details)}\n{end}{after}")

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from benchmarks.machine import ROOT
+from dasbench.core.blocks import blocks
 from dasbench.diffusion.families import pixel
 from dasbench.diffusion.process import Process
 from dasbench.experiments import config
@@ -71,9 +72,9 @@ class Problem:
         the same work outside the network, in the same batches.
         """
         engine = self.extractor(feature_settings(timesteps, projection="none", norms="exact"))
-        for start in range(0, len(self.images), self.batch):
-            x = torch.from_numpy(self.images[start : start + self.batch])
-            yield from engine._noised(x, range(start, start + len(x)), "train")
+        for rows in blocks(len(self.images), self.batch):
+            x = torch.from_numpy(self.images[rows])
+            yield from engine._noised(x, range(rows.start, rows.stop), "train")
 
 
 def feature_settings(timesteps: int, dimensions: int = DIMENSIONS, **others: Any) -> dict[str, Any]:

@@ -25,6 +25,7 @@ import numpy as np
 from benchmarks.machine import ROOT
 from benchmarks.problems import digits, feature_settings
 from dasbench.core import resumable
+from dasbench.core.blocks import blocks
 from dasbench.diffusion import checkpoints
 from dasbench.gradients.features import Extractor
 
@@ -96,7 +97,7 @@ def _child(sizes: dict[str, int], threads: int) -> dict[str, float]:
 
 def _write(engine: Extractor, images: np.ndarray, folder: Path) -> None:
     """What the job does with the images of one split."""
-    store, slices = resumable.Store(folder, "bench"), resumable.slices(len(images), CHUNK)
+    store, slices = resumable.Store(folder, "bench"), blocks(len(images), CHUNK)
     for rows in slices:
         ids = range(len(images))[rows]
         store.save("train", rows, engine(images[rows], ids, "train")[0])

@@ -29,6 +29,7 @@ from dasbench.attribution import decomposition
 from dasbench.attribution.methods import interface
 from dasbench.attribution.spectrum import Spectrum, damping_grid
 from dasbench.core import memmaps
+from dasbench.core.blocks import memory_blocks
 from dasbench.evaluation import predictions
 from dasbench.registry import METHODS
 
@@ -69,7 +70,7 @@ def _write(folder: Path, n: int, p: int, q: int) -> None:
     rng, spread = np.random.default_rng(0), np.arange(1, p + 1, dtype=np.float32) ** -0.75
     for name, count in (("train", n), ("query", q)):
         with memmaps.create(folder / f"{name}.npy", (count, p), np.float32) as array:
-            for rows in memmaps.blocks(count, 4 * p):
+            for rows in memory_blocks(count, 4 * p):
                 drawn = rng.standard_normal((rows.stop - rows.start, p), np.float32)
                 array[rows] = drawn * spread
 

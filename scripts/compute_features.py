@@ -8,6 +8,7 @@ from accelerate import PartialState
 
 from dasbench.attribution import candidates
 from dasbench.core import artifacts, resumable, script_main
+from dasbench.core.blocks import blocks
 from dasbench.diffusion import model_inputs
 from dasbench.gradients import features
 from dasbench.sharing import codehash
@@ -39,7 +40,7 @@ def run() -> None:
     wanted = candidates.chosen(examples.images, args.queries, settings["candidates"])
     width = extractor.dimensions * len(extractor.readouts)
     for split, (images, keys, condition) in splits.items():
-        mine = resumable.slices(len(images), CHUNK)[state.process_index :: state.num_processes]
+        mine = blocks(len(images), CHUNK)[state.process_index :: state.num_processes]
         for rows in mine:
             if not store.has(split, rows):
                 use = wanted[rows] if split == "train" else np.ones(len(images[rows]), bool)
@@ -54,7 +55,7 @@ def run() -> None:
     if state.is_main_process:
         store.sweep()
         for split, (images, *_) in splits.items():
-            store.join(split, resumable.slices(len(images), CHUNK), (len(images), width))
+            store.join(split, blocks(len(images), CHUNK), (len(images), width))
         store.clear()
 
 

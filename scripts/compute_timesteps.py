@@ -6,6 +6,7 @@ import numpy as np
 
 from dasbench.attribution import candidates
 from dasbench.core import artifacts, memmaps, script_main
+from dasbench.core.blocks import blocks
 from dasbench.diffusion import model_inputs
 from dasbench.gradients import features
 
@@ -37,12 +38,12 @@ def run() -> None:
         shape = (len(sets), len(extractor.grid), len(images), wide)
         made = np.zeros(shape, np.float32)
         rows = np.flatnonzero(wanted) if split == "train" else np.arange(len(images))
-        for start in range(0, len(rows), CHUNK):
-            some = rows[start : start + CHUNK]
+        for part in blocks(len(rows), CHUNK):
+            some = rows[part]
             c = condition and condition[some]
             found = extractor.by_timestep(images[some], keys[some], split, c)
             made[:, :, some] = found if readouts else np.concatenate(found, axis=2)
-            print(f"{split}: {start + len(some)} of {len(rows)} images", flush=True)
+            print(f"{split}: {part.stop} of {len(rows)} images", flush=True)
         for folder, own in zip(sets, made, strict=True):
             with memmaps.create(args.out / folder / f"{split}.npy", own.shape, np.float32) as file:
                 file[:] = own

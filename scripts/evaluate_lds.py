@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dasbench.attribution import spectrum as kernel
+from dasbench.attribution import method_inputs
+from dasbench.attribution.method_inputs import Files, Inputs
 from dasbench.attribution.methods import interface
+from dasbench.attribution.spectrum import damping_grid
 from dasbench.core import artifacts, script_main, tables
 from dasbench.core.query_kinds import TARGETS
 from dasbench.evaluation import lds, predictions
@@ -15,7 +17,7 @@ from dasbench.evaluation.bootstrap import Bootstrap
 LEVERAGE = ["experiment", "method", "queries", "damping", "q50", "q90", "q99", "max"]
 
 
-def quantiles(settings: dict, inputs: interface.Inputs, selection: pd.DataFrame, kind: str) -> list:
+def quantiles(settings: dict, inputs: Inputs, selection: pd.DataFrame, kind: str) -> list:
     """A row of LEVERAGE at the method's own held-out damping, or none without a kernel."""
     damping = selection.set_index("transform")["damping"][settings["transform"]]
     h = interface.leverages(settings["options"], inputs, damping)
@@ -28,7 +30,7 @@ def quantiles(settings: dict, inputs: interface.Inputs, selection: pd.DataFrame,
 def run() -> None:
     """See the module's docstring."""
     parser = script_main.parser(__doc__)
-    interface.add_arguments(parser)
+    script_main.add_paths(parser, Files)
     parser.add_argument("--masks", required=True, help="[M, N] of the evaluation subsets")
     parser.add_argument(
         "--outputs", type=Path, required=True, help="folder of the evaluation outputs"
@@ -36,12 +38,12 @@ def run() -> None:
     parser.add_argument("--selection", required=True, help="from select_damping, .csv")
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     args = parser.parse_args()
-    settings = args.settings
+    settings, files = args.settings, script_main.paths(args, Files)
     masks = artifacts.load_array(args.masks, (None, None), bool)
-    grid = kernel.damping_grid(settings["damping"])
+    grid = damping_grid(settings["damping"])
     bootstrap = Bootstrap(settings["draws"], settings["level"])
-    uses = artifacts.load_json(args.queries / "uses.json")
-    selection, spectrum = tables.load_table(args.selection), interface.load_spectrum(args)
+    uses = artifacts.load_json(files.queries / "uses.json")
+    selection, spectrum = tables.load_table(args.selection), method_inputs.load_spectrum(files)
     summaries, per_query, resampled, leverages = [], [], [], []
     for kind in settings["kinds"]:
         judged = uses[kind]["evaluation"]
@@ -52,7 +54,7 @@ def run() -> None:
             for target in TARGETS
         }
         draws = bootstrap.shared(settings["axes"], kind, len(masks), len(judged))
-        inputs = interface.load(args, kind, settings["axes"], spectrum)
+        inputs = method_inputs.load(files, kind, settings["axes"], settings["options"], spectrum)
         predicted = predictions.predict(
             interface.paths(settings["options"], inputs, grid, judged), masks
         )

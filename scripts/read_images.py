@@ -7,6 +7,7 @@ import numpy as np
 import yaml
 
 from dasbench.core import artifacts, script_main
+from dasbench.core.writing import atomic
 from dasbench.data import files as sources
 
 
@@ -35,7 +36,7 @@ def run() -> None:
         "ids": np.arange(len(source.labels), dtype=np.int64),
         "parts": source.parts.astype(np.uint8),
     }
-    with artifacts.atomic(args.pool) as temporary, temporary.open("wb") as file:
+    with atomic(args.pool) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)
     present = np.unique(source.labels)
     measured = {

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from dasbench.core import artifacts, script_main
+from dasbench.core.writing import write_text
 from dasbench.reports import pages, report
 
 
@@ -26,8 +27,7 @@ def run() -> None:
             versions=settings["versions"],
         )
     )
-    with artifacts.atomic(args.report) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(args.report, page)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from dasbench.core import artifacts, script_main, tables
+from dasbench.core.writing import write_text
 from dasbench.reports import report
 
 
@@ -47,8 +48,7 @@ def run() -> None:
             leverage=tables.load_table(args.leverage) if args.leverage else None,
         )
     )
-    with artifacts.atomic(args.report) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(args.report, page)
 
 
 if __name__ == "__main__":

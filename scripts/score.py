@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from dasbench.attribution import method_inputs
+from dasbench.attribution.method_inputs import Files
 from dasbench.attribution.methods import interface
 from dasbench.core import script_main, tables
 
@@ -9,15 +11,15 @@ from dasbench.core import script_main, tables
 def run() -> None:
     """See the module's docstring."""
     parser = script_main.parser(__doc__)
-    interface.add_arguments(parser)
+    script_main.add_paths(parser, Files)
     parser.add_argument("--selection", required=True, help="from select_damping, .csv")
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     args = parser.parse_args()
-    settings = args.settings
+    settings, files = args.settings, script_main.paths(args, Files)
     selection = tables.load_table(args.selection).set_index(["queries", "transform"])["damping"]
-    spectrum = interface.load_spectrum(args)
+    spectrum = method_inputs.load_spectrum(files)
     for kind in settings["kinds"]:
-        inputs = interface.load(args, kind, settings["axes"], spectrum)
+        inputs = method_inputs.load(files, kind, settings["axes"], settings["options"], spectrum)
         damping, own = selection[kind, settings["transform"]], settings["transform"]
         interface.write_scores(args.out / f"{kind}.npy", settings["options"], inputs, damping, own)
 

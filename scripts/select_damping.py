@@ -3,8 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from dasbench.attribution import spectrum as kernel
+from dasbench.attribution import method_inputs
+from dasbench.attribution.method_inputs import Files
 from dasbench.attribution.methods import interface
+from dasbench.attribution.spectrum import damping_grid
 from dasbench.core import artifacts, script_main, tables
 from dasbench.evaluation import lds, predictions
 
@@ -12,23 +14,23 @@ from dasbench.evaluation import lds, predictions
 def run() -> None:
     """See the module's docstring."""
     parser = script_main.parser(__doc__)
-    interface.add_arguments(parser)
+    script_main.add_paths(parser, Files)
     parser.add_argument("--masks", required=True, help="[M, N] of the tuning subsets")
     parser.add_argument("--loss-val", required=True, help="[R, M, Q] of the tuning subsets")
     parser.add_argument("--loss-gen", required=True, help="[R, M, Q] of the tuning subsets")
     parser.add_argument("--selection", required=True, help="output, .csv")
     args = parser.parse_args()
-    settings = args.settings
+    settings, files = args.settings, script_main.paths(args, Files)
     masks = artifacts.load_array(args.masks, (None, None), bool)
-    grid = kernel.damping_grid(settings["damping"])
-    uses = artifacts.load_json(args.queries / "uses.json")
-    found, spectrum = [], interface.load_spectrum(args)
+    grid = damping_grid(settings["damping"])
+    uses = artifacts.load_json(files.queries / "uses.json")
+    found, spectrum = [], method_inputs.load_spectrum(files)
     for kind in settings["kinds"]:
         chosen = uses[kind]["tuning"]
         outputs = artifacts.load_array(
             getattr(args, f"loss_{kind}"), (None, len(masks), None), np.float32
         )
-        inputs = interface.load(args, kind, settings["axes"], spectrum)
+        inputs = method_inputs.load(files, kind, settings["axes"], settings["options"], spectrum)
         predicted = predictions.predict(
             interface.paths(settings["options"], inputs, grid, chosen), masks
         )

@@ -15,6 +15,7 @@ from diffusers import DDPMScheduler
 from torch import nn
 
 from dasbench.attribution.by_timestep import Spectra
+from dasbench.attribution.method_inputs import Computed
 from dasbench.attribution.methods import interface
 from dasbench.diffusion import denoiser, sampling
 from dasbench.diffusion.process import Ddpm
@@ -190,8 +191,8 @@ class World:
         )
         if options["computed"] == "unlearning":
             scores = np.stack([s for _, s in fitted.scores(self.x[kind], kind)], 2)
-            return interface.Computed(np.array(fitted.steps), scores.astype(np.float32))
+            return Computed(np.array(fitted.steps), scores.astype(np.float32))
         dampings = np.array([1e-4, 1e-3, 1e-2, 0.1, 1.0])
         asked = fitted.features(self.x[kind], np.arange(QUERIES), kind)
         blocks = fitted.scores(self.x["train"], np.arange(N), asked, dampings)
-        return interface.Computed(dampings, np.concatenate([b for _, b in blocks], 1))
+        return Computed(dampings, np.concatenate([b for _, b in blocks], 1))

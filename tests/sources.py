@@ -57,52 +57,6 @@ def cifar_binary(path, batches):
     return path
 
 
-def cifar_python(path, batches):
-    """The python archive: per batch a pickle of protocol 2 as Python 2's cPickle wrote it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w:gz") as archive:
-        add(archive, "cifar-10-batches-py/readme.html", b"<meta>")
-        for name, (rows, labels) in batches.items():
-            add(archive, f"cifar-10-batches-py/{name}", python2_batch(name.encode(), rows, labels))
-    return path
-
-
-def short(text):
-    """SHORT_BINSTRING: how Python 2 wrote its texts."""
-    return b"U" + bytes([len(text)]) + text
-
-
-def python2_batch(name, rows, labels):
-    """One batch, instruction by instruction; keys in the order of the official files.
-
-    Their labels are appended in blocks of 1000, as pickles do; here in blocks of 4.
-    """
-    count, width = rows.shape
-    content = rows.tobytes()
-    array = (
-        b"cnumpy.core.multiarray\n_reconstruct\nq\x05cnumpy\nndarray\nq\x06K\x00\x85q\x07"
-        + short(b"b")
-        + b"\x87q\x08Rq\x09(K\x01"
-        + (b"M" + struct.pack("<H", count) + b"M" + struct.pack("<H", width) + b"\x86q\x0a")
-        + (b"cnumpy\ndtype\nq\x0b" + short(b"u1") + b"K\x00K\x01\x87q\x0cRq\x0d(K\x03")
-        + (short(b"|") + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tq\x0eb")
-        + (b"\x89T" + struct.pack("<I", len(content)) + content + b"tq\x0fb")
-    )
-    blocks = [labels[i : i + 4] for i in range(0, len(labels), 4)]
-    listed = b"]q\x10" + b"".join(
-        b"(" + b"".join(b"K" + bytes([label]) for label in block) + b"e" for block in blocks
-    )
-    files = b"]q\x11(" + b"".join(short(b"%d.png" % i) for i in range(count)) + b"e"
-    return (
-        b"\x80\x02}q\x01("
-        + (short(b"batch_label") + b"q\x02" + short(name))
-        + (short(b"labels") + b"q\x03" + listed)
-        + (short(b"data") + b"q\x04" + array)
-        + (short(b"filenames") + b"q\x12" + files)
-        + b"u."
-    )
-
-
 def jpeg(seed, size=(178, 218)):
     """A smooth random picture, so that JPEG changes it little."""
     small = Image.fromarray(pattern(1, (4, 4, 3), seed)[0])

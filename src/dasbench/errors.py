@@ -1,4 +1,4 @@
-"""The one exception that users see."""
+"""The one exception that users see, and what other exceptions say in one line."""
 
 
 class UserError(Exception):
@@ -7,3 +7,8 @@ class UserError(Exception):
     Scripts and commands print the sentence and leave with status 1; they never show a traceback
     for it.
     """
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception says, without its details; its kind if it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

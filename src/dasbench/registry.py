@@ -1,4 +1,4 @@
-"""Names of methods and datasets; this module imports nothing of the package.
+"""Methods, data sets and families of models; this module imports nothing of the package.
 
 A method is a name, the module of its family, and the options in which it differs from its
 siblings (METHODS). A rule that computes scores depends on the entry of its own method and on the
@@ -172,13 +172,21 @@ METHODS: dict[str, dict[str, Any]] = {
     "external": {"module": "external", "scores": {}, "transform": "identity"},
 }
 
-# data sets that come with a package
-DATASETS: dict[str, str] = {"digits": "digits"}
-
-# data sets that are read from files; data/registry.yaml says what to fetch and where to put it
-SOURCES: dict[str, str] = {
-    name: name for name in ("fashion", "cifar10", "celeba", "artbench", "folder")
+# data set -> its module; (C, H, W) of its images, unless the experiment file says it; whether
+# it is read from files (data/registry.yaml says what to fetch) or comes with a package
+DATASETS: dict[str, dict[str, Any]] = {
+    "digits": {"module": "digits", "shape": (1, 8, 8), "files": False},
+    "fashion": {"module": "fashion", "shape": (1, 28, 28), "files": True},
+    "cifar10": {"module": "cifar10", "shape": (3, 32, 32), "files": True},
+    "celeba": {"module": "celeba", "shape": (3, 140, 140), "files": True},
+    "artbench": {"module": "artbench", "shape": (3, 256, 256), "files": True},
+    "folder": {"module": "folder", "shape": None, "files": True},
 }
+
+
+def reads_files(dataset: str) -> bool:
+    """Whether a data set is read from files, so that its pool is the experiment's own."""
+    return dataset in DATASETS and DATASETS[dataset]["files"]
 
 
 _UNET = (

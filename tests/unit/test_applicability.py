@@ -1,11 +1,10 @@
 """Methods with several feature sets, or that do not apply everywhere: options, checks, files."""
 
-import argparse
-
 import numpy as np
 import pytest
 
-from dasbench.attribution.methods import interface
+from dasbench.attribution import method_inputs
+from dasbench.attribution.method_inputs import Files
 from dasbench.core import artifacts
 from dasbench.errors import UserError
 from dasbench.experiments import config, feature_sets
@@ -126,16 +125,13 @@ def folder(tmp_path):
     return tmp_path
 
 
-def inputs(folder, *more):
-    parser = argparse.ArgumentParser()
-    interface.add_arguments(parser)
-    parser.set_defaults(settings={"options": {}})
-    given = ["--examples", folder / "train.npz", "--queries", folder / "q", *more]
-    return interface.load(parser.parse_args(list(map(str, given))), "gen", AXES)
+def inputs(folder, **more):
+    files = Files(folder / "train.npz", folder / "q", **more)
+    return method_inputs.load(files, "gen", AXES, {})
 
 
 def test_several_sets_come_in_the_order_given(folder):
-    given = inputs(folder, "--features", folder / "b", folder / "a")
+    given = inputs(folder, features=(folder / "b", folder / "a"))
     np.testing.assert_array_equal(given.train_features, np.load(folder / "b/train.npy"))
     np.testing.assert_array_equal(given.query_features, np.load(folder / "b/gen.npy"))
     ((train, query),) = given.others
@@ -145,11 +141,11 @@ def test_several_sets_come_in_the_order_given(folder):
     np.testing.assert_array_equal(some, query[[2, 0]])
     (folder / "a/gen.npy").unlink()
     with pytest.raises(UserError, match=r"a/gen\.npy is missing"):
-        inputs(folder, "--features", folder / "b", folder / "a")
+        inputs(folder, features=(folder / "b", folder / "a"))
 
 
 def test_a_journey_stands_in_for_the_queries_features(folder):
-    given = inputs(folder, "--features", folder / "a", "--journey", folder / "journey.npy")
+    given = inputs(folder, features=(folder / "a",), journey=folder / "journey.npy")
     np.testing.assert_array_equal(given.train_features, np.load(folder / "a/train.npy"))
     np.testing.assert_array_equal(given.query_features, np.load(folder / "journey.npy"))
 

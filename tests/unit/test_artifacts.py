@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from dasbench.core import artifacts, tables
+from dasbench.core.writing import atomic
 from dasbench.errors import UserError
 
 ARRAY = np.arange(12, dtype=np.float32).reshape(3, 4) + 1
@@ -124,7 +125,7 @@ def test_an_exception_leaves_the_old_content_and_no_other_file(error, tmp_path):
     target = tmp_path / "a.txt"
 
     def fail(content):
-        with artifacts.atomic(target) as temporary:
+        with atomic(target) as temporary:
             assert temporary.parent == target.parent
             assert temporary.suffix == ".txt"
             temporary.write_text(content)
@@ -144,7 +145,7 @@ def test_the_target_is_old_until_the_block_ends(tmp_path):
     target = tmp_path / "a.txt"
     target.write_text("old")
     with target.open() as reader:
-        with artifacts.atomic(target) as temporary:
+        with atomic(target) as temporary:
             temporary.write_text("new")
             assert target.read_text() == "old"
         assert target.read_text() == "new"

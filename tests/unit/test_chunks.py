@@ -11,6 +11,7 @@ import pytest
 import compute_features
 from dasbench.attribution import candidates
 from dasbench.core import artifacts, resumable
+from dasbench.core.blocks import blocks
 from dasbench.diffusion import denoiser
 from dasbench.diffusion.families import pixel
 from dasbench.errors import UserError
@@ -33,13 +34,6 @@ FORM = {
     "dtype": "float32",
     "candidates": None,
 }
-
-
-def test_slices_cover_everything_once():
-    for count, size in ((0, 4), (1, 4), (8, 4), (9, 4), (3, 100)):
-        found = resumable.slices(count, size)
-        assert [i for s in found for i in range(s.start, s.stop)] == list(range(count))
-        assert all(s.stop - s.start == size for s in found[:-1])
 
 
 def test_fingerprints_tell_contents_and_borders_apart(tmp_path):
@@ -67,7 +61,7 @@ def test_fingerprints_tell_contents_and_borders_apart(tmp_path):
 def test_two_stores_share_a_folder(tmp_path):
     whole = np.random.default_rng(0).standard_normal((11, 5)).astype(np.float32)
     first, second = resumable.Store(tmp_path, "mark"), resumable.Store(tmp_path, "mark")
-    rows = resumable.slices(11, 3)
+    rows = blocks(11, 3)
     for store, mine in ((first, rows[0::2]), (second, rows[1::2])):
         for one in mine:
             assert not store.has("train", one)
@@ -83,7 +77,7 @@ def test_two_stores_share_a_folder(tmp_path):
 
 @pytest.mark.parametrize("harm", ["missing", "cut short", "another shape", "not finite"])
 def test_what_is_missing_or_damaged_is_not_joined(harm, tmp_path):
-    store, rows = resumable.Store(tmp_path, "mark"), resumable.slices(8, 4)
+    store, rows = resumable.Store(tmp_path, "mark"), blocks(8, 4)
     for one in rows:
         store.save("val", one, np.ones((4, 2), np.float32))
     (file,) = store.parts.glob("val-*4.npy")

@@ -219,14 +219,12 @@ def test_names_that_an_experiment_may_not_bear(blank, name):
     assert message.endswith("rename the file")
 
 
-def test_reserved_names_come_from_scripts_and_callers_too(blank, tmp_path):
+def test_reserved_names_come_from_scripts_too(blank, tmp_path):
     shutil.copytree(blank, tmp_path, dirs_exist_ok=True)
     (tmp_path / "scripts").mkdir()
     (tmp_path / "scripts/smoke.py").touch()
     with pytest.raises(UserError, match="name of a rule"):
         config.load("smoke", tmp_path)
-    with pytest.raises(UserError, match="name of a rule"):
-        config.load("smoke", blank, reserved=["smoke"])
 
 
 def test_unknown_experiment_lists_the_known_ones(blank):

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import pickle
 import shutil
 import tarfile
 
@@ -11,7 +10,7 @@ import pytest
 from PIL import Image
 
 import sources as made
-from dasbench.data import artbench, batches, celeba, cifar10, fashion
+from dasbench.data import artbench, celeba, cifar10, fashion
 from dasbench.data import files as sources
 from dasbench.errors import UserError
 
@@ -61,11 +60,9 @@ def test_fashion_refuses_other_idx_files(tmp_path):
         fashion.read(options(tmp_path))
 
 
-@pytest.mark.parametrize("form", ["binary", "python"])
-def test_cifar_reads_both_archives_alike(tmp_path, form):
+def test_cifar_reads_its_archive(tmp_path):
     batch = made.cifar_batches(6)
-    write = {"binary": made.cifar_binary, "python": made.cifar_python}[form]
-    archive = write(tmp_path / f"cifar-10-{form}.tar.gz", batch)
+    archive = made.cifar_binary(tmp_path / cifar10.ARCHIVE, batch)
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()
     about = {**ABOUT, "files": {archive.name: {"sha256": digest}}}
     read = cifar10.read(options(tmp_path, about=about))
@@ -80,89 +77,52 @@ def test_cifar_reads_both_archives_alike(tmp_path, form):
 
 
 def test_cifar_keeps_classes_and_a_limit_of_each_part(tmp_path):
-    made.cifar_binary(tmp_path / cifar10.ARCHIVES[0], made.cifar_batches(8, (1, 4, 7, 9)))
+    made.cifar_binary(tmp_path / cifar10.ARCHIVE, made.cifar_batches(8, (1, 4, 7, 9)))
     read = cifar10.read(options(tmp_path, classes=[1, 7], limit=3))
     assert set(read.labels.tolist()) == {1, 7}
     assert read.parts.tolist() == [0, 0, 0, 1, 1, 1]
 
 
 def test_cifar_refuses_another_archive(tmp_path):
-    made.cifar_binary(tmp_path / cifar10.ARCHIVES[0], made.cifar_batches(2))
-    files = {cifar10.ARCHIVES[0]: {"sha256": "0" * 64}}
+    made.cifar_binary(tmp_path / cifar10.ARCHIVE, made.cifar_batches(2))
+    files = {cifar10.ARCHIVE: {"sha256": "0" * 64}}
     with pytest.raises(UserError, match="has the SHA-256"):
         cifar10.read(options(tmp_path, about={**ABOUT, "files": files}))
-    (tmp_path / cifar10.ARCHIVES[0]).write_bytes(b"no archive")
+    (tmp_path / cifar10.ARCHIVE).write_bytes(b"no archive")
     with pytest.raises(UserError, match="cannot be read"):
         cifar10.read(options(tmp_path))
 
 
-def test_the_tiny_batch_is_one_that_python_reads_as_well():
-    rows, labels = made.cifar_batches(3)["data_batch_1"]
-    data = made.python2_batch(b"training batch 1 of 5", rows, labels)
-    official = pickle.loads(data, encoding="latin1")
-    read = batches.read(data)
-    np.testing.assert_array_equal(read.pop("data"), official.pop("data"))
-    assert read == official
-    assert read["labels"] == [0, 1, 2]
+def test_cifar_names_the_binary_archive_where_the_pickled_one_is(tmp_path, monkeypatch):
+    pickled = tmp_path / cifar10.PICKLED
+    made.cifar_binary(pickled, made.cifar_batches(1))
+    monkeypatch.setattr(sources.tarfile, "open", None)  # the archive stays closed
+    for place in (tmp_path, pickled):
+        with pytest.raises(UserError, match="is the pickled archive, which is not read") as told:
+            cifar10.read(options(place))
+        sentence = str(told.value)
+        assert len(sentence.splitlines()) == 1
+        for part in (str(pickled), "fetch toy.tar from x", cifar10.ARCHIVE):
+            assert part in sentence
 
 
-class Payload:
-    """Unpickling this makes a folder."""
-
-    def __init__(self, folder):
-        self.folder = str(folder)
-
-    def __reduce__(self):
-        import os
-
-        return os.mkdir, (self.folder,)
+def test_cifar_reads_the_binary_archive_beside_the_pickled_one(tmp_path):
+    made.cifar_binary(tmp_path / cifar10.ARCHIVE, made.cifar_batches(1))
+    (tmp_path / cifar10.PICKLED).write_bytes(b"not looked at")
+    assert cifar10.read(options(tmp_path)).read["archive"] == cifar10.ARCHIVE
 
 
-HOSTILE = [
-    b"cos\nsystem\n(S'true'\ntR.",
-    b"\x80\x04\x8c\x02os\x8c\x06system\x93.",
-    b"(i__builtin__\neval\n.",
-    b"\x80\x02cnumpy\nndarray\n.",
-    b"\x80\x02}q\x01(U\x01acnumpy\ndtype\nu.",
-    b"cnumpy\ndtype\n(S'O8'\ntR.",
-    b"cnumpy.core.multiarray\n_reconstruct\n(K\x00tR.",
-    b"]q\x01h\x01a.",
-    b"\x80\x02]q\x01.",
-    b"",
-    b"\x80\x02}",
-    b"(((.",
-    b"Vpersistent\nQ.",
-    b"\x82\x01.",
-]
-
-
-@pytest.mark.parametrize("data", HOSTILE)
-def test_batches_are_never_unpickled(data):
-    with pytest.raises(batches.Refused):
-        batches.read(data)
-
-
-@pytest.mark.parametrize("protocol", range(6))
-def test_a_trap_in_a_batch_does_not_close(tmp_path, protocol):
-    trap = {"data": np.zeros((1, 3072), np.uint8), "labels": [Payload(tmp_path / "made")]}
-    with pytest.raises(batches.Refused):
-        batches.read(pickle.dumps(trap, protocol))
-    assert not (tmp_path / "made").exists()
-
-
-def test_damaged_batches_are_refused_or_data():
-    rows, labels = made.cifar_batches(2)["data_batch_1"]
-    sound = made.python2_batch(b"x", rows, labels)
-    rng, refused = np.random.default_rng(0), 0
-    for _ in range(300):
-        data = bytearray(sound)
-        place = rng.integers(len(data)) if rng.random() < 0.3 else rng.integers(200)
-        data[place] = rng.integers(256)
-        try:
-            assert isinstance(batches.read(bytes(data)), dict)
-        except batches.Refused:
-            refused += 1
-    assert refused > 30
+@pytest.mark.parametrize(("place", "value"), [(0, 10), (None, None)])
+def test_cifar_refuses_damaged_batches(tmp_path, place, value):
+    batch = made.cifar_batches(2)
+    rows, labels = batch["data_batch_3"]
+    if place is None:
+        batch["data_batch_3"] = (rows[:, :-1], labels)
+    else:
+        labels[place] = value
+    made.cifar_binary(tmp_path / cifar10.ARCHIVE, batch)
+    with pytest.raises(UserError, match=r"data_batch_\d\.bin (ends within|has labels)"):
+        cifar10.read(options(tmp_path))
 
 
 @pytest.mark.parametrize("zipped", [False, True])
@@ -242,7 +202,7 @@ EVIL = [
 @pytest.mark.parametrize(("name", "kind"), EVIL)
 @pytest.mark.parametrize("reader", [artbench, cifar10])
 def test_archives_that_lead_out_of_their_folder_are_refused(tmp_path, reader, name, kind):
-    file = artbench.NAMES[1] if reader is artbench else cifar10.ARCHIVES[0]
+    file = artbench.NAMES[1] if reader is artbench else cifar10.ARCHIVE
     with tarfile.open(tmp_path / file, "w" if reader is artbench else "w:gz") as archive:
         member = tarfile.TarInfo(name)
         member.type, member.linkname = kind, "/etc/passwd"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import oracle
 from dasbench.attribution import decomposition
 from dasbench.attribution.spectrum import Spectrum
-from dasbench.core import artifacts, memmaps
+from dasbench.core import artifacts, blocks, memmaps
 from dasbench.errors import UserError
 
 SHAPES = pytest.mark.parametrize(("n", "p"), [(5, 9), (9, 5), (6, 6), (1, 4), (8, 1)])
@@ -135,7 +135,7 @@ def test_a_whole_grid_is_its_dampings_one_by_one(n, p):
 def test_blocks_of_examples_do_not_change_leverages(monkeypatch):
     phi = features(30, 4)
     whole = Spectrum(phi, phi[:3])
-    monkeypatch.setattr(memmaps.blocks, "__defaults__", (8 * 4 * 7,))
+    monkeypatch.setattr(blocks.memory_blocks, "__defaults__", (8 * 4 * 7,))
     parts = Spectrum(phi, phi[:3])
     np.testing.assert_allclose(parts.inner(0.01), whole.inner(0.01), rtol=1e-9)
     a, b = (s.one_minus_leverage(DAMPINGS) for s in (parts, whole))

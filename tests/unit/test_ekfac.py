@@ -10,6 +10,7 @@ from torch import nn
 import curvature_problem
 import oracle_curvature
 from curvature_problem import AXES, GRID, IDS, SETTINGS, Net, drawn, samples
+from dasbench.attribution.method_inputs import Computed
 from dasbench.attribution.methods import interface
 from dasbench.errors import UserError
 from dasbench.gradients import ekfac, recorder
@@ -109,7 +110,7 @@ def test_norm_layers_alone_are_refused():
 @pytest.mark.parametrize("name", ["ekfac_if", "unlearning"])
 def test_a_method_reads_what_its_rule_computed(name):
     rng = np.random.default_rng(0)
-    computed = interface.Computed(np.array([0.1, 0.2, 1.0]), rng.random((3, 5, 4), np.float32))
+    computed = Computed(np.array([0.1, 0.2, 1.0]), rng.random((3, 5, 4), np.float32))
     images, queries = np.zeros((5, 1, 1, 1)), np.zeros((4, 1, 1, 1))
     given = (images, None, None, queries, None, None, None, None, None, ())
     inputs = interface.Inputs(*given, computed=computed)

@@ -1,16 +1,18 @@
 """Every registered method in blocks of queries, with and without a decomposition made before."""
 
-import argparse
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from dasbench.attribution import decomposition, transforms
+from dasbench.attribution import decomposition, method_inputs, transforms
+from dasbench.attribution import spectrum as kernel
 from dasbench.attribution.by_timestep import Spectra
+from dasbench.attribution.method_inputs import Computed, Files
 from dasbench.attribution.methods import interface
 from dasbench.attribution.spectrum import Spectrum
-from dasbench.core import artifacts
+from dasbench.core import artifacts, blocks
 from dasbench.errors import UserError
 from dasbench.registry import METHODS
 from tiny import AXES
@@ -50,7 +52,7 @@ def make(options, p):
         tuning_masks=rng.integers(0, 2, (M, N)).astype(bool),
         tuning_outputs=rng.standard_normal((M, Q)),
         others=(tuple(losses),) if "effect" in options else (),
-        computed=interface.Computed(np.array(DAMPINGS), rng.random((3, N, Q), np.float32)),
+        computed=Computed(np.array(DAMPINGS), rng.random((3, N, Q), np.float32)),
     )
 
 
@@ -117,14 +119,10 @@ def test_the_spectrum_comes_from_the_named_folder(tmp_path, monkeypatch):
     artifacts.save_array(tmp_path / "train.npy", phi)
     made = decomposition.decompose(phi)
     decomposition.save(tmp_path / "spectrum", made)
-    parser = argparse.ArgumentParser()
-    interface.add_arguments(parser)
-    parser.set_defaults(settings={"options": {}})
-    needed = ["--examples", "e", "--queries", "q", "--features", str(tmp_path)]
-    assert interface.load_spectrum(parser.parse_args(needed)) is None
-    monkeypatch.setattr("dasbench.attribution.spectrum.decompose", None)
-    args = parser.parse_args([*needed, "--spectrum", str(tmp_path / "spectrum")])
-    spectrum = interface.load_spectrum(args)
+    files = Files(Path("e"), Path("q"), features=(tmp_path,))
+    assert method_inputs.load_spectrum(files) is None
+    monkeypatch.setattr(kernel, "decompose", None)
+    spectrum = method_inputs.load_spectrum(replace(files, spectrum=tmp_path / "spectrum"))
     np.testing.assert_array_equal(spectrum.eigenvalues, made.eigenvalues)
     np.testing.assert_array_equal(spectrum.left, made.eigenvectors)
     assert isinstance(spectrum.train, np.memmap)
@@ -141,21 +139,16 @@ def test_features_are_mapped_once_and_must_fit_the_examples(tmp_path):
         artifacts.save_array(tmp_path / f"f/{kind}.npy", made.query_features)
     artifacts.save_array(tmp_path / "f/train.npy", made.train_features)
     decomposition.save(tmp_path / "f/spectrum", decomposition.decompose(made.train_features))
-    parser = argparse.ArgumentParser()
-    interface.add_arguments(parser)
-    parser.set_defaults(settings={"options": {}})
-    names = {"examples": "e.npz", "queries": "q", "features": "f", "spectrum": "f/spectrum"}
-    flags = [word for name, path in names.items() for word in (f"--{name}", str(tmp_path / path))]
-    args = parser.parse_args(flags)
-    spectrum = interface.load_spectrum(args)
+    files = Files(tmp_path / "e.npz", tmp_path / "q", (tmp_path / "f",), tmp_path / "f/spectrum")
+    spectrum = method_inputs.load_spectrum(files)
     for kind in ("val", "gen"):
-        inputs = interface.load(args, kind, AXES, spectrum)
+        inputs = method_inputs.load(files, kind, AXES, {}, spectrum)
         assert inputs.train_features is inputs.spectrum.train
         np.testing.assert_array_equal(inputs.train_features, made.train_features)
     artifacts.save_array(tmp_path / "f/train.npy", made.train_features[1:])
     decomposition.save(tmp_path / "f/spectrum", decomposition.decompose(made.train_features[1:]))
     with pytest.raises(UserError, match=r"shape \(8, 12\), expected \(9, any\)"):
-        interface.load(args, "val", AXES, interface.load_spectrum(args))
+        method_inputs.load(files, "val", AXES, {}, method_inputs.load_spectrum(files))
 
 
 @pytest.mark.parametrize("name", ["das", "dtrak", "pixel_cosine", "random", "external"])
@@ -177,6 +170,6 @@ def test_scores_are_written_as_they_would_be_whole(name, transform, tmp_path, mo
 def test_random_scores_are_drawn_in_blocks_of_examples_too(monkeypatch):
     options, inputs = METHODS["random"], make(METHODS["random"], 4)
     _, whole = next(interface.path(options, inputs, DAMPINGS))
-    monkeypatch.setattr("dasbench.core.memmaps.blocks.__defaults__", (2 * 8 * Q,))
+    monkeypatch.setattr(blocks.memory_blocks, "__defaults__", (2 * 8 * Q,))
     _, part = next(interface.path(options, inputs.about([4, 1]), DAMPINGS))
     np.testing.assert_array_equal(part, whole[:, [4, 1]])

@@ -6,26 +6,16 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from dasbench.core import artifacts, memmaps
+from dasbench.core import artifacts, blocks, memmaps
 from dasbench.errors import UserError
-
-
-@given(st.integers(0, 50), st.integers(0, 9), st.integers(1, 40))
-def test_blocks_cover_every_row_once_and_keep_to_the_memory(count, row_bytes, memory):
-    found = list(memmaps.blocks(count, row_bytes, memory))
-    assert [i for rows in found for i in range(rows.start, rows.stop)] == list(range(count))
-    for rows in found:
-        assert rows.stop - rows.start == 1 or (rows.stop - rows.start) * row_bytes <= memory
 
 
 def test_norms_are_those_of_the_rows(monkeypatch):
     vectors = np.random.default_rng(0).standard_normal((11, 3)).astype("f4")
     expected = [sum(float(v) ** 2 for v in row) ** 0.5 for row in vectors]
     np.testing.assert_allclose(memmaps.norms(vectors), expected, rtol=1e-14)
-    monkeypatch.setattr(memmaps.blocks, "__defaults__", (2 * 8 * 3,))
+    monkeypatch.setattr(blocks.memory_blocks, "__defaults__", (2 * 8 * 3,))
     np.testing.assert_allclose(memmaps.norms(vectors), expected, rtol=1e-14)
 
 

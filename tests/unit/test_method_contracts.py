@@ -13,7 +13,7 @@ import sys
 import numpy as np
 import pytest
 
-from dasbench.attribution import transforms
+from dasbench.attribution import method_inputs, transforms
 from dasbench.attribution.by_timestep import Spectra
 from dasbench.attribution.methods import interface
 from dasbench.attribution.spectrum import Spectrum
@@ -66,9 +66,8 @@ def whole(order=None, **changes):
     train, query = rng.standard_normal((2, N + Q, P)).astype(np.float32)[:, : max(N, Q)]
     values["others"] = ((train[:N][order], query[:Q]),)
     values["axes"] = ("tests", 0, "methods", "val")
-    if hasattr(interface, "Computed"):
-        scores = rng.standard_normal((len(DAMPINGS), N, Q)).astype(np.float32)
-        values["computed"] = interface.Computed(np.array(DAMPINGS), scores[:, order])
+    scores = rng.standard_normal((len(DAMPINGS), N, Q)).astype(np.float32)
+    values["computed"] = method_inputs.Computed(np.array(DAMPINGS), scores[:, order])
     known = {field.name for field in dataclasses.fields(interface.Inputs)}
     return interface.Inputs(**{name: v for name, v in values.items() if name in known})
 
@@ -185,7 +184,7 @@ def test_the_entry_is_data_that_the_rules_can_use(name):
 
 @pytest.mark.parametrize("module", sorted({options["module"] for options in METHODS.values()}))
 def test_a_family_says_what_it_costs_what_it_means_and_where_it_does_not_apply(module):
-    text = interface.module({"module": module}).__doc__
+    text = interface.family({"module": module}).__doc__
     missing = [word for word in SECTIONS if f"{word}:" not in text]
     assert not missing, f"the docstring of {module} says nothing of {missing}"
     assert "arXiv" in text or "eference" in text
@@ -203,7 +202,7 @@ def test_no_family_imports_torch():
     names = sorted({options["module"] for options in METHODS.values()})
     program = (
         "import sys; from dasbench.attribution.methods import interface; "
-        f"[interface.module({{'module': name}}) for name in {names}]; "
+        f"[interface.family({{'module': name}}) for name in {names}]; "
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

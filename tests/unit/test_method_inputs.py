@@ -1,11 +1,10 @@
 """The files that a method reads: found by their names, refused where they do not fit together."""
 
-import argparse
-
 import numpy as np
 import pytest
 
-from dasbench.attribution.methods import interface
+from dasbench.attribution import method_inputs
+from dasbench.attribution.method_inputs import Files
 from dasbench.core import artifacts
 from dasbench.errors import UserError
 from tiny import AXES
@@ -30,23 +29,18 @@ def files(tmp_path):
     return tmp_path, made
 
 
-def arguments(folder, *optional):
-    parser = argparse.ArgumentParser()
-    interface.add_arguments(parser)
-    parser.set_defaults(settings={"options": {}})
-    given = ["--examples", folder / "train.npz", "--queries", folder / "q"]
-    paths = {"features": folder, "residuals": folder / "residuals.npy"}
-    paths |= {f"scores-{kind}": folder / f"scores-{kind}.npy" for kind in ("val", "gen")}
-    for name in optional:
-        given += [f"--{name}", paths[name]]
-    return parser.parse_args(list(map(str, given)))
+def files_in(folder, *optional):
+    paths = {"features": (folder,), "residuals": folder / "residuals.npy"}
+    paths |= {f"scores_{kind}": folder / f"scores-{kind}.npy" for kind in ("val", "gen")}
+    given = {name: paths[name] for name in optional}
+    return Files(examples=folder / "train.npz", queries=folder / "q", **given)
 
 
 def test_inputs_come_from_the_named_files(files):
     folder, made = files
-    args = arguments(folder, "features", "residuals", "scores-val", "scores-gen")
+    given = files_in(folder, "features", "residuals", "scores_val", "scores_gen")
     for kind in ("val", "gen"):
-        inputs = interface.load(args, kind, AXES)
+        inputs = method_inputs.load(given, kind, AXES, {})
         assert inputs.shape == (5, 3)
         assert inputs.axes == (*AXES, "methods", kind)
         np.testing.assert_array_equal(inputs.train_features, made["train"].astype("f4"))
@@ -56,7 +50,7 @@ def test_inputs_come_from_the_named_files(files):
         np.testing.assert_array_equal(inputs.query_images, made[f"queries-{kind}"])
         np.testing.assert_array_equal(inputs.query_labels, LABELS["val"])
         np.testing.assert_array_equal(inputs.train_labels, LABELS["train"])
-    bare = interface.load(arguments(folder), "val", AXES)
+    bare = method_inputs.load(files_in(folder), "val", AXES, {})
     optional = (bare.train_features, bare.query_features, bare.residuals, bare.scores)
     assert optional == (None,) * 4
 
@@ -74,13 +68,13 @@ def test_files_that_do_not_fit_the_others_are_refused(name, shape, says, files):
     folder, _ = files
     artifacts.save_array(folder / f"{name}.npy", np.ones(shape, np.float32))
     with pytest.raises(UserError, match=says) as caught:
-        interface.load(arguments(folder, "features", "residuals", "scores-val"), "val", AXES)
+        method_inputs.load(files_in(folder, "features", "residuals", "scores_val"), "val", AXES, {})
     assert f"{name}.npy" in str(caught.value)
 
 
 def test_a_missing_file_is_named(files):
     folder, _ = files
     (folder / "q" / "gen_labels.npy").unlink()
-    interface.load(arguments(folder), "val", AXES)
+    method_inputs.load(files_in(folder), "val", AXES, {})
     with pytest.raises(UserError, match=r"gen_labels\.npy is missing"):
-        interface.load(arguments(folder), "gen", AXES)
+        method_inputs.load(files_in(folder), "gen", AXES, {})

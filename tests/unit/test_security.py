@@ -24,7 +24,17 @@ from hostile import HTML, assert_harmless
 ROOT = Path(__file__).parents[2]
 
 # modules and calls that can turn data into code
-MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "code"}
+MODULES = {
+    "pickle",
+    "pickletools",
+    "cPickle",
+    "dill",
+    "cloudpickle",
+    "joblib",
+    "shelve",
+    "marshal",
+    "code",
+}
 BUILTINS = {"eval", "exec", "compile", "__import__"}
 FUNCTIONS = {
     *BUILTINS,

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from dasbench.core.blocks import blocks
 from dasbench.evaluation import statistics
 from dasbench.evaluation.bootstrap import POWER, Bootstrap
 
@@ -89,9 +90,9 @@ def test_bootstrap_spearman_is_literal_resampling(memory, step):
     y[:, 4] = y[:, 4] > y[:, 4].max() - 1e-9  # constant in the resamples that miss its one high row
     counts = Bootstrap(25).counts(rng, 11)
     ranks = statistics.ResampledRanks(y, counts, memory)
-    ranks.step = min(step, ranks.step)
+    ranks.blocks = blocks(7, step)
     if memory:
-        ranks.kept = [ranks._weighted(block) for block in ranks._blocks()]
+        ranks.kept = [ranks._weighted(block) for block in ranks.blocks]
     truth = literal_bootstrap(x, y, counts)
     assert 0 < np.isnan(truth[:, 4]).sum() < len(counts)
     np.testing.assert_allclose(ranks.correlate(x), truth, atol=1e-6)

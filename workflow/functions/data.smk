@@ -1,7 +1,7 @@
 # Inputs and settings of the rules in workflow/rules/data.smk.
 
 # experiments whose data set is read from files; each has a pool of its own
-FROM_FILES = [name for name, e in ROOTS.items() if e["data"]["dataset"] in registry.SOURCES]
+FROM_FILES = [name for name, e in ROOTS.items() if registry.reads_files(e["data"]["dataset"])]
 
 
 def dataset_file(name):
@@ -9,11 +9,11 @@ def dataset_file(name):
 
 
 def pool_settings(wildcards):
-    return experiments.canonical({"module": registry.DATASETS[wildcards.dataset]})
+    return experiments.canonical({"module": registry.DATASETS[wildcards.dataset]["module"]})
 
 
 def pool_code(wildcards):
-    return code("prepare_pool", dataset_file(registry.DATASETS[wildcards.dataset]))
+    return code("prepare_pool", dataset_file(registry.DATASETS[wildcards.dataset]["module"]))
 
 
 def read_settings(wildcards):
@@ -22,7 +22,7 @@ def read_settings(wildcards):
     chosen = {key: v for key, v in data.items() if key not in ("train", "card")}
     files = cards.load(ROOT)[data["dataset"]].get("files", {})
     return experiments.canonical(
-        {"module": registry.SOURCES[data["dataset"]], "data": chosen, "files": files}
+        {"module": registry.DATASETS[data["dataset"]]["module"], "data": chosen, "files": files}
     )
 
 
@@ -39,7 +39,7 @@ def labels_of(wildcards):
 
 def read_code(wildcards):
     dataset = EXPERIMENTS[wildcards.experiment]["data"]["dataset"]
-    return code("read_images", dataset_file(registry.SOURCES[dataset]))
+    return code("read_images", dataset_file(registry.DATASETS[dataset]["module"]))
 
 
 def pool_of(wildcards):

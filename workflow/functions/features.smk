@@ -1,7 +1,6 @@
 # Inputs and settings of the rules in workflow/rules/features.smk.
 
-SPECTRUM = ["eigenvalues", "eigenvectors"]
-COMPUTED = ["dampings", *query_kinds.KINDS]  # scores that need the network, at all their dampings
+SPECTRUM, COMPUTED = query_kinds.SPECTRUM, query_kinds.COMPUTED
 
 
 def draw_axes(experiment):

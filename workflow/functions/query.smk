@@ -1,13 +1,6 @@
 # Inputs and settings of the rules in workflow/rules/query.smk.
 
-QUERY_FILES = [
-    "val.npy",
-    "val_labels.npy",
-    "gen.npy",
-    "gen_labels.npy",
-    "gen_noise.npy",
-    "uses.json",
-]
+QUERY_FILES = list(query_kinds.QUERIES)
 
 
 # queries as models of latents see them, beside the images

@@ -29,57 +29,21 @@ def score_files(experiment):
     ]
 
 
-def method_files(wildcards):
+@functools.cache
+def method_files(experiment, method):
     """Named inputs of a method: option name on the command line -> file or files."""
-    options = method_options(wildcards)
-    home = f"results/{EXPERIMENTS[wildcards.experiment]['seed_name']}"
-    folder = f"results/{wildcards.experiment}"
-    files = {
-        "examples": f"{home}/examples/train.npz",
-        "queries": [f"{home}/queries/{f}" for f in QUERY_FILES if f != "gen_noise.npy"],
-    }
-    sets = feature_sets.of_method(options, EXPERIMENTS[wildcards.experiment])
-    sets = [f"{folder}/features/{name}" for name in sets]
-    if options.get("features") == "embeddings":
-        sets = [f"{folder}/features/embeddings"]
-    splits = ("train", *query_kinds.KINDS)
-    if feature_sets.keeps_timesteps(options):
-        files["timesteps"] = [f"{sets[0]}/by_timestep/{split}.npy" for split in splits]
-        sets = sets[1:]
-    if sets:
-        files["features"] = [f"{name}/{split}.npy" for name in sets for split in splits]
-        if feature_sets.has_spectrum(options):
-            files["spectrum"] = [f"{sets[0]}/spectrum/{name}.npy" for name in SPECTRUM]
-    if options.get("journey"):
-        files["journey"] = f"{sets[0]}/journey.npy"
-    residuals = residual_name(wildcards.experiment, options)
-    if residuals:
-        form = "residuals-by-timestep" if residuals.endswith("by_timestep") else "residuals"
-        files[form] = f"{folder}/residuals/{residuals}.npy"
-    if "computed" in options:
-        files["computed"] = [f"{folder}/network/{wildcards.method}/{f}.npy" for f in COMPUTED]
-    if options.get("tuning"):  # what a method may see of retrained models; no rule gives it more
-        files["tuning-masks"] = f"{home}/masks/tune.npy"
-        for kind in query_kinds.KINDS:
-            files[f"tuning-{kind}"] = f"{home}/outputs/tune/loss-{kind}.npy"
-    for kind, path in options.get("scores", {}).items():
-        files[f"scores-{kind}"] = path
-    return files
+    options = METHODS[experiment][method]
+    return files_of_methods.files(method, EXPERIMENTS[experiment], options)
 
 
 def method_inputs(wildcards):
     """The files of a method, as a flat list."""
-    files = method_files(wildcards).values()
-    return [path for entry in files for path in ([entry] if isinstance(entry, str) else entry)]
+    return files_of_methods.paths(method_files(wildcards.experiment, wildcards.method))
 
 
 def method_flags(wildcards):
-    """The files of a method as command line options; those of a list go as their folders."""
-    parts = []
-    for name, entry in method_files(wildcards).items():
-        listed = [] if isinstance(entry, str) else [str(Path(path).parent) for path in entry]
-        parts += [f"--{name}", *(dict.fromkeys(listed) or [entry])]
-    return shlex.join(parts)
+    """The files of a method as command line options."""
+    return files_of_methods.flags(method_files(wildcards.experiment, wildcards.method))
 
 
 def method_settings(*more):

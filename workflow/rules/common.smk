@@ -16,6 +16,7 @@ paths = [str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
 os.environ.update(PYTHONPATH=os.pathsep.join(paths))
 
 from dasbench import registry
+from dasbench.attribution import method_files as files_of_methods
 from dasbench.core import query_kinds
 from dasbench.data import cards
 from dasbench.experiments import config as experiments, feature_sets, residual_sets as residuals

@@ -13,7 +13,7 @@ rule prepare_pool:
     log:
         "logs/prepare_pool/{dataset}.log",
     wildcard_constraints:
-        dataset="|".join(registry.DATASETS),
+        dataset="|".join(n for n in registry.DATASETS if not registry.reads_files(n)),
     conda:
         "../../environment.yml"
     resources:

@@ -7,7 +7,9 @@ comes last in removal.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +32,21 @@ def chosen(images: np.ndarray, queries: Path, count: int | None) -> np.ndarray:
         return np.ones(len(images), bool)
     asked = [artifacts.load_array(queries / f"{kind}.npy") for kind in KINDS]
     return nearest(pixels(images), np.concatenate(asked), count).any(axis=1)
+
+
+def of_method(
+    options: Mapping[str, Any], images: np.ndarray, queries: np.ndarray
+) -> np.ndarray | None:
+    """The candidates of each query, [N, Q] bool, or None if a method looks at every image.
+
+    Args:
+        options: Of the method.
+        images: [N, H, W, C] uint8, the training images.
+        queries: [Q, C, H, W] float32 in [-1, 1].
+    """
+    features = options.get("features")
+    count = features["candidates"] if isinstance(features, Mapping) else None
+    return None if count is None else nearest(pixels(images), queries, count)
 
 
 def nearest(train: np.ndarray, queries: np.ndarray, count: int) -> np.ndarray:

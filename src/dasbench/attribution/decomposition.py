@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import scipy.linalg
 
-from dasbench.core import artifacts, memmaps
+from dasbench.core import artifacts
+from dasbench.core.blocks import BLOCK, memory_blocks
 from dasbench.errors import UserError
 
 
@@ -39,7 +39,7 @@ def is_dual(shape: tuple[int, int]) -> bool:
     return shape[0] <= shape[1]
 
 
-def decompose(train: np.ndarray, memory: int = memmaps.BLOCK) -> Decomposition:
+def decompose(train: np.ndarray, memory: int = BLOCK) -> Decomposition:
     """Decompose the smaller of Phi Phi^T and Phi^T Phi.
 
     Args:
@@ -53,11 +53,13 @@ def decompose(train: np.ndarray, memory: int = memmaps.BLOCK) -> Decomposition:
     Raises:
         ValueError: If all features are zero.
     """
+    from scipy.linalg import eigh  # the rules import this module, and decompose nothing
+
     small = min(train.shape)
     kernel = np.zeros((small, small))
     for block in long_blocks(train, memory):
         kernel += block.T @ block  # BLAS takes half the work: both factors are one array
-    _, vectors = scipy.linalg.eigh(kernel, overwrite_a=True, check_finite=False)
+    _, vectors = eigh(kernel, overwrite_a=True, check_finite=False)
     del kernel
     # as squared lengths, the smallest eigenvalues are right where eigh's are rounding errors of
     # the largest: an image that is in the training set twice makes a kernel with zeros
@@ -72,10 +74,10 @@ def decompose(train: np.ndarray, memory: int = memmaps.BLOCK) -> Decomposition:
     return Decomposition(eigenvalues, np.ascontiguousarray(vectors))
 
 
-def long_blocks(train: np.ndarray, memory: int = memmaps.BLOCK) -> Iterator[np.ndarray]:
+def long_blocks(train: np.ndarray, memory: int = BLOCK) -> Iterator[np.ndarray]:
     """Blocks [b, r] in float64 of Phi, or of Phi^T if that has more rows, in order."""
     tall = train.T if is_dual(train.shape) else train
-    for rows in memmaps.blocks(len(tall), 8 * tall.shape[1], memory):
+    for rows in memory_blocks(len(tall), 8 * tall.shape[1], memory):
         yield np.asarray(tall[rows], np.float64)
 
 

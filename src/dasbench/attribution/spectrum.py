@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from dasbench.attribution.decomposition import Decomposition, decompose, is_dual
-from dasbench.core import memmaps
+from dasbench.core.blocks import memory_blocks
 
 
 class Spectrum:
@@ -92,7 +92,7 @@ class Spectrum:
     def _squares(self, weights: np.ndarray) -> np.ndarray:
         """Weighted squared lengths of the rows of ``left``: weights [r] or [G, r], same result."""
         found = np.empty((*weights.shape[:-1], len(self.left)))
-        for rows in memmaps.blocks(len(self.left), self.left[:1].nbytes):
+        for rows in memory_blocks(len(self.left), self.left[:1].nbytes):
             found[..., rows] = weights @ np.square(self.left[rows]).T
         return found
 
@@ -123,7 +123,7 @@ class Spectrum:
 def _times(train: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Phi @ right in float64, [N, k], a block of examples at a time."""
     found = np.empty((len(train), right.shape[1]))
-    for rows in memmaps.blocks(len(train), 8 * train.shape[1]):
+    for rows in memory_blocks(len(train), 8 * train.shape[1]):
         np.matmul(np.asarray(train[rows], np.float64), right, out=found[rows])
     return found
 

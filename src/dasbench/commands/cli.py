@@ -358,6 +358,7 @@ def _with_children(names: Sequence[str]) -> list[str]:
     return [name for name, chain in chains.items() if chain & set(names)]
 
 
+# every name of dasbench.core.subcommands but `help`, which ./run itself answers
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "test": test,
     "save": save,

@@ -1,26 +1,23 @@
 """Read and write the benchmark's files: atomically, without pickle, checked on the way in.
 
-A writer fills a temporary neighbour of the target and renames it, so that a killed job or a full
-disk leaves either the whole artifact or none. A loader checks what it reads and says in one
-sentence what is wrong and which command makes the artifact again. Nothing that is loaded here can
-execute code: ``.npy`` and ``.npz`` are read with ``allow_pickle=False``.
+Files are written by ``dasbench.core.writing``, whole or not at all. A loader checks what it reads
+and says in one sentence what is wrong and which command makes the artifact again. Nothing that is
+loaded here can execute code: ``.npy`` and ``.npz`` are read with ``allow_pickle=False``.
 """
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
-import os
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dasbench.errors import UserError
+from dasbench.core.blocks import memory_blocks
+from dasbench.core.writing import atomic, write_text
+from dasbench.errors import UserError, first_line
 
 
 @dataclass(frozen=True)
@@ -36,33 +33,6 @@ class Examples:
     images: np.ndarray
     labels: np.ndarray
     ids: np.ndarray
-
-
-@contextlib.contextmanager
-def atomic(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` and rename it to ``path`` when the block succeeds.
-
-    Yields:
-        A path in the same folder (same file system, so that the rename is atomic), with the same
-        suffix as ``path``.
-    """
-    path = Path(path)
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        temporary.chmod(file_mode())
-        temporary.replace(path)
-    except OSError as error:
-        raise UserError(
-            f"{path} could not be written ({error.strerror or error}): {_room(path)}"
-        ) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def save_array(path: str | Path, array: np.ndarray) -> None:
@@ -92,7 +62,7 @@ def load_array(
         UserError: If the file is missing, not a plain array, or not what was expected.
     """
     array = read(path, _npy)
-    _check(path, array, shape, dtype, finite)
+    check(path, array, shape, dtype, finite)
     return array
 
 
@@ -121,9 +91,9 @@ def load_examples(path: str | Path) -> Examples:
             f"{path} holds {sorted(content)}, not images, labels and ids: {remake(path)}"
         )
     n = len(content["images"])
-    _check(path, content["images"], (n, None, None, None), np.uint8, False)
-    _check(path, content["labels"], (n,), np.int64, False)
-    _check(path, content["ids"], (n,), np.int64, False)
+    check(path, content["images"], (n, None, None, None), np.uint8, False)
+    check(path, content["labels"], (n,), np.int64, False)
+    check(path, content["ids"], (n,), np.int64, False)
     if len(np.unique(content["ids"])) != n:
         raise UserError(f"{path} has an id twice: {remake(path)}")
     return Examples(**content)
@@ -131,8 +101,7 @@ def load_examples(path: str | Path) -> Examples:
 
 def save_json(path: str | Path, value: Any) -> None:
     """Write JSON with sorted keys and a final newline: equal values give equal bytes."""
-    with atomic(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
+    write_text(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
 
 
 def load_json(path: str | Path) -> Any:
@@ -151,18 +120,6 @@ def remake(path: str | Path) -> str:
     if "results" in parts[:-1]:
         experiment = parts[parts.index("results") + 1] + " "
     return f"remake it with ./run {experiment}--forcerun {path}, or fetch it with ./run pull"
-
-
-def first_line(error: BaseException) -> str:
-    """What an exception says, without its details; its kind if it says nothing."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def file_mode() -> int:
-    """Permissions of a new file; mkstemp and safetensors make private ones in shared folders."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
 
 
 def read(path: str | Path, parse: Any) -> Any:
@@ -197,24 +154,43 @@ def _npz(data: io.BytesIO) -> dict[str, np.ndarray]:
     return {name: loaded[name] for name in loaded.files}
 
 
-def _check(path: str | Path, array: np.ndarray, shape: Any, dtype: Any, finite: bool) -> None:
+def check(
+    path: str | Path,
+    array: np.ndarray,
+    shape: tuple[int | None, ...] | None = None,
+    dtype: Any = None,
+    finite: bool = True,
+) -> None:
+    """Check an array that was read from ``path``, its numbers a block at a time.
+
+    Args:
+        path: The file, for the message.
+        array: May be mapped.
+        shape: Expected shape; None stands for any size of that axis.
+        dtype: Expected dtype.
+        finite: Whether NaN and infinities are refused.
+
+    Raises:
+        UserError: If the array is not what was expected.
+    """
     if shape is not None:
         fits = len(shape) == array.ndim and all(
             want in (None, have) for want, have in zip(shape, array.shape, strict=True)
         )
         if not fits:
-            wanted = ", ".join("any" if s is None else str(s) for s in shape)
-            raise UserError(f"{path} has shape {array.shape}, expected ({wanted}): {remake(path)}")
+            expected = ", ".join("any" if s is None else str(s) for s in shape)
+            raise UserError(
+                f"{path} has shape {array.shape}, expected ({expected}): {remake(path)}"
+            )
     if dtype is not None and array.dtype != np.dtype(dtype):
         raise UserError(
             f"{path} has dtype {array.dtype}, expected {np.dtype(dtype)}: {remake(path)}"
         )
-    if finite and array.dtype.kind == "f" and not np.isfinite(array).all():
-        bad = int((~np.isfinite(array)).sum())
-        raise UserError(
-            f"{path} has {bad} values that are not finite, expected none: {remake(path)}"
-        )
-
-
-def _room(path: Path) -> str:
-    return f"make room or mend the permissions of {path.parent}, then run the same command again"
+    if finite and array.dtype.kind == "f":
+        rows = np.atleast_1d(array)
+        parts = memory_blocks(len(rows), rows[:1].nbytes)
+        bad = sum(int((~np.isfinite(rows[part])).sum()) for part in parts)
+        if bad:
+            raise UserError(
+                f"{path} has {bad} values that are not finite, expected none: {remake(path)}"
+            )

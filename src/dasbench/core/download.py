@@ -10,8 +10,8 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from dasbench.core.artifacts import file_mode, first_line
-from dasbench.errors import UserError
+from dasbench.core.writing import file_mode
+from dasbench.errors import UserError, first_line
 
 SECONDS = 30  # without a byte from the server
 _CHUNK = 1 << 20  # bytes

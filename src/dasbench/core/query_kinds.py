@@ -2,3 +2,13 @@
 
 KINDS = ("val", "gen")
 TARGETS = ("loss", "displacement")
+QUERIES = (
+    "val.npy",
+    "val_labels.npy",
+    "gen.npy",
+    "gen_labels.npy",
+    "gen_noise.npy",
+    "uses.json",
+)
+SPECTRUM = ("eigenvalues", "eigenvectors")
+COMPUTED = ("dampings", *KINDS)  # scores that need the network, at all their dampings

@@ -30,11 +30,6 @@ def fingerprint(*parts: str | Path) -> str:
     return total.hexdigest()[:16]
 
 
-def slices(count: int, size: int) -> list[slice]:
-    """Consecutive slices of ``size`` rows that cover 0 … count - 1; the last may be shorter."""
-    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
-
-
 class Store:
     """The chunks of some arrays that become files of one folder.
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from dasbench.errors import UserError
+
+Form = TypeVar("Form")
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -29,6 +33,27 @@ def model_parser(description: str | None) -> argparse.ArgumentParser:
     made.add_argument("--prompts", type=Path, help="embeddings of prompts, .npy, where there are")
     made.add_argument("--threads", type=int, default=1)
     return made
+
+
+def add_paths(to: argparse.ArgumentParser, form: type) -> None:
+    """Add an option for each field of a dataclass of paths; see ``method_inputs.Files``."""
+    for field in dataclasses.fields(form):
+        needed = field.default is dataclasses.MISSING
+        more = {"nargs": "+"} if field.metadata.get("several") else {}
+        to.add_argument(
+            f"--{field.name.replace('_', '-')}",
+            type=Path,
+            required=needed,
+            default=None if needed else field.default,
+            help=field.metadata["help"],
+            **more,
+        )
+
+
+def paths(args: argparse.Namespace, form: type[Form]) -> Form:
+    """The dataclass of paths that ``add_paths`` asked for."""
+    values = {field.name: getattr(args, field.name) for field in dataclasses.fields(form)}
+    return form(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
 
 
 def main(run: Callable[[], None]) -> None:

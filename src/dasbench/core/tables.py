@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from dasbench.core import artifacts
+from dasbench.core.writing import atomic
 
 INAPPLICABLE = ["experiment", "method", "queries", "reason"]
 
 
 def save_table(path: str | Path, table: Any) -> None:
     """Write a pandas table as ``.csv`` or ``.parquet``, by the suffix; the index is dropped."""
-    with artifacts.atomic(path) as temporary:
+    with atomic(path) as temporary:
         if Path(path).suffix == ".parquet":
             table.to_parquet(temporary, index=False)
         else:

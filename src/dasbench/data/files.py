@@ -50,16 +50,15 @@ class Source:
     read: Mapping[str, Any] = field(default_factory=dict)
 
 
-def locate(options: Mapping[str, Any], names: Sequence[str], usual: Sequence[str] = ()) -> Path:
-    """The first of the named files or folders that is there.
+def find(
+    options: Mapping[str, Any], names: Sequence[str], usual: Sequence[str] = ()
+) -> Path | None:
+    """The first of the named files or folders that is there, or None.
 
     Args:
         options: The ``data`` section: ``dataset``, ``path`` and ``about``, its registry entry.
         names: Names in order of preference, looked for in each place.
         usual: Further folders to look in, such as those of a Debian package.
-
-    Raises:
-        UserError: If none is there: what to fetch, its size and licence, and where to put it.
     """
     if options["path"]:
         given = Path(options["path"]).expanduser()
@@ -70,7 +69,19 @@ def locate(options: Mapping[str, Any], names: Sequence[str], usual: Sequence[str
         for name in names:
             if (place / name).exists():
                 return place / name
-    raise UserError(absent(options, names))
+    return None
+
+
+def locate(options: Mapping[str, Any], names: Sequence[str], usual: Sequence[str] = ()) -> Path:
+    """As ``find``, for data that must be there.
+
+    Raises:
+        UserError: If none is there: what to fetch, its size and licence, and where to put it.
+    """
+    path = find(options, names, usual)
+    if path is None:
+        raise UserError(absent(options, names))
+    return path
 
 
 def absent(options: Mapping[str, Any], names: Sequence[str]) -> str:

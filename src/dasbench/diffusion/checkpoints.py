@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +12,9 @@ import torch
 from safetensors import SafetensorError
 
 from dasbench import seeds
-from dasbench.core.artifacts import file_mode, first_line, remake
-from dasbench.errors import UserError
+from dasbench.core.artifacts import remake
+from dasbench.core.writing import file_mode, staging
+from dasbench.errors import UserError, first_line
 
 
 def pick_device() -> torch.device:
@@ -60,24 +59,16 @@ def write_folder(folder: str | Path, files: Sequence[str], write: Callable[[Path
         UserError: If the disk refuses.
     """
     folder = Path(folder)
-    temporary = None
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".part-", dir=folder))
-        write(temporary)
+    with staging(folder, folder) as temporary:
+        try:
+            write(temporary)
+        except SafetensorError as error:  # its word for a full disk
+            raise OSError(first_line(error)) from error
         for name in files:
             (folder / name).parent.mkdir(exist_ok=True)
             _forget_origin(temporary / name)
             (temporary / name).chmod(file_mode())
             (temporary / name).replace(folder / name)
-    except (OSError, SafetensorError) as error:
-        raise UserError(
-            f"{folder} could not be written ({first_line(error)}): make room on the disk or "
-            "mend the permissions, then run the same command again"
-        ) from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _forget_origin(path: Path) -> None:

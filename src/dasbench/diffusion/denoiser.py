@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from dasbench.core.blocks import blocks
 from dasbench.diffusion import conditions
 
 
@@ -34,5 +35,5 @@ def predict(
     """
     if batch is None:
         return network(x_t, time, **conditions.arguments(condition)).sample
-    parts = [slice(start, start + batch) for start in range(0, len(x_t), batch)]
+    parts = blocks(len(x_t), batch)
     return torch.cat([predict(network, x_t[p], time[p], condition and condition[p]) for p in parts])

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from dasbench.core.blocks import blocks
 from dasbench.diffusion import denoiser, timestep_grids
 from dasbench.diffusion import noise as noise_policies
 from dasbench.diffusion.conditions import Condition
@@ -116,8 +117,7 @@ def batches(
         Batches that together hold each pair once.
     """
     stream, pairs = (*axes, "outputs"), len(timesteps) * len(positions)
-    for start in range(0, pairs, size):
-        rows = slice(start, min(start + size, pairs))
+    for rows in blocks(pairs, size):
         k, place = np.divmod(np.arange(rows.start, rows.stop), len(positions))
         q = positions[place]
         drawn = [

@@ -19,6 +19,7 @@ from diffusers.optimization import get_scheduler
 from diffusers.training_utils import EMAModel
 
 from dasbench import seeds
+from dasbench.core.blocks import blocks
 from dasbench.diffusion import denoiser
 from dasbench.diffusion.checkpoints import use_threads
 from dasbench.diffusion.model_inputs import Data
@@ -143,8 +144,8 @@ def _batches(draws, mask: np.ndarray, size: int):
     """Split an epoch into batches of the subset: (positions, timesteps, noise, flips) each."""
     order, timesteps, noise, flips = draws
     chosen = order[mask[order]]
-    for start in range(0, len(chosen), size):
-        i = chosen[start : start + size]
+    for rows in blocks(len(chosen), size):
+        i = chosen[rows]
         yield i, timesteps[i], noise[i], flips[i]
 
 

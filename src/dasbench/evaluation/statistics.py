@@ -4,13 +4,13 @@ Letters: M subset models, Q queries, R retraining seeds, B bootstrap draws. Resa
 [B, M] from ``dasbench.evaluation.bootstrap``: everything below is linear or bilinear in counts.
 """
 
-from collections.abc import Iterator
 from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import rankdata
 
+from dasbench.core.blocks import memory_blocks
 from dasbench.evaluation.bootstrap import Draws
 
 MATRIX = 2  # axes
@@ -84,10 +84,11 @@ class ResampledRanks:
             )
         self.counts = counts.astype(np.float32)
         bytes_per_query = 4 * self.counts.size
-        self.step = max(1, BLOCK // bytes_per_query)  # queries per block
+        # of queries, each small enough for the cache
+        self.blocks = memory_blocks(self.y.shape[1], bytes_per_query, BLOCK)
         self.kept = None
         if bytes_per_query * self.y.shape[1] <= memory:
-            self.kept = [self._weighted(block) for block in self._blocks()]
+            self.kept = [self._weighted(block) for block in self.blocks]
 
     def correlate(self, x: np.ndarray) -> np.ndarray:
         """Spearman correlation of ``x`` and ``y`` in every resample.
@@ -100,7 +101,7 @@ class ResampledRanks:
         """
         x, _ = _pair(x, self.y)
         out = np.empty((len(self.counts), x.shape[1]), dtype=np.float32)
-        for index, block in enumerate(self._blocks()):
+        for index, block in enumerate(self.blocks):
             weighted = self.kept[index] if self.kept is not None else self._weighted(block)
             ranks = self._ranks(x[:, block])
             product = np.einsum("bqk,bqk->bq", ranks, weighted)
@@ -108,13 +109,6 @@ class ResampledRanks:
             squares = (ranks @ self.counts[:, :, None])[:, :, 0]  # [B, q]
             out[:, block] = product / np.sqrt(np.where(squares > 0, squares, np.nan))
         return np.clip(out, -1, 1, out=out)
-
-    def _blocks(self) -> Iterator[slice]:
-        """Slices of queries, each small enough for the cache."""
-        queries = self.y.shape[1]
-        return (
-            slice(start, min(start + self.step, queries)) for start in range(0, queries, self.step)
-        )
 
     def _ranks(self, x: np.ndarray) -> np.ndarray:
         """Twice the centred ranks [B, q, M] of the columns of x [M, q]."""

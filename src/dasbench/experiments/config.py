@@ -26,6 +26,7 @@ from typing import Any
 
 from dasbench import registry
 from dasbench.core.query_kinds import KINDS
+from dasbench.core.subcommands import PLANNED, SUBCOMMANDS
 from dasbench.core.yaml_schema import (
     Problem,
     dotted,
@@ -39,7 +40,7 @@ from dasbench.core.yaml_schema import (
 )
 from dasbench.errors import UserError
 from dasbench.experiments import config_checks, debug_size
-from dasbench.registry import METHODS, SOURCES
+from dasbench.registry import METHODS, reads_files
 
 Experiment = dict[str, Any]
 
@@ -57,10 +58,8 @@ PHASES = tuple(
 )
 # phases that are no stage of dvc.yaml
 STUDIES = ("tuning", "effects", "costs", "replicates", "grids")
-SUBCOMMANDS = tuple(
-    "test save push pull verify prune bundle attribute bench estimate new-experiment help".split()
-)
-RESERVED = frozenset({*PHASES, *STUDIES, *SUBCOMMANDS, "all", "none", "snakemake", "dvc"})
+RESERVED = frozenset({*PHASES, *STUDIES, *SUBCOMMANDS, *PLANNED, "all", "none", "snakemake", "dvc"})
+_RULE = re.compile(r"^ *(?:use rule \w+ as|rule) (\w+)", re.MULTILINE)
 
 NO_EMBEDDING = "no image embeddings: embedding.model names no CLIP model"
 
@@ -71,18 +70,17 @@ def names(root: str | Path) -> list[str]:
     return sorted(file.stem for file in files if not file.name.startswith("."))
 
 
-def load_all(root: str | Path, reserved: Iterable[str] = ()) -> dict[str, Experiment]:
+def load_all(root: str | Path) -> dict[str, Experiment]:
     """Load every experiment; see ``load``."""
-    return {name: load(name, root, reserved) for name in names(root)}
+    return {name: load(name, root) for name in names(root)}
 
 
-def load(name: str, root: str | Path, reserved: Iterable[str] = ()) -> Experiment:
+def load(name: str, root: str | Path) -> Experiment:
     """Load one experiment.
 
     Args:
         name: Name of the experiment, its file's name without ``.yaml``.
         root: Folder of the repository.
-        reserved: Further names that an experiment may not bear, for example of rules.
 
     Returns:
         The experiment with defaults filled in and the parent's sections taken over.
@@ -90,18 +88,18 @@ def load(name: str, root: str | Path, reserved: Iterable[str] = ()) -> Experimen
     Raises:
         UserError: One sentence per problem, each naming file, key, value and expectation.
     """
-    return _load(name, Path(root), frozenset(reserved), ())
+    return _load(name, Path(root), ())
 
 
-def _load(name: str, root: Path, reserved: frozenset[str], children: tuple[str, ...]) -> Experiment:
+def _load(name: str, root: Path, children: tuple[str, ...]) -> Experiment:
     known = names(root)
     if name not in known:
         raise UserError(
             f"{name} is not an experiment; known: {', '.join(known)}{suggestion(name, known)}"
         )
     shown = f"{FOLDER}/{name}.yaml"
-    _check_name(name, known, reserved | _rule_names(root))
-    return _complete(root / shown, shown, root, reserved, (*children, name))
+    _check_name(name, known, _rule_names(root))
+    return _complete(root / shown, shown, root, (*children, name))
 
 
 def load_file(path: str | Path, root: str | Path) -> Experiment:
@@ -115,14 +113,13 @@ def load_file(path: str | Path, root: str | Path) -> Experiment:
         UserError: As ``load`` does.
     """
     path = Path(path)
-    return _complete(path, str(path), Path(root), frozenset(), (path.stem,), planned=True)
+    return _complete(path, str(path), Path(root), (path.stem,), planned=True)
 
 
 def _complete(
     path: Path,
     shown: str,
     root: Path,
-    reserved: frozenset[str],
     chain: tuple[str, ...],
     planned: bool = False,
 ) -> Experiment:
@@ -133,12 +130,12 @@ def _complete(
     schema = _schema(root / SCHEMA)
     parent, seed_name, base_home = data.get("parent"), name, name
     if isinstance(parent, str):
-        origin = _parent(parent, root, reserved, chain)
+        origin = _parent(parent, root, chain)
         seed_name, base_home = origin["seed_name"], origin["base_home"]
         data = _with_parent(data, origin, shown)
     large, small = data.get("debug_of"), data
     if isinstance(large, str):
-        whole = _parent(large, root, reserved, chain, "debug_of")
+        whole = _parent(large, root, chain, "debug_of")
         data = debug_size.merge(whole, data)
     data = _spell_out_methods(data)
     filled = fill_defaults(data, schema)
@@ -167,37 +164,35 @@ def _schema(path: Path) -> dict[str, Any]:
     return read_schema(path)
 
 
-def _check_name(name: str, known: Iterable[str], reserved: frozenset[str]) -> None:
+def _check_name(name: str, known: Iterable[str], rules: frozenset[str]) -> None:
     shown = f"{FOLDER}/{name}.yaml"
     if not NAME.fullmatch(name):
         raise UserError(
             f"{shown}: the name {name} must match {NAME.pattern} (lower case letters, digits, _); "
             "rename the file"
         )
-    if name in RESERVED or name in reserved:
+    if name in RESERVED or name in rules:
         raise UserError(
             f"{shown}: {name} is the name of a rule or a subcommand of ./run; rename the file"
         )
-    for phase in (*PHASES, *STUDIES):
-        other = name.removeprefix(f"{phase}_")
+    for rule in sorted({*PHASES, *STUDIES, *rules}):
+        other = name.removeprefix(f"{rule}_")
         if other != name and other in known:
             raise UserError(
-                f"{shown}: {name} is also the {phase} phase of experiment {other}; rename the file"
+                f"{shown}: {name} is also the name of {rule} for experiment {other}; rename the "
+                "file"
             )
 
 
+@functools.cache
 def _rule_names(root: Path) -> frozenset[str]:
-    """A rule and its script share a name."""
-    return frozenset(script.stem for script in root.glob("scripts/*.py"))
+    """Names of rules: those of the scripts, and of the few rules that share a script."""
+    rules = [_RULE.findall(file.read_text()) for file in root.glob("workflow/rules/*.smk")]
+    scripts = {script.stem for script in root.glob("scripts/*.py")}
+    return frozenset(scripts.union(*rules))
 
 
-def _parent(
-    name: str,
-    root: Path,
-    reserved: frozenset[str],
-    children: tuple[str, ...],
-    key: str = "parent",
-) -> Experiment:
+def _parent(name: str, root: Path, children: tuple[str, ...], key: str = "parent") -> Experiment:
     shown = f"{FOLDER}/{children[-1]}.yaml"
     if name in children:
         chain = " -> ".join((*children, name))
@@ -208,7 +203,7 @@ def _parent(
             f"{shown}: {key} is {name}, expected one of the other experiments: {', '.join(known)}"
             f"{suggestion(name, known)}"
         )
-    return _load(name, root, reserved, children)
+    return _load(name, root, children)
 
 
 def _with_parent(data: Mapping[str, Any], parent: Experiment, shown: str) -> dict[str, Any]:
@@ -264,7 +259,7 @@ def pool_name(experiment: Mapping[str, Any]) -> str:
     of the experiment whose models are used.
     """
     dataset = experiment["data"]["dataset"]
-    return experiment["seed_name"] if dataset in SOURCES else dataset
+    return experiment["seed_name"] if reads_files(dataset) else dataset
 
 
 def methods(experiment: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -12,7 +12,7 @@ from typing import Any
 from dasbench import registry
 from dasbench.core.yaml_schema import Problem, suggestion
 from dasbench.experiments import ablation_design, method_checks
-from dasbench.registry import DATASETS, METHODS, SOURCES
+from dasbench.registry import DATASETS, METHODS, reads_files
 
 # rows that every removal study has
 CONTROLS = frozenset({"random", "null"})
@@ -34,13 +34,13 @@ def problems(experiment: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _dataset(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     data = experiment["data"]
-    name, known = data["dataset"], {**DATASETS, **SOURCES}
-    if name not in known:
-        listed = f"known: {', '.join(sorted(known))}{suggestion(name, known)}"
-        yield ("data", "dataset"), f"is {name}, which is not a registered dataset; {listed}"
+    name = data["dataset"]
     if data["channels"] == 2:  # noqa: PLR2004
         yield ("data", "channels"), "is 2, expected 1 for grey or 3 for RGB"
-    if name in DATASETS:
+    if name not in DATASETS:
+        listed = f"known: {', '.join(sorted(DATASETS))}{suggestion(name, DATASETS)}"
+        yield ("data", "dataset"), f"is {name}, which is not a registered dataset; {listed}"
+    elif not reads_files(name):
         for key in ("size", "path", "labels", "limit"):
             if data[key] is not None:
                 yield ("data", key), f"is for data sets that are read from files, not for {name}"

@@ -8,17 +8,7 @@ from typing import Any
 
 from dasbench.errors import UserError
 from dasbench.experiments import config
-from dasbench.registry import SOURCES
-
-# (C, H, W) of data sets whose pool need not be here to plan with them
-SHAPES = {
-    "digits": (1, 8, 8),
-    "fashion": (1, 28, 28),
-    "cifar2": (3, 32, 32),
-    "cifar10": (3, 32, 32),
-    "celeba": (3, 140, 140),
-    "artbench": (3, 256, 256),
-}
+from dasbench.registry import DATASETS, reads_files
 
 
 def shape_of(dataset: str, root: str | Path) -> tuple[int, int, int]:
@@ -38,8 +28,9 @@ def shape_of(dataset: str, root: str | Path) -> tuple[int, int, int]:
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else None
             found = (read or np.lib.format.read_array_header_2_0)(file)[0]
         return (found[3], found[1], found[2])
-    if dataset in SHAPES:
-        return SHAPES[dataset]
+    known = DATASETS.get(dataset, {}).get("shape")
+    if known:
+        return known
     raise UserError(
         f"the size of the images of {dataset} is not known before they are here; say it with "
         "--shape CHANNELS,HEIGHT,WIDTH"
@@ -53,8 +44,8 @@ def shape_for(experiment: Mapping[str, Any], root: str | Path) -> tuple[int, int
         UserError: If nothing says it.
     """
     data = experiment["data"]
-    if data["dataset"] in SOURCES and data["size"] is not None:
-        channels = SHAPES.get(data["dataset"], (data["channels"],))[0]
+    if reads_files(data["dataset"]) and data["size"] is not None:
+        channels = (DATASETS[data["dataset"]]["shape"] or (data["channels"],))[0]
         return (channels, data["size"], data["size"])
     pool = config.pool_name(experiment)
     if not Path(root, "data", pool, "pool.npz").is_file():

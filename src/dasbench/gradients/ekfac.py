@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from dasbench.core.blocks import blocks
 from dasbench.diffusion import timestep_grids
 from dasbench.diffusion.process import Process
 from dasbench.gradients.recorder import Matrices, Noise, Recorder, noised
@@ -119,7 +120,7 @@ class Ekfac:
         x = torch.from_numpy(images).to(self.where)
         noise = Noise(self.axes, split, examples, x.shape[1:], policy=self.policy)
         parts = []
-        for rows in self._blocks(len(x)):
+        for rows in blocks(len(x), self.batch):
             total: Matrices = {}
             for _, _, x_t, t, wanted in noised(self.process, x[rows], noise.of(rows), self.pairs):
                 found = self.recorder.losses(x_t, t, wanted)
@@ -147,7 +148,7 @@ class Ekfac:
             queries: From ``features``.
             dampings: [G], relative to ``scale``.
         """
-        for rows in self._blocks(len(images), 2 * self.batch):
+        for rows in blocks(len(images), 2 * self.batch):
             train = self.features(images[rows], examples[rows], "train")
             asked = len(next(iter(queries.values())))
             block = np.zeros((len(dampings), rows.stop - rows.start, asked))
@@ -164,15 +165,11 @@ class Ekfac:
         d = x[0].numel()
         noise = Noise(self.axes, "train", examples, x.shape[1:], policy=self.policy)
         sample = Noise(self.axes, "train", examples, x.shape[1:], "curvature")
-        for rows in self._blocks(len(x)):
+        for rows in blocks(len(x), self.batch):
             targets = sample.of(rows)
             for t, e, x_t, steps, _ in noised(self.process, x[rows], noise.of(rows), self.pairs):
                 xi = torch.from_numpy(targets(t, e)).to(x) * (2 / d) ** 0.5
                 yield self.recorder.gradients(x_t, steps, lambda _, xi=xi: [xi], see)[0]
-
-    def _blocks(self, count: int, size: int | None = None) -> list[slice]:
-        size = size or self.batch
-        return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 def _rotated(g: torch.Tensor, inputs: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:

@@ -22,6 +22,7 @@ import torch
 from torch.func import functional_call, grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from dasbench.core.blocks import blocks
 from dasbench.diffusion import conditions, denoiser, timestep_grids
 from dasbench.diffusion import noise as noise_policies
 from dasbench.diffusion.conditions import Condition
@@ -42,7 +43,6 @@ READOUTS: dict[str, Readout] = {
     "linf": lambda target, out: out.abs().flatten(1).amax(1),
 }
 DTYPES = {"float32": None, "bfloat16": torch.bfloat16}
-PROJECTIONS = ("kronecker", "rademacher", "gaussian", "none")
 _LARGE = 256  # pixels from which convolutions on a CPU are faster with channels last
 
 
@@ -191,11 +191,10 @@ class Extractor:
         """
         where = next(self.unet.parameters())
         found: list[list[np.ndarray]] = [[] for _ in self.readouts]
-        for start in range(0, len(images), self.held):
-            stop = min(start + self.held, len(images))
+        for held in blocks(len(images), self.held):
             parts = []
-            for first in range(start, stop, self.batch):
-                rows = slice(first, min(first + self.batch, stop))
+            for part in blocks(held.stop - held.start, self.batch):
+                rows = slice(held.start + part.start, held.start + part.stop)
                 x = torch.from_numpy(images[rows]).to(where)
                 c = None if condition is None else condition[rows].to(x)
                 parts.append(self._means(x, examples[rows], split, c))
@@ -217,8 +216,7 @@ class Extractor:
         """
         where = next(self.unet.parameters())
         found: list[list[np.ndarray]] = [[] for _ in self.readouts]
-        for start in range(0, len(images), self.batch):
-            rows = slice(start, min(start + self.batch, len(images)))
+        for rows in blocks(len(images), self.batch):
             x = torch.from_numpy(images[rows]).to(where)
             c = None if condition is None else condition[rows].to(x)
             for kept, own in zip(found, self._each(x, examples[rows], split, c), strict=True):
@@ -275,8 +273,8 @@ class Extractor:
         pairs = [(int(t), e) for t in self.grid for e in range(self.settings["draws"])]
         step = max(1, self.batch // len(x))
         policy, stream = self.settings["noise"], (*self.axes, "features")
-        for start in range(0, len(pairs), step):
-            some = pairs[start : start + step]
+        for part in blocks(len(pairs), step):
+            some = pairs[part]
             eps = [
                 noise_policies.draw(policy, stream, split, examples, t, e, x.shape[1:])
                 for t, e in some

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from dasbench import seeds
+from dasbench.core.blocks import blocks
 
 KINDS = ("rademacher", "gaussian", "none")
 _ROWS = 4096
@@ -39,12 +40,9 @@ class Projection:
 
     def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield (rows, matrix [rows, P] float32, not yet divided by sqrt(P))."""
-        for start in range(0, self.parameters, _ROWS):
-            rows = min(_ROWS, self.parameters - start)
-            rng = seeds.generator(
-                *self.axes, "projection", self.kind, self.dimensions, start // _ROWS
-            )
-            yield slice(start, start + rows), self._draw(rng, rows)
+        for number, rows in enumerate(blocks(self.parameters, _ROWS)):
+            rng = seeds.generator(*self.axes, "projection", self.kind, self.dimensions, number)
+            yield rows, self._draw(rng, rows.stop - rows.start)
 
     def matrix(self) -> np.ndarray:
         """The whole [p, P] float64 matrix, scaled; for tests on small models."""

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from dasbench.core.blocks import blocks
 from dasbench.diffusion import denoiser, outputs, timestep_grids
 from dasbench.diffusion import noise as noise_policies
 from dasbench.diffusion.process import Process
@@ -73,8 +74,7 @@ class Unlearning:
         x = torch.from_numpy(images).to(self.where)
         noise = Noise(self.axes, "train", examples, x.shape[1:])
         squares: Matrices = {}
-        for start in range(0, len(x), self.batch):
-            rows = slice(start, min(start + self.batch, len(x)))
+        for rows in blocks(len(x), self.batch):
             for _, _, x_t, t, wanted in noised(self.process, x[rows], noise.of(rows), self.pairs):
                 for name, g in self.recorder.losses(x_t, t, wanted).items():
                     squares[name] = squares.get(name, 0) + g.double().square().sum(0)

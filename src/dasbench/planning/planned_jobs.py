@@ -22,7 +22,7 @@ import yaml
 from dasbench.errors import UserError
 from dasbench.experiments import config
 from dasbench.planning.job_cost import Jobs
-from dasbench.registry import DATASETS, SOURCES
+from dasbench.registry import DATASETS
 
 # what a run makes, and so what a plan from nothing must not see
 _MADE = ("results", "logs", ".snakemake")
@@ -97,7 +97,7 @@ def _plannable(content: Mapping[str, Any]) -> dict[str, Any]:
 
 def _known(dataset: str) -> str:
     """The data set, or one that is prepared by a rule like an unknown one."""
-    return dataset if dataset in {**DATASETS, **SOURCES} else next(iter(DATASETS))
+    return dataset if dataset in DATASETS else next(iter(DATASETS))
 
 
 def _plan(folder: Path, targets: Sequence[str]) -> list[dict[str, Any]]:

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dasbench.core.writing import write_text
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -137,7 +139,6 @@ def write(
     runtimes: Mapping[str, Runtime],
 ) -> None:
     """Write costs.csv, figures/cost-by-rule.{svg,png} and timings.html into ``folder``."""
-    from dasbench.core.artifacts import atomic
     from dasbench.core.tables import save_table
     from dasbench.reports.figures import costs as drawing
     from dasbench.reports.figures import style
@@ -148,5 +149,4 @@ def write(
     picture = folder / "figures/cost-by-rule.svg"
     style.save(drawing.by_rule(table), [picture, picture.with_suffix(".png")])
     page = render(table, experiment, elapsed(manifest, runtimes), picture)
-    with atomic(folder / "timings.html") as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(folder / "timings.html", page)

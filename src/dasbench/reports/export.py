@@ -15,7 +15,6 @@ import html
 import math
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ import yaml
 
 from dasbench import __version__, registry
 from dasbench.core import artifacts
+from dasbench.core.writing import file_mode, staging
 from dasbench.data import cards as facts
 from dasbench.errors import UserError
 from dasbench.experiments import config
@@ -77,10 +77,7 @@ def create(root: Path, name: str, target: Path) -> int:
         )
     files = dict(_files(experiment))
     _check(root, name, files.values())
-    temporary = None
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".part-", dir=target.parent))
+    with staging(target.parent, target) as temporary:
         for place, source in files.items():
             (temporary / place).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(root / source, temporary / place)
@@ -89,14 +86,9 @@ def create(root: Path, name: str, target: Path) -> int:
         _write_cards(root, experiment, temporary)
         count = _write_checksums(temporary)
         # mkdtemp's folder is private; a folder that may be read may be entered
-        mode = artifacts.file_mode()
+        mode = file_mode()
         temporary.chmod(mode | (mode & 0o444) >> 2)
         temporary.replace(target)
-    except OSError as error:
-        raise UserError(f"{target} could not be written: {error.strerror or error}") from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
     return count
 
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from dasbench.core import artifacts, script_main, tables
+from dasbench.core import script_main, tables
+from dasbench.core.writing import write_text
 from dasbench.errors import UserError
 from dasbench.reports.finding_tables import TABLES, spent
 
@@ -87,8 +88,7 @@ def main() -> None:
         print(name)
     page = root / PAGE
     filled = fill(page.read_text(encoding="utf-8"), root)
-    with artifacts.atomic(page) as temporary:
-        temporary.write_text(filled, encoding="utf-8")
+    write_text(page, filled)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from dasbench.core.writing import atomic
 from dasbench.errors import UserError
 from dasbench.sharing.provenance import inputs_of
 from dasbench.sharing.records import (
@@ -62,17 +63,10 @@ def create(root: Path, experiment: str, target: Path) -> int:
             )
     names = [f"{folder}/{name}" for folder in wanted for name in (MANIFEST, RUNTIMES)]
     names = sorted([*names, *(output for output, _ in outputs)])
-    temporary = target.with_name(f".part-{target.name}")
-    try:
-        with tarfile.open(temporary, "w") as tar:
-            for name in names:
-                if (root / name).is_file():
-                    tar.add(root / name, name, recursive=False, filter=_anonymous)
-        temporary.replace(target)
-    except OSError as error:
-        raise UserError(f"{target} could not be written: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic(target) as temporary, tarfile.open(temporary, "w") as tar:
+        for name in names:
+            if (root / name).is_file():
+                tar.add(root / name, name, recursive=False, filter=_anonymous)
     return len(outputs)
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from dasbench.core.writing import write_text
 from dasbench.errors import UserError
 from dasbench.sharing import records
 from dasbench.sharing.remote import Remote
@@ -120,7 +121,7 @@ def fetch_lists(root: Path, remote: Remote, named: Mapping[str, str]) -> Path:
                 place.unlink(missing_ok=True)
                 raise
             if not known:
-                records.replace(place, content.decode())
+                write_text(place, content.decode())
     return cache
 
 

@@ -24,6 +24,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dasbench.core.writing import write_text
 from dasbench.errors import UserError
 from dasbench.sharing.records import (
     KEEP,
@@ -37,7 +38,6 @@ from dasbench.sharing.records import (
     read_record,
     record_path,
     records,
-    replace,
     sha256,
     store,
 )
@@ -168,7 +168,7 @@ def _agree(root: Path, folders: Iterable[str]) -> None:
     agreed = read_record(root / _AGREED)
     now = agreed | {folder: sha256(root / folder / MANIFEST) for folder in folders}
     if now != agreed:
-        replace(root / _AGREED, json.dumps(now, indent=1, sort_keys=True) + "\n")
+        write_text(root / _AGREED, json.dumps(now, indent=1, sort_keys=True) + "\n")
 
 
 def _untouched(root: Path, output: str) -> bool:
@@ -199,7 +199,7 @@ def _restore(root: Path, output: str, entry: Mapping[str, Any], when: list | Non
     kept = {key: entry[key] for key in KEEP}
     mark = record_path(root, output, "incomplete")
     mark.parent.mkdir(parents=True, exist_ok=True)  # without it Snakemake believes in an old format
-    replace(record, json.dumps({**kept, "starttime": start, "endtime": end}))
+    write_text(record, json.dumps({**kept, "starttime": start, "endtime": end}))
     mark.unlink(missing_ok=True)
     try:
         os.utime(path, (end, end))  # the original order; DVC does not keep time stamps

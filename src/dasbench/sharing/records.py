@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dasbench.core.writing import write_text
 from dasbench.errors import UserError
 from dasbench.sharing import old_hashes
 
@@ -208,20 +209,7 @@ def store(root: Path, folder: str, partition: Partition) -> None:
         path = root / folder / name
         text = json.dumps(content, indent=1, sort_keys=True) + "\n"
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            replace(path, text)
-
-
-def replace(path: Path, text: str) -> None:
-    """Write a text file by rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".part-{os.getpid()}-{path.name}"
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise UserError(f"{path} could not be written: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+            write_text(path, text)
 
 
 def record_path(root: Path, output: str, kind: str = "metadata") -> Path:

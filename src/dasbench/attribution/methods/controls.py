@@ -21,8 +21,11 @@ from typing import Any
 import numpy as np
 
 from dasbench import seeds
-from dasbench.attribution.methods.interface import Inputs
+from dasbench.attribution.method_inputs import Inputs
 from dasbench.core import memmaps
+from dasbench.core.blocks import memory_blocks
+
+needs = ("features",)
 
 
 def path(
@@ -37,7 +40,7 @@ def random(inputs: Inputs) -> np.ndarray:
     if inputs.positions is None:
         return seeds.generator(*inputs.axes, "random").standard_normal(inputs.shape)
     rng, scores = seeds.generator(*inputs.axes, "random"), np.empty(inputs.shape)
-    for rows in memmaps.blocks(len(scores), 8 * inputs.asked):
+    for rows in memory_blocks(len(scores), 8 * inputs.asked):
         drawn = rng.standard_normal((rows.stop - rows.start, inputs.asked))
         scores[rows] = drawn[:, inputs.positions]
     return scores

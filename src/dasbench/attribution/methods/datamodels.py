@@ -27,7 +27,9 @@ from typing import Any
 
 import numpy as np
 
-from dasbench.attribution.methods.interface import Inputs
+from dasbench.attribution.method_inputs import Inputs
+
+needs = ("tuning",)
 
 # of the largest eigenvalue: from next to nothing to so much that only the direction is left
 PENALTIES = 10.0 ** np.arange(-4, 5)

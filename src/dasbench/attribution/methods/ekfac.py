@@ -21,7 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from dasbench.attribution.methods.interface import Inputs, computed_path
+from dasbench.attribution.method_inputs import Inputs
+from dasbench.attribution.methods.interface import computed_path
+
+needs = ("computed",)
 
 
 def path(

@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from dasbench.attribution.methods.interface import Inputs
+from dasbench.attribution.method_inputs import Inputs
+
+needs = ("scores",)
 
 
 def path(

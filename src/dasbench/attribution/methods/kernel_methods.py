@@ -41,9 +41,11 @@ from typing import Any
 
 import numpy as np
 
-from dasbench.attribution.methods.interface import Inputs
+from dasbench.attribution.method_inputs import Inputs
 from dasbench.attribution.spectrum import Spectrum
 from dasbench.core.memmaps import norms
+
+needs = ("timesteps", "features", "spectrum", "journey", "residuals")
 
 
 def path(

@@ -27,8 +27,10 @@ from typing import Any
 import numpy as np
 
 from dasbench.attribution import candidates
-from dasbench.attribution.methods.interface import Inputs
-from dasbench.core import memmaps
+from dasbench.attribution.method_inputs import Inputs
+from dasbench.core.blocks import memory_blocks
+
+needs = ("features",)
 
 
 def path(
@@ -61,7 +63,7 @@ def similarity(train: np.ndarray, query: np.ndarray, measure: str) -> np.ndarray
         raise ValueError(f"measure must be dot or cosine, got {measure!r}")
     scaled = _unit if measure == "cosine" else np.asarray
     query, scores = scaled(query.astype(np.float64)), np.empty((len(train), len(query)))
-    for rows in memmaps.blocks(len(train), 8 * train.shape[1]):
+    for rows in memory_blocks(len(train), 8 * train.shape[1]):
         scores[rows] = scaled(train[rows].astype(np.float64)) @ query.T
     return scores
 

@@ -42,7 +42,9 @@ from typing import Any
 import numpy as np
 
 from dasbench.attribution import decomposition
-from dasbench.attribution.methods.interface import Inputs
+from dasbench.attribution.method_inputs import Inputs
+
+needs = ("timesteps", "features")
 
 EFFECTS = ("loss", "displacement")
 

@@ -14,9 +14,8 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, VQModel
 
-from dasbench.core.artifacts import first_line
 from dasbench.diffusion.families import pretrained
-from dasbench.errors import UserError
+from dasbench.errors import UserError, first_line
 
 CLASSES = {kind.__name__: kind for kind in (AutoencoderKL, VQModel)}
 _BATCH = 16

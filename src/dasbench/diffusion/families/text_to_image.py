@@ -20,14 +20,13 @@ from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from safetensors.torch import save_file
 
-from dasbench.core.artifacts import first_line
 from dasbench.diffusion import checkpoints
 from dasbench.diffusion import process as processes
 from dasbench.diffusion.conditions import Condition
 from dasbench.diffusion.families import pretrained
 from dasbench.diffusion.families.autoencoder import decode, encode
 from dasbench.diffusion.process import Process
-from dasbench.errors import UserError
+from dasbench.errors import UserError, first_line
 
 __all__ = ["FILES", "MEMBER_FILES", "decode", "embed", "encode"]
 

@@ -22,7 +22,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
-from dasbench.core.artifacts import atomic
+from dasbench.core.writing import atomic
 from dasbench.errors import UserError
 
 INK, MUTED, FAINT, PALE = "#1d232b", "#667079", "#c9ced4", "#eceef1"
