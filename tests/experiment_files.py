@@ -8,6 +8,7 @@ import yaml
 
 from dasbench.errors import UserError
 from dasbench.experiments import config
+from dasbench.experiments.files.resolved import Resolved
 
 ROOT = Path(__file__).parents[1]
 
@@ -34,6 +35,17 @@ def load(root, data, name="changed"):
         return config.load(name, root)
     finally:
         path.unlink()
+
+
+def resolved(root, **sections):
+    """The smoke experiment with other sections, as ``experiments.files`` takes it."""
+    return Resolved(load(root, {**raw(), **sections}))
+
+
+def child(root, name="child", **sections):
+    """A child of smoke with das alone, unless its sections say more."""
+    data = {"title": name, "parent": "smoke", "methods": {"das": {}}}
+    return Resolved(load(root, {**data, **sections}, name))
 
 
 def refusal(root, data, name="changed"):

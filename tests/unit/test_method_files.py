@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import importlib
 import shlex
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 
 from dasbench.attribution import method_files, method_inputs
 from dasbench.attribution.method_inputs import Files
+from dasbench.attribution.methods import interface
 from dasbench.core import artifacts, query_kinds, script_main
 from dasbench.experiments import config
 from dasbench.registry import METHODS

@@ -1,5 +1,13 @@
 # What happens before the first job and after the last one.
 
+import json
+import sys
+
+from dasbench.reports import cost_page
+from dasbench.sharing import disk_space, provenance, runlock
+from dasbench.errors import UserError
+from snakemake.exceptions import WorkflowError
+
 
 def restore_records():
     """Tell Snakemake what made the artifacts that are here, and the user which are not as made."""

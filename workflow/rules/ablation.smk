@@ -4,25 +4,25 @@
 # experiment, so each has its own copy of the first rule.
 
 
-include: "../functions/ablation.smk"
+include: "common.smk"
 
 
-for name, e in ABLATIONS.items():
+from dasbench.core import query_kinds
+from dasbench.experiments import ablation_design
+from dasbench.experiments.files import ablation, features, models, outputs
+
+for name, e in where(ablation_design.wanted).items():
 
     rule:
         name:
             f"compute_readouts_{name}"
         input:
-            given_files(name),
-            examples=f"results/{e['seed_name']}/examples/train.npz",
-            queries=query_files(name),
-            model=base_files(name, f"results/{e['base_home']}/models/base"),
+            models.given_files(e),
+            examples=f"{e.home}/examples/train.npz",
+            queries=models.query_files(e),
+            model=models.attributed_files(e),
         output:
-            expand(
-                f"results/{name}/ablation/features/{{form}}-{{{{noise}}}}/{{split}}.npy",
-                form=ablation_design.forms(e),
-                split=["train", "val", "gen"],
-            ),
+            ablation.readout_files(e),
         log:
             f"logs/{name}/compute_readouts/{{noise}}.log",
         benchmark:
@@ -38,11 +38,11 @@ for name, e in ABLATIONS.items():
             runtime=minutes("compute_readouts", name),
             gpu=gpus(),
         params:
-            settings=readout_settings(name),
-            code=model_code("compute_timesteps", name),
-            given=given_options(name),
-            home=filled(f"results/{e['seed_name']}"),
-            model=filled(f"results/{e['base_home']}/models/base"),
+            settings=of(ablation.readout_settings, experiment=e),
+            code=model_code("compute_timesteps", e),
+            given=models.given_options(e),
+            home=filled(e.home),
+            model=filled(e.base),
             out=filled(f"results/{name}/ablation/features"),
         shell:
             "python scripts/compute_timesteps.py --settings {params.settings:q}"
@@ -55,19 +55,19 @@ rule evaluate_cells:
     input:
         features=expand(
             "results/{{experiment}}/ablation/features/{{features}}/{split}.npy",
-            split=["train", "val", "gen"],
+            split=features.SPLITS,
         ),
-        residuals=cell_residual_files,
+        residuals=of(ablation.cell_residual_files),
         uses=shared("queries/uses.json"),
         masks=shared("masks/tune.npy", "masks/eval.npy"),
         outputs=shared(
             *[f"outputs/tune/loss-{kind}.npy" for kind in query_kinds.KINDS],
-            *[f"outputs/eval/{file}" for file in OUTPUT_FILES],
+            *[f"outputs/eval/{file}" for file in outputs.OUTPUT_FILES],
         ),
     output:
         expand(
             "results/{{experiment}}/ablation/cells/{{features}}/{file}",
-            file=["cells.csv", "draws.npy"],
+            file=ablation.CELL_FILES,
         ),
     log:
         "logs/{experiment}/evaluate_cells/{features}.log",
@@ -80,7 +80,7 @@ rule evaluate_cells:
         mem_mb=mem_mb("evaluate_cells"),
         runtime=minutes("evaluate_cells"),
     params:
-        settings=cell_settings,
+        settings=of(ablation.cell_settings),
         code=code("evaluate_cells"),
         home=shared(""),
         folder=filled("results/{experiment}"),
@@ -93,9 +93,9 @@ rule evaluate_cells:
 
 rule summarise_ablation:
     input:
-        cell_tables,
+        of(ablation.cell_tables),
     output:
-        expand("results/{{experiment}}/ablation/{table}.csv", table=ABLATION_TABLES),
+        expand("results/{{experiment}}/ablation/{table}.csv", table=ablation.ABLATION_TABLES),
     log:
         "logs/{experiment}/summarise_ablation.log",
     conda:
@@ -104,7 +104,7 @@ rule summarise_ablation:
         mem_mb=mem_mb("summarise_ablation"),
         runtime=minutes("summarise_ablation"),
     params:
-        settings=ablation_settings,
+        settings=of(ablation.ablation_settings),
         code=code("summarise_ablation"),
         folder=filled("results/{experiment}/ablation"),
     shell:

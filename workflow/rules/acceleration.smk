@@ -2,15 +2,18 @@
 # methods of an experiment against their quality. What is written here may differ from run to run.
 
 
-include: "../functions/acceleration.smk"
+include: "common.smk"
+
+
+from dasbench.experiments.files import costs, models
 
 
 rule time_methods:
     input:
-        given,
-        seen_queries,
+        of(models.given_files),
+        of(models.query_files),
         examples=shared("examples/train.npz"),
-        model=attributed_model,
+        model=of(models.attributed_files),
     output:
         "results/{experiment}/cost-times.csv",
     log:
@@ -23,11 +26,11 @@ rule time_methods:
         runtime=minutes("time_methods"),
         gpu=gpus(),
     params:
-        settings=time_settings,
+        settings=of(costs.time_settings),
         code=family_code("time_methods"),
-        given=given_flags,
+        given=of(models.given_options),
         folder=shared(""),
-        model=base_folder,
+        model=of(models.attributed_base),
     shell:
         "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 python scripts/time_methods.py --settings {params.settings:q}"
         " --examples {input.examples} --queries {params.folder}queries"
@@ -36,7 +39,7 @@ rule time_methods:
 
 rule relate_costs:
     input:
-        timed_tables,
+        of(costs.timed_tables),
         times="results/{experiment}/cost-times.csv",
     output:
         table="results/{experiment}/cost-quality.csv",
@@ -49,7 +52,7 @@ rule relate_costs:
         mem_mb=mem_mb("relate_costs"),
         runtime=minutes("relate_costs"),
     params:
-        settings=relate_settings,
+        settings=of(costs.relate_settings),
         code=code("relate_costs"),
         methods=filled("results/{experiment}/lds/methods"),
     shell:

@@ -1,9 +1,6 @@
 # What all rules share: the experiments, and the two params that say what a job depends on besides
 # its inputs, one canonical JSON string of settings and a hash of its code's import closure.
-import functools
 import gc
-import hashlib
-import json
 import os
 import shlex
 import sys
@@ -16,13 +13,10 @@ paths = [str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
 os.environ.update(PYTHONPATH=os.pathsep.join(paths))
 
 from dasbench import registry
-from dasbench.attribution import method_files as files_of_methods
 from dasbench.core import query_kinds
-from dasbench.data import cards
-from dasbench.experiments import config as experiments, feature_sets, residual_sets as residuals
-from dasbench.reports import cost_page
-from dasbench.sharing import codehash, disk_space, launch, provenance, runlock
+from dasbench.sharing import launch
 from dasbench.errors import UserError
+from dasbench.experiments.files import models, resolved
 from snakemake.exceptions import WorkflowError
 
 # a plan is millions of small objects, few of them in circles: look for those less often
@@ -31,24 +25,20 @@ for variable, limit in launch.MEMORY.items():
     os.environ.setdefault(variable, limit)
 
 try:
-    EXPERIMENTS = experiments.load_all(ROOT)
+    EXPERIMENTS = resolved.load_all(ROOT)
 except UserError as error:
     raise WorkflowError(str(error))
 
-# experiments with models of their own; a child (`parent:`) shares its parent's
-ROOTS = {name: e for name, e in EXPERIMENTS.items() if e["seed_name"] == name}
-# experiments whose scores are judged; `subsets: null` makes scores alone
-JUDGED = [name for name, e in EXPERIMENTS.items() if e["subsets"]]
-METHODS = {name: experiments.methods(e) for name, e in EXPERIMENTS.items()}
-FEATURES = {name: feature_sets.sets(e) for name, e in EXPERIMENTS.items()}
-TIMESTEPS = {name: feature_sets.by_timestep(e) for name, e in EXPERIMENTS.items()}
-USES = ("tune", "eval")
+# experiments with models of their own; a child (`parent:`) uses its parent's
+ROOTS = {name: e for name, e in EXPERIMENTS.items() if e.is_root}
+# experiments whose scores are judged by subset models
+JUDGED = [name for name, e in EXPERIMENTS.items() if e.is_judged]
 
 
 wildcard_constraints:
     experiment="|".join(EXPERIMENTS),
     kind="|".join(query_kinds.KINDS),
-    use="|".join(USES),
+    use="|".join(models.USES),
     seed=r"\d+",
     shard=r"\d{3}",
     k=r"\d+",
@@ -56,8 +46,8 @@ wildcard_constraints:
 
 
 include: "../functions/common.smk"
+include: "../functions/code.smk"
 include: "../functions/hooks.smk"
-include: "../functions/models.smk"
 include: "../functions/resources.smk"
 
 

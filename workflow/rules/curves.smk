@@ -1,13 +1,20 @@
 # Reads the LDS tables, the scores, masks and outputs; writes lds/table.csv and lds/by_models.csv.
 
 
+include: "common.smk"
+include: "../functions/report.smk"
+
+
+from dasbench.experiments.files import outputs, pages, scores
+
+
 rule tabulate_lds:
     input:
-        scores=own_scores,
+        scores=of(scores.score_files),
         tables=expand("results/{{experiment}}/lds/{table}.csv", table=["summary", "ceiling"]),
         uses=shared("queries/uses.json"),
         masks=shared("masks/eval.npy"),
-        outputs=shared(*[f"outputs/eval/{file}" for file in OUTPUT_FILES]),
+        outputs=shared(*[f"outputs/eval/{file}" for file in outputs.OUTPUT_FILES]),
     output:
         expand("results/{{experiment}}/lds/{table}.csv", table=["table", "by_models"]),
     log:
@@ -18,7 +25,7 @@ rule tabulate_lds:
         mem_mb=mem_mb("tabulate_lds"),
         runtime=minutes("tabulate_lds"),
     params:
-        settings=curve_settings,
+        settings=of(pages.curve_settings),
         code=code("tabulate_lds"),
         home=shared(""),
         folder=filled("results/{experiment}"),

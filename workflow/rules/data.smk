@@ -3,7 +3,11 @@
 # files: images.smk.
 
 
-include: "../functions/data.smk"
+include: "common.smk"
+
+
+from dasbench import registry
+from dasbench.experiments.files import data, models
 
 
 rule prepare_pool:
@@ -20,7 +24,7 @@ rule prepare_pool:
         mem_mb=pool_mem_mb,
         runtime=10,
     params:
-        settings=pool_settings,
+        settings=of(data.pool_settings),
         code=pool_code,
     shell:
         "python scripts/prepare_pool.py --settings {params.settings:q} --pool {output.pool}"
@@ -29,28 +33,28 @@ rule prepare_pool:
 
 rule choose_examples:
     input:
-        pool_of,
+        of(data.pool_of),
     output:
         train="results/{experiment}/examples/train.npz",
         val="results/{experiment}/examples/val.npz",
     log:
         "logs/{experiment}/choose_examples.log",
     wildcard_constraints:
-        experiment=except_for(FROM_FILES),
+        experiment=except_for(where(data.reads_files)),
     conda:
         "../../environment.yml"
     resources:
         mem_mb=mem_mb("choose_examples"),
         runtime=minutes("choose_examples"),
     params:
-        settings=examples_settings,
+        settings=of(data.examples_settings),
         code=code("choose_examples"),
     shell:
         "python scripts/choose_examples.py --settings {params.settings:q} --pool {input}"
         " --train {output.train} --val {output.val} > {log} 2>&1"
 
 
-for name in LATENT:
+for name, e in where(models.encodes_latents).items():
 
     rule:
         name:
@@ -59,7 +63,7 @@ for name in LATENT:
             train=f"results/{name}/examples/train.npz",
             val=f"results/{name}/examples/val.npz",
         output:
-            latent_files(name),
+            models.latent_files(e),
         log:
             f"logs/{name}/encode_latents.log",
         benchmark:
@@ -72,8 +76,8 @@ for name in LATENT:
             runtime=minutes("encode_latents", name),
             gpu=gpus(),
         params:
-            settings=latent_settings(name),
-            code=model_code("encode_latents", name),
+            settings=literally(data.latent_settings(e)),
+            code=model_code("encode_latents", e),
             out=filled(f"results/{name}/latents"),
         shell:
             "python scripts/encode_latents.py --settings {params.settings:q} --train {input.train}"
@@ -83,7 +87,7 @@ for name in LATENT:
 rule embed_prompts:
     input:
         examples="results/{experiment}/examples/train.npz",
-        card=card_of,
+        card=of(data.card_of),
         frozen="results/{experiment}/latents/pretrained.json",
     output:
         prompts="results/{experiment}/prompts/embeddings.npy",
@@ -98,7 +102,7 @@ rule embed_prompts:
         runtime=minutes("embed_prompts"),
         gpu=gpus(),
     params:
-        settings=prompt_settings,
+        settings=of(data.prompt_settings),
         code=family_code("embed_prompts"),
     shell:
         "python scripts/embed_prompts.py --settings {params.settings:q} --examples {input.examples}"

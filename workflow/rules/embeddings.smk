@@ -1,19 +1,23 @@
 # Reads the examples, the queries and a CLIP model; writes features/embeddings/.
 
 
+include: "common.smk"
+
+
+from dasbench.experiments.files import features
+
+
 ruleorder: compute_embeddings > compute_features
 
 
 rule compute_embeddings:
     input:
-        embedding_model,
+        of(features.embedding_files, root=ROOT),
         examples=shared("examples/train.npz"),
         val=shared("queries/val.npy"),
         gen=shared("queries/gen.npy"),
     output:
-        expand(
-            "results/{{experiment}}/features/embeddings/{split}.npy", split=["train", "val", "gen"]
-        ),
+        expand("results/{{experiment}}/features/embeddings/{split}.npy", split=features.SPLITS),
     log:
         "logs/{experiment}/compute_embeddings.log",
     benchmark:
@@ -27,7 +31,7 @@ rule compute_embeddings:
         runtime=minutes("compute_embeddings"),
         gpu=gpus(),
     params:
-        settings=embedding_settings,
+        settings=of(features.embedding_settings),
         code=code("compute_embeddings"),
         folder=shared(""),
         out=filled("results/{experiment}/features/embeddings"),

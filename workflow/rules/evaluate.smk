@@ -2,11 +2,18 @@
 # tuning outputs; only rules here see evaluation outputs.
 
 
+include: "common.smk"
+include: "../functions/methods.smk"
+
+
+from dasbench.experiments.files import evaluation, outputs, scores
+
+
 rule evaluate_lds:
     input:
         method_inputs,
         masks=shared("masks/eval.npy"),
-        outputs=shared(*[f"outputs/eval/{file}" for file in OUTPUT_FILES]),
+        outputs=shared(*[f"outputs/eval/{file}" for file in outputs.OUTPUT_FILES]),
         selection="results/{experiment}/lds/methods/{method}/selection.csv",
     output:
         expand(
@@ -24,7 +31,7 @@ rule evaluate_lds:
         mem_mb=mem_mb("evaluate_lds"),
         runtime=minutes("evaluate_lds"),
     params:
-        settings=method_settings("damping", "lds"),
+        settings=of(scores.method_settings, names=["damping", "lds"]),
         code=method_code("evaluate_lds"),
         files=method_flags,
         home=shared(""),
@@ -37,9 +44,9 @@ rule evaluate_lds:
 
 rule summarise_lds:
     input:
-        method_tables,
+        of(evaluation.lds_tables),
         uses=shared("queries/uses.json"),
-        outputs=shared(*[f"outputs/eval/{file}" for file in OUTPUT_FILES]),
+        outputs=shared(*[f"outputs/eval/{file}" for file in outputs.OUTPUT_FILES]),
     output:
         expand(
             "results/{{experiment}}/lds/{file}",
@@ -61,7 +68,7 @@ rule summarise_lds:
         mem_mb=mem_mb("summarise_lds"),
         runtime=minutes("summarise_lds"),
     params:
-        settings=summary_settings,
+        settings=of(evaluation.summary_settings),
         code=code("summarise_lds"),
         home=shared(""),
         folder=filled("results/{experiment}/lds"),

@@ -2,20 +2,24 @@
 # the features along sampling trajectories (journey.npy).
 
 
-include: "../functions/features.smk"
+include: "common.smk"
+
+
+from dasbench.core import query_kinds
+from dasbench.experiments.files import features, models, settings
 
 
 rule compute_features:
     input:
-        given,
-        seen_queries,
+        of(models.given_files),
+        of(models.query_files),
         examples=shared("examples/train.npz"),
         images=shared("queries/val.npy", "queries/gen.npy"),
-        model=feature_model_files,
+        model=of(features.feature_model_files),
     output:
         expand(
             "results/{{experiment}}/features/{{features}}/{split}.npy",
-            split=["train", "val", "gen"],
+            split=features.SPLITS,
         ),
     log:
         "logs/{experiment}/compute_features/{features}.log",
@@ -31,11 +35,11 @@ rule compute_features:
         gpu=gpus(PROCESSES),
         cpus_per_task=cpus,
     params:
-        settings=feature_settings,
+        settings=of(features.feature_settings),
         code=family_code("compute_features"),
-        given=given_flags,
+        given=of(models.given_options),
         folder=shared(""),
-        model=feature_model,
+        model=of(features.feature_model),
         out=filled("results/{experiment}/features/{features}"),
     shell:
         "python scripts/compute_features.py --settings {params.settings:q} --examples {input.examples}"
@@ -49,7 +53,7 @@ rule decompose:
     output:
         expand(
             "results/{{experiment}}/features/{{features}}/spectrum/{name}.npy",
-            name=SPECTRUM,
+            name=query_kinds.SPECTRUM,
         ),
     log:
         "logs/{experiment}/decompose/{features}.log",
@@ -63,7 +67,7 @@ rule decompose:
         mem_mb=mem_mb("decompose"),
         runtime=minutes("decompose"),
     params:
-        settings=sections(),
+        settings=of(settings.sections),
         code=code("decompose"),
         out=filled("results/{experiment}/features/{features}/spectrum"),
     shell:
@@ -73,10 +77,10 @@ rule decompose:
 
 rule compute_journeys:
     input:
-        given,
+        of(models.given_files),
         noise=shared("queries/gen_noise.npy"),
         labels=shared("queries/gen_labels.npy"),
-        model=attributed_model,
+        model=of(models.attributed_files),
     output:
         "results/{experiment}/features/{features}/journey.npy",
     log:
@@ -92,10 +96,10 @@ rule compute_journeys:
         runtime=minutes("compute_journeys"),
         gpu=gpus(),
     params:
-        settings=journey_settings,
+        settings=of(features.journey_settings),
         code=family_code("compute_journeys"),
-        given=given_flags,
-        model=base_folder,
+        given=of(models.given_options),
+        model=of(models.attributed_base),
     shell:
         "python scripts/compute_journeys.py --settings {params.settings:q} --noise {input.noise}"
         " --labels {input.labels} --model {params.model} --out {output}"

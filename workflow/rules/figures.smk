@@ -2,8 +2,11 @@
 # src/dasbench/experiments/figure_table.py; a rule here computes nothing.
 
 
+include: "common.smk"
 include: "../functions/report.smk"
 
+
+from dasbench.experiments.files import pages
 
 for drawing in figure_table.DRAWINGS:
     if not drawing.by_hand:
@@ -31,7 +34,7 @@ for drawing in figure_table.DRAWINGS:
 
 rule plot_neighbours:
     input:
-        scores=neighbour_scores,
+        scores=of(pages.neighbour_scores),
         queries=shared("queries/{kind}.npy"),
         labels=shared("queries/{kind}_labels.npy"),
         examples=shared("examples/train.npz"),
@@ -45,7 +48,7 @@ rule plot_neighbours:
         mem_mb=mem_mb("plot_neighbours"),
         runtime=minutes("plot_neighbours"),
     params:
-        settings=neighbour_settings,
+        settings=of(pages.neighbour_settings),
         code=code("plot_neighbours"),
     shell:
         "python scripts/plot_neighbours.py --settings {params.settings:q} --queries {input.queries}"

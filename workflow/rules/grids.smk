@@ -2,15 +2,24 @@
 # timesteps than all measure of the subset models. `snakemake -- grids_<E>` asks for it.
 
 
-include: "../functions/grids.smk"
+include: "common.smk"
+
+
+from dasbench.experiments.files import grids, models, scores
+
+
+def grid_minutes(wildcards, attempt):
+    """As measure_outputs, with all timesteps in the place of its own."""
+    factor = grids.grid_factor(EXPERIMENTS[wildcards.experiment])
+    return factor * minutes("measure_outputs")(wildcards, attempt)
 
 
 rule measure_grids:
     input:
-        grid_models,
-        given,
-        seen_queries,
-        base=base_model,
+        of(grids.grid_models),
+        of(models.given_files),
+        of(models.query_files),
+        base=of(models.base_files),
         uses="results/{experiment}/queries/uses.json",
     output:
         expand(
@@ -22,7 +31,7 @@ rule measure_grids:
     benchmark:
         "logs/benchmark/{experiment}/measure_grids/{seed}-{shard}.tsv"
     wildcard_constraints:
-        experiment=only(MEASURED),
+        experiment=only(where(grids.has_grids)),
     conda:
         "../../environment.yml"
     threads: 1
@@ -31,9 +40,9 @@ rule measure_grids:
         runtime=grid_minutes,
         gpu=gpus(),
     params:
-        settings=grid_settings,
+        settings=of(grids.grid_settings),
         code=family_code("measure_grids"),
-        given=given_flags,
+        given=of(models.given_options),
         folder=filled("results/{experiment}"),
         shard=filled("seed-{seed}/shard-{shard}"),
     shell:
@@ -45,23 +54,23 @@ rule measure_grids:
 
 rule compare_grids:
     input:
-        grid_files,
-        own_scores,
+        of(grids.grid_files),
+        of(scores.score_files),
         uses="results/{experiment}/queries/uses.json",
         masks="results/{experiment}/masks/eval.npy",
     output:
-        expand("results/{{experiment}}/grids/{table}.csv", table=GRID_TABLES),
+        expand("results/{{experiment}}/grids/{table}.csv", table=grids.GRID_TABLES),
     log:
         "logs/{experiment}/compare_grids.log",
     wildcard_constraints:
-        experiment=only(MEASURED),
+        experiment=only(where(grids.has_grids)),
     conda:
         "../../environment.yml"
     resources:
         mem_mb=mem_mb("summarise_lds"),
         runtime=minutes("summarise_lds"),
     params:
-        settings=grid_comparison_settings,
+        settings=of(grids.grid_comparison_settings),
         code=code("compare_grids"),
         folder=filled("results/{experiment}"),
     shell:

@@ -2,23 +2,29 @@
 # and results/<experiment>/examples/, whose held-out images are of the source's held-out part.
 
 
+include: "common.smk"
+
+
+from dasbench.experiments.files import data
+
+
 rule read_images:
     input:
-        labels=labels_of,
+        labels=of(data.labels_of),
     output:
         pool="data/{experiment}/pool.npz",
         card="data/{experiment}/card.json",
     log:
         "logs/{experiment}/read_images.log",
     wildcard_constraints:
-        experiment=only(FROM_FILES),
+        experiment=only(where(data.reads_files)),
     conda:
         "../../environment.yml"
     resources:
         mem_mb=mem_mb("read_images"),
         runtime=60,
     params:
-        settings=read_settings,
+        settings=of(data.read_settings, root=ROOT),
         code=read_code,
     shell:
         "python scripts/read_images.py --settings {params.settings:q} --registry data/registry.yaml"
@@ -28,21 +34,21 @@ rule read_images:
 
 rule split_examples:
     input:
-        pool_of,
+        of(data.pool_of),
     output:
         train="results/{experiment}/examples/train.npz",
         val="results/{experiment}/examples/val.npz",
     log:
         "logs/{experiment}/split_examples.log",
     wildcard_constraints:
-        experiment=only(FROM_FILES),
+        experiment=only(where(data.reads_files)),
     conda:
         "../../environment.yml"
     resources:
         mem_mb=mem_mb("split_examples"),
         runtime=minutes("split_examples"),
     params:
-        settings=split_settings,
+        settings=of(data.split_settings),
         code=code("split_examples"),
     shell:
         "python scripts/split_examples.py --settings {params.settings:q} --pool {input}"

@@ -2,23 +2,27 @@
 # need the network itself, at all their dampings. How gradients are taken is the features' section.
 
 
-include: "../functions/features.smk"
+include: "common.smk"
+
+
+from dasbench.core import query_kinds
+from dasbench.experiments.files import features, models
 
 
 rule compute_ekfac:
     input:
-        given,
-        seen_queries,
+        of(models.given_files),
+        of(models.query_files),
         examples=shared("examples/train.npz"),
-        model=attributed_model,
+        model=of(models.attributed_files),
     output:
-        expand("results/{{experiment}}/network/{{method}}/{file}.npy", file=COMPUTED),
+        expand("results/{{experiment}}/network/{{method}}/{file}.npy", file=query_kinds.COMPUTED),
     log:
         "logs/{experiment}/compute_ekfac/{method}.log",
     benchmark:
         "logs/benchmark/{experiment}/compute_ekfac/{method}.tsv"
     wildcard_constraints:
-        method=computed("ekfac"),
+        method=only(features.computed_methods(EXPERIMENTS, "ekfac")),
     priority: 8
     conda:
         "../../environment.yml"
@@ -28,11 +32,11 @@ rule compute_ekfac:
         runtime=minutes("compute_ekfac"),
         gpu=gpus(),
     params:
-        settings=computed_settings("damping"),
+        settings=of(features.computed_settings, names=["damping"]),
         code=family_code("compute_ekfac"),
-        given=given_flags,
+        given=of(models.given_options),
         folder=shared(""),
-        model=base_folder,
+        model=of(models.attributed_base),
         out=filled("results/{experiment}/network/{method}"),
     shell:
         "python scripts/compute_ekfac.py --settings {params.settings:q} --examples {input.examples}"
@@ -42,18 +46,18 @@ rule compute_ekfac:
 
 rule compute_unlearning:
     input:
-        given,
-        seen_queries,
+        of(models.given_files),
+        of(models.query_files),
         examples=shared("examples/train.npz"),
-        model=attributed_model,
+        model=of(models.attributed_files),
     output:
-        expand("results/{{experiment}}/network/{{method}}/{file}.npy", file=COMPUTED),
+        expand("results/{{experiment}}/network/{{method}}/{file}.npy", file=query_kinds.COMPUTED),
     log:
         "logs/{experiment}/compute_unlearning/{method}.log",
     benchmark:
         "logs/benchmark/{experiment}/compute_unlearning/{method}.tsv"
     wildcard_constraints:
-        method=computed("unlearning"),
+        method=only(features.computed_methods(EXPERIMENTS, "unlearning")),
     priority: 8
     conda:
         "../../environment.yml"
@@ -63,11 +67,11 @@ rule compute_unlearning:
         runtime=minutes("compute_unlearning"),
         gpu=gpus(),
     params:
-        settings=computed_settings(),
+        settings=of(features.computed_settings),
         code=family_code("compute_unlearning"),
-        given=given_flags,
+        given=of(models.given_options),
         folder=shared(""),
-        model=base_folder,
+        model=of(models.attributed_base),
         out=filled("results/{experiment}/network/{method}"),
     shell:
         "python scripts/compute_unlearning.py --settings {params.settings:q} --examples {input.examples}"

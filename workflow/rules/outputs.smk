@@ -1,19 +1,22 @@
 # Reads the subset models and the queries; writes outputs/ and masks/.
 
 
-include: "../functions/evaluate.smk"
+include: "common.smk"
+
+
+from dasbench.experiments.files import models, outputs
 
 
 rule measure_outputs:
     input:
-        measured_models,
-        given,
-        seen_queries,
-        base=base_model,
+        of(outputs.measured_models),
+        of(models.given_files),
+        of(models.query_files),
+        base=of(models.base_files),
     output:
         expand(
             "results/{{experiment}}/outputs/{{use}}/seed-{{seed}}/job-{{job}}/{file}",
-            file=OUTPUT_FILES,
+            file=outputs.OUTPUT_FILES,
         ),
     log:
         "logs/{experiment}/measure_outputs/{use}-{seed}-{job}.log",
@@ -28,9 +31,9 @@ rule measure_outputs:
         runtime=minutes("measure_outputs"),
         gpu=gpus(),
     params:
-        settings=measure_settings,
+        settings=of(outputs.measure_settings),
         code=family_code("measure_outputs"),
-        given=given_flags,
+        given=of(models.given_options),
         folder=filled("results/{experiment}"),
         seed=filled("{use}/seed-{seed}"),
     shell:
@@ -43,10 +46,10 @@ rule measure_outputs:
 
 rule gather_outputs:
     input:
-        everywhere("results/{experiment}/models/{use}/seed-{seed}/shard-{shard}/masks.npy"),
-        everywhere("results/{experiment}/outputs/{use}/seed-{seed}/job-{job}/{file}"),
+        of(models.shard_masks),
+        of(outputs.measured_files),
     output:
-        expand("results/{{experiment}}/outputs/{{use}}/{file}", file=OUTPUT_FILES),
+        expand("results/{{experiment}}/outputs/{{use}}/{file}", file=outputs.OUTPUT_FILES),
         masks="results/{experiment}/masks/{use}.npy",
     log:
         "logs/{experiment}/gather_outputs/{use}.log",
@@ -56,7 +59,7 @@ rule gather_outputs:
         mem_mb=mem_mb("gather_outputs"),
         runtime=minutes("gather_outputs"),
     params:
-        settings=gather_settings,
+        settings=of(outputs.gather_settings),
         code=code("gather_outputs"),
         folder=filled("results/{experiment}"),
     shell:

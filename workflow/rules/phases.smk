@@ -1,11 +1,14 @@
 # Targets: `<experiment>` makes everything; `<phase>_<experiment>` a part, as dvc.yaml names them.
 
 
-include: "../functions/phases.smk"
+include: "common.smk"
 
 
-for name in EXPERIMENTS:
-    for phase, files in phase_files(name).items():
+from dasbench.experiments.files import phases
+
+for name, e in EXPERIMENTS.items():
+    parts = phases.phase_files(e, EXPERIMENTS)
+    for phase, files in parts.items():
 
         rule:
             name:
@@ -18,7 +21,7 @@ for name in EXPERIMENTS:
         name:
             name
         input:
-            phase_files(name)["report"],
-            phase_files(name)["scores"],
-            phase_files(name).get("costs", []),
+            parts["report"],
+            parts["scores"],
+            parts.get("costs", []),
         localrule: True

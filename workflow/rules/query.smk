@@ -1,30 +1,33 @@
 # Reads the examples and the base model; writes queries/: what is asked about.
 
 
-include: "../functions/query.smk"
+include: "common.smk"
 
 
-for suffix, chosen, more in (
-    ("", [n for n in ROOTS if n not in LATENT], []),
-    ("_latents", LATENT, LATENT_QUERIES),
+from dasbench.core import query_kinds
+from dasbench.experiments.files import models, queries
+
+for suffix, names, more in (
+    ("", [name for name in ROOTS if name not in where(models.encodes_latents)], ()),
+    ("_latents", where(models.encodes_latents), queries.LATENT_QUERIES),
 ):
 
     rule:
         name:
             f"make_queries{suffix}"
         input:
-            given,
+            of(models.given_files),
             train="results/{experiment}/examples/train.npz",
             val="results/{experiment}/examples/val.npz",
-            model=base_model,
+            model=of(models.base_files),
         output:
-            expand("results/{{experiment}}/queries/{file}", file=QUERY_FILES + more),
+            expand("results/{{experiment}}/queries/{file}", file=[*query_kinds.QUERIES, *more]),
         log:
             "logs/{experiment}/make_queries.log",
         benchmark:
             "logs/benchmark/{experiment}/make_queries.tsv"
         wildcard_constraints:
-            experiment="|".join(chosen) or "-",  # "-": no experiment
+            experiment=only(names),
         priority: 9
         conda:
             "../../environment.yml"
@@ -34,10 +37,10 @@ for suffix, chosen, more in (
             runtime=minutes(f"make_queries{suffix}"),
             gpu=gpus(),
         params:
-            settings=query_settings,
+            settings=of(queries.query_settings),
             code=family_code("make_queries"),
             folder=filled("results/{experiment}"),
-            given=given_flags,
+            given=of(models.given_options),
         shell:
             "python scripts/make_queries.py --settings {params.settings:q} --train {input.train}"
             " --val {input.val} --model {params.folder}/models/base --out {params.folder}/queries"

@@ -1,12 +1,18 @@
 # Reads the models retrained without some examples, and the queries; writes removal/.
 
 
+include: "common.smk"
+
+
+from dasbench.experiments.files import models, removal
+
+
 rule measure_removal:
     input:
-        removal_models,
-        given,
-        seen_queries,
-        base=base_model,
+        of(removal.removal_models),
+        of(models.given_files),
+        of(models.query_files),
+        base=of(models.base_files),
         gen=shared("queries/gen.npy"),
         noise=shared("queries/gen_noise.npy"),
     output:
@@ -26,9 +32,9 @@ rule measure_removal:
         runtime=minutes("measure_removal"),
         gpu=gpus(),
     params:
-        settings=measure_removal_settings,
+        settings=of(removal.measure_removal_settings),
         code=family_code("measure_removal"),
-        given=given_flags,
+        given=of(models.given_options),
         home=shared(""),
         folder=filled("results/{experiment}"),
         arm=filled("{arm}/k-{k}"),
@@ -41,7 +47,7 @@ rule measure_removal:
 
 rule summarise_removal:
     input:
-        removal_parts,
+        of(removal.part_files, folder="parts"),
     output:
         expand(
             "results/{{experiment}}/removal/{file}",
@@ -50,14 +56,14 @@ rule summarise_removal:
     log:
         "logs/{experiment}/summarise_removal.log",
     wildcard_constraints:
-        experiment=except_for(EMBEDDED_REMOVALS),
+        experiment=except_for(where(removal.embeds_removals)),
     conda:
         "../../environment.yml"
     resources:
         mem_mb=mem_mb("summarise_removal"),
         runtime=minutes("summarise_removal"),
     params:
-        settings=removal_summary_settings,
+        settings=of(removal.removal_summary_settings),
         code=code("summarise_removal"),
         folder=filled("results/{experiment}/removal"),
     shell:

@@ -2,17 +2,22 @@
 # same with the cosine of embeddings before and after, and from it the tables of removal/.
 
 
-for name in EMBEDDED_REMOVALS:
+include: "common.smk"
+
+
+from dasbench.experiments.files import features, removal
+
+for name, e in where(removal.embeds_removals).items():
 
     rule:
         name:
             f"embed_removals_{name}"
         input:
-            embedding_files(name),
-            part_files(name, "parts"),
-            gen=f"{home_of(name)}/queries/gen.npy",
+            features.embedding_files(e, ROOT),
+            removal.part_files(e, "parts"),
+            gen=f"{e.home}/queries/gen.npy",
         output:
-            part_files(name, "embedded"),
+            removal.part_files(e, "embedded"),
         log:
             f"logs/{name}/embed_removals.log",
         benchmark:
@@ -25,7 +30,7 @@ for name in EMBEDDED_REMOVALS:
             runtime=minutes("embed_removals", name),
             gpu=gpus(),
         params:
-            settings=embedded_removal_settings(name),
+            settings=literally(removal.embedded_removal_settings(e)),
             code=code("embed_removals"),
             folder=f"results/{name}/removal",
         shell:
@@ -36,7 +41,7 @@ for name in EMBEDDED_REMOVALS:
 
 rule summarise_embedded_removal:
     input:
-        lambda wildcards: part_files(wildcards.experiment, "embedded"),
+        of(removal.part_files, folder="embedded"),
     output:
         expand(
             "results/{{experiment}}/removal/{file}",
@@ -45,14 +50,14 @@ rule summarise_embedded_removal:
     log:
         "logs/{experiment}/summarise_removal.log",
     wildcard_constraints:
-        experiment=only(EMBEDDED_REMOVALS),
+        experiment=only(where(removal.embeds_removals)),
     conda:
         "../../environment.yml"
     resources:
         mem_mb=mem_mb("summarise_embedded_removal"),
         runtime=minutes("summarise_embedded_removal"),
     params:
-        settings=removal_summary_settings,
+        settings=of(removal.removal_summary_settings),
         code=code("summarise_removal"),
         folder=filled("results/{experiment}/removal"),
     shell:

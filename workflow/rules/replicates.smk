@@ -2,24 +2,21 @@
 # model of its own trains that here, on its root's examples.
 
 
-include: "../functions/replicates.smk"
+include: "common.smk"
 
 
-for name, e in OWN_BASES.items():
+from dasbench.experiments.files import models, replicates
+
+for name, e in where(replicates.has_base).items():
 
     rule:
         name:
             f"train_base_{name}"
         input:
-            given_files(name),
-            examples=f"results/{e['seed_name']}/examples/train.npz",
+            models.given_files(e),
+            examples=f"{e.home}/examples/train.npz",
         output:
-            base_files(name, f"results/{name}/models/base"),
-            [
-                file
-                for c in range(len(checkpoint_epochs(name)))
-                for file in member_files(name, f"results/{name}/models/checkpoints/{c:02d}")
-            ],
+            models.trained_files(e),
         log:
             f"logs/{name}/train_base.log",
         benchmark:
@@ -34,9 +31,9 @@ for name, e in OWN_BASES.items():
             gpu=gpus(PROCESSES),
             cpus_per_task=cpus,
         params:
-            settings=own_base_settings(name),
-            code=model_code("train_base", name),
-            given=given_options(name),
+            settings=literally(models.base_settings(e)),
+            code=model_code("train_base", e),
+            given=models.given_options(e),
             folder=filled(f"results/{name}/models"),
         shell:
             "python scripts/train_base.py --settings {params.settings:q} --examples {input.examples}"
@@ -46,9 +43,9 @@ for name, e in OWN_BASES.items():
 
 rule summarise_replicates:
     input:
-        replicate_summaries,
+        of(replicates.replicate_summaries, experiments=EXPERIMENTS),
     output:
-        expand("results/{{experiment}}/replicates/{table}.csv", table=REPLICATE_TABLES),
+        expand("results/{{experiment}}/replicates/{table}.csv", table=replicates.REPLICATE_TABLES),
     log:
         "logs/{experiment}/summarise_replicates.log",
     conda:
@@ -57,7 +54,7 @@ rule summarise_replicates:
         mem_mb=mem_mb("summarise_lds"),
         runtime=minutes("summarise_lds"),
     params:
-        settings=replicate_settings,
+        settings=of(replicates.replicate_settings, experiments=EXPERIMENTS),
         code=code("summarise_replicates"),
         folder=filled("results/{experiment}/replicates"),
     shell:

@@ -1,11 +1,18 @@
 # Reads tables and figures; writes metrics.json and report.html.
 
 
+include: "common.smk"
+include: "../functions/report.smk"
+
+
+from dasbench.experiments.files import ablation, data, pages, removal
+
+
 rule write_metrics:
     input:
         summary="results/{experiment}/lds/summary.csv",
         ceiling="results/{experiment}/lds/ceiling.csv",
-        removal=removal_summary,
+        removal=of(removal.removal_summary),
     output:
         "results/{experiment}/metrics.json",
     log:
@@ -17,7 +24,7 @@ rule write_metrics:
         runtime=minutes("write_metrics"),
     params:
         code=code("write_metrics"),
-        removal=removal_flag,
+        removal=of(removal.removal_flag),
     shell:
         "python scripts/write_metrics.py --settings '{{}}' --summary {input.summary}"
         " --ceiling {input.ceiling} {params.removal} --metrics {output} > {log} 2>&1"
@@ -29,11 +36,11 @@ rule render_report:
             "results/{{experiment}}/lds/{table}.csv",
             table=["summary", "selection", "comparisons", "ceiling", "leverage"],
         ),
-        removal=removal_summary,
-        gains=ablation_gains,
+        removal=of(removal.removal_summary),
+        gains=of(ablation.ablation_gains),
         metrics="results/{experiment}/metrics.json",
-        card=card_of,
-        figures=reported_figures,
+        card=of(data.card_of),
+        figures=of(pages.figure_files, reported=True),
     output:
         "results/{experiment}/report.html",
     log:
@@ -46,10 +53,10 @@ rule render_report:
         mem_mb=mem_mb("render_report"),
         runtime=minutes("render_report"),
     params:
-        settings=report_settings,
+        settings=of(pages.report_settings, root=ROOT),
         code=report_code,
-        removal=removal_flag,
-        gains=ablation_flag,
+        removal=of(removal.removal_flag),
+        gains=of(ablation.ablation_flag),
     shell:
         "python scripts/render_report.py --settings {params.settings:q} --summary {input.tables[0]}"
         " --selection {input.tables[1]} --comparisons {input.tables[2]} --ceiling {input.tables[3]}"
@@ -59,8 +66,8 @@ rule render_report:
 
 rule render_examples:
     input:
-        card=card_of,
-        figures=reported_figures,
+        card=of(data.card_of),
+        figures=of(pages.figure_files, reported=True),
     output:
         "results/{experiment}/report.html",
     log:
@@ -73,7 +80,7 @@ rule render_examples:
         mem_mb=mem_mb("render_examples"),
         runtime=minutes("render_examples"),
     params:
-        settings=report_settings,
+        settings=of(pages.report_settings, root=ROOT),
         code=examples_code,
     shell:
         "python scripts/render_examples.py --settings {params.settings:q} --data-card {input.card}"

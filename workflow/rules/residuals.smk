@@ -1,14 +1,17 @@
 # Reads the examples and the base model; writes residuals/.
 
 
-include: "../functions/residuals.smk"
+include: "common.smk"
+
+
+from dasbench.experiments.files import features, models
 
 
 rule compute_residuals:
     input:
-        given,
+        of(models.given_files),
         examples=shared("examples/train.npz"),
-        model=attributed_model,
+        model=of(models.attributed_files),
     output:
         "results/{experiment}/residuals/{residuals}.npy",
     log:
@@ -26,10 +29,10 @@ rule compute_residuals:
         runtime=minutes("compute_residuals"),
         gpu=gpus(),
     params:
-        settings=residual_settings,
+        settings=of(features.residual_settings),
         code=family_code("compute_residuals"),
-        given=given_flags,
-        model=base_folder,
+        given=of(models.given_options),
+        model=of(models.attributed_base),
     shell:
         "python scripts/compute_residuals.py --settings {params.settings:q} --examples {input.examples}"
         " --model {params.model} --out {output} {params.given} --threads {threads} > {log} 2>&1"

@@ -2,13 +2,16 @@
 # `random` (sets shared by all queries) or `null` (k = 0: everything is kept, the seeds are others).
 
 
-include: "../functions/removal.smk"
+include: "common.smk"
+
+
+from dasbench.experiments.files import models, removal
 
 
 rule choose_removals:
     input:
-        removal_scores,
-        candidate_queries,
+        of(removal.removal_scores),
+        of(removal.candidate_queries),
         examples=shared("examples/train.npz"),
     output:
         "results/{experiment}/removal/plan/{arm}/k-{k}/masks.npy",
@@ -20,36 +23,26 @@ rule choose_removals:
         mem_mb=mem_mb("choose_removals"),
         runtime=minutes("choose_removals"),
     params:
-        settings=choice_settings,
+        settings=of(removal.choice_settings),
         code=code("choose_removals"),
-        files=choice_flags,
+        files=of(removal.choice_flags),
     shell:
         "python scripts/choose_removals.py --settings {params.settings:q} --examples {input.examples}"
         " {params.files} --masks {output} > {log} 2>&1"
 
 
-for name, e in REMOVAL.items():
-    for family, arms in (
-        ("methods", e["removal"]["methods"]),
-        ("random", ["random"]),
-        ("null", ["null"]),
-    ):
+for name, e in where(removal.has_removal).items():
+    for family, arms in removal.arm_families(e).items():
 
         rule:
             name:
                 f"train_removal_{family}_{name}"
             input:
-                given_files(name),
+                models.given_files(e),
                 masks=f"results/{name}/removal/plan/{{arm}}/k-{{k}}/masks.npy",
-                examples=f"results/{e['seed_name']}/examples/train.npz",
+                examples=f"{e.home}/examples/train.npz",
             output:
-                [
-                    file
-                    for member in removal_members(name, arms[0])
-                    for file in member_files(
-                        name, f"results/{name}/models/removal/{{arm}}/k-{{k}}/{member}"
-                    )
-                ],
+                removal.retrained_files(e, family),
             log:
                 f"logs/{name}/train_removal/{{arm}}-{{k}}.log",
             benchmark:
@@ -64,13 +57,9 @@ for name, e in REMOVAL.items():
                 runtime=minutes(f"train_removal_{family}", name),
                 gpu=gpus(),
             params:
-                settings=train_settings(
-                    name,
-                    members=removal_members(name, arms[0]),
-                    other_seeds=family == "null",
-                ),
-                code=model_code("train_removal", name),
-                given=given_options(name),
+                settings=literally(removal.retrain_settings(e, family)),
+                code=model_code("train_removal", e),
+                given=models.given_options(e),
                 folder=filled(f"results/{name}/models/removal/{{arm}}/k-{{k}}"),
             shell:
                 "python scripts/train_removal.py --settings {params.settings:q}"

@@ -2,7 +2,12 @@
 # scores/<method>/. What a method needs follows from its options.
 
 
-include: "../functions/score.smk"
+include: "common.smk"
+include: "../functions/methods.smk"
+
+
+from dasbench.core import query_kinds
+from dasbench.experiments.files import scores, settings
 
 
 rule fix_damping:
@@ -18,7 +23,7 @@ rule fix_damping:
         mem_mb=mem_mb("fix_damping"),
         runtime=minutes("fix_damping"),
     params:
-        settings=sections("damping"),
+        settings=of(settings.sections, names=["damping"]),
         code=code("fix_damping"),
     shell:
         "python scripts/fix_damping.py --settings {params.settings:q} --selection {output} > {log} 2>&1"
@@ -45,7 +50,7 @@ rule select_damping:
         mem_mb=mem_mb("select_damping"),
         runtime=minutes("select_damping"),
     params:
-        settings=method_settings("damping"),
+        settings=of(scores.method_settings, names=["damping"]),
         code=method_code("select_damping"),
         files=method_flags,
     shell:
@@ -71,7 +76,7 @@ rule score:
         mem_mb=mem_mb("score"),
         runtime=minutes("score"),
     params:
-        settings=method_settings(),
+        settings=of(scores.method_settings),
         code=method_code("score"),
         files=method_flags,
         folder=filled("results/{experiment}/scores/{method}"),
@@ -92,7 +97,7 @@ use rule score as score_kind with:
     benchmark:
         "logs/benchmark/{experiment}/score_kind/{method}-{kind}.tsv"
     wildcard_constraints:
-        method="|".join(PARTIAL),
+        method=only(scores.partial_methods(EXPERIMENTS)),
     resources:
         mem_mb=mem_mb("score_kind"),
         runtime=minutes("score_kind"),

@@ -2,9 +2,15 @@
 # output has been seen for. `snakemake -- tuning_<E>` stops there.
 
 
+include: "common.smk"
+
+
+from dasbench.experiments.files import scores
+
+
 rule rank_by_tuning:
     input:
-        tuning_tables,
+        of(scores.tuning_tables),
     output:
         "results/{experiment}/search/tuning.csv",
     log:
@@ -15,7 +21,7 @@ rule rank_by_tuning:
         mem_mb=mem_mb("summarise_lds"),
         runtime=minutes("summarise_lds"),
     params:
-        settings=tuning_settings,
+        settings=of(scores.tuning_settings),
         code=code("rank_by_tuning"),
     shell:
         "python scripts/rank_by_tuning.py --settings {params.settings:q} --selections {input}"

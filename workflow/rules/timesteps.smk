@@ -2,16 +2,22 @@
 # that keep timesteps apart.
 
 
+include: "common.smk"
+
+
+from dasbench.experiments.files import features, models
+
+
 rule compute_timesteps:
     input:
-        given,
-        seen_queries,
+        of(models.given_files),
+        of(models.query_files),
         examples=shared("examples/train.npz"),
-        model=feature_model_files,
+        model=of(features.feature_model_files),
     output:
         expand(
             "results/{{experiment}}/features/{{features}}/by_timestep/{split}.npy",
-            split=["train", "val", "gen"],
+            split=features.SPLITS,
         ),
     log:
         "logs/{experiment}/compute_timesteps/{features}.log",
@@ -26,11 +32,11 @@ rule compute_timesteps:
         runtime=minutes("compute_timesteps"),
         gpu=gpus(),
     params:
-        settings=timestep_settings,
+        settings=of(features.timestep_settings),
         code=family_code("compute_timesteps"),
-        given=given_flags,
+        given=of(models.given_options),
         folder=shared(""),
-        model=feature_model,
+        model=of(features.feature_model),
         out=filled("results/{experiment}/features/{features}"),
     shell:
         "python scripts/compute_timesteps.py --settings {params.settings:q}"

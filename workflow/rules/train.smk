@@ -3,24 +3,21 @@
 # own copy of the two rules: files are declared one by one, never as a directory.
 
 
-include: "../functions/train.smk"
+include: "common.smk"
 
 
-for name in TRAINED:
+from dasbench.experiments.files import models
+
+for name, e in where(models.trains_base).items():
 
     rule:
         name:
             f"train_base_{name}"
         input:
-            given_files(name),
+            models.given_files(e),
             examples=f"results/{name}/examples/train.npz",
         output:
-            base_files(name),
-            [
-                file
-                for c in range(len(checkpoint_epochs(name)))
-                for file in member_files(name, f"results/{name}/models/checkpoints/{c:02d}")
-            ],
+            models.trained_files(e),
         log:
             f"logs/{name}/train_base.log",
         benchmark:
@@ -35,9 +32,9 @@ for name in TRAINED:
             gpu=gpus(PROCESSES),
             cpus_per_task=cpus,
         params:
-            settings=train_settings(name, checkpoints=checkpoint_epochs(name)),
-            code=model_code("train_base", name),
-            given=given_options(name),
+            settings=literally(models.base_settings(e)),
+            code=model_code("train_base", e),
+            given=models.given_options(e),
             folder=filled(f"results/{name}/models"),
         shell:
             "python scripts/train_base.py --settings {params.settings:q} --examples {input.examples}"
@@ -45,17 +42,17 @@ for name in TRAINED:
             " --threads {threads} > {log} 2>&1"
 
 
-for name, experiment in RETRAINED.items():
-    for use in USES:
+for name, e in where(models.trains_subsets).items():
+    for use in models.USES:
 
         rule:
             name:
                 f"train_subsets_{use}_{name}"
             input:
-                given_files(name),
+                models.given_files(e),
                 examples=f"results/{name}/examples/train.npz",
             output:
-                shard_files(name, use),
+                models.shard_files(e, use),
             log:
                 f"logs/{name}/train_subsets/{use}-{{seed}}-{{shard}}.log",
             benchmark:
@@ -69,15 +66,9 @@ for name, experiment in RETRAINED.items():
                 runtime=minutes(f"train_subsets_{use}", name),
                 gpu=gpus(),
             params:
-                settings=train_settings(
-                    name,
-                    **{
-                        key: experiment["subsets"][key]
-                        for key in ("fraction", "stratify", "models_per_job")
-                    },
-                ),
-                code=model_code("train_subsets", name),
-                given=given_options(name),
+                settings=literally(models.subset_settings(e)),
+                code=model_code("train_subsets", e),
+                given=models.given_options(e),
                 use=use,
                 folder=filled(f"results/{name}/models/{use}"),
             shell:

@@ -1,4 +1,7 @@
-"""What goes into a denoiser and what comes out of it; ``dasbench.diffusion.process`` says what it learns."""
+"""What goes into a denoiser and what comes out of it.
+
+``dasbench.diffusion.process`` says what the denoiser learns.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,170 @@
+"""Files and settings of models, and the files that every script needs that runs a model."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dasbench.core import query_kinds
+from dasbench.experiments import config
+from dasbench.experiments.files.resolved import Resolved
+from dasbench.experiments.files.settings import model_settings
+
+USES = ("tune", "eval")
+
+
+def trains_base(experiment: Resolved) -> bool:
+    """Whether a base model is trained for an experiment without parent; else it is imported."""
+    return experiment.is_root and not experiment["base"]
+
+
+def imports_base(experiment: Resolved) -> bool:
+    """Whether the base model of an experiment without parent is a pipeline of the user's."""
+    return experiment.is_root and bool(experiment["base"])
+
+
+def trains_subsets(experiment: Resolved) -> bool:
+    """Whether subset models are trained: a child's are its parent's."""
+    return experiment.is_root and experiment.is_judged
+
+
+def encodes_latents(experiment: Resolved) -> bool:
+    """Whether the images are encoded for models of latents: a child's are its parent's."""
+    return experiment.is_root and experiment.family["latents"]
+
+
+def shared(experiment: Resolved, paths: Sequence[str]) -> str | list[str]:
+    """Files of the experiment, or of the parent whose models it uses; one path stays a string."""
+    files = [f"{experiment.home}/{path}" for path in paths]
+    return files if len(files) > 1 else files[0]
+
+
+def base_files(experiment: Resolved, folder: str | None = None) -> list[str]:
+    """The files of a base model; without ``folder``, of the one that subset models compare with."""
+    folder = folder or f"{experiment.home}/models/base"
+    return [f"{folder}/{name}" for name in experiment.family["files"]]
+
+
+def attributed_base(experiment: Resolved) -> str:
+    """Folder of the base model that is attributed."""
+    return experiment.base
+
+
+def attributed_files(experiment: Resolved) -> list[str]:
+    """The files of the base model that is attributed."""
+    return base_files(experiment, experiment.base)
+
+
+def member_files(experiment: Resolved, folder: str) -> list[str]:
+    """The files of a subset model, a checkpoint or a retrained model in ``folder``."""
+    return [f"{folder}/{name}" for name in experiment.family["member_files"]]
+
+
+def trained_files(experiment: Resolved) -> list[str]:
+    """The base model and its checkpoints, as one job trains them."""
+    folder = f"{experiment.folder}/models"
+    files = base_files(experiment, f"{folder}/base")
+    for number in range(len(config.checkpoints(experiment))):
+        files += member_files(experiment, f"{folder}/checkpoints/{number:02d}")
+    return files
+
+
+def shards(experiment: Resolved, use: str) -> list[str]:
+    """Numbers of the shards of a use, as they stand in paths; a shard is what one job trains."""
+    subsets = experiment["subsets"]
+    return [f"{i:03d}" for i in range(subsets[use]["models"] // subsets["models_per_job"])]
+
+
+def seeds(experiment: Resolved, use: str) -> range:
+    """Retraining seeds of a use."""
+    return range(experiment["subsets"][use]["seeds"])
+
+
+def shard_files(
+    experiment: Resolved, use: str, seed: object = "{seed}", shard: object = "{shard}"
+) -> list[str]:
+    """The masks and models of a shard; without numbers, as a pattern of these two wildcards."""
+    folder = f"{experiment.folder}/models/{use}/seed-{seed}/shard-{shard}"
+    files = [f"{folder}/masks.npy"]
+    for number in range(experiment["subsets"]["models_per_job"]):
+        files += member_files(experiment, f"{folder}/{number:02d}")
+    return files
+
+
+def shard_masks(experiment: Resolved, use: str) -> list[str]:
+    """The masks of every shard of a use."""
+    return [
+        shard_files(experiment, use, seed, shard)[0]
+        for seed in seeds(experiment, use)
+        for shard in shards(experiment, use)
+    ]
+
+
+def train_settings(experiment: Resolved, /, **values: Any) -> str:
+    """The string of a training job, without the number of checkpoints: it changes no weights."""
+    training = {key: v for key, v in experiment["training"].items() if key != "checkpoints"}
+    return model_settings(
+        experiment, diffusion=experiment["diffusion"], training=training, **values
+    )
+
+
+def base_settings(experiment: Resolved) -> str:
+    """The string of a base model's training; a replicate differs from its root in the axes."""
+    number, epochs = experiment["replicate"]["base"], config.checkpoints(experiment)
+    if not number:
+        return train_settings(experiment, checkpoints=epochs)
+    axes = [experiment["seed_name"], experiment["seed"], "replicate", number]
+    return train_settings(experiment, axes=axes, checkpoints=epochs)
+
+
+def import_settings(experiment: Resolved) -> str:
+    """The string of an import of the user's pipeline."""
+    return model_settings(
+        experiment,
+        base=experiment["base"],
+        diffusion=experiment["diffusion"],
+        retrained=experiment.is_judged,
+    )
+
+
+def subset_settings(experiment: Resolved) -> str:
+    """The string of the subset models' training, the same for every shard."""
+    keys = ("fraction", "stratify", "models_per_job")
+    return train_settings(experiment, **{key: experiment["subsets"][key] for key in keys})
+
+
+def latent_files(experiment: Resolved) -> list[str]:
+    """The encoded images; none for models of pixels."""
+    if not experiment.family["latents"]:
+        return []
+    mirrored = ["train-mirrored.npy"] * experiment["training"]["flip"]
+    names = ["train.npy", "val.npy", *mirrored, "pretrained.json"]
+    return [f"{experiment.home}/latents/{name}" for name in names]
+
+
+def prompt_files(experiment: Resolved) -> list[str]:
+    """The embedded prompts; none for models without prompts."""
+    return [f"{experiment.home}/prompts/embeddings.npy"] * experiment.family["prompts"]
+
+
+def given_files(experiment: Resolved) -> list[str]:
+    """Inputs of every script that runs a model, besides the examples."""
+    return latent_files(experiment) + prompt_files(experiment)
+
+
+def given_options(experiment: Resolved) -> str:
+    """The command line options that go with ``given_files``."""
+    latents, prompts = latent_files(experiment), prompt_files(experiment)
+    parts = ["--latents", str(Path(latents[0]).parent)] if latents else []
+    return shlex.join(parts + (["--prompts", *prompts] if prompts else []))
+
+
+def query_files(experiment: Resolved) -> list[str]:
+    """The queries in the form that the model takes, and their labels."""
+    suffix = "_latents" if latent_files(experiment) else ""
+    names = [f"{kind}{suffix}" for kind in query_kinds.KINDS] + [
+        f"{kind}_labels" for kind in query_kinds.KINDS
+    ]
+    return [f"{experiment.home}/queries/{name}.npy" for name in names]

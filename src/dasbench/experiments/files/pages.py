@@ -1,0 +1,84 @@
+"""Files and settings of figures and of the report's page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dasbench.core import query_kinds
+from dasbench.data import cards
+from dasbench.experiments import config, figure_table
+from dasbench.experiments.files.resolved import Resolved
+from dasbench.experiments.files.settings import settings
+
+PACKAGES = ("snakemake", "torch", "diffusers", "accelerate", "dvc", "numpy", "scipy", "pandas")
+
+
+def _with_scores(experiment: Resolved, kind: str) -> list[str]:
+    """Methods with scores of a kind of query."""
+    return [name for name, o in experiment.methods.items() if kind in config.kinds(o)]
+
+
+def methods_by_kind(experiment: Resolved) -> dict[str, list[str]]:
+    """Kind of query -> methods with scores of it."""
+    return {kind: _with_scores(experiment, kind) for kind in query_kinds.KINDS}
+
+
+def figure_files(experiment: Resolved, reported: bool) -> list[str]:
+    """Files of the figures that the report shows, or of those that it leaves out."""
+    return [
+        f"{experiment.folder}/figures/{stem}.{format_}"
+        for stem in figure_table.stems(experiment, reported)
+        for format_ in figure_table.FORMATS
+    ]
+
+
+def curve_settings(experiment: Resolved) -> str:
+    """The string of the LDS tables: methods with scores, by kind of query."""
+    return settings(
+        experiment,
+        experiment=experiment["name"],
+        methods=methods_by_kind(experiment),
+        lds=experiment["lds"],
+    )
+
+
+def neighbour_methods(experiment: Resolved, kind: str) -> list[str]:
+    """Methods whose nearest images are shown: those of the removal, else the first five."""
+    known = _with_scores(experiment, kind)
+    return [m for m in experiment["removal"]["methods"] if m in known] or known[:5]
+
+
+def neighbour_scores(experiment: Resolved, kind: str) -> list[str]:
+    """The scores of these methods."""
+    methods = neighbour_methods(experiment, kind)
+    return [f"{experiment.folder}/scores/{method}/{kind}.npy" for method in methods]
+
+
+def neighbour_settings(experiment: Resolved, kind: str) -> str:
+    """The string of the figure of nearest training images."""
+    return settings(
+        experiment,
+        kind=kind,
+        methods=neighbour_methods(experiment, kind),
+        tuning=experiment["queries"]["tuning"],
+        **experiment["report"],
+    )
+
+
+def locked_versions(root: Path) -> dict[str, str]:
+    """Versions of the packages that matter, as the lock declares them."""
+    lines = (root / "requirements.lock").read_text().splitlines()
+    pins = dict(line.split("==") for line in lines if "==" in line and not line.startswith(" "))
+    return {"python": "3.11"} | {name: pins[name] for name in PACKAGES}
+
+
+def report_settings(experiment: Resolved, root: Path) -> str:
+    """The string of the report's page: the whole experiment, its data card, the versions."""
+    return settings(
+        experiment,
+        experiment=experiment["name"],
+        settings={**experiment, "methods": experiment.methods},
+        data_card=cards.of(experiment, root),
+        versions=locked_versions(root),
+        inapplicable=config.inapplicable(experiment),
+    )

@@ -1,0 +1,99 @@
+"""The phases of an experiment and the files of each, as ``<phase>_<experiment>`` makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dasbench.core.query_kinds import COMPUTED, SPECTRUM
+from dasbench.experiments import ablation_design, residual_sets
+from dasbench.experiments.files.ablation import ABLATION_TABLES
+from dasbench.experiments.files.costs import COST_FILES, has_times
+from dasbench.experiments.files.data import pool_of
+from dasbench.experiments.files.features import (
+    journeys,
+    needs_embeddings,
+    spectra,
+)
+from dasbench.experiments.files.grids import grid_tables
+from dasbench.experiments.files.models import USES, base_files, shard_masks
+from dasbench.experiments.files.pages import figure_files
+from dasbench.experiments.files.removal import has_removal, removal_summary
+from dasbench.experiments.files.replicates import REPLICATE_TABLES, has_base, replicates
+from dasbench.experiments.files.resolved import Resolved
+from dasbench.experiments.files.scores import score_files
+
+
+def phase_files(experiment: Resolved, experiments: Mapping[str, Resolved]) -> dict[str, list[str]]:
+    """Phase -> its files; a child has no phases of what it takes from its parent."""
+    phases = _scored(experiment) | _studies(experiment, experiments)
+    return phases | _shared(experiment) if experiment.is_root else phases
+
+
+def _scored(experiment: Resolved) -> dict[str, list[str]]:
+    folder = experiment.folder
+    phases = {
+        "features": compared_files(experiment),
+        "scores": score_files(experiment),
+        "report": [f"{folder}/report.html"],
+    }
+    if experiment.is_judged:
+        tables = ("summary", "table", "by_models")
+        phases["tuning"] = [f"{folder}/search/tuning.csv"]
+        phases["lds"] = [f"{folder}/lds/{table}.csv" for table in tables]
+        phases["report"].append(f"{folder}/metrics.json")
+    return phases
+
+
+def compared_files(experiment: Resolved) -> list[str]:
+    """What methods compare: features, residuals, and scores that need the network itself."""
+    features = f"{experiment.folder}/features"
+    files = [f"{features}/{name}/train.npy" for name in experiment.features]
+    files += [f"{features}/{name}/by_timestep/train.npy" for name in experiment.timesteps]
+    files += [
+        f"{features}/{name}/spectrum/{file}.npy"
+        for name in spectra(experiment)
+        for file in SPECTRUM
+    ]
+    files += [f"{features}/{name}/journey.npy" for name in journeys(experiment)]
+    files += [f"{features}/embeddings/train.npy"] * needs_embeddings(experiment)
+    residuals = residual_sets.sets(experiment)
+    files += [f"{experiment.folder}/residuals/{name}.npy" for name in residuals]
+    files += [
+        f"{experiment.folder}/network/{method}/{name}.npy"
+        for method, options in experiment.methods.items()
+        if "computed" in options
+        for name in COMPUTED
+    ]
+    return files
+
+
+def _studies(experiment: Resolved, experiments: Mapping[str, Resolved]) -> dict[str, list[str]]:
+    phases, folder = {}, experiment.folder
+    if has_removal(experiment):
+        phases["removal"] = removal_summary(experiment)
+    if ablation_design.wanted(experiment):
+        phases["effects"] = [f"{folder}/ablation/{table}.csv" for table in ABLATION_TABLES]
+    if has_times(experiment):
+        phases["costs"] = [f"{folder}/{name}" for name in COST_FILES]
+        phases["costs"] += figure_files(experiment, reported=False)
+    if has_base(experiment):
+        phases["base"] = base_files(experiment, f"{folder}/models/base")
+    if replicates(experiment, experiments):
+        phases["replicates"] = [f"{folder}/replicates/{name}.csv" for name in REPLICATE_TABLES]
+    return phases
+
+
+def _shared(experiment: Resolved) -> dict[str, list[str]]:
+    """What children take from their parent."""
+    folder = experiment.folder
+    phases = {
+        "pool": [pool_of(experiment)],
+        "examples": [f"{folder}/examples/train.npz"],
+        "base": base_files(experiment),
+        "queries": [f"{folder}/queries/uses.json"],
+    }
+    if experiment.is_judged:
+        phases |= {use: shard_masks(experiment, use) for use in USES}
+        phases["outputs"] = [f"{folder}/masks/{use}.npy" for use in USES]
+        phases["grids"] = grid_tables(experiment)
+    return phases

@@ -1,0 +1,73 @@
+"""A loaded experiment, with its methods, its sets of features and its folders worked out once."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+from dasbench import registry
+from dasbench.experiments import config, feature_sets
+
+
+class Resolved(dict[str, Any]):
+    """The dict of ``config.load``, and what follows from it.
+
+    ``experiment["methods"]`` has the overrides of the experiment file, ``experiment.methods`` the
+    complete options. A child (``parent:``) uses the models of its parent, and so lies in two
+    folders: ``folder`` and ``home``.
+    """
+
+    @property
+    def folder(self) -> str:
+        """Folder of what this experiment makes."""
+        return f"results/{self['name']}"
+
+    @property
+    def home(self) -> str:
+        """Folder of the experiment whose examples, queries and models are used."""
+        return f"results/{self['seed_name']}"
+
+    @property
+    def base(self) -> str:
+        """Folder of the base model that is attributed."""
+        return f"results/{self['base_home']}/models/base"
+
+    @property
+    def is_root(self) -> bool:
+        """Whether the models are the experiment's, and not those of a parent."""
+        return self["seed_name"] == self["name"]
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether subset models judge the scores; ``subsets: null`` makes scores alone."""
+        return bool(self["subsets"])
+
+    @property
+    def family(self) -> dict[str, Any]:
+        """The registry's entry of the kind of model."""
+        return registry.family(self["model"])
+
+    @functools.cached_property
+    def methods(self) -> dict[str, dict[str, Any]]:
+        """Method -> its complete options."""
+        return config.methods(self)
+
+    @functools.cached_property
+    def features(self) -> dict[str, dict[str, Any]]:
+        """Name -> settings of every set of features averaged over timesteps."""
+        return feature_sets.sets(self)
+
+    @functools.cached_property
+    def timesteps(self) -> dict[str, dict[str, Any]]:
+        """Name -> settings of every set of features by timestep."""
+        return feature_sets.by_timestep(self)
+
+
+def load_all(root: str | Path) -> dict[str, Resolved]:
+    """Load every experiment: name -> experiment.
+
+    Raises:
+        UserError: As ``config.load`` does.
+    """
+    return {name: Resolved(loaded) for name, loaded in config.load_all(root).items()}

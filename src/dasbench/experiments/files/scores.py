@@ -1,0 +1,84 @@
+"""Settings of the methods, and the scores that each makes.
+
+``dasbench.attribution.method_files`` has the files that a method is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from dasbench.core import query_kinds
+from dasbench.experiments import config
+from dasbench.experiments.files.resolved import Resolved
+from dasbench.experiments.files.settings import settings
+
+
+def method_module(experiment: Resolved, method: str) -> str:
+    """Module of the method's family."""
+    return experiment.methods[method]["module"]
+
+
+def partial_methods(experiments: Mapping[str, Resolved]) -> list[str]:
+    """Names of the methods that, in some experiment, apply to some kinds of queries only."""
+    return sorted(
+        {
+            name
+            for experiment in experiments.values()
+            for name, options in experiment.methods.items()
+            if config.kinds(options) != query_kinds.KINDS
+        }
+    )
+
+
+def score_files(experiment: Resolved) -> list[str]:
+    """Scores of every method, of the kinds of queries that it applies to."""
+    return [
+        f"{experiment.folder}/scores/{method}/{kind}.npy"
+        for method, options in experiment.methods.items()
+        for kind in config.kinds(options)
+    ]
+
+
+def method_settings(
+    experiment: Resolved, method: str, kind: str | None = None, names: Sequence[str] = ()
+) -> str:
+    """The string of a method's scores, of its dampings or of its LDS.
+
+    Args:
+        experiment: The experiment.
+        method: Name of the method.
+        kind: The kind of queries of the job; None for all that the method applies to.
+        names: Sections of the experiment file that count too; the keys of ``lds`` stand alone.
+    """
+    options = dict(experiment.methods[method])
+    kinds = [kind] if kind else config.kinds(options)
+    transform = options.pop("transform")
+    options.pop("inapplicable", None)  # the sentence in the tables changes no score
+    more = {name: experiment[name] for name in names if name != "lds"}
+    more |= experiment["lds"] if "lds" in names else {}
+    return settings(
+        experiment,
+        experiment=experiment["name"],
+        method=method,
+        options=options,
+        transform=transform,
+        kinds=kinds,
+        **more,
+    )
+
+
+def method_tables(experiment: Resolved, names: Iterable[str], methods: Iterable[str]) -> list[str]:
+    """Files of the LDS of each method."""
+    folder = f"{experiment.folder}/lds/methods"
+    return [f"{folder}/{method}/{name}" for method in methods for name in names]
+
+
+def tuning_tables(experiment: Resolved) -> list[str]:
+    """The choice of every method's damping."""
+    return method_tables(experiment, ["selection.csv"], experiment.methods)
+
+
+def tuning_settings(experiment: Resolved) -> str:
+    """The string of the ranking on tuning data."""
+    transforms = {name: options["transform"] for name, options in experiment.methods.items()}
+    return settings(experiment, transforms=transforms)

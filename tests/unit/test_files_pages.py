@@ -1,0 +1,41 @@
+"""Settings of figures and of the report's page."""
+
+import json
+
+import pytest
+
+from dasbench.experiments.files import pages
+from experiment_files import ROOT, child, resolved
+
+
+@pytest.fixture(scope="module")
+def smoke(blank):
+    return resolved(blank)
+
+
+def test_curves_are_of_the_methods_with_scores(smoke):
+    methods = json.loads(pages.curve_settings(smoke))["methods"]
+    assert set(methods["gen"]) - set(methods["val"]) == {"journey_trak"}
+
+
+def test_neighbours_are_shown_of_the_removed_methods_or_of_the_first_five(blank, smoke):
+    assert pages.neighbour_methods(smoke, "val") == ["das", "pixel_cosine"]
+    names = ["random", "journey_trak", "das", "trak", "dtrak", "das_common", "das_l1"]
+    none = child(blank, methods={name: {} for name in names})
+    assert pages.neighbour_methods(none, "gen") == names[:5]
+    assert pages.neighbour_methods(none, "val") == [n for n in names if n != "journey_trak"][:5]
+    assert pages.neighbour_scores(smoke, "val")[0] == "results/changed/scores/das/val.npy"
+    assert json.loads(pages.neighbour_settings(smoke, "val"))["top"] == 4
+    assert json.loads(pages.removal_figure_settings(smoke))["queries"] == 2
+
+
+def test_versions_are_those_of_the_lock():
+    versions = pages.locked_versions(ROOT)
+    assert f"torch=={versions['torch']}" in (ROOT / "requirements.lock").read_text().split()
+
+
+def test_the_page_shows_the_whole_experiment_with_complete_methods(smoke):
+    values = json.loads(pages.report_settings(smoke, ROOT))
+    assert values["settings"]["methods"] == json.loads(json.dumps(smoke.methods))
+    assert values["settings"]["training"] == smoke["training"]
+    assert values["data_card"]["licence"]

@@ -1,0 +1,63 @@
+# The params that hold a hash of a job's code: of the script, of what it imports, and of the modules
+# that it imports by a name in the registry.
+
+import functools
+import hashlib
+
+from dasbench import registry
+from dasbench.experiments.files import scores
+from dasbench.sharing import codehash
+
+CODE = codehash.Tree(ROOT)
+
+
+@functools.cache
+def code(script, *modules):
+    """Hash of what a script runs; `modules` are files of those that it imports by name."""
+    return CODE.code_hash(f"scripts/{script}.py", *modules)
+
+
+def module_file(folder, name):
+    """File of a module that a script imports by its name."""
+    return f"{folder}/{name}.py"
+
+
+def model_code(script, experiment):
+    """Hash of a script and of the family's module."""
+    return code(script, module_file(registry.FAMILY_FOLDER, experiment.family["module"]))
+
+
+def family_code(script):
+    """Params function: hash of a script and of the family's module."""
+    return of(lambda experiment: model_code(script, experiment))
+
+
+def method_code(script):
+    """Params function: hash of a script and of the module of the method's family."""
+
+    def params(experiment, method):
+        name = scores.method_module(experiment, method)
+        return code(script, module_file(registry.METHOD_FOLDER, name))
+
+    return of(params)
+
+
+def dataset_code(script, dataset):
+    """Hash of a script and of the data set's module."""
+    name = registry.DATASETS[dataset]["module"]
+    return code(script, module_file(registry.DATASET_FOLDER, name))
+
+
+def pool_code(wildcards):
+    return dataset_code("prepare_pool", wildcards.dataset)
+
+
+def read_code(wildcards):
+    return dataset_code("read_images", EXPERIMENTS[wildcards.experiment]["data"]["dataset"])
+
+
+def templates(page):
+    """Hash of a page's template and of the style that each page includes."""
+    folder = ROOT / "src/dasbench/reports/templates"
+    files = [folder / name for name in ("base.css.j2", f"{page}.html.j2")]
+    return "".join(hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files)
