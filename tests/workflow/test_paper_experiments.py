@@ -100,8 +100,8 @@ def assert_told_styles(clone, name):
     home = clone.folder / f"results/debug_{name}"
     texts = artifacts.load_json(home / "prompts/texts.json")
     paintings = {f"a {style} painting" for style in STYLES_OF[name]}
-    assert set(texts) == paintings | {""}
-    assert texts[-1] == ""
+    assert paintings < set(texts)
+    assert texts[-1] == ""  # the prompt without guidance
     train = np.load(home / "examples/train.npz", allow_pickle=False)
     assert {texts[label] for label in train["labels"]} <= paintings
 
