@@ -96,19 +96,27 @@ class Watched:
         with torch.no_grad():
             kept = self.keep(layer, x)
         versions = [tensor._version for tensor in kept]
+        output.requires_grad_(True).register_hook(
+            lambda delta: self._arrived(layer, kept, versions, delta)
+        )
 
-        @torch.no_grad()
-        def arrived(delta: torch.Tensor) -> None:
-            if [tensor._version for tensor in kept] != versions:
-                raise UserError(
-                    f"the network changes the input of {layer.name} in place after the layer has "
-                    "read it, so that the layer's gradient is lost; work on a copy there"
-                )
-            part = self.use(layer, kept, delta, self.calls[layer.name])
-            before = self._sums.get(layer.name)
-            self._sums[layer.name] = part if before is None else before + part
-
-        output.requires_grad_(True).register_hook(arrived)
+    @torch.no_grad()
+    def _arrived(
+        self,
+        layer: Layer,
+        kept: tuple[torch.Tensor, ...],
+        versions: list[int],
+        delta: torch.Tensor,
+    ) -> None:
+        """Add the part of one call."""
+        if [tensor._version for tensor in kept] != versions:
+            raise UserError(
+                f"the network changes the input of {layer.name} in place after the layer has "
+                "read it, so that the layer's gradient is lost; work on a copy there"
+            )
+        part = self.use(layer, kept, delta, self.calls[layer.name])
+        before = self._sums.get(layer.name)
+        self._sums[layer.name] = part if before is None else before + part
 
     def _check(self, layer: Layer, x: torch.Tensor) -> None:
         """Refuse what would be silently wrong."""
