@@ -26,7 +26,18 @@ def test_neighbours_are_shown_of_the_removed_methods_or_of_the_first_five(blank,
     assert pages.neighbour_methods(none, "val") == [n for n in names if n != "journey_trak"][:5]
     assert pages.neighbour_scores(smoke, "val")[0] == "results/changed/scores/das/val.npy"
     assert json.loads(pages.neighbour_settings(smoke, "val"))["top"] == 4
-    assert json.loads(pages.removal_figure_settings(smoke))["queries"] == 2
+
+
+def test_figures_are_in_the_report_or_beside_it(blank):
+    """The table of figures says which; costs differ from run to run."""
+    timed = child(blank, acceleration={"reference": "das"})
+    folder = "results/child/figures"
+    assert pages.figure_files(timed, reported=False) == [
+        f"{folder}/cost-quality.svg",
+        f"{folder}/cost-quality.png",
+    ]
+    assert f"{folder}/samples.png" in pages.figure_files(timed, reported=True)
+    assert pages.figure_files(child(blank), reported=False) == []
 
 
 def test_versions_are_those_of_the_lock():
