@@ -176,7 +176,7 @@ def test_an_experiment_s_data_section_prepares_what_is_asked(
     monkeypatch.setattr(config, "load", lambda name, root: changed)
     monkeypatch.setattr(attribute, "_load", lambda folder: pair)
     train = np.zeros((5, 8, 8, 1), np.uint8)
-    monkeypatch.setattr(attribute, "_training_set", lambda args, shape: (train, list("abcde")))
+    monkeypatch.setattr(attribute, "_training_set", lambda *_: (train, list("abcde")))
     seen = command("--experiment", "smoke", "--method", "das", "--damping", "0.1")
     wanted = as_a_data_set(odd_pictures, **section, channels=1)
     np.testing.assert_array_equal(seen["queries"], wanted[:1])

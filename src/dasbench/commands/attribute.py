@@ -228,60 +228,53 @@ def read_images(
 
 
 def _training_set(
-    args: argparse.Namespace, shape: tuple[int, int, int]
+    home: Path, data: Path | None, shape: tuple[int, int, int]
 ) -> tuple[np.ndarray, list[str]]:
-    """Images [N, H, W, C] and what to call each of them."""
-    if args.data is None:
-        train = artifacts.load_examples(_results(args) / "examples" / "train.npz")
+    """Images [N, H, W, C] and a name of each: of a folder, else of an experiment's results."""
+    if data is None:
+        train = artifacts.load_examples(home / "examples" / "train.npz")
         return train.images, [
             f"id {i} (label {c})" for i, c in zip(train.ids, train.labels, strict=True)
         ]
     from dasbench.data import folder
 
-    paths = [args.data / name for name in folder.files(args.data)]
+    paths = [data / name for name in folder.files(data)]
     if not paths:
-        raise UserError(f"{args.data} holds no image files; give the folder of the training images")
+        raise UserError(f"{data} holds no image files; give the folder of the training images")
     return read_images(paths, shape), [str(p) for p in paths]
 
 
-def _results(args: argparse.Namespace) -> Path:
-    """The experiment's folder, wherever the command was typed."""
-    return ROOT / "results" / args.experiment
+def _method(method: str, name: str | None) -> tuple[dict[str, Any], int, dict[str, Any] | None]:
+    """A method's complete options, the grid of the released residual, how images are prepared.
 
-
-def _method(args: argparse.Namespace) -> tuple[dict[str, Any], int, dict[str, Any] | None]:
-    """The method's complete options, the grid of the released residual, how images are prepared.
-
-    Those of the experiment, if its model is asked; else the registry's with the defaults.
+    Args:
+        method: Its name.
+        name: The experiment that has the options; None: the registry's with the defaults.
     """
-    if args.model is not None:
-        options = _options(args.method, {})
+    if name is None:
+        options = _options(method, {})
         complete = {**options, "features": {**FEATURE_DEFAULTS, **options["features"]}}
         return complete, RELEASED_TIMESTEPS, None
     from dasbench.experiments import config
 
-    experiment = config.load(args.experiment, ROOT)
+    experiment = config.load(name, ROOT)
     methods = config.methods(experiment)
     usable = _usable(methods)
-    if args.method not in usable:
+    if method not in usable:
         raise UserError(
-            f"{args.experiment} has no gradient method {args.method!r}; choose one of "
-            f"{', '.join(usable)}"
+            f"{name} has no gradient method {method!r}; choose one of {', '.join(usable)}"
         )
     released = experiment["residuals"]["released_timesteps"]
-    return methods[args.method], released, experiment["data"]
+    return methods[method], released, experiment["data"]
 
 
-def _damping(args: argparse.Namespace, transform: str) -> float:
-    """The given damping, else the experiment's held-out choice, else the default."""
-    if args.damping is not None:
-        return args.damping
-    selection = _results(args) / "lds" / "selection.csv"
-    if args.model is not None or not selection.is_file():
+def _damping(selection: Path, method: str, transform: str) -> float:
+    """The damping that an experiment chose on held-out data, if it has; else the default."""
+    if not selection.is_file():
         return DEFAULT_DAMPING
     table = tables.load_table(selection)
     rows = table[
-        (table["method"] == args.method)
+        (table["method"] == method)
         & (table["transform"] == transform)
         & (table["queries"] == "gen")
     ]
@@ -306,15 +299,20 @@ def main() -> None:
     args = parser.parse_args()
     if (args.model is None) != (args.data is None):
         raise UserError("--model and --data go together: the model and what it was trained on")
-    options, released_timesteps, data = _method(args)
+    given = args.model is not None
+    options, released_timesteps, data = _method(args.method, None if given else args.experiment)
     checkpoints.use_threads(max(1, (os.cpu_count() or 1)))
-    folder = args.model or _results(args) / "models" / "base"
+    home = ROOT / "results" / args.experiment
+    folder = args.model or home / "models" / "base"
     unet, process = _load(folder)
     size = unet.config.sample_size
     shape = (unet.config.in_channels, *((size, size) if isinstance(size, int) else size))
-    train, names = _training_set(args, shape)
+    train, names = _training_set(home, args.data, shape)
     queries = read_images(args.images, shape, data)
-    damping = _damping(args, options["transform"])
+    damping = args.damping
+    if damping is None and not given:
+        damping = _damping(home / "lds" / "selection.csv", args.method, options["transform"])
+    damping = DEFAULT_DAMPING if damping is None else damping
     found = scores((unet, process), train, queries, options, damping, 0, released_timesteps)
     print(f"{args.method}, damping {damping:g} of the largest eigenvalue")
     for path, column in zip(args.images, found.T, strict=True):

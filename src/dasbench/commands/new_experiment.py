@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -69,6 +69,19 @@ methods:                 # config/README.md has the others
 """
 
 
+class Request(NamedTuple):
+    """The options of the command line, see ``parser``."""
+
+    name: str
+    images: Path
+    labels: Path | None = None
+    size: int | None = None
+    grey: bool = False
+    skip_bad: bool = False
+    checkpoint: Path | None = None
+    lds: bool = False
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(
@@ -100,7 +113,7 @@ def main(arguments: Sequence[str], root: str | Path = ".") -> int:
     Raises:
         UserError: If the name is taken, or the pictures or the checkpoint cannot be used.
     """
-    args = parser().parse_args(arguments)
+    args = Request(**vars(parser().parse_args(arguments)))
     file = Path(root, config.FOLDER, f"{args.name}.yaml")
     if file.exists():
         raise UserError(f"{config.FOLDER}/{args.name}.yaml is there already; name another one")
@@ -155,36 +168,36 @@ def _hours(
     return hours
 
 
-def plan(args: argparse.Namespace, root: Path) -> dict[str, Any]:
+def plan(request: Request, root: Path) -> dict[str, Any]:
     """Everything of the file but the subsets."""
-    named = _labelled(args.images, args.labels)
-    sides = _measure(args.images, named, args.skip_bad)
+    named = _labelled(request.images, request.labels)
+    sides = _measure(request.images, named, request.skip_bad)
     side = int(median(sides or [0]))
     val = max(4, min(150, len(sides) // 5))
     train = min(MOST, len(sides) - val)
     if train < FEWEST:
-        listed = f" that {args.labels} names" if args.labels else ""
+        listed = f" that {request.labels} names" if request.labels else ""
         raise UserError(
-            f"{args.images} holds {len(sides)} pictures{listed}, expected {FEWEST + 10} or more"
+            f"{request.images} holds {len(sides)} pictures{listed}, expected {FEWEST + 10} or more"
         )
-    size, channels, base = args.size, 1 if args.grey else 3, None
+    size, channels, base = request.size, 1 if request.grey else 3, None
     diffusion = "{timesteps: 1000, beta_schedule: linear, prediction_type: epsilon}"
-    if args.checkpoint is not None:
-        base = _checkpoint(args.checkpoint, len(set(named.values())))
+    if request.checkpoint is not None:
+        base = _checkpoint(request.checkpoint, len(set(named.values())))
         size, channels = base["sample_size"], base["in_channels"]
-        diffusion = json.dumps(_process(args.checkpoint, _sections(root)["diffusion"]))
+        diffusion = json.dumps(_process(request.checkpoint, _sections(root)["diffusion"]))
     elif size is None:
         smaller = [s for s in SIDES if s <= max(side, SIDES[-1])]
         size = smaller[0] if has_gpu() else min(smaller[0], SIDE_ON_CPU)
     methods = ["random", "pixel_cosine", "gradient_cosine", "trak", "dtrak", "das", "das_common"]
     if len(set(named.values())) > 1:
         methods.insert(1, "class_match")
-    labels = f"  labels: {_text(args.labels)}\n" if args.labels else ""
-    judged = args.checkpoint is None or args.lds
+    labels = f"  labels: {_text(request.labels)}\n" if request.labels else ""
+    judged = request.checkpoint is None or request.lds
     return {
-        "name": args.name,
-        "title": _text(f"pictures of {args.images.name}"),
-        "path": _text(args.images),
+        "name": request.name,
+        "title": _text(f"pictures of {request.images.name}"),
+        "path": _text(request.images),
         "labels": labels,
         "train": train,
         "count": len(sides),
@@ -192,15 +205,15 @@ def plan(args: argparse.Namespace, root: Path) -> dict[str, Any]:
         "size": size,
         "side": side,
         "channels": channels,
-        "skip_bad": str(args.skip_bad).lower(),
-        "source": _text(f"folder {args.images.name}"),
+        "skip_bad": str(request.skip_bad).lower(),
+        "source": _text(f"folder {request.images.name}"),
         "model": _model(base, size, root),
         "diffusion": diffusion,
         "training_note": _recipe(base is not None, judged, -(-PASSES // train)),
         "epochs": -(-PASSES // train),
         "warmup": min(50, train // 2),
         "tuning": max(1, val // 3),
-        "base": f"base: {_text(args.checkpoint)}   # attributed as it is\n" if base else "",
+        "base": f"base: {_text(request.checkpoint)}   # attributed as it is\n" if base else "",
         "damping": "{mantissas: [1, 2, 5], exponents: [-8, 0]}"
         if judged
         else "{mantissas: [1], exponents: [-4, -4]}   # times the largest eigenvalue",
