@@ -264,10 +264,10 @@ def test_what_snakemake_warns_of_is_shown(display):
     ]
 
 
-def test_loading_the_plugin_is_cheap():
-    """Snakemake loads it in every call, whoever asks."""
+def test_loading_the_plugins_is_cheap():
+    """Snakemake loads them in every call, whoever asks."""
     code = (
-        "import sys, snakemake_logger_plugin_dasbench;"
+        "import sys, snakemake_logger_plugin_dasbench, snakemake_logger_plugin_dasbench_plan;"
         "assert not {'yaml', 'numpy', 'dasbench.experiments.config', 'torch'} & set(sys.modules)"
     )
     subprocess.run(

@@ -23,7 +23,7 @@ from dasbench.errors import UserError
 from dasbench.experiments import config
 from dasbench.experiments.image_shapes import shape_for
 from dasbench.planning import planned_jobs, rates, rule_costs, storage
-from dasbench.planning.job_cost import Jobs, is_device, on_device
+from dasbench.planning.job_cost import Cost, Jobs, is_device, on_device
 from dasbench.planning.workload import Workload
 
 HOUR = 3600
@@ -118,21 +118,9 @@ def plan(
         gpu: Where networks run, if not on a core.
     """
     costs = rule_costs.of(work)
-    order = list(costs)
-    rows = []
-    for planned in sorted(jobs, key=lambda planned: order.index(planned.family)):
-        cost = costs[planned.family]
-        rows.append(
-            {
-                "rule": planned.rule,
-                "jobs": planned.jobs,
-                "seconds": planned.jobs * known.seconds(cost, gpu),
-                "device": bool(gpu) and on_device(cost),
-                "mem_mb": known.mem_mb(cost),
-                "runtime": known.runtime(cost, gpu),
-                "flops": planned.jobs * sum(v for k, v in cost.work.items() if is_device(k)),
-            }
-        )
+    place = {family: i for i, family in enumerate(costs)}
+    jobs = sorted(jobs, key=lambda planned: place[planned.family])
+    rows = [_row(planned, costs[planned.family], known, gpu) for planned in jobs]
     models = sum(planned.jobs * costs[planned.family].models for planned in jobs)
     pairs = [pair for j in jobs for pair in rates.kinds_of(costs[j.family], known.rate).items()]
     return {
@@ -149,6 +137,19 @@ def plan(
         "rules": rows,
         # kinds of work that were never measured
         "borrowed": sorted({f"{kind} (as {other})" for kind, other in pairs if kind != other}),
+    }
+
+
+def _row(planned: Jobs, cost: Cost, known: rates.Rates, gpu: rates.Gpu | None) -> dict[str, Any]:
+    """The numbers of one rule: seconds and operations of all its jobs, requests of one."""
+    return {
+        "rule": planned.rule,
+        "jobs": planned.jobs,
+        "seconds": planned.jobs * known.seconds(cost, gpu),
+        "device": bool(gpu) and on_device(cost),
+        "mem_mb": known.mem_mb(cost),
+        "runtime": known.runtime(cost, gpu),
+        "flops": planned.jobs * sum(v for k, v in cost.work.items() if is_device(k)),
     }
 
 
