@@ -101,3 +101,11 @@ def test_a_name_from_elsewhere_is_noticed(tmp_path):
     file.write_text("rule one:\n    input:\n        lambda wildcards: base_model(wildcards),\n")
     used, bound = whole(file)
     assert used - bound - GIVEN == {"base_model"}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_commands_are_plain_text(file):
+    """Snakemake evaluates it when a job runs: a loop's variable is then that of its last turn."""
+    for rule in rules(file.read_text()):
+        command = rule.partition(" shell:\n")[2]
+        assert not re.search(r"^ +f[\"']", command, flags=re.M), rule

@@ -36,6 +36,15 @@ def drawn(drawing):
     return {figure_table.keyword(f.option): figure(f.stem, f.section) for f in drawing.figures}
 
 
+def drawing_flags(drawing):
+    """Params function: the options of a drawing's script with their files."""
+
+    def flags(wildcards, input, output):
+        return drawing.flags().format(input=input, output=output)
+
+    return flags
+
+
 def report_code(wildcards):
     """The script, the code that it imports, and the templates that it fills."""
     return code("render_report") + templates("report")

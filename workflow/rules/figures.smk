@@ -27,9 +27,9 @@ for drawing in figure_table.DRAWINGS:
                 runtime=minutes(drawing.rule),
             params:
                 code=code(drawing.rule),
+                files=drawing_flags(drawing),
             shell:
-                f"python scripts/{drawing.rule}.py --settings '{{{{}}}}' {drawing.flags()}"
-                " > {log} 2>&1"
+                "python scripts/{rule}.py --settings '{{}}' {params.files} > {log} 2>&1"
 
 
 rule plot_neighbours:

@@ -63,7 +63,7 @@ class Drawing(NamedTuple):
     by_hand: bool = False
 
     def flags(self) -> str:
-        """The script's options for a rule's ``shell``, in which Snakemake fills in the files."""
+        """The script's options, with ``{input.NAME}`` and ``{output.NAME}`` for its files."""
         read = [(option, "input") for option in (*self.reads, *self.shares)]
         written = [(figure.option, "output") for figure in self.figures]
         return " ".join(f"--{name} {{{files}.{keyword(name)}}}" for name, files in read + written)
