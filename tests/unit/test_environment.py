@@ -45,7 +45,7 @@ def needed(name, extras):
 
 
 def test_the_lock_has_all_that_its_packages_need():
-    """``dasbench.commands.environment`` installs without dependencies, so that pip resolves none."""
+    """``dasbench.commands.environment`` installs without dependencies."""
     lines = (ROOT / "requirements.in").read_text().splitlines()
     asked = [Requirement(line) for line in lines if line.partition("#")[0].strip()[:1].isalpha()]
     waiting = {(canonicalize_name(need.name), frozenset(need.extras)) for need in asked}

@@ -10,17 +10,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from dasbench.attribution import candidates, decomposition
 from dasbench.attribution.spectrum import Spectrum
 from dasbench.core.query_kinds import KINDS
-from dasbench.diffusion.process import Process
-from dasbench.evaluation.cost_quality import PARTS
-from dasbench.gradients import features, residuals
+
+if TYPE_CHECKING:  # torch is loaded when a method is timed
+    import torch
+
+    from dasbench.diffusion.process import Process
+    from dasbench.gradients import features
+
+PARTS = ("features", "residuals", "decompose", "score")
 
 
 def method(
@@ -39,6 +43,8 @@ def method(
         own: kernel (averaged, per_t), features and residuals (settings, None for none).
         axes: Leading seed axes.
     """
+    from dasbench.gradients import features, residuals
+
     marks, phi, chosen = [time.perf_counter()], {}, own["features"]
     extractor = features.Extractor(unet, process, chosen, axes)
     count = chosen["candidates"] or len(images["train"])

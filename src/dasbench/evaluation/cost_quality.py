@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dasbench.attribution.method_times import PARTS
 from dasbench.core import tables
 from dasbench.core.query_kinds import KINDS
 from dasbench.evaluation import lds
 
 TARGET = "loss"
 MARGIN = 0.01  # one point of LDS x 100, by which "not worse" may be missed
-PARTS = ("features", "residuals", "decompose", "score")
 
 
 def points(methods: Path, times: pd.DataFrame, reference: str, level: float) -> pd.DataFrame:
