@@ -27,9 +27,10 @@ for drawing in figure_table.DRAWINGS:
                 runtime=minutes(drawing.rule),
             params:
                 code=code(drawing.rule),
+                script=f"scripts/{drawing.rule}.py",
                 files=drawing_flags(drawing),
             shell:
-                "python scripts/{rule}.py --settings '{{}}' {params.files} > {log} 2>&1"
+                "python {params.script} --settings '{{}}' {params.files} > {log} 2>&1"
 
 
 rule plot_neighbours:

@@ -8,12 +8,6 @@ include: "common.smk"
 from dasbench.experiments.files import grids, models, scores
 
 
-def grid_minutes(wildcards, attempt):
-    """As measure_outputs, with all timesteps in the place of its own."""
-    factor = grids.grid_factor(EXPERIMENTS[wildcards.experiment])
-    return factor * minutes("measure_outputs")(wildcards, attempt)
-
-
 rule measure_grids:
     input:
         of(grids.grid_models),
