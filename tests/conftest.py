@@ -99,6 +99,7 @@ def recipe():
 def make_smoke(base):
     """Make smoke in a checkout, record it and push it to the directory ``store``."""
     clone = checkout(base / "clone")
+    clone.lock_smoke_alone()
     clone.run("smoke")
     clone.call("dvc", "remote", "add", "-d", "store", base / "store")
     clone.run("save", "smoke")
