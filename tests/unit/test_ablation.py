@@ -1,5 +1,6 @@
 """Cells of the ablation are the methods of the same options; effects follow from the cells."""
 
+from dataclasses import replace
 from itertools import permutations, product
 
 import numpy as np
@@ -63,7 +64,7 @@ def by_methods(problem, kernel, residual, leverage):
     options["residual"] = "none" if residual == "none" else "scalar"
     if kernel == "averaged":
         phi = [problem[side].mean(0, dtype=np.float64) for side in ("train", "query")]
-        asked = interface.replace(
+        asked = replace(
             asked, train_features=phi[0], query_features=phi[1], spectrum=Spectrum(phi[0])
         )
     tuned, judged = (

@@ -155,7 +155,9 @@ def test_gradients_without_their_condition_are_refused(blank, method):
     data = raw()
     data["model"]["num_class_embeds"] = 10
     data["methods"][method] = {}
-    with pytest.raises(UserError, match=rf"methods\.{method} .+ told classes; leave it out"):
+    with pytest.raises(
+        UserError, match=rf"methods\.{method} .+ condition of this one is classes; leave it out"
+    ):
         load(blank, data)
 
 

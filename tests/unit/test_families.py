@@ -1,6 +1,5 @@
 """Families of models: the same denoiser calls, files that diffusers opens, nothing else trained."""
 
-import importlib
 import json
 import re
 from pathlib import Path
@@ -106,7 +105,7 @@ def diffusion_noise(stream, i, t, shape):
 
 def test_the_registry_says_what_the_modules_say():
     for name, entry in registry.FAMILIES.items():
-        module = importlib.import_module(entry["module"])
+        module = model_inputs.family(entry["module"])
         assert entry["files"] == module.FILES, name
         assert entry["member_files"] == module.MEMBER_FILES, name
         assert entry["latents"] == hasattr(module, "encode"), name

@@ -37,7 +37,7 @@ def mend(place, name, **changes):
 def imported(place, monkeypatch, retrained=True, **changes):
     """Run the script."""
     settings = {"model": THEIRS, "diffusion": DIFFUSION, "axes": ["test", 0], **changes}
-    settings |= {"family": pixel.__name__, "base": str(place / "pipeline"), "retrained": retrained}
+    settings |= {"family": "pixel", "base": str(place / "pipeline"), "retrained": retrained}
     words = ["--settings", json.dumps(settings), "--examples", str(place / "train.npz")]
     monkeypatch.setattr(sys, "argv", ["import_base", *words, "--model", str(place / "out")])
     import_base.run()

@@ -123,7 +123,7 @@ def test_networks_are_what_needs_a_device():
     scripts = {
         script.stem
         for script in (ROOT / "scripts").glob("*.py")
-        if re.search(r"pick_device|Accelerator|training\.", script.read_text())
+        if re.search(r"pick_device|model_inputs\.open|Accelerator|training\.", script.read_text())
     }
-    assert scripts == set(launch.NETWORKS)
+    assert scripts - {"import_base"} == set(launch.NETWORKS)  # it copies weights alone
     assert rates.Gpu().tflops > 0

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import yaml
 
+from dasbench import registry
 from dasbench.core.yaml_schema import dotted
 from dasbench.experiments import config
 from dasbench.registry import DATASETS, METHODS
@@ -20,11 +21,11 @@ def raw(name):
 def test_registry_is_complete():
     for name, entry in METHODS.items():
         assert config.NAME.fullmatch(name)
-        module = ROOT / "src" / (entry["module"].replace(".", "/") + ".py")
+        module = ROOT / registry.METHOD_FOLDER / f"{entry['module']}.py"
         assert module.is_file(), f"{name}: {module} is missing"
         json.dumps(entry)
     for name, entry in DATASETS.items():
-        assert (ROOT / "src" / (entry["module"].replace(".", "/") + ".py")).is_file(), name
+        assert (ROOT / registry.DATASET_FOLDER / f"{entry['module']}.py").is_file(), name
 
 
 def test_recorded_experiments_name_every_section():

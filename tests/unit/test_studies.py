@@ -1,5 +1,7 @@
 """Costs against quality, replicates, curves against models, ensembles."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -212,7 +214,7 @@ def members():
     rng = np.random.default_rng(2)
     sets = [(rng.standard_normal((6, 4)), rng.standard_normal((3, 4))) for _ in range(3)]
     blank = inputs(np.zeros((1, 6, 2), "f4"), np.zeros((1, 3, 2), "f4"), rng.uniform(1, 2, 6))
-    asked = interface.replace(
+    asked = replace(
         blank,
         train_features=sets[0][0],
         query_features=sets[0][1],
@@ -224,9 +226,7 @@ def members():
 
 
 def alone(asked, train, query):
-    return interface.replace(
-        asked, train_features=train, query_features=query, spectrum=None, others=()
-    )
+    return replace(asked, train_features=train, query_features=query, spectrum=None, others=())
 
 
 def test_an_ensemble_of_scores_stacks_its_members(members):

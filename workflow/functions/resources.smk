@@ -9,7 +9,6 @@
 import functools
 
 from dasbench.experiments import image_shapes
-from dasbench.experiments.files import grids
 from dasbench.planning import rates, rule_costs, workload
 
 
@@ -68,12 +67,6 @@ def mem_mb(family, experiment=None, processes=1):
 
 def minutes(family, experiment=None):
     return asked(family, 1, experiment)
-
-
-def grid_minutes(wildcards, attempt):
-    """As of measure_outputs, with all timesteps in the place of its own."""
-    factor = grids.grid_factor(EXPERIMENTS[wildcards.experiment])
-    return factor * minutes("measure_outputs")(wildcards, attempt)
 
 
 def gpus(processes=1):

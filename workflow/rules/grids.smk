@@ -30,8 +30,8 @@ rule measure_grids:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=mem_mb("measure_outputs"),
-        runtime=grid_minutes,
+        mem_mb=mem_mb("measure_grids"),
+        runtime=minutes("measure_grids"),
         gpu=gpus(),
     params:
         settings=of(grids.grid_settings),
@@ -61,8 +61,8 @@ rule compare_grids:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=mem_mb("summarise_lds"),
-        runtime=minutes("summarise_lds"),
+        mem_mb=mem_mb("compare_grids"),
+        runtime=minutes("compare_grids"),
     params:
         settings=of(grids.grid_comparison_settings),
         code=code("compare_grids"),

@@ -84,6 +84,10 @@ def _outputs(work: Workload) -> Iterator[Cost]:
     held = -(-sum(measured) // jobs) + 1
     yield work.infers("measure_outputs", work.q, outputs["timesteps"] * held, held)
     yield _light("gather_outputs", max(measured) * (2 * work.n + 32 * work.q))
+    held = subsets["models_per_job"] + 1
+    times = work.experiment["diffusion"]["timesteps"] * held
+    yield work.infers("measure_grids", work.q, times, held)
+    yield _light("compare_grids", 4 * len(work.methods) * work.n * work.q)
 
 
 def _queries(work: Workload) -> Iterator[Cost]:

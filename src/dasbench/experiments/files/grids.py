@@ -30,11 +30,6 @@ def grid_settings(experiment: Resolved) -> str:
     )
 
 
-def grid_factor(experiment: Resolved) -> int:
-    """How many times longer all timesteps take than those of ``outputs``."""
-    return -(-experiment["diffusion"]["timesteps"] // experiment["outputs"]["timesteps"])
-
-
 def grid_files(experiment: Resolved) -> list[str]:
     """The measured outputs of every evaluation shard."""
     return [
