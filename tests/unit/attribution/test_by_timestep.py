@@ -11,6 +11,7 @@ from dasbench.attribution.by_timestep import Spectra
 from dasbench.attribution.methods import interface
 from dasbench.gradients import features, residuals
 from dasbench.registry import METHODS
+from stepwise import inputs
 
 T, N, Q = 3, 5, 4
 GRID = {"midpoint": [250, 750], "released": [0, 500]}
@@ -23,24 +24,6 @@ def problem(dimensions, queries=Q):
     scale = np.array([1.0, 3.0, 0.2])[:, None, None]  # so that "relative to its own" matters
     g = scale * rng.standard_normal((T, N, dimensions))
     return g.astype(np.float32), rng.standard_normal((T, queries, dimensions)).astype(np.float32)
-
-
-def inputs(g, g_q, residual):
-    n, q = g.shape[1], g_q.shape[1]
-    return interface.Inputs(
-        train_images=np.zeros((n, 2, 2, 1), np.uint8),
-        train_labels=np.zeros(n, np.int64),
-        train_ids=np.arange(n),
-        query_images=np.zeros((q, 1, 2, 2), np.float32),
-        query_labels=np.zeros(q, np.int64),
-        train_features=None,
-        query_features=None,
-        residuals=residual,
-        scores=None,
-        axes=("tests", 0),
-        spectrum=Spectra(g),
-        query_timesteps=g_q,
-    )
 
 
 @pytest.mark.parametrize("dimensions", [3, 8, 20])

@@ -15,7 +15,7 @@ from dasbench.core import artifacts, query_kinds, script_main
 from dasbench.experiments import config
 from dasbench.registry import METHODS
 from experiment_files import ROOT
-from unit.test_method_inputs import AXES, files, files_in  # noqa: F401
+from unit.attribution.test_method_inputs import AXES, files, files_in  # noqa: F401
 
 EXPERIMENT = config.load("smoke", ROOT)
 FAMILIES = sorted({options["module"] for options in METHODS.values()})

@@ -12,7 +12,7 @@ from dasbench.attribution.methods import interface
 from dasbench.attribution.spectrum import Spectrum
 from dasbench.registry import METHODS
 
-FILE = Path(__file__).parents[2] / "benchmarks" / "damping_path.py"
+FILE = Path(__file__).parents[3] / "benchmarks" / "damping_path.py"
 
 
 @pytest.fixture(scope="module")

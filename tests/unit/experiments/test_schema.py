@@ -10,7 +10,7 @@ from dasbench.core.yaml_schema import dotted
 from dasbench.experiments import config
 from dasbench.registry import DATASETS, METHODS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 RECORDED = ("digits", "smoke")
 
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from test_timesteps import inputs
 
 from dasbench.attribution import spectrum
 from dasbench.attribution.decomposition import decompose
@@ -20,6 +19,7 @@ from dasbench.registry import METHODS
 from dasbench.reports.figures import by_models as curves
 from dasbench.reports.figures import cost_quality, style
 from experiment_files import ROOT
+from stepwise import inputs
 
 
 def test_the_front_is_what_nothing_beats():

@@ -8,7 +8,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PIN = re.compile(r"([a-z0-9][a-z0-9-]*)==([A-Za-z0-9.!]+)")
 
 

@@ -8,11 +8,10 @@ import sys
 from pathlib import Path
 
 import synthetic_results
-from report_page import VERSIONS, Page
-
 from dasbench.core import tables
 from dasbench.experiments.figure_table import DRAWINGS, FIGURES, FORMATS, Drawing, keyword
 from dasbench.reports import report
+from report_page import VERSIONS, Page
 
 ROOT = Path(report.__file__).parents[3]
 

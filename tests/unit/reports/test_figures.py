@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import synthetic_results
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib import font_manager
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+import synthetic_results
 from dasbench.core import artifacts
 from dasbench.core.tables import load_table, save_table
 from dasbench.errors import UserError

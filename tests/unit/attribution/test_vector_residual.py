@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from scipy.linalg import hadamard
-from test_timesteps import inputs
 
 import oracle
 from dasbench.attribution import decomposition
@@ -15,6 +14,7 @@ from dasbench.attribution.methods import interface
 from dasbench.experiments import ablation_design, feature_sets, residual_sets
 from dasbench.gradients import features, probes
 from dasbench.registry import METHODS
+from stepwise import inputs
 
 N, T, D, P, Q = 7, 3, 4, 5, 2
 DAMPINGS = [1e-3, 0.1, 10.0]

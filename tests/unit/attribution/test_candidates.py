@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_timesteps import inputs
 
 from dasbench import registry
 from dasbench.attribution import candidates
 from dasbench.attribution.methods import interface
 from dasbench.core import artifacts
 from dasbench.diffusion import denoiser
+from stepwise import inputs
 
 
 def images(n, seed, levels=256):

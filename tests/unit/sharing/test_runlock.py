@@ -11,7 +11,7 @@ import pytest
 from dasbench.errors import UserError
 from dasbench.sharing import runlock
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_busy_is_another_run(tmp_path, monkeypatch):

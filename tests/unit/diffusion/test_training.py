@@ -20,7 +20,7 @@ from dasbench.diffusion.families import pixel
 from dasbench.experiments import subsets
 from tiny import AXES
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "train_subsets.py"
+SCRIPT = Path(__file__).parents[3] / "scripts" / "train_subsets.py"
 
 
 @pytest.fixture(scope="module")

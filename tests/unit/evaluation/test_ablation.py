@@ -6,7 +6,6 @@ from itertools import permutations, product
 import numpy as np
 import pandas as pd
 import pytest
-from test_timesteps import inputs
 
 from dasbench.attribution.methods import interface
 from dasbench.attribution.spectrum import Spectrum
@@ -15,6 +14,7 @@ from dasbench.evaluation.bootstrap import Bootstrap
 from dasbench.experiments import ablation_design
 from dasbench.registry import METHODS
 from dasbench.reports.figures import ablation as figures
+from stepwise import inputs
 
 T, N, P, Q, TUNING = 2, 12, 7, 5, 2
 GRID = np.array([1e-3, 1e-1, 1.0])

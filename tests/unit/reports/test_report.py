@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import synthetic_results
-from report_page import VERSIONS, Page
 
+import synthetic_results
 from dasbench.core import artifacts, tables
 from dasbench.errors import UserError
 from dasbench.experiments.figure_table import FIGURES
 from dasbench.reports import pages, report
+from report_page import VERSIONS, Page
 
 ROOT = Path(report.__file__).parents[3]
 HOSTILE = '<script>alert("x")</script>'
