@@ -134,7 +134,7 @@ def test_subset_models_train_one_per_device(made, copy):
     moments = []
     while run.poll() is None:
         moments.append(at_work(copy, "scripts/train_subsets.py"))
-        time.sleep(0.05)
+        time.sleep(0.2)
     assert run.returncode == 0
     held = [sorted(moment.values()) for moment in moments]
     assert all(devices in ([], ["0"], ["1"], ["0", "1"]) for devices in held)
