@@ -121,7 +121,7 @@ def rows(axes: Sequence[str | int], k: int, d: int) -> np.ndarray:
 def separable(
     axes: Sequence[str | int], k: int, channels: int, offsets: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The inputs matrix of a convolution whose rows are products of a channel mix and a kernel.
+    """A convolution's inputs matrix whose rows are products of a channel mix and a kernel.
 
     It mixes the channels at every pixel, and filters each of the k mixes with its own kernel. That
     takes channels + offsets multiplications; a full convolution takes channels * offsets.
@@ -144,9 +144,9 @@ def separable(
 class Kronecker:
     """The two-sided projection of a network's gradients.
 
-    The blocks of all layers have P numbers together, or ``oversampling`` times as many. A call folds
-    oversampled blocks to P numbers: each feature is the sum of some numbers, drawn without
-    replacement and with random signs. The caller first averages the blocks over timesteps, so that
+    All blocks together have P numbers, or ``oversampling`` times as many. A call folds oversampled
+    blocks to P numbers: each feature is the sum of some numbers, drawn without replacement and with
+    random signs. The caller first averages the blocks over timesteps, so that
     each image is folded once. The fold disturbs inner products less than narrow sides do.
     Oversampling is therefore closer to a dense projection, and slower.
 

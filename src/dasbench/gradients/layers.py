@@ -271,7 +271,7 @@ class Conv2d(Layer):
 
     @property
     def limit(self) -> int | None:
-        """The number of channels, up to which A can be separable; or 16, which cost as much as one."""
+        """The channels, up to which A can be separable; at least 16, which cost as much as 1."""
         return max(16, self.module.in_channels // self.groups)
 
     def separable(self, k_in: int) -> bool:

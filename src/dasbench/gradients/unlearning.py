@@ -130,7 +130,7 @@ class Unlearning:
         return total.numpy() / len(self.grid)
 
     def _fixed(self, x: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
-        """Yield (x_t, t, target) of all examples at each timestep, with the same noise every time."""
+        """Yield (x_t, t, target) of all examples at each timestep, always with the same noise."""
 
         def draw(t: int, e: int) -> np.ndarray:
             stream = (*self.axes, "unlearning")
