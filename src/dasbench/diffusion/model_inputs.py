@@ -87,7 +87,7 @@ class Model:
         latents: Path | None = None,
         prompts: Path | None = None,
     ):
-        """Import the family; nothing is read yet."""
+        """Import the family; methods read the files."""
         self.settings, self.device, self.latents = settings, device, latents
         self.family = family(settings["family"])
         self._section, self._prompts = settings["model"], prompts

@@ -105,7 +105,7 @@ def per_example_gradients(
 
 
 class Extractor:
-    """Computes the features of images for one model and one set of options.
+    """The features of images for one model and one set of options.
 
     Args:
         unet: The denoiser, in evaluation mode, on its device.
@@ -150,6 +150,7 @@ class Extractor:
         parts = len(self.readouts) if settings["readout"] == "probe" else 1
         dimensions = settings["dimensions"] // parts
         self.grid = timestep_grids.timesteps(settings, process.total)
+        # held: images whose mean gradients wait for one projection; late: project after the mean
         kind, norms = settings["projection"], settings.get("norms", "exact")
         parameters = settings.get("parameters", "all")
         self.dtype = DTYPES[settings.get("dtype", "float32")]
@@ -189,7 +190,7 @@ class Extractor:
             images: [n, C, H, W] float32 in [-1, 1].
             examples: [n] keys of the noise: ids for ``keyed``, positions for ``batch``.
             split: "train", "val" or "gen".
-            condition: Of the n images, or None.
+            condition: Condition of the n images, or None.
 
         Returns:
             The arrays. Up to float32 rounding they depend neither on ``batch`` nor on the other

@@ -10,7 +10,7 @@ norm          (normalised input, 1) of the same channel; columns of G are scale 
 
 Each class has four methods: ``inputs`` narrows the input by a matrix A; ``product`` multiplies the
 narrow input by the gradient at the output, narrowed by a matrix B; ``gradient`` is G; ``square`` is
-the squared norm of G.
+the squared norm of G. ``wide`` is the matrix X with columns x_s, [n, g, d_in, S].
 
 Shapes: n images, g groups, S places, d_in and d_out of one group; A [g, k_in, d_in],
 B [g, k_out, d_out], blocks [n, g, k_in, k_out].
@@ -95,7 +95,7 @@ def mixed(mixes: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
 
 @dataclass
 class Layer:
-    """A module with parameters of the subset, and the sides of its gradient.
+    """A module with parameters of the subset, and the *sides* d_in and d_out of its gradient.
 
     Attributes:
         name: Full name of the module.
@@ -134,11 +134,7 @@ class Layer:
     ) -> torch.Tensor:
         """sum_s (A x_s)(B delta_s)^T, [n, g, k_in, k_out].
 
-        Args:
-            narrow: A x, [n, g, k_in, S].
-            delta: Gradient at the output, in the shape of the output.
-            a: A [g, k_in, d_in].
-            b: B [g, k_out, d_out]; None for the identity.
+        ``narrow`` is A x [n, g, k_in, S]; ``b`` is None if B is the identity.
         """
         delta = self.outgoing(delta)
         n, g, k_in, places = narrow.shape

@@ -23,7 +23,7 @@ Matrices = dict[str, torch.Tensor]
 
 
 class Recorder:
-    """Records the gradients of a network's layers, see ``dasbench.gradients.hooks``.
+    """Gradients of the layers of a network, see ``dasbench.gradients.hooks``.
 
     Args:
         unet: The denoiser, in evaluation mode.
