@@ -48,7 +48,7 @@ READOUTS: dict[str, Readout] = {
     "linf": lambda target, out: out.abs().flatten(1).amax(1),
 }
 DTYPES = {"float32": None, "bfloat16": torch.bfloat16}
-_LARGE = 256  # pixels of an image above which a CPU convolves faster with channels last
+_LARGE = 256  # pixels: a CPU convolves images of at least this size faster with channels last
 
 
 def per_example_gradients(
