@@ -1,4 +1,4 @@
-"""Embed the prompt of every class by the frozen text encoder, and the empty prompt last."""
+"""Embed the prompt of every class with the frozen text encoder; the empty prompt comes last."""
 
 from dasbench.core import artifacts, script_main
 from dasbench.diffusion import model_inputs
@@ -16,8 +16,8 @@ def run() -> None:
     settings = args.settings
     names = artifacts.load_json(args.card).get("classes", {})
     labels = range(artifacts.load_examples(args.examples).labels.max() + 1)
-    words = [str(names.get(str(label), label)).replace("_", " ") for label in labels]
-    texts = [settings["model"]["prompt"].replace("{class}", word) for word in words] + [""]
+    classes = [str(names.get(str(label), label)).replace("_", " ") for label in labels]
+    texts = [settings["model"]["prompt"].replace("{class}", name) for name in classes] + [""]
     embeddings = model_inputs.open(settings, args.threads).embed(texts)
     artifacts.save_array(args.prompts, embeddings)
     artifacts.save_json(args.texts, texts)

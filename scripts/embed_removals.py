@@ -1,4 +1,4 @@
-"""Compare generated images before and after retraining by a CLIP model: cosine of embeddings."""
+"""Compare generated images before and after retraining: the cosine of their CLIP embeddings."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def run() -> None:
     clip = embeddings.load(args.settings["model"], checkpoints.pick_device())
 
     def embedded(images: np.ndarray) -> np.ndarray:
-        return embeddings.compute(clip, np.clip(images, -1, 1))  # as they would be shown
+        return embeddings.compute(clip, np.clip(images, -1, 1))  # the range of displayed images
 
     images = artifacts.load_array(args.queries, (None, None, None, None), np.float32)
     before = embedded(images)

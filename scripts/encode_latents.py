@@ -1,4 +1,4 @@
-"""Encode the examples by the frozen autoencoder, once for all models; say what stays frozen."""
+"""Encode the examples with the frozen autoencoder, and list digests of the frozen files."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def run() -> None:
     args = parser.parse_args()
     settings, model = args.settings, model_inputs.open(args.settings, args.threads)
     train, val = artifacts.load_examples(args.train), artifacts.load_examples(args.val)
-    # of what is held out, the queries alone
+    # of the held-out examples, only the queries need latents
     splits = {
         "train": denoiser.to_model(train.images),
         "val": denoiser.to_model(val.images[: settings["val"]]),
@@ -29,7 +29,7 @@ def run() -> None:
     for split, images in splits.items():
         artifacts.save_array(args.out / f"{split}.npy", model.encode(images))
         print(f"{split}: {len(images)} images", flush=True)
-    # what every model is built on: other bytes there, and all that follows is made again
+    # all models depend on these files: if their bytes change, all later jobs run again
     digests = pretrained.digests(settings["model"], *model.family.PRETRAINED)
     artifacts.save_json(args.out / "pretrained.json", digests)
 

@@ -1,4 +1,4 @@
-"""Judge every combination of residual, leverage, transform, kernel and damping on a feature set."""
+"""Evaluate every combination of residual, leverage, transform, kernel and damping on features."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from dasbench.evaluation.bootstrap import Bootstrap
 
 
 def residuals_of(settings: dict, folder: Path) -> dict[str, dict]:
-    """Kernel -> residual -> array, or 1 for none, both in the order of the experiment file."""
+    """Kernel -> residual -> array, or 1.0 for no residual, in the order of the experiment file."""
 
     def load(name: str | None) -> np.ndarray | float:
         if name is None:
@@ -29,13 +29,13 @@ def residuals_of(settings: dict, folder: Path) -> dict[str, dict]:
 def run() -> None:
     """See the module's docstring."""
     parser = script_main.parser(__doc__)
-    for name, words in (
+    for name, content in (
         ("features", "[T, n, P] by split"),
         ("residuals", "residuals"),
         ("home", "results of the experiment with the models: queries, masks, outputs"),
         ("out", "output"),
     ):
-        parser.add_argument(f"--{name}", type=Path, required=True, help=f"folder: {words}")
+        parser.add_argument(f"--{name}", type=Path, required=True, help=f"folder: {content}")
     args = parser.parse_args()
     settings, home = args.settings, args.home
     uses = artifacts.load_json(home / "queries/uses.json")
@@ -44,32 +44,32 @@ def run() -> None:
         for use in ("tune", "eval")
     }
     bootstrap = Bootstrap(settings["draws"], settings["level"])
-    asked, judges, queries = {}, {}, {}
+    by_use, judges, queries = {}, {}, {}
     for kind in KINDS:
-        tuning, judged = uses[kind]["tuning"], uses[kind]["evaluation"]
-        asked[kind] = {
+        tuning, evaluation = uses[kind]["tuning"], uses[kind]["evaluation"]
+        by_use[kind] = {
             "tune": ablation.Use(masks["tune"], tuning),
-            "eval": ablation.Use(masks["eval"], judged),
+            "eval": ablation.Use(masks["eval"], evaluation),
         }
-        tuned = artifacts.load_array(home / f"outputs/tune/loss-{kind}.npy")[:, :, tuning]
+        tuning_outputs = artifacts.load_array(home / f"outputs/tune/loss-{kind}.npy")[:, :, tuning]
         outputs = {
-            t: artifacts.load_array(home / f"outputs/eval/{t}-{kind}.npy")[:, :, judged]
+            t: artifacts.load_array(home / f"outputs/eval/{t}-{kind}.npy")[:, :, evaluation]
             for t in TARGETS
         }
-        draws = bootstrap.shared(settings["axes"], kind, len(masks["eval"]), len(judged))
-        judges[kind] = ablation.Judge(tuned, outputs, draws, settings["fixed"])
+        draws = bootstrap.shared(settings["axes"], kind, len(masks["eval"]), len(evaluation))
+        judges[kind] = ablation.Judge(tuning_outputs, outputs, draws, settings["fixed"])
         queries[kind] = memmaps.load(args.features / f"{kind}.npy", (None,) * 3, np.float32)
     train = memmaps.load(args.features / "train.npy", (None,) * 3, np.float32)
-    table, drawn = ablation.cells(
+    table, resampled = ablation.cells(
         ablation.Kernels(train),
         queries,
         residuals_of(settings, args.residuals),
         damping_grid(settings["damping"]),
-        asked,
+        by_use,
         judges,
     )
     tables.save_table(args.out / "cells.csv", table.assign(**settings["labels"]))
-    artifacts.save_array(args.out / "draws.npy", drawn)
+    artifacts.save_array(args.out / "draws.npy", resampled)
 
 
 if __name__ == "__main__":

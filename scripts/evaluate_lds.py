@@ -1,4 +1,4 @@
-"""Judge one method on the evaluation subsets and queries, with bootstrap intervals."""
+"""Compute the LDS of one method on the evaluation subsets and queries, with bootstrap intervals."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ LEVERAGE = ["experiment", "method", "queries", "damping", "q50", "q90", "q99", "
 
 
 def quantiles(settings: dict, inputs: Inputs, selection: pd.DataFrame, kind: str) -> list:
-    """A row of LEVERAGE at the method's own held-out damping, or none without a kernel."""
+    """A row of ``LEVERAGE`` at the damping selected for the method; no row without a kernel."""
     damping = selection.set_index("transform")["damping"][settings["transform"]]
     h = interface.leverages(settings["options"], inputs, damping)
     if h is None:
@@ -46,30 +46,30 @@ def run() -> None:
     selection, spectrum = tables.load_table(args.selection), method_inputs.load_spectrum(files)
     summaries, per_query, resampled, leverages = [], [], [], []
     for kind in settings["kinds"]:
-        judged = uses[kind]["evaluation"]
+        positions = uses[kind]["evaluation"]
         outputs = {
             target: artifacts.load_array(
                 args.outputs / f"{target}-{kind}.npy", (None, len(masks), None), np.float32
-            )[:, :, judged]
+            )[:, :, positions]
             for target in TARGETS
         }
-        draws = bootstrap.shared(settings["axes"], kind, len(masks), len(judged))
+        draws = bootstrap.shared(settings["axes"], kind, len(masks), len(positions))
         inputs = method_inputs.load(files, kind, settings["axes"], settings["options"], spectrum)
         predicted = predictions.predict(
-            interface.paths(settings["options"], inputs, grid, judged), masks
+            interface.paths(settings["options"], inputs, grid, positions), masks
         )
-        chosen = selection[selection["queries"] == kind]
-        summary, queries, drawn = lds.evaluate(predicted, chosen, outputs, draws)
+        dampings = selection[selection["queries"] == kind]
+        summary, queries, statistics = lds.evaluate(predicted, dampings, outputs, draws)
         names = {
             "experiment": settings["experiment"],
             "method": settings["method"],
             "queries": kind,
         }
-        leverages += quantiles(settings, inputs, chosen, kind)
+        leverages += quantiles(settings, inputs, dampings, kind)
         summaries.append(lds.label(summary, own=settings["transform"], **names))
-        queries["query"] = np.asarray(judged)[queries["query"]]  # positions in queries/<kind>.npy
+        queries["query"] = np.asarray(positions)[queries["query"]]  # rows of queries/<kind>.npy
         per_query.append(lds.label(queries, **names))
-        resampled.append(drawn)
+        resampled.append(statistics)
     tables.save_table(args.out / "leverage.csv", pd.DataFrame(leverages, columns=LEVERAGE))
     tables.save_table(args.out / "summary.csv", pd.concat(summaries))
     tables.save_table(args.out / "per_query.parquet", pd.concat(per_query))

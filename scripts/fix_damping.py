@@ -1,4 +1,4 @@
-"""Write down the one damping of an experiment that has no subset models to choose by."""
+"""Write the damping of an experiment without subset models, whose grid has a single damping."""
 
 import pandas as pd
 

@@ -1,4 +1,4 @@
-"""Join masks of shards [M, N] and outputs of measuring jobs [R, M, Q] of one use."""
+"""Join the masks [M, N] of all shards and the outputs [R, M, Q] of all jobs of one use."""
 
 from pathlib import Path
 

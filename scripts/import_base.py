@@ -1,4 +1,4 @@
-"""Take a pipeline that somebody trained as the model that is attributed, unchanged."""
+"""Import a trained diffusers pipeline, unchanged, as the base model of an experiment."""
 
 from pathlib import Path
 
@@ -10,31 +10,31 @@ from dasbench.core.yaml_schema import shorten
 from dasbench.diffusion import model_inputs, pipelines
 from dasbench.errors import UserError
 
-# compared with the images; and how the scheduler's own sampler draws noise, where DDIM draws none
+# ``check_images`` compares the size; DDIM draws no noise, so the variance has no effect
 LEFT_OUT = ("sample_size", "variance_type")
 
 
 def check_images(unet, settings: dict, shape: tuple[int, ...]) -> None:
-    """Refuse images [N, height, width, channels] that the model does not take."""
+    """Refuse images [N, height, width, channels] of another shape than the model's."""
     size = unet.config.sample_size
     height, width = (size, size) if isinstance(size, int) else size
-    wanted = (height, width, unet.config.in_channels)
-    if shape[1:] != wanted:
+    expected = (height, width, unet.config.in_channels)
+    if shape[1:] != expected:
         raise UserError(
             f"the images have (height, width, channels) {shape[1:]}, {settings['base']} works on "
-            f"{wanted}; set data.size and data.channels"
+            f"{expected}; set data.size and data.channels"
         )
 
 
 def check_alike(network, process, model: model_inputs.Model, shape: tuple[int, ...]) -> None:
-    """Refuse a model unlike those that the settings describe, as subset models will be."""
+    """Refuse a base model that differs from the settings, by which subset models are built."""
     settings, (_, height, width, channels) = model.settings, shape
-    with torch.device("meta"):  # no memory for weights that nobody looks at
+    with torch.device("meta"):  # allocates no weights; only the configuration is compared
         like, planned = model.build((channels, height, width), settings["axes"])
     pairs = {"UNet": (like, network), "scheduler": (planned.scheduler, process.scheduler)}
-    for part, (ours, given) in pairs.items():
-        theirs = compared(given)
-        for key, value in compared(ours).items():
+    for part, (expected, imported) in pairs.items():
+        theirs = compared(imported)
+        for key, value in compared(expected).items():
             if value != theirs[key]:
                 raise UserError(
                     f"the {part}'s {key} is {shorten(value)} by the experiment file, "
@@ -44,7 +44,7 @@ def check_alike(network, process, model: model_inputs.Model, shape: tuple[int, .
 
 
 def compared(part) -> dict[str, object]:
-    """A configuration without diffusers' own notes, its sequences as lists, as JSON has them."""
+    """The entries of a configuration to compare; tuples become lists, as in JSON."""
     return {
         key: list(value) if isinstance(value, tuple) else value
         for key, value in part.config.items()
@@ -65,8 +65,8 @@ def run() -> None:
             f"base is {folder}, which is no diffusers pipeline here; expected a folder with "
             "model_index.json, unet/ and scheduler/"
         )
-    if taken := pipelines.takes(folder):
-        raise UserError(f"base is {folder}, whose UNet takes {taken}; expected one of images")
+    if inputs := pipelines.takes(folder):
+        raise UserError(f"base is {folder}, whose UNet takes {inputs}; expected one of images")
     network, process = model.load(folder)
     images = artifacts.load_examples(args.examples).images
     check_images(network, settings, np.shape(images))

@@ -1,4 +1,4 @@
-"""Make the queries: held-out images, and samples of the base model with their initial noise."""
+"""Write the queries: held-out images, and samples of the base model with their initial noise."""
 
 from pathlib import Path
 
@@ -27,9 +27,9 @@ def run() -> None:
     noise = np.stack(
         [seeds.generator(*axes, "gen", q).standard_normal(shape, np.float32) for q in range(count)]
     )
-    # classes as often as among the training examples; unconditional models have none
-    drawn = train.labels[seeds.generator(*axes, "labels").integers(0, len(train.labels), count)]
-    condition = model.condition(drawn)
+    # classes have the same frequencies as among the training examples
+    labels = train.labels[seeds.generator(*axes, "labels").integers(0, len(train.labels), count)]
+    condition = model.condition(labels)
     generated = sampling.sample(
         network,
         process,
@@ -40,16 +40,16 @@ def run() -> None:
     )
     generated = generated.cpu().numpy()
     if args.latents is not None:
-        seen = artifacts.load_array(args.latents / "val.npy", (settings["val"], *shape), "float32")
-        artifacts.save_array(args.out / "val_latents.npy", seen)
+        x = artifacts.load_array(args.latents / "val.npy", (settings["val"], *shape), "float32")
+        artifacts.save_array(args.out / "val_latents.npy", x)
         artifacts.save_array(args.out / "gen_latents.npy", generated)
         generated = model.decode(generated)
-    if condition is None:
-        drawn = queries.nearest_labels(generated, denoiser.to_model(train.images), train.labels)
+    if condition is None:  # the labels had no influence on the samples
+        labels = queries.nearest_labels(generated, denoiser.to_model(train.images), train.labels)
     artifacts.save_array(args.out / "val.npy", denoiser.to_model(val.images[: settings["val"]]))
     artifacts.save_array(args.out / "val_labels.npy", val.labels[: settings["val"]])
     artifacts.save_array(args.out / "gen.npy", generated)
-    artifacts.save_array(args.out / "gen_labels.npy", drawn)
+    artifacts.save_array(args.out / "gen_labels.npy", labels)
     artifacts.save_array(args.out / "gen_noise.npy", noise)
     artifacts.save_json(args.out / "uses.json", queries.uses(settings))
 

@@ -1,4 +1,4 @@
-"""Measure the subset models of a shard at all timesteps, and average over grids of timesteps."""
+"""Measure the subset models of a shard at all timesteps, and average over several grids."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Measure the subset models of some shards on all queries."""
+"""Compute the outputs of the subset models of some shards on all queries."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Measure how retraining without some examples changes the queries: loss and generated image."""
+"""Measure how retraining without some examples changes the loss and the image of each query."""
 
 from pathlib import Path
 
@@ -23,27 +23,27 @@ def run() -> None:
     model = model_inputs.open(args.settings, args.threads, args.latents, args.prompts)
     folders = [args.models / member for member in settings["members"]]
     (base, *retrained), process = model.load_members([args.base, *folders])
-    seen, condition = model.queries(args.queries, "gen")
-    images = artifacts.load_array(args.queries / "gen.npy", (len(seen), None, None, None), "f4")
-    noise = artifacts.load_array(args.queries / "gen_noise.npy", seen.shape, np.float32)
-    asked, grid, axes = settings["queries"], outputs.grid(**settings["grid"]), settings["axes"]
-    loss, _ = outputs.measure([base, *retrained], base, process, seen, "gen", grid, axes, condition)
-    change = loss[0] - loss[1:]  # [members, Q]; outputs are minus the loss
+    x, condition = model.queries(args.queries, "gen")
+    images = artifacts.load_array(args.queries / "gen.npy", (len(x), None, None, None), "f4")
+    noise = artifacts.load_array(args.queries / "gen_noise.npy", x.shape, np.float32)
+    queries, grid, axes = settings["queries"], outputs.grid(**settings["grid"]), settings["axes"]
+    loss, _ = outputs.measure([base, *retrained], base, process, x, "gen", grid, axes, condition)
+    change = loss[0] - loss[1:]  # [members, Q]; an output is minus the loss
     shared = settings["arm"] != "method"  # one model for every query
-    rows, shown = [], []
+    rows, generated = [], []
     for number, network in enumerate(retrained):
-        mine = asked if shared else [asked[number]]
+        positions = queries if shared else [queries[number]]
         after = sampling.sample(
             network,
             process,
-            torch.from_numpy(noise[mine]).to(model.device),
+            torch.from_numpy(noise[positions]).to(model.device),
             settings["sampling_steps"],
-            condition=None if condition is None else condition[mine],
+            condition=None if condition is None else condition[positions],
             guidance=settings["guidance"],
         )
         after = model.decode(after.cpu().numpy())
-        shown.append(after)
-        distance = removal.image_l2(images[mine], after)
+        generated.append(after)
+        distance = removal.image_l2(images[positions], after)
         rows += [
             {
                 "query": q,
@@ -51,7 +51,7 @@ def run() -> None:
                 "loss_change": change[number, q],
                 "image_l2": d,
             }
-            for q, d in zip(mine, distance, strict=True)
+            for q, d in zip(positions, distance, strict=True)
         ]
     table = pd.DataFrame(rows).assign(
         method=settings["method"], k=settings["k"], embedding_cosine=np.nan
@@ -59,7 +59,7 @@ def run() -> None:
     table["set"] = table["set"].astype("Int64")
     columns = ["method", "k", "query", "set", *removal.MEASURES]
     tables.save_table(args.out / "per_query.parquet", table[columns])
-    artifacts.save_array(args.out / "images.npy", np.concatenate(shown))
+    artifacts.save_array(args.out / "images.npy", np.concatenate(generated))
 
 
 if __name__ == "__main__":

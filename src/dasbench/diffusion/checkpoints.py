@@ -1,4 +1,7 @@
-"""What all families of models share: devices, initial weights, and folders, whole or refused."""
+"""Code that all families of models share: devices, initial weights, and folders of models.
+
+A folder of a model is complete and readable, or reading it raises an error.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,9 @@ from dasbench.errors import UserError, first_line
 
 def pick_device() -> torch.device:
     """The device of this process: DAS_DEVICE if set, else CUDA, else MPS, else the CPU."""
-    wanted = os.environ.get("DAS_DEVICE")
-    if wanted:
-        return torch.device(wanted)
+    name = os.environ.get("DAS_DEVICE")
+    if name:
+        return torch.device(name)
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
@@ -34,35 +37,42 @@ def use_threads(count: int) -> None:
     """
     torch.set_num_threads(count)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    # it would write NaN into every new tensor, a seventh of a training step; none is read unwritten
+    # Filling new tensors with NaN costs a seventh of a training step, and the code reads no tensor
+    # before it has written it.
     torch.utils.deterministic.fill_uninitialized_memory = False
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 @contextmanager
 def initial_weights(axes: Sequence[str | int]) -> Iterator[None]:
-    """Draw torch's random numbers from a model's own stream "init"; those outside stay."""
+    """Seed torch from the stream "init" of a model; restore torch's random state afterwards.
+
+    Args:
+        axes: Seed axes of the model.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(seeds.key(*axes, "init") % 2**63)
         yield
 
 
 def write_folder(folder: str | Path, files: Sequence[str], write: Callable[[Path], object]) -> None:
-    """Write a model's folder, each file by rename; the same weights give the same bytes.
+    """Write the folder of a model. The same weights give the same bytes.
+
+    Every file gets its name only when it is complete.
 
     Args:
-        folder: Target; other files in it stay.
-        files: Paths relative to the folder that are kept of what is written.
-        write: Writes all of them into the folder that it is given.
+        folder: The folder to write; its other files stay.
+        files: Paths of the files to keep, relative to the folder. Other written files are dropped.
+        write: Function of a temporary folder that writes all of ``files`` into it.
 
     Raises:
-        UserError: If the disk refuses.
+        UserError: If the disk is full or refuses a file.
     """
     folder = Path(folder)
     with staging(folder, folder) as temporary:
         try:
             write(temporary)
-        except SafetensorError as error:  # its word for a full disk
+        except SafetensorError as error:  # safetensors raises this error when the disk is full
             raise OSError(first_line(error)) from error
         for name in files:
             (folder / name).parent.mkdir(exist_ok=True)
@@ -72,7 +82,7 @@ def write_folder(folder: str | Path, files: Sequence[str], write: Callable[[Path
 
 
 def _forget_origin(path: Path) -> None:
-    """Drop the folder on this machine that diffusers notes in a configuration."""
+    """Drop the path of a local folder, which diffusers writes into a configuration."""
     if path.suffix == ".json":
         content = json.loads(path.read_text())
         if content.pop("_name_or_path", None) is not None:
@@ -81,11 +91,16 @@ def _forget_origin(path: Path) -> None:
 
 @contextmanager
 def reading(folder: str | Path, files: Sequence[str]) -> Iterator[Path]:
-    """Refuse a model's folder that lacks a file, or whose reading fails, in one sentence.
+    """Check the folder of a model, and turn every error of reading it into one sentence.
+
+    The code that reads the folder runs inside this context.
 
     Args:
         folder: The folder.
-        files: Paths relative to it that are needed, the weights last.
+        files: Paths of the needed files, relative to the folder; the weights come last.
+
+    Yields:
+        The folder as a path.
 
     Raises:
         UserError: If a file is missing or damaged.
@@ -105,10 +120,14 @@ def reading(folder: str | Path, files: Sequence[str]) -> Iterator[Path]:
 
 
 def check_finite(network: torch.nn.Module, weights: Path) -> None:
-    """Refuse weights that are not finite.
+    """Refuse a network with a weight that is not finite.
+
+    Args:
+        network: The network.
+        weights: Its file, for the error.
 
     Raises:
-        UserError: With the file and the name of the parameter.
+        UserError: If a weight is infinite or NaN; it names the file and the parameter.
     """
     for name, parameter in network.named_parameters():
         if not torch.isfinite(parameter).all():

@@ -1,11 +1,13 @@
-"""Image embeddings of a CLIP model, in what is common to how such models are used.
+"""Image embeddings of a CLIP model.
 
-Preprocessing, the same for every model: pixels to [0, 1]; one channel repeated to three; resized to
-the model's square size, bicubic with antialiasing, without cropping; normalised by the channel
-means and deviations that CLIP was trained with. The embedding is the projection that
-CLIP compares with texts, not divided by its length.
+Preprocessing is the same for every model:
 
-Weights are read from safetensors only, and no code of the model's folder is run.
+1. scale pixels to [0, 1], and repeat a single channel three times;
+2. resize to the square size of the model, bicubic with antialiasing, without cropping;
+3. normalise by the channel means and deviations of CLIP's training data.
+
+The embedding is the projection that CLIP compares with texts, not divided by its length.
+Weights are read from safetensors only. No code from the folder of the model is run.
 Source: Radford et al. (2021), arXiv 2103.00020.
 """
 
@@ -23,44 +25,49 @@ DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 
 
 def load(model: str | Path, device: torch.device | str = "cpu") -> torch.nn.Module:
-    """A CLIP model, in evaluation mode.
+    """Load a CLIP model, in evaluation mode. This function downloads nothing.
 
     Args:
-        model: A folder that ``save_pretrained`` wrote, or a name on the Hugging Face hub whose
-            files were fetched before: nothing is downloaded here.
-        device: Where to put it.
+        model: A folder that ``save_pretrained`` wrote, or the name of a model in the local cache of
+            the Hugging Face hub.
+        device: Device of the model.
 
     Raises:
-        UserError: If there is no such model, its weights are not safetensors, or some are missing.
+        UserError: If the model is not on this machine, or its weights are incomplete or not in
+            safetensors.
     """
     from transformers import CLIPModel
 
     try:
-        clip, told = CLIPModel.from_pretrained(
+        clip, info = CLIPModel.from_pretrained(
             str(model),
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
             output_loading_info=True,
         )
-        # transformers would fill what is missing with random weights
-        if wrong := [*told["missing_keys"], *told["mismatched_keys"]]:
+        # transformers would fill missing weights with random numbers
+        if wrong := [*info["missing_keys"], *info["mismatched_keys"]]:
             raise ValueError(f"weights do not fit its config.json, such as {wrong[0]}")
-    # the hub, the file system and the file's content each raise errors of their own
+    # the hub, the file system and damaged files raise errors of many types
     except Exception as error:
-        why = str(error).strip().split("\n")[0]
+        reason = str(error).strip().split("\n")[0]
         raise UserError(
-            f"embedding.model {model} cannot be loaded as a CLIP model ({why}); give a folder "
+            f"embedding.model {model} cannot be loaded as a CLIP model ({reason}); give a folder "
             f"with config.json and model.safetensors, or fetch it with `hf download {model}`"
         ) from error
     return clip.eval().to(device)
 
 
 def preprocess(images: torch.Tensor, size: int) -> torch.Tensor:
-    """[n, C, H, W] in [-1, 1], C 1 or 3, to what CLIP sees, [n, 3, size, size].
+    """Turn images into CLIP's inputs, [n, 3, size, size].
+
+    Args:
+        images: [n, C, H, W] in [-1, 1], with C = 1 or 3.
+        size: Height and width of CLIP's inputs, in pixels.
 
     Raises:
-        UserError: If the images have another number of channels.
+        UserError: If C is neither 1 nor 3.
     """
     if images.shape[1] not in (1, 3):
         raise UserError(
@@ -78,15 +85,15 @@ def preprocess(images: torch.Tensor, size: int) -> torch.Tensor:
 @torch.no_grad()
 def compute(clip: torch.nn.Module, images: np.ndarray, batch: int = 64) -> np.ndarray:
     """Embeddings [n, P] float32 of images [n, C, H, W] in [-1, 1]; ``clip`` is from ``load``."""
-    where, found = next(clip.parameters()), []
-    for some in torch.from_numpy(images).split(batch):
-        pixels = preprocess(some.to(where), clip.config.vision_config.image_size)
-        seen = clip.vision_model(pixel_values=pixels).pooler_output
-        found.append(clip.visual_projection(seen).float().cpu().numpy())
-    return np.concatenate(found)
+    like, embeddings = next(clip.parameters()), []
+    for part in torch.from_numpy(images).split(batch):
+        pixels = preprocess(part.to(like), clip.config.vision_config.image_size)
+        pooled = clip.vision_model(pixel_values=pixels).pooler_output
+        embeddings.append(clip.visual_projection(pooled).float().cpu().numpy())
+    return np.concatenate(embeddings)
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Cosine [n] float64 of the embeddings of two images each, [n, P] both."""
+    """Cosines [n] float64 between row i of a and row i of b, both embeddings [n, P]."""
     a, b = a.astype(np.float64), b.astype(np.float64)
     return (a * b).sum(axis=1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))

@@ -1,8 +1,8 @@
-"""What a network takes besides a noised image and its timestep: a class, a prompt, or nothing.
+"""Conditions: the class or the prompt that a network takes besides a noised image and a timestep.
 
-Everywhere in the package a *condition* belongs to n images as ``Condition``, or is None where the
-network takes nothing more. Prompts are many images to one, so a condition is a row of a table for
-each image, and the rows are looked up a batch at a time.
+Everywhere in the package, ``Condition`` holds the conditions of n images. It is None for a network
+without conditions. Many images share one prompt, so a condition stores one row number of a table
+for each image, and looks the rows up a batch at a time.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import torch
 
 @dataclass(frozen=True)
 class Condition:
-    """The condition of n images.
+    """The conditions of n images.
 
     Attributes:
-        keyword: Argument of the network's forward pass that takes it.
+        keyword: Name of the argument of the network's forward pass that takes the condition.
         rows: [n] int64, row numbers of the table; without a table, the class labels themselves.
         table: [K, ...] embeddings, or None.
-        nothing: Row that stands for no condition, for guidance; None where there is none.
+        nothing: Row that stands for "no condition", for guidance; None if there is no such row.
     """
 
     keyword: str
@@ -31,23 +31,23 @@ class Condition:
     nothing: int | None = None
 
     def __getitem__(self, index: Any) -> Condition:
-        """Of some of the images, in the order of the index (a slice, a mask, or positions)."""
+        """The conditions of some images, in the order of the index: slice, mask or positions."""
         return replace(self, rows=self.rows[index])
 
     def to(self, like: torch.Tensor) -> Condition:
-        """On the device of a tensor; embeddings in its dtype."""
+        """A copy on the device of the tensor ``like``, with embeddings in its dtype."""
         table = None if self.table is None else self.table.to(like)
         return replace(self, rows=self.rows.to(like.device), table=table)
 
     def repeated(self, times: int) -> Condition:
-        """Of the images repeated as a whole, as ``Tensor.repeat`` does."""
+        """The conditions of all images, repeated as ``Tensor.repeat`` repeats rows."""
         return replace(self, rows=self.rows.repeat(times))
 
     def dropped(self) -> Condition:
         """The same images without a condition.
 
         Raises:
-            ValueError: If nothing stands for that.
+            ValueError: If no row stands for "no condition".
         """
         if self.nothing is None:
             raise ValueError(f"{self.keyword} has no value that stands for no condition")
@@ -59,10 +59,10 @@ class Condition:
 
 
 def of(keywords: Mapping[str, torch.Tensor]) -> Condition | None:
-    """The condition with these arguments of the forward pass, the inverse of ``arguments``."""
+    """The condition with these keyword arguments of the forward pass; inverts ``arguments``."""
     return next((Condition(name, value) for name, value in keywords.items()), None)
 
 
 def arguments(condition: Condition | None) -> dict[str, torch.Tensor]:
-    """Keyword arguments of the forward pass; none for no condition."""
+    """Keyword arguments of the forward pass; an empty dictionary without a condition."""
     return {} if condition is None else condition.arguments()

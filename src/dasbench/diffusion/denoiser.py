@@ -1,6 +1,6 @@
-"""What goes into a denoiser and what comes out of it.
+"""Inputs and outputs of a denoiser.
 
-``dasbench.diffusion.process`` says what the denoiser learns.
+``dasbench.diffusion.process`` defines its training target.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dasbench.diffusion import conditions
 
 
 def to_model(images: np.ndarray) -> np.ndarray:
-    """[N, H, W, C] uint8 to [N, C, H, W] float32 in [-1, 1]."""
+    """Turn images [N, H, W, C] uint8 into [N, C, H, W] float32 in [-1, 1]."""
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32) / 127.5 - 1
 
 
@@ -24,14 +24,14 @@ def predict(
     condition: conditions.Condition | None = None,
     batch: int | None = None,
 ) -> torch.Tensor:
-    """The network's output: the one place where a denoiser is called.
+    """The output of a denoiser. All code calls denoisers through this function.
 
     Args:
-        network: A UNet of diffusers, or what is called like one.
+        network: A UNet of diffusers, or a callable with the same arguments.
         x_t: [n, C, H, W] noised images.
         time: [n] time arguments, see ``dasbench.diffusion.process.Process.time``.
-        condition: Of the n images, or None.
-        batch: Images per forward pass; None: all at once.
+        condition: Condition of the n images, or None.
+        batch: Images per forward pass; None for all n.
 
     Returns:
         [n, C, H, W], an estimate of the process's training target.

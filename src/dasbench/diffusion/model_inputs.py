@@ -1,7 +1,7 @@
-"""The model of an experiment, opened by a script: its family, and images as its network takes them.
+"""The model of an experiment: its family, and the inputs of its network.
 
-The network of a family of images takes the images of ``examples/*.npz`` and ``queries/*.npy``. That
-of a family of latents takes ``latents/*.npy`` and ``queries/*_latents.npy`` in their place.
+A family of images reads the inputs from ``examples/*.npz`` and ``queries/*.npy``. A family of
+latents reads them from ``latents/*.npy`` and ``queries/*_latents.npy``.
 """
 
 from __future__ import annotations
@@ -27,17 +27,18 @@ Shape = tuple[int, int, int]
 
 
 def family(name: str) -> ModuleType:
-    """The module of a family of models, by its name: a file in ``families/``."""
+    """The module of a family of models: the file of this name in ``families/``."""
     return importlib.import_module(f"{__package__}.families.{name}")
 
 
 class Data(NamedTuple):
-    """A training set as a network takes it.
+    """A training set, as inputs of a network.
 
     Attributes:
         x: [N, C, H, W] float32, images in [-1, 1] or latents.
-        mirrored: [N, C, H, W], the same of the mirrored images; None: x read from right to left.
-        condition: Of the N examples, or None.
+        mirrored: [N, C, H, W], the mirrored images or their latents; None if x flipped along its
+            last axis has the same values.
+        condition: Condition of the N examples, or None.
     """
 
     x: torch.Tensor
@@ -45,19 +46,19 @@ class Data(NamedTuple):
     condition: Condition | None = None
 
     def to(self, device: torch.device) -> Data:
-        """A copy elsewhere."""
+        """A copy on a device."""
         x = self.x.to(device)
         mirrored = None if self.mirrored is None else self.mirrored.to(device)
         return Data(x, mirrored, None if self.condition is None else self.condition.to(x))
 
 
 class Split(NamedTuple):
-    """The training examples, or the queries of a kind, as features are computed of them.
+    """The inputs of features: the training examples, or the queries of one kind.
 
     Attributes:
-        images: [n, C, H, W] float32, as the network takes them.
-        keys: [n] int64, what keys the noise of each.
-        condition: Of the n images, or None.
+        images: [n, C, H, W] float32, inputs of the network.
+        keys: [n] int64, numbers that key the noise of the images.
+        condition: Condition of the n images, or None.
     """
 
     images: np.ndarray
@@ -69,11 +70,11 @@ class Model:
     """A family with the settings of an experiment, and the files that its networks need.
 
     Args:
-        settings: A script's settings: family (its name), model (the section of the
+        settings: Settings of a script: family (its name), model (the section of the
             experiment); diffusion for ``build``; training for ``training_set``.
-        device: Where networks are loaded.
+        device: Device of the networks.
         latents: Folder of the latents; None for models of images.
-        prompts: File with the embeddings of the prompts; None where there are none.
+        prompts: File with the embeddings of the prompts; None for models without prompts.
 
     Attributes:
         family: The module, see ``dasbench.diffusion.families``.
@@ -86,13 +87,18 @@ class Model:
         latents: Path | None = None,
         prompts: Path | None = None,
     ):
-        """Import the family; nothing is read yet."""
+        """Import the family; methods read the files."""
         self.settings, self.device, self.latents = settings, device, latents
         self.family = family(settings["family"])
         self._section, self._prompts = settings["model"], prompts
 
     def build(self, shape: Shape, axes: Sequence[str | int]) -> tuple[torch.nn.Module, Process]:
-        """A new network for images or latents of shape (C, H, W), and its process."""
+        """A new network for images or latents of shape (C, H, W), and its process.
+
+        Args:
+            shape: (C, H, W).
+            axes: Seed axes of the initial weights.
+        """
         return self.family.build(self._section, self.settings["diffusion"], shape, axes)
 
     def load(self, folder: str | Path) -> tuple[torch.nn.Module, Process]:
@@ -116,7 +122,7 @@ class Model:
         return self.family.encode(self._section, images, self.device)
 
     def decode(self, samples: np.ndarray) -> np.ndarray:
-        """Images [n, C, H, W] in [-1, 1] of what the network samples, images or latents."""
+        """Images [n, C, H, W] in [-1, 1] of samples of the network, which are images or latents."""
         if self.latents is None:
             return samples
         return self.family.decode(self._section, samples, self.device)
@@ -137,30 +143,35 @@ class Model:
         return artifacts.load_array(self._prompts, (None, None, None), np.float32)
 
     def images(self, examples: artifacts.Examples) -> np.ndarray:
-        """The training examples [N, C, H, W] float32 as the network takes them."""
+        """The training examples as inputs of the network, [N, C, H, W] float32."""
         if self.latents is None:
             return denoiser.to_model(examples.images)
         shape = (len(examples.ids), None, None, None)
         return artifacts.load_array(self.latents / "train.npy", shape, np.float32)
 
     def training_set(self, path: str | Path) -> tuple[artifacts.Examples, Data]:
-        """The training examples, and what a network is trained on.
+        """The training examples, and the same examples as inputs of a network.
 
         Args:
             path: examples/train.npz.
 
         Raises:
-            UserError: If a file is missing, damaged, or does not fit the others.
+            UserError: If a file is missing or damaged, or does not match the other files.
         """
         examples = artifacts.load_examples(path)
         x, mirrored = self.images(examples), None
         if self.latents is not None and self.settings["training"]["flip"]:
-            other = artifacts.load_array(self.latents / "train-mirrored.npy", x.shape, np.float32)
-            mirrored = torch.from_numpy(other)
+            latents = artifacts.load_array(self.latents / "train-mirrored.npy", x.shape, np.float32)
+            mirrored = torch.from_numpy(latents)
         return examples, Data(torch.from_numpy(x), mirrored, self.condition(examples.labels))
 
     def queries(self, folder: Path, kind: str) -> tuple[np.ndarray, Condition | None]:
-        """Queries of a kind [Q, C, H, W] float32 as the network takes them, and their condition."""
+        """Queries of a kind as inputs of the network, [Q, C, H, W] float32, and their condition.
+
+        Args:
+            folder: Folder of the queries.
+            kind: "val" or "gen".
+        """
         name = kind if self.latents is None else f"{kind}_latents"
         images = artifacts.load_array(folder / f"{name}.npy", _IMAGES, np.float32)
         labels = artifacts.load_array(folder / f"{kind}_labels.npy", (len(images),), np.int64)
@@ -174,15 +185,15 @@ class Model:
         Args:
             examples: The training examples.
             queries: Folder of the queries.
-            by_position: Whether positions key the noise of the examples, as the policy "batch"
-                needs it; else their ids do.
+            by_position: Key the noise of the examples by their positions, as the noise policy
+                "batch" needs it; otherwise by their ids.
         """
         keys = np.arange(len(examples.ids)) if by_position else examples.ids
-        found = {"train": Split(self.images(examples), keys, self.condition(examples.labels))}
+        splits = {"train": Split(self.images(examples), keys, self.condition(examples.labels))}
         for kind in KINDS:
             images, condition = self.queries(queries, kind)
-            found[kind] = Split(images, np.arange(len(images)), condition)
-        return found
+            splits[kind] = Split(images, np.arange(len(images)), condition)
+        return splits
 
 
 def open(
@@ -192,14 +203,14 @@ def open(
     prompts: Path | None = None,
     device: torch.device | str | None = None,
 ) -> Model:
-    """Open the model of an experiment: what every script that runs a network does first.
+    """Open the model of an experiment. Every script that runs a network calls this first.
 
     Args:
         settings: See ``Model``.
         threads: CPU threads of this job.
         latents: See ``Model``.
         prompts: See ``Model``.
-        device: Where networks are loaded; None: the device of this job.
+        device: Device of the networks; None for the device of this job.
     """
     checkpoints.use_threads(threads)
     return Model(settings, device or checkpoints.pick_device(), latents, prompts)

@@ -1,10 +1,10 @@
-"""Which noise is added to which image: the three policies of the field.
+"""Noise policies: which images share their noise.
 
-keyed   every example has its own noise: stream (stream, split, example, t, draw).
-common  one noise array for every example and query: stream (stream, t, draw). Differences between
-        two images are then differences of the images alone.
-batch   noise[i mod 16] with i the position in the split: what released code does by accident of
-        its data loader.
+keyed   Every example has noise of its own, keyed by (stream, split, example, t, draw).
+common  All examples and queries share one noise array, keyed by (stream, t, draw). The features of
+        two images then differ only because the images differ.
+batch   The example at position i of the split has noise[i mod 16]. Released code does this, as a
+        side effect of its data loader.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def draw(
     Args:
         policy: One of ``POLICIES``.
         axes: The leading seed axes: experiment, seed, stream.
-        split: "train", "val" or "gen"; matters for ``keyed`` alone.
-        examples: What identifies each example: its id for ``keyed``, its position in the split for
-            ``batch``; for ``common`` only their number matters.
+        split: "train", "val" or "gen"; only ``keyed`` uses it.
+        examples: [n] ids of the examples for ``keyed``, positions in the split for ``batch``;
+            ``common`` uses only their number n.
         t: Timestep.
         repeat: Number of the noise draw at this timestep, from 0.
         shape: (C, H, W).
@@ -47,13 +47,13 @@ def draw(
         ValueError: If the policy is unknown.
     """
     if policy == "common":
-        one = seeds.generator(*axes, "common", t, repeat).standard_normal(shape, np.float32)
-        return np.broadcast_to(one, (len(examples), *shape)).copy()
+        shared = seeds.generator(*axes, "common", t, repeat).standard_normal(shape, np.float32)
+        return np.broadcast_to(shared, (len(examples), *shape)).copy()
     if policy == "batch":
-        few = seeds.generator(*axes, "batch", t, repeat).standard_normal(
+        period = seeds.generator(*axes, "batch", t, repeat).standard_normal(
             (PERIOD, *shape), np.float32
         )
-        return few[np.asarray(examples) % PERIOD]
+        return period[np.asarray(examples) % PERIOD]
     if policy == "keyed":
         return np.stack(
             [

@@ -1,10 +1,10 @@
-"""What a retrained model says about a query: the outputs that the LDS predicts.
+"""Outputs of retrained models on queries: the numbers that the LDS predicts.
 
-Higher is better for the query. Noise is keyed by (query, timestep), equal for every model and for
-the base, in its own stream "outputs".
+A higher output means that the model is better on the query. Noise is keyed by (query, timestep) in
+the stream "outputs", so that all models and the base model see the same noise.
 
-Cost: (K + 1) T Q forward passes for K models. Timesteps share batches, so that few queries fill
-one; noise, noised images and the base's predictions are made once per batch and serve every model.
+Cost: (K + 1) T Q forward passes for K models. One batch holds several timesteps, so that a few
+queries fill it. Noise, noised images and predictions of the base model are computed once per batch.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from dasbench.diffusion import noise as noise_policies
 from dasbench.diffusion.conditions import Condition
 from dasbench.diffusion.process import Process
 
-# Numbers in the images of one batch. On a CPU, activations of a larger one leave the cache and are
-# given back to the system after each layer, and a smaller one pays for calls: at 8x8, 256 images
-# are within 5 % of the best size on a quiet machine and on a busy one, at 28x28 20 are.
+# Numbers in the images of one batch. On a CPU, the activations of a larger batch leave the cache,
+# and torch returns their memory to the system after each layer. In a smaller batch the overhead of
+# calls dominates. 256 images of 8x8 and 20 of 28x28 are within 5 % of the fastest batch size.
 CPU_NUMBERS = 1 << 14
 CPU_FEWEST = 16
 GPU_IMAGES = 512
 
 
 class Batch(NamedTuple):
-    """Some of the T Q pairs of timestep and query, timestep slowest.
+    """Some of the T Q pairs of timestep and query; the query changes fastest.
 
     Attributes:
-        rows: Slice of the pairs, n of them.
+        rows: Slice of n pairs.
         x_t: [n, C, H, W] noised images.
         time: [n] time arguments of the network.
         target: [n, C, H, W] training targets.
-        condition: Of the n images, or None.
+        condition: Condition of the n images, or None.
     """
 
     rows: slice
@@ -49,21 +49,22 @@ class Batch(NamedTuple):
 
 
 def grid(count: int, total: int, spacing: str = "midpoint") -> tuple[np.ndarray, np.ndarray]:
-    """Timesteps at which a mean over all of them is estimated, and their weights.
+    """Timesteps and weights that estimate a mean over all timesteps of the process.
 
-    All timesteps are cut into strata; each is represented by its middle and weighs its length.
-    Subset models differ at the first timesteps and hardly at the last ones (at t > T/2 the variance
-    of their losses is a hundredth), so short strata first leave less noise in the mean.
+    The process is cut into strata. The middle timestep stands for its stratum, and the length of
+    the stratum is its weight. Subset models differ most at the first timesteps: in the second half
+    of the process, the variance of their losses is a hundredth. Short strata at the start
+    therefore leave less noise in the mean.
 
     Args:
-        count: T_eval.
+        count: T_eval, the number of strata.
         total: Length of the diffusion process.
         spacing: "midpoint", strata of equal length; "quadratic", stratum k ends at
-            round(total ((k + 1) / T)^2); empty ones are left out.
+            round(total ((k + 1) / T_eval)^2), and empty strata are left out.
 
     Returns:
-        timesteps [T] int64, ascending, distinct; weights [T] float64 with sum 1. With "quadratic" T
-        may come out smaller than asked.
+        timesteps [T] int64, ascending, distinct; weights [T] float64 with sum 1. T is T_eval, or
+        less if "quadratic" leaves out empty strata.
 
     Raises:
         ValueError: If the count is not in 1 .. total, or the spacing is unknown.
@@ -101,35 +102,35 @@ def batches(
     size: int,
     condition: Condition | None = None,
 ) -> Iterator[Batch]:
-    """Some queries at all timesteps of the grid, ``size`` images at a time.
+    """Yield some queries at all timesteps of the grid, ``size`` images at a time.
 
     Args:
         process: The process of the models.
         x: [n, C, H, W] queries.
-        positions: [Q] which of them; key the noise.
+        positions: [Q] positions in x of the queries to yield; they key the noise.
         kind: "val" or "gen"; keys the noise.
         timesteps: [T].
         axes: Leading seed axes: experiment, seed.
-        size: Images in a batch; the memory used grows with it alone.
-        condition: Of all queries of x, or None.
+        size: Images in a batch; memory grows with it, and not with T or Q.
+        condition: Condition of the n queries of x, or None.
 
     Yields:
-        Batches that together hold each pair once.
+        Batches that together hold each pair of timestep and query once.
     """
     stream, pairs = (*axes, "outputs"), len(timesteps) * len(positions)
     for rows in blocks(pairs, size):
-        k, place = np.divmod(np.arange(rows.start, rows.stop), len(positions))
-        q = positions[place]
-        drawn = [
+        k, column = np.divmod(np.arange(rows.start, rows.stop), len(positions))
+        q = positions[column]
+        draws = [
             noise_policies.draw("keyed", stream, kind, q[k == i], t, 0, x.shape[1:])
             for i, t in enumerate(timesteps.tolist())
             if (k == i).any()
         ]
-        clean, eps = x[torch.from_numpy(q)], torch.from_numpy(np.concatenate(drawn)).to(x)
+        clean, eps = x[torch.from_numpy(q)], torch.from_numpy(np.concatenate(draws)).to(x)
         steps = torch.from_numpy(timesteps[k]).to(x.device)
         x_t, target = process.pair(clean, eps, steps)
-        own = None if condition is None else condition[torch.from_numpy(q)]
-        yield Batch(rows, x_t, process.time(steps), target, own)
+        condition_of_rows = None if condition is None else condition[torch.from_numpy(q)]
+        yield Batch(rows, x_t, process.time(steps), target, condition_of_rows)
 
 
 def measure(
@@ -146,13 +147,13 @@ def measure(
 
     Args:
         models: K denoisers in evaluation mode, on one device.
-        base: The model that was trained on everything.
+        base: The model trained on all examples.
         process: The process that they share.
         queries: [Q, C, H, W] float32 in [-1, 1].
         kind: "val" or "gen"; keys the noise.
         timesteps: Timesteps and weights, see ``grid``.
         axes: Leading seed axes: experiment, seed.
-        condition: Of the Q queries, or None.
+        condition: Condition of the Q queries, or None.
 
     Returns:
         loss [K, Q] float32, minus the mean squared error against the training target;
@@ -178,18 +179,18 @@ def measure_by_timestep(  # noqa: PLR0913 - those of measure, and two
     chosen: Sequence[int] | None = None,
     condition: Condition | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """As ``measure``, before the mean over timesteps.
+    """Outputs as of ``measure``, for each timestep instead of their mean.
 
     Args:
         models: As for ``measure``.
-        base: As for ``measure``; None leaves the displacement out.
+        base: As for ``measure``; None to leave out the displacement.
         process: As for ``measure``.
         queries: As for ``measure``.
         kind: As for ``measure``.
-        steps: [T] int64 timesteps; noise is keyed by the timestep itself, so a grid that is part of
-            another one has part of its numbers.
+        steps: [T] int64 timesteps. The timestep keys the noise: two grids that share a timestep
+            have the same outputs there.
         axes: As for ``measure``.
-        chosen: Positions of the Q queries that are measured; None: all. Noise is keyed by position.
+        chosen: [Q] positions of the queries to measure, which key the noise; None for all.
         condition: As for ``measure``.
 
     Returns:
@@ -202,10 +203,10 @@ def measure_by_timestep(  # noqa: PLR0913 - those of measure, and two
     displacement = None if base is None else torch.zeros_like(loss)
     condition = None if condition is None else condition.to(x)
     for batch in batches(process, x, positions, kind, steps, axes, size, condition):
-        given = batch.x_t, batch.time, batch.condition
-        before = None if base is None else denoiser.predict(base, *given)
+        inputs = batch.x_t, batch.time, batch.condition
+        before = None if base is None else denoiser.predict(base, *inputs)
         for k, model in enumerate(models):
-            after = denoiser.predict(model, *given)
+            after = denoiser.predict(model, *inputs)
             loss[k, batch.rows] = -_mean_square(batch.target - after)
             if before is not None:
                 displacement[k, batch.rows] = -_mean_square(before - after)
@@ -216,5 +217,5 @@ def measure_by_timestep(  # noqa: PLR0913 - those of measure, and two
 
 
 def _mean_square(difference: torch.Tensor) -> torch.Tensor:
-    """[n] mean of the squares of [n, C, H, W]."""
+    """Mean square [n] of each image of [n, C, H, W]."""
     return difference.square().flatten(1).mean(1)

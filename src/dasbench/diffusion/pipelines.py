@@ -1,4 +1,4 @@
-"""What the UNet of a saved diffusers pipeline works on, read from its files alone."""
+"""Find out from the files of a saved diffusers pipeline which inputs its UNet takes."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from dasbench.core import artifacts
 
 
 def takes(folder: Path) -> str | None:
-    """``latents`` or ``prompts`` if a pipeline's UNet takes these; None: images, for all it says.
+    """The inputs of a pipeline's UNet: ``latents``, ``prompts``, or None for images.
+
+    None is also the answer for a folder whose files do not say.
 
     Args:
-        folder: With ``model_index.json``, or LoRA weights.
+        folder: Folder of a pipeline (``model_index.json``) or of LoRA weights.
     """
     index, lora = folder / "model_index.json", folder / "pytorch_lora_weights.safetensors"
-    named = artifacts.load_json(index) if index.is_file() else {}
-    parts = named if isinstance(named, dict) else {}
+    content = artifacts.load_json(index) if index.is_file() else {}
+    parts = content if isinstance(content, dict) else {}
     if lora.is_file() or "text_encoder" in parts:
         return "prompts"
     return "latents" if "vqvae" in parts or "vae" in parts else None

@@ -1,7 +1,7 @@
-"""The process of a diffusion model: how images are noised, the target, and the steps of sampling.
+"""The process of a diffusion model: its noising, its training target, and its sampling steps.
 
-Every computation that noises an image asks a ``Process``. A family's ``build`` and ``load`` return
-it together with the network. Another kind of process is one more class here.
+Every computation that noises an image calls a ``Process``. ``build`` and ``load`` of a family
+return it together with the network. To add another kind of process, add a class here.
 
 Symbols (Ho et al., 2020, arXiv 2006.11239): x image, t timestep, eps Gaussian noise,
 abar_t = prod_{s<=t} (1 - beta_s). Shapes: n images of C channels, H and W pixels.
@@ -24,7 +24,7 @@ class Step(NamedTuple):
     """One step of sampling.
 
     Attributes:
-        clean: [n, C, H, W] the images that the network predicts at this timestep.
+        clean: [n, C, H, W] estimates of the clean images, from the prediction at this timestep.
         x: [n, C, H, W] the images after the step, less noisy than before.
     """
 
@@ -36,24 +36,30 @@ class Sampler(Protocol):
     """A deterministic way from noise to images.
 
     Attributes:
-        timesteps: The timesteps of the steps, from noise to image.
+        timesteps: The timestep of each step, from noise to image.
     """
 
     timesteps: list[int]
 
     def step(self, prediction: torch.Tensor, t: int, x: torch.Tensor) -> Step:
-        """Take the step at timestep t from the images x and the network's prediction there."""
+        """Take the step at timestep t.
+
+        Args:
+            prediction: [n, C, H, W] output of the network at (x, t).
+            t: One of ``timesteps``.
+            x: [n, C, H, W] noisy images.
+        """
 
 
 class Process(ABC):
-    """The training timesteps of a model, and what happens at each.
+    """The training timesteps of a model, and the noising, target and weight at each of them.
 
-    Timesteps are 0 .. total - 1, by ascending noise.
+    Timesteps are 0 .. total - 1. Noise grows with the timestep.
 
     Attributes:
-        scheduler: The scheduler of diffusers that lies in the model's folder.
+        scheduler: The scheduler of diffusers, which the folder of the model holds.
         total: Number of training timesteps.
-        bounded: Whether samples are images in [-1, 1], so that they are clipped to it.
+        bounded: Whether samples are images in [-1, 1]; sampling then clips them to this range.
         settings: The section ``diffusion`` of an experiment with this process.
     """
 
@@ -74,15 +80,15 @@ class Process(ABC):
             t: [n] int64 timesteps.
 
         Returns:
-            x_t [n, C, H, W], the noised images, and [n, C, H, W], the training target there.
+            x_t [n, C, H, W], the noised images, and their training targets [n, C, H, W].
         """
 
     def weight(self, t: torch.Tensor) -> torch.Tensor:
-        """[n] float32 weights of the squared errors in the training loss at timesteps t [n]."""
+        """Weights [n] float32 of the squared errors in the training loss, at timesteps t [n]."""
         return torch.ones(len(t), device=t.device)
 
     def time(self, t: torch.Tensor) -> torch.Tensor:
-        """[n] what the network takes as its time argument at timesteps t [n]."""
+        """Time arguments [n] of the network at timesteps t [n]."""
         return t
 
     @abstractmethod
@@ -100,7 +106,7 @@ class Ddpm(Process):
     The target is eps, x ("sample"), or v = sqrt(abar_t) eps - sqrt(1 - abar_t) x.
 
     Args:
-        scheduler: Has the betas, the prediction type, and whether samples are clipped.
+        scheduler: Holds the betas, the prediction type, and whether to clip samples.
 
     Raises:
         ValueError: If the prediction type is unknown.
@@ -152,7 +158,7 @@ class Ddim:
         self.timesteps = self._ddim.timesteps.tolist()
 
     def step(self, prediction: torch.Tensor, t: int, x: torch.Tensor) -> Step:
-        """See ``Sampler.step``; the clean images are clipped where samples are."""
+        """See ``Sampler.step``; if the process is bounded, clip the clean images to [-1, 1]."""
         step = self._ddim.step(prediction, t, x, eta=0.0)
         return Step(step.pred_original_sample, step.prev_sample)
 
@@ -161,8 +167,8 @@ def build(settings: Mapping[str, Any], bounded: bool = True) -> Process:
     """The process of an experiment.
 
     Args:
-        settings: timesteps, beta_schedule, prediction_type; beta_start and beta_end may be given.
-        bounded: Whether samples are images in [-1, 1], so that estimates of them are clipped.
+        settings: timesteps, beta_schedule, prediction_type; optional: beta_start, beta_end.
+        bounded: Whether samples are images in [-1, 1], so that sampling clips its estimates.
     """
     more = {key: settings[key] for key in ("beta_start", "beta_end") if key in settings}
     return Ddpm(
@@ -177,15 +183,15 @@ def build(settings: Mapping[str, Any], bounded: bool = True) -> Process:
 
 
 def load(folder: Path, **changes: Any) -> Process:
-    """The process of the scheduler that a folder holds.
+    """The process of the scheduler in a folder.
 
     Args:
-        folder: With ``scheduler_config.json``.
-        **changes: Entries of the configuration that are replaced, such as ``clip_sample``.
+        folder: Contains ``scheduler_config.json``.
+        **changes: New values of entries of the configuration, such as ``clip_sample``.
     """
     return Ddpm(DDPMScheduler.from_pretrained(folder, local_files_only=True, **changes))
 
 
 def of(scheduler: Process | DDPMScheduler) -> Process:
-    """The process of a scheduler of diffusers; a process stays as it is."""
+    """The process of a scheduler of diffusers; a process is returned unchanged."""
     return scheduler if isinstance(scheduler, Process) else Ddpm(scheduler)

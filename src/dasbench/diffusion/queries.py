@@ -1,4 +1,4 @@
-"""The images that are asked about, and the labels that generated ones are given."""
+"""Labels of generated queries, and the split of queries into tuning and evaluation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def nearest_labels(
         queries: [Q, C, H, W] float in [-1, 1].
         train: [N, C, H, W] float in [-1, 1].
         labels: [N] int64.
-        neighbours: How many training images vote; ties go to the smallest label.
+        neighbours: Number of training images that vote; in a tie the smallest label wins.
 
     Returns:
         [Q] int64.
@@ -28,10 +28,13 @@ def nearest_labels(
 
 
 def uses(settings: dict[str, int]) -> dict[str, dict[str, list[int]]]:
-    """Which queries of each kind are for tuning (the first) and which for evaluation.
+    """Split the queries of each kind: the first ones for tuning, the others for evaluation.
 
     Args:
-        settings: val, gen: numbers of queries; tuning: how many of each are for tuning.
+        settings: val, gen: numbers of queries; tuning: number of queries of each kind for tuning.
+
+    Returns:
+        kind -> {"tuning": positions, "evaluation": positions}.
     """
     cut = settings["tuning"]
     return {

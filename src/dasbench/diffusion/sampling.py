@@ -30,9 +30,9 @@ def trajectory(
         noise: [Q, C, H, W] initial noise.
         steps: Number of denoising steps.
         batch: Images per forward pass.
-        condition: Of the Q images, or None.
-        guidance: w of classifier-free guidance, u + w (c - u) of the predictions with (c) and
-            without (u) the condition; 1 is none and costs half.
+        condition: Condition of the Q images, or None.
+        guidance: w of classifier-free guidance u + w (c - u), where c is the prediction with the
+            condition and u without it. 1 means no guidance, at half the cost.
 
     Yields:
         (t, clean [Q, C, H, W], x [Q, C, H, W]), from noise to image.
@@ -60,7 +60,7 @@ def sample(
     """The images at the end of a ``trajectory``, which has the same arguments.
 
     Returns:
-        [Q, C, H, W] float32; clipped to [-1, 1] where the process says so.
+        [Q, C, H, W] float32; clipped to [-1, 1] if the process is bounded.
     """
     path = trajectory(network, process, noise, steps, batch, condition, guidance)
     ((_, _, x),) = deque(path, maxlen=1)
@@ -75,7 +75,7 @@ def _guided(
     guidance: float,
     batch: int | None = None,
 ) -> torch.Tensor:
-    """The prediction for all of x [n, C, H, W]."""
+    """The prediction [n, C, H, W] for images x [n, C, H, W], with guidance if w is not 1."""
     conditional = denoiser.predict(network, x, time, condition, batch)
     if guidance == 1 or condition is None:
         return conditional

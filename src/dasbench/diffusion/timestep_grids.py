@@ -1,4 +1,4 @@
-"""At which timesteps features, residuals and outputs are computed."""
+"""Grids of timesteps, at which features, residuals and outputs are computed."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def timesteps(settings: Mapping[str, Any], total: int) -> np.ndarray:
     """Timesteps of features or residuals, [T] ascending integers.
 
     Args:
-        settings: timesteps T, timestep_rule; optional: timestep_range [first, end), in which the
-            rule places all T as it would in the whole of the process; None: 0 to ``total``.
+        settings: timesteps T, timestep_rule; optional: timestep_range [first, end), the range in
+            which the rule places all T timesteps; None for the whole process.
         total: Timesteps of the diffusion process.
 
     Raises:

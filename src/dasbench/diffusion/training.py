@@ -1,8 +1,8 @@
-"""Train a denoiser on a subset of the training set, with draws that are addressed by name.
+"""Train a denoiser on a subset of the training set, with random draws from named streams.
 
-The draws of an epoch (order, timesteps, noise, flips) are made for all N examples and indexed by
-position in the full training set. Leaving examples out therefore changes nothing in the draws of
-the others, and two processes of one data-parallel run see halves of the same batches.
+Every epoch draws an order, timesteps, noise and flips for all N examples of the full training set.
+The position of an example in this set selects its draws. Leaving examples out therefore does not
+change the draws of the others. Two processes of a data-parallel run see halves of the same batches.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Draws:
     """
 
     def __init__(self, axes: Sequence[str | int], shape: tuple[int, ...], timesteps: int):
-        """Remember the names; nothing is drawn yet."""
+        """Keep the arguments; ``epoch`` draws."""
         self.axes, self.shape, self.timesteps = tuple(axes), tuple(shape), timesteps
 
     def epoch(self, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -69,16 +69,19 @@ def train(
 
     Args:
         accelerator: Places the model, runs the backward pass, averages over processes.
-        network: The denoiser with its initial weights; those that require a gradient are trained.
+        network: The denoiser with its initial weights. Only weights that require a gradient are
+            trained.
         process: Its process.
-        data: The full training set; an array is x alone.
+        data: The full training set; an array stands for ``Data(x)``.
         mask: [N] bool, the subset to train on.
         settings: The experiment's ``training`` section.
         axes: Seed axes of this run (see ``Draws``); stream "training".
-        after_epoch: Called as (epochs done, network with the averaged weights) on the main process.
+        after_epoch: Function of (number of finished epochs, network with the averaged weights),
+            called on the main process after every epoch.
 
     Returns:
-        The network with the exponential moving average of its weights, in evaluation mode.
+        The network in evaluation mode, with the exponential moving average of its weights; with the
+        last weights if ``ema_decay`` is None.
 
     Source: simple loss of Ho et al. (2020), equation 14.
     """
@@ -113,7 +116,7 @@ def train(
 def _optimizer(
     weights: list[torch.nn.Parameter], settings: Mapping[str, Any], images: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    """AdamW, and the course of its rate over all steps."""
+    """AdamW, and the schedule of its learning rate over all steps."""
     steps = settings["epochs"] * -(-images // settings["batch_size"])
     fraction = settings.get("warmup_fraction")
     warmup = settings["warmup_steps"] if fraction is None else round(fraction * steps)
@@ -143,14 +146,14 @@ def _with_average(
 def _batches(draws, mask: np.ndarray, size: int):
     """Split an epoch into batches of the subset: (positions, timesteps, noise, flips) each."""
     order, timesteps, noise, flips = draws
-    chosen = order[mask[order]]
-    for rows in blocks(len(chosen), size):
-        i = chosen[rows]
+    positions = order[mask[order]]
+    for rows in blocks(len(positions), size):
+        i = positions[rows]
         yield i, timesteps[i], noise[i], flips[i]
 
 
 def _backward(accelerator, model, process, data: Data, batch, settings) -> None:
-    """Gradients of one batch, its pieces one after the other; processes meet at the last one."""
+    """Add up the gradients of a batch, piece by piece; processes synchronise at the last piece."""
     pieces = settings.get("gradient_accumulation", 1)
     for piece in range(pieces):
         last = piece == pieces - 1
@@ -162,11 +165,11 @@ def _backward(accelerator, model, process, data: Data, batch, settings) -> None:
 def _loss(
     accelerator, model, process, data: Data, batch, flip: bool, piece: int = 0, pieces: int = 1
 ) -> torch.Tensor:
-    """One piece of this worker's part of the batch's weighted mean squared error.
+    """The weighted mean squared error of one piece of the batch, for this process.
 
-    Parts are of unequal length; weighting by length / (whole / processes) makes the sum over
-    pieces, averaged over processes, the mean over the whole batch. A process without a part takes
-    the first image with weight 0: all must meet in the backward pass.
+    Pieces have unequal lengths, so each is weighted by length / (batch length / processes). The sum
+    over pieces, averaged over processes, is then the mean over the batch. A process without images
+    takes the first image with weight 0, because all processes must join the backward pass.
     """
     whole, world = len(batch[0]), accelerator.num_processes
     first = accelerator.process_index + world * piece
@@ -174,8 +177,8 @@ def _loss(
     i, t, eps, flips = (torch.from_numpy(a[part]).to(accelerator.device) for a in batch)
     x = data.x[i]
     if flip:
-        other = x.flip(-1) if data.mirrored is None else data.mirrored[i]
-        x = torch.where(flips[:, None, None, None], other, x)
+        mirrored = x.flip(-1) if data.mirrored is None else data.mirrored[i]
+        x = torch.where(flips[:, None, None, None], mirrored, x)
     x_t, target = process.pair(x, eps, t)
     condition = None if data.condition is None else data.condition[i]
     predicted = denoiser.predict(model, x_t, process.time(t), condition)
@@ -185,21 +188,24 @@ def _loss(
 
 
 def make_accelerator(threads: int, precision: str = "no") -> Accelerator:
-    """The Accelerator of a job with ``threads`` CPU threads; DAS_DEVICE=cpu keeps it off a GPU.
+    """The Accelerator of a job. The environment variable DAS_DEVICE=cpu keeps it off the GPU.
 
     Args:
-        threads: CPU threads.
-        precision: "no", "fp16" or "bf16": arithmetic of the forward pass; weights stay float32.
+        threads: Number of CPU threads.
+        precision: Arithmetic of the forward pass: "no" for float32, "fp16" or "bf16". Weights stay
+            float32.
 
     Raises:
-        UserError: If the device has no such arithmetic.
+        UserError: If the device does not support this arithmetic.
     """
     try:
-        made = Accelerator(cpu=os.environ.get("DAS_DEVICE") == "cpu", mixed_precision=precision)
+        accelerator = Accelerator(
+            cpu=os.environ.get("DAS_DEVICE") == "cpu", mixed_precision=precision
+        )
     except ValueError as error:
         raise UserError(
             f"training.mixed_precision is {precision}, which this device cannot do ({error}); use "
             "bf16 or no"
         ) from error
     use_threads(threads)
-    return made
+    return accelerator

@@ -1,20 +1,24 @@
 """EK-FAC: the Gauss-Newton matrix of the diffusion loss, factored by layer, and its inverse.
 
-F = E_{i,t,eps}[J^T (2/D) J], with J the derivative of the model's output: the Gauss-Newton matrix
-of the mean squared error, block-diagonal over layers. Of a layer with inputs x_s and gradients
-delta_s at its output (s over places) only the eigenvectors of A = E[sum_s x_s x_s^T] and of
-S = E[sum_s delta_s delta_s^T] are kept, U_A and U_S; the eigenvalues are corrected, Lambda =
-E[(U_S^T G U_A)^2] elementwise with G = sum_s delta_s x_s^T. The delta are those of sampled targets,
-xi sqrt(2/D) at the output with xi standard normal, one sample for each example, timestep and draw,
-so that E[delta delta^T] is that of F exactly.
+F = E_{i,t,eps}[J^T (2/D) J] is the Gauss-Newton matrix of the mean squared error, with J the
+derivative of the model's output. F is taken as block-diagonal over layers. A layer has inputs x_s
+and gradients delta_s at its output, for places s; its gradient is G = sum_s delta_s x_s^T. The
+block of a layer is approximated by
 
-Scores g_q^T (F + lambda)^-1 g_i with loss gradients averaged over timesteps, lambda relative to the
-largest corrected eigenvalue of all layers. In the eigenbasis the whole damping grid is a division.
+* the eigenvectors U_A of A = E[sum_s x_s x_s^T] and U_S of S = E[sum_s delta_s delta_s^T];
+* the corrected eigenvalues Lambda = E[(U_S^T G U_A)^2], elementwise.
+
+The delta_s belong to sampled targets: the gradient at the output is xi sqrt(2/D) with xi standard
+normal, one sample for each example, timestep and draw. E[delta delta^T] is then exactly that of F.
+
+Scores are g_q^T (F + lambda)^-1 g_i, with loss gradients averaged over timesteps. lambda is a
+multiple of the largest corrected eigenvalue of all layers. In the eigenbasis, each damping of the
+grid costs one elementwise division.
 
 Sources: Martens and Grosse (2015), arXiv 1503.05671; convolutions, Grosse and Martens (2016), arXiv
 1602.01407; eigenvalue correction, George et al. (2018), arXiv 1806.03884; influence with it, Grosse
 et al. (2023), arXiv 2308.03296; for diffusion models, Mlodozeniec et al. (2025), arXiv 2410.13850.
-Shapes: n images, p parameters, G dampings; of a layer g groups, d_in, d_out.
+Shapes: n images, p parameters, G dampings; a layer has g groups, d_in columns and d_out rows.
 """
 
 from __future__ import annotations
@@ -56,7 +60,7 @@ class Ekfac:
         batch: Images at a time.
 
     Attributes:
-        factors: layer's name -> Factors, once ``fit`` has run.
+        factors: layer's name -> Factors; empty before ``fit``.
     """
 
     def __init__(
@@ -67,7 +71,7 @@ class Ekfac:
         axes: Sequence[str | int],
         batch: int = 128,
     ):
-        """Choose the layers; nothing is computed yet."""
+        """Select the layers; ``fit`` computes."""
         self.recorder = Recorder(unet, settings["parameters"])
         self.process, self.axes, self.batch = process, tuple(axes), batch
         self.where = next(unet.parameters())
@@ -79,7 +83,7 @@ class Ekfac:
         self.factors: dict[str, Factors] = {}
 
     def fit(self, images: np.ndarray, examples: Sequence[int]) -> Ekfac:
-        """Find the eigenvectors, then the corrected eigenvalues, in two passes.
+        """Compute the eigenvectors in a first pass, the corrected eigenvalues in a second.
 
         Args:
             images: [N, C, H, W] float32 in [-1, 1].
@@ -89,8 +93,8 @@ class Ekfac:
 
         def see(layer, wide, delta):
             both = [torch.einsum("ngis,ngjs->gij", m, m).double() for m in (wide, delta)]
-            known = covariances.setdefault(layer.name, [torch.zeros_like(m) for m in both])
-            for total, part in zip(known, both, strict=True):
+            totals = covariances.setdefault(layer.name, [torch.zeros_like(m) for m in both])
+            for total, part in zip(totals, both, strict=True):
                 total += part
 
         for _ in self._sampled(images, examples, see):
@@ -100,9 +104,9 @@ class Ekfac:
             for name, pair in covariances.items()
         }
         squares: Matrices = {}
-        for found in self._sampled(images, examples):
+        for gradients in self._sampled(images, examples):
             for name, (inputs, outputs) in bases.items():
-                part = _rotated(found[name], inputs, outputs).square().sum(0).double()
+                part = _rotated(gradients[name], inputs, outputs).square().sum(0).double()
                 squares[name] = squares.get(name, 0) + part
         count = len(images) * len(self.pairs)
         self.factors = {
@@ -122,9 +126,9 @@ class Ekfac:
         parts = []
         for rows in blocks(len(x), self.batch):
             total: Matrices = {}
-            for _, _, x_t, t, wanted in noised(self.process, x[rows], noise.of(rows), self.pairs):
-                found = self.recorder.losses(x_t, t, wanted)
-                total = {name: total.get(name, 0) + g for name, g in found.items()}
+            for _, _, x_t, t, target in noised(self.process, x[rows], noise.of(rows), self.pairs):
+                gradients = self.recorder.losses(x_t, t, target)
+                total = {name: total.get(name, 0) + g for name, g in gradients.items()}
             parts.append(
                 {
                     name: _rotated(total[name], f.inputs, f.outputs).flatten(1) / len(self.pairs)
@@ -140,7 +144,7 @@ class Ekfac:
         queries: Matrices,
         dampings: Sequence[float],
     ) -> Iterator[tuple[slice, np.ndarray]]:
-        """Yield (rows, scores [G, len(rows), Q] float32) for block after block of the examples.
+        """Yield (rows, scores [G, len(rows), Q] float32) for each block of the examples.
 
         Args:
             images: [N, C, H, W] float32 in [-1, 1].
@@ -150,8 +154,8 @@ class Ekfac:
         """
         for rows in blocks(len(images), 2 * self.batch):
             train = self.features(images[rows], examples[rows], "train")
-            asked = len(next(iter(queries.values())))
-            block = np.zeros((len(dampings), rows.stop - rows.start, asked))
+            count = len(next(iter(queries.values())))
+            block = np.zeros((len(dampings), rows.stop - rows.start, count))
             for name, factors in self.factors.items():
                 eigenvalues = factors.eigenvalues.flatten()
                 for g, damping in enumerate(dampings):
@@ -160,7 +164,10 @@ class Ekfac:
             yield rows, block.astype(np.float32)
 
     def _sampled(self, images: np.ndarray, examples: Sequence[int], see=None) -> Iterator[Matrices]:
-        """Gradients for sampled targets, batch by batch; the same numbers in every pass."""
+        """Yield gradients of each batch for sampled targets; every pass has the same numbers.
+
+        ``see`` is passed to ``Recorder.gradients``.
+        """
         x = torch.from_numpy(images).to(self.where)
         d = x[0].numel()
         noise = Noise(self.axes, "train", examples, x.shape[1:], policy=self.policy)
@@ -173,5 +180,5 @@ class Ekfac:
 
 
 def _rotated(g: torch.Tensor, inputs: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
-    """U_S^T G U_A of [n, g, d_out, d_in]."""
+    """U_S^T G U_A for G [n, g, d_out, d_in]."""
     return outputs.transpose(1, 2) @ (g @ inputs)

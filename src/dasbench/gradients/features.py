@@ -1,13 +1,18 @@
-"""Gradient features: what a training example or a query looks like from the model's weights.
+"""Gradient features of training examples and queries.
 
-phi(x) = mean over t and noise draws of g_t(x), g_t(x) = grad_theta of a scalar readout of
-eps_theta(x_t, t), optionally divided by its norm, projected to P dimensions.
+The feature of an image x is phi(x), the mean of g_t(x) over timesteps t and noise draws. g_t(x) is
+the gradient of a readout of eps_theta(x_t, t) with respect to theta. The mean is projected to P
+dimensions.
 
-Vocabulary: *readout* the scalar that is differentiated; *normalise* divide each g_t by its
-Euclidean norm before averaging; *noise* the policy of ``dasbench.diffusion.noise``; *projection*
-either ``kronecker`` (``dasbench.gradients.kronecker``: per-sample gradients are never formed) or
-one of the reference kinds of ``dasbench.gradients.projection``, which project full per-sample
-gradients.
+Vocabulary:
+
+* *readout*: the scalar of the prediction that is differentiated.
+* *normalise*: divide each g_t by its Euclidean norm before averaging.
+* *noise*: a policy of ``dasbench.diffusion.noise``.
+* *projection*: ``kronecker``, which never forms per-sample gradients
+  (``dasbench.gradients.kronecker``), or a reference kind, which projects full per-sample gradients
+  (``dasbench.gradients.projection``).
+
 Shapes: n examples, p parameters, P dimensions, T timesteps, E draws.
 """
 
@@ -43,7 +48,7 @@ READOUTS: dict[str, Readout] = {
     "linf": lambda target, out: out.abs().flatten(1).amax(1),
 }
 DTYPES = {"float32": None, "bfloat16": torch.bfloat16}
-_LARGE = 256  # pixels from which convolutions on a CPU are faster with channels last
+_LARGE = 256  # pixels: a CPU convolves images of at least this size faster with channels last
 
 
 def per_example_gradients(
@@ -53,7 +58,7 @@ def per_example_gradients(
 
     Args:
         unet: The denoiser, in evaluation mode.
-        readout: One of ``READOUTS``, or a function of its own.
+        readout: A name in ``READOUTS``, or a function (target, prediction) -> [n].
         parameters: One of ``dasbench.gradients.layers.SUBSETS``.
 
     Returns:
@@ -72,15 +77,15 @@ def per_example_gradients(
         )
     scalar = readout if callable(readout) else _readout(readout)
     everything = {name: p.detach() for name, p in unet.named_parameters()}
-    chosen = {name for own in layers.members(unet, parameters).values() for name in own}
-    own = {name: p for name, p in everything.items() if name in chosen}
+    subset = {name for names in layers.members(unet, parameters).values() for name in names}
+    trained = {name: p for name, p in everything.items() if name in subset}
     fixed = {**dict(unet.named_buffers()), **everything}
 
     def value(weights, x_t, time, target, keywords):
         def network(*args, **options):
             return functional_call(unet, {**fixed, **weights}, args, options)
 
-        condition = conditions.of({name: one[None] for name, one in keywords.items()})
+        condition = conditions.of({name: row[None] for name, row in keywords.items()})
         out = denoiser.predict(network, x_t[None], time[None], condition)
         return scalar(target[None], out)[0]
 
@@ -92,35 +97,36 @@ def per_example_gradients(
         target: torch.Tensor,
         condition: Condition | None = None,
     ) -> torch.Tensor:
-        with sdpa_kernel(SDPBackend.MATH):  # the fused attentions have no rule for vmap
-            by_name = batched(own, x_t, time, target, conditions.arguments(condition))
+        with sdpa_kernel(SDPBackend.MATH):  # fused attention kernels do not support vmap
+            by_name = batched(trained, x_t, time, target, conditions.arguments(condition))
         return torch.cat([g.flatten(1) for g in by_name.values()], dim=1)
 
     return gradients
 
 
 class Extractor:
-    """Features of images under one model and one set of options.
+    """The features of images for one model and one set of options.
 
     Args:
         unet: The denoiser, in evaluation mode, on its device.
         process: Its process.
         settings: readout, normalise, noise, timesteps, timestep_rule, draws, dimensions,
-            projection; optional: norms (with kronecker, ``normalise`` divides by the length of the
-            gradient, "exact", or of its projection, "projected"), oversampling (``Kronecker``),
+            projection; optional: norms (for ``normalise`` with kronecker: "exact", the norm of the
+            gradient, or "projected", the norm of its projection), oversampling (``Kronecker``),
             timestep_range (``dasbench.diffusion.timestep_grids``), parameters
-            (``dasbench.gradients.layers.SUBSETS``), dtype (of the denoiser's arithmetic: float32,
-            bfloat16); with readout "probe", probes (see ``dasbench.gradients.probes``).
+            (``dasbench.gradients.layers.SUBSETS``), dtype (float32 or bfloat16, the arithmetic of
+            the denoiser); with readout "probe", probes (see ``dasbench.gradients.probes``).
         axes: Leading seed axes: experiment, seed; stream "features".
-        batch: Noised images that share a pass; by default 64, on small images 512. Memory is that
-            of one backward pass over them and batch * P numbers, whatever n and T; reference kinds
-            hold 9 * batch * p numbers.
-        readouts: (readout, normalise) of several sets of features that share the forward pass;
-            by default the one of the settings, or all its probes.
+        batch: Noised images in a forward pass; by default 64, or 512 if images are small. Memory
+            holds one backward pass over them and batch * P numbers. It does not grow with n or T.
+            Reference kinds hold 9 * batch * p numbers.
+        readouts: (readout, normalise) of several sets of features that share the forward pass; by
+            default the readout of the settings, or all its probes.
 
     Attributes:
-        readouts: (function of target and prediction, normalise) of every array that is returned.
-        dimensions: P of each of them; kronecker fills the P asked for up to rounding.
+        readouts: (function of target and prediction, normalise) of each returned array.
+        dimensions: P of each returned array; with kronecker about a percent below the setting, see
+            ``Kronecker``.
 
     Raises:
         UserError: If the options do not fit each other or the model.
@@ -135,15 +141,16 @@ class Extractor:
         batch: int | None = None,
         readouts: Sequence[tuple[str, bool]] | None = None,
     ):
-        """Choose the projection; matrices are drawn, nothing is computed."""
+        """Build the projection and draw its matrices; calls compute."""
         self.unet, self.process, self.settings = unet, process, settings
         self.axes, self.batch = tuple(axes), batch or _batch(unet, settings["projection"])
         self.readouts = [(_readout(name), normalise) for name, normalise in readouts or ()]
         if not self.readouts:
-            self.readouts = [(read, settings["normalise"]) for read in _chosen(settings, axes)]
+            self.readouts = [(read, settings["normalise"]) for read in _readouts(settings, axes)]
         parts = len(self.readouts) if settings["readout"] == "probe" else 1
         dimensions = settings["dimensions"] // parts
         self.grid = timestep_grids.timesteps(settings, process.total)
+        # held: images whose mean gradients wait for one projection; late: project after the mean
         kind, norms = settings["projection"], settings.get("norms", "exact")
         parameters = settings.get("parameters", "all")
         self.dtype = DTYPES[settings.get("dtype", "float32")]
@@ -163,8 +170,8 @@ class Extractor:
                 f"dtype: bfloat16 needs projection: kronecker, got {kind}; use float32 with it"
             )
         else:
-            own = [name for names in layers.members(unet, parameters).values() for name in names]
-            p = sum(unet.get_parameter(name).numel() for name in own)
+            names = [name for part in layers.members(unet, parameters).values() for name in part]
+            p = sum(unet.get_parameter(name).numel() for name in names)
             self.project = Projection(kind, p, dimensions, axes)
             self.wide = [per_example_gradients(unet, read, parameters) for read, _ in self.readouts]
             self.gradients, self.held, self.late = self._dense, 8 * self.batch, True
@@ -181,26 +188,26 @@ class Extractor:
 
         Args:
             images: [n, C, H, W] float32 in [-1, 1].
-            examples: [n] what the noise is keyed by: ids for ``keyed``, positions for ``batch``.
+            examples: [n] keys of the noise: ids for ``keyed``, positions for ``batch``.
             split: "train", "val" or "gen".
-            condition: Of the n images, or None.
+            condition: Condition of the n images, or None.
 
         Returns:
-            They do not depend on batch, or on what else is computed, beyond float32 rounding
-            (matrix products of other sizes sum in another order).
+            The arrays. Up to float32 rounding they depend neither on ``batch`` nor on the other
+            readouts. Rounding differs because matrix products of other sizes sum in another order.
         """
-        where = next(self.unet.parameters())
-        found: list[list[np.ndarray]] = [[] for _ in self.readouts]
+        like = next(self.unet.parameters())
+        collected: list[list[np.ndarray]] = [[] for _ in self.readouts]
         for held in blocks(len(images), self.held):
             parts = []
             for part in blocks(held.stop - held.start, self.batch):
                 rows = slice(held.start + part.start, held.start + part.stop)
-                x = torch.from_numpy(images[rows]).to(where)
+                x = torch.from_numpy(images[rows]).to(like)
                 c = None if condition is None else condition[rows].to(x)
                 parts.append(self._means(x, examples[rows], split, c))
-            for kept, whole in zip(found, zip(*parts, strict=True), strict=True):
-                kept.append(self.project(torch.cat(whole)).float().cpu().numpy())
-        return [np.concatenate(kept) for kept in found]
+            for arrays, means in zip(collected, zip(*parts, strict=True), strict=True):
+                arrays.append(self.project(torch.cat(means)).float().cpu().numpy())
+        return [np.concatenate(arrays) for arrays in collected]
 
     def by_timestep(
         self,
@@ -209,42 +216,43 @@ class Extractor:
         split: str,
         condition: Condition | None = None,
     ) -> list[np.ndarray]:
-        """Features before the mean over timesteps, one [T, n, P] float32 array for each readout.
+        """Features of each timestep, one [T, n, P] float32 array for each readout.
 
-        Their mean over T is what ``__call__`` gives, up to rounding; the arguments are the same.
-        Memory is T times as much; reference kinds hold T * batch * p numbers.
+        The arguments are those of ``__call__``, which returns the mean over T, up to rounding.
+        Memory is T times as large; reference kinds hold T * batch * p numbers.
         """
-        where = next(self.unet.parameters())
-        found: list[list[np.ndarray]] = [[] for _ in self.readouts]
+        like = next(self.unet.parameters())
+        collected: list[list[np.ndarray]] = [[] for _ in self.readouts]
         for rows in blocks(len(images), self.batch):
-            x = torch.from_numpy(images[rows]).to(where)
+            x = torch.from_numpy(images[rows]).to(like)
             c = None if condition is None else condition[rows].to(x)
-            for kept, own in zip(found, self._each(x, examples[rows], split, c), strict=True):
-                projected = self.project(own) if self.late else own
-                kept.append(projected.view(len(self.grid), len(x), -1).float().cpu().numpy())
-        return [np.concatenate(kept, axis=1) for kept in found]
+            gradients = self._each(x, examples[rows], split, c)
+            for arrays, g in zip(collected, gradients, strict=True):
+                phi = self.project(g) if self.late else g
+                arrays.append(phi.view(len(self.grid), len(x), -1).float().cpu().numpy())
+        return [np.concatenate(arrays, axis=1) for arrays in collected]
 
     def _each(
         self, x: torch.Tensor, examples: Sequence[int], split: str, condition: Condition | None
     ) -> list[torch.Tensor]:
-        """Gradients of a batch for every timestep, [T * n, width]; kronecker: projected, P wide."""
+        """Gradients of a batch at every timestep, [T * n, width]; kronecker projects them to P."""
         n, draws = len(x), self.settings["draws"]
         totals: list[torch.Tensor] | None = None
-        seen = 0
+        passed = 0  # pairs of timestep and draw in earlier passes
         for x_t, time, target in self._noised(x, examples, split):
             c = None if condition is None else condition.repeated(len(x_t) // n)
-            found = self.gradients(x_t, time, target, c)
-            wide = [g if self.late else self.project(g) for g, _ in found]
+            gradients = self.gradients(x_t, time, target, c)
+            wide = [g if self.late else self.project(g) for g, _ in gradients]
             if totals is None:
                 totals = [x.new_zeros(len(self.grid) * n, g.shape[1]) for g in wide]
-            for total, g, (_, lengths) in zip(totals, wide, found, strict=True):
+            for total, g, (_, lengths) in zip(totals, wide, gradients, strict=True):
                 for rows in range(0, len(g), n):
-                    place = (seen + rows // n) // draws * n
+                    place = (passed + rows // n) // draws * n
                     part = g[rows : rows + n] / draws
                     if lengths is not None:
                         part = part / _nonzero(lengths[rows : rows + n, None])
                     total[place : place + n] += part
-            seen += len(x_t) // n
+            passed += len(x_t) // n
         return totals
 
     def _means(
@@ -254,10 +262,10 @@ class Extractor:
         n, totals = len(x), None
         for x_t, time, target in self._noised(x, examples, split):
             c = None if condition is None else condition.repeated(len(x_t) // n)
-            found = self.gradients(x_t, time, target, c)
+            gradients = self.gradients(x_t, time, target, c)
             if totals is None:
-                totals = [x.new_zeros(n, g.shape[1]) for g, _ in found]
-            for total, (g, lengths) in zip(totals, found, strict=True):
+                totals = [x.new_zeros(n, g.shape[1]) for g, _ in gradients]
+            for total, (g, lengths) in zip(totals, gradients, strict=True):
                 for rows in range(0, len(g), n):
                     part = g[rows : rows + n]
                     if lengths is None:
@@ -269,20 +277,20 @@ class Extractor:
     def _noised(
         self, x: torch.Tensor, examples: Sequence[int], split: str
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        """Yield (x_t, time argument, target), each a whole number of passes over the n images."""
+        """Yield (x_t, time arguments, targets) of all n images, at one or more (timestep, draw)."""
         pairs = [(int(t), e) for t in self.grid for e in range(self.settings["draws"])]
         step = max(1, self.batch // len(x))
         policy, stream = self.settings["noise"], (*self.axes, "features")
         for part in blocks(len(pairs), step):
-            some = pairs[part]
+            group = pairs[part]
             eps = [
                 noise_policies.draw(policy, stream, split, examples, t, e, x.shape[1:])
-                for t, e in some
+                for t, e in group
             ]
             eps = torch.from_numpy(np.concatenate(eps)).to(x)
-            t = torch.tensor([t for t, _ in some], device=x.device).repeat_interleave(len(x))
-            many = x.repeat(len(some), 1, 1, 1)
-            x_t, target = self.process.pair(many, eps, t)
+            t = torch.tensor([t for t, _ in group], device=x.device).repeat_interleave(len(x))
+            repeated = x.repeat(len(group), 1, 1, 1)
+            x_t, target = self.process.pair(repeated, eps, t)
             yield x_t, self.process.time(t), target
 
     def _narrow(
@@ -292,19 +300,19 @@ class Extractor:
         target: torch.Tensor,
         condition: Condition | None,
     ) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
-        """Two-sided projections [rows, width] of each readout's gradients; lengths, if asked."""
+        """Two-sided projections [rows, width] of each readout's gradients; lengths to normalise."""
         if x_t[0, 0].numel() >= _LARGE:
             self.unet.to(memory_format=torch.channels_last)
             x_t = x_t.contiguous(memory_format=torch.channels_last)
-        low = self.dtype and torch.autocast(x_t.device.type, self.dtype)
-        with low or nullcontext():
-            found = self.project.gradients(
+        autocast = self.dtype and torch.autocast(x_t.device.type, self.dtype)
+        with autocast or nullcontext():
+            gradients = self.project.gradients(
                 x_t, time, target, [read for read, _ in self.readouts], condition
             )
-        lengths = [g.norm(dim=1) for g in found]
+        lengths = [g.norm(dim=1) for g in gradients]
         if self.project.exact:
             lengths = [square.sqrt() for square in self.project.squares]
-        return self._where_asked(found, lengths)
+        return self._with_lengths(gradients, lengths)
 
     def _dense(
         self,
@@ -313,13 +321,16 @@ class Extractor:
         target: torch.Tensor,
         condition: Condition | None,
     ) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
-        """Full per-sample gradients [rows, p] of each readout; lengths, if asked."""
-        found = [gradients(x_t, time, target, condition) for gradients in self.wide]
-        return self._where_asked(found, [g.norm(dim=1) for g in found])
+        """Full per-sample gradients [rows, p] of each readout; lengths to normalise."""
+        gradients = [function(x_t, time, target, condition) for function in self.wide]
+        return self._with_lengths(gradients, [g.norm(dim=1) for g in gradients])
 
-    def _where_asked(self, found: list, lengths: list) -> list:
-        asked = [normalise for _, normalise in self.readouts]
-        return [(g, n if a else None) for g, n, a in zip(found, lengths, asked, strict=True)]
+    def _with_lengths(self, gradients: list, lengths: list) -> list:
+        """Pair gradients with their lengths; None for readouts that are not normalised."""
+        return [
+            (g, length if normalise else None)
+            for g, length, (_, normalise) in zip(gradients, lengths, self.readouts, strict=True)
+        ]
 
 
 def compute(
@@ -332,7 +343,7 @@ def compute(
     axes: Sequence[str | int],
     batch: int | None = None,
 ) -> np.ndarray:
-    """Features [n, P] float32 of some images; the arguments are those of ``Extractor``."""
+    """Features [n, P] float32 of some images; see ``Extractor`` for the arguments."""
     return np.hstack(Extractor(unet, process, settings, axes, batch)(images, examples, split))
 
 
@@ -342,15 +353,15 @@ def _readout(name: str) -> Readout:
     return READOUTS[name]
 
 
-def _chosen(settings: Mapping[str, Any], axes: Sequence[str | int]) -> list[Readout]:
-    """What a set of features differentiates; its arrays stand side by side."""
+def _readouts(settings: Mapping[str, Any], axes: Sequence[str | int]) -> list[Readout]:
+    """The readouts of a set of features; ``compute`` puts their arrays side by side."""
     if settings["readout"] == "probe":
         return probes.readouts(settings["probes"], axes)
     return [_readout(settings["readout"])]
 
 
 def _batch(unet: torch.nn.Module, kind: str) -> int:
-    """Small images are cheap to hold, and large batches spread the cost of starting operations."""
+    """The default batch. Small images fit in memory, and large batches start fewer operations."""
     size = getattr(getattr(unet, "config", None), "sample_size", None)
     small = isinstance(size, int) and size**2 < _LARGE
     return 512 if small and kind == "kronecker" else 64

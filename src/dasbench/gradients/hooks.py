@@ -1,20 +1,20 @@
-"""Watch layers while a network is differentiated: the one place that registers hooks.
+"""Watch layers while a network is differentiated. No other module registers hooks.
 
-A layer's gradient is made of pairs (x, delta), one for each call of the layer: x is the input of
-the call, delta the gradient at its output. ``watch`` delivers the pairs; what a consumer makes of a
-pair is its own mathematics. Features project both sides (``dasbench.gradients.kronecker``), EK-FAC
-and unlearning multiply them out (``dasbench.gradients.recorder``).
+The gradient of a layer consists of pairs (x, delta), one for each call of the layer: x is the input
+of the call, delta the gradient at its output. ``watch`` passes the pairs to a consumer. Features
+project x and delta (``dasbench.gradients.kronecker``). EK-FAC and unlearning multiply them
+(``dasbench.gradients.recorder``).
 
-What every consumer can rely on:
+Guarantees for every consumer:
 
 * Input by keyword. ``layer(input=x)`` is watched as ``layer(x)`` is.
 * Operations in place. The network may change a layer's output in place. It must not change a
   layer's input after the layer has read it; the watcher refuses that, as autograd does in training.
-* Conditions. A layer that reads class labels or prompts is a layer like any other. Every watched
+* Conditions. Layers that read class labels or prompts are watched in the same way. Every watched
   layer must have one row for each image.
-* Gradient checkpointing. The pass that it repeats during the backward pass is recognised and adds
-  nothing. The reentrant kind of ``torch.utils.checkpoint`` runs layers without gradients, and the
-  watcher refuses it by name.
+* Gradient checkpointing. It repeats the forward pass during the backward pass; the watcher ignores
+  the repetition. The reentrant kind of ``torch.utils.checkpoint`` runs layers without gradients,
+  and the watcher refuses it with an error that names the layer.
 * Several calls of one module in a pass. Every call has its own pair, and the parts are summed.
 """
 
@@ -44,7 +44,7 @@ class Watched:
     """
 
     def __init__(self, layers: Sequence[Layer], images: int, keep: Keep, use: Use):
-        """Nothing is registered yet."""
+        """Keep the arguments; ``watch`` registers the hooks."""
         self.layers, self.images, self.keep, self.use = layers, images, keep, use
         self.calls: Counter[str] = Counter()
         self._sums: dict[str, torch.Tensor] | None = None  # None during the forward pass
@@ -80,17 +80,17 @@ class Watched:
     def _called(
         self, layer: Layer, module: nn.Module, inputs: tuple, keywords: dict[str, Any], output: Any
     ) -> torch.Tensor:
-        """The forward hook of a layer: see that a gradient reaches the output, and record it."""
+        """The forward hook of a layer: make the output require a gradient, and record the call."""
         first = not output.requires_grad
         if self._sums is None:
             self._record(layer, _input(module, inputs, keywords).detach(), output)
         elif first:  # a repeated pass must save the tensors that the first one saved
             output.requires_grad_(True)
-        # what follows may work in place, which torch forbids on a leaf
+        # the network may change the output in place, which torch forbids on a leaf
         return output.clone() if first else output
 
     def _record(self, layer: Layer, x: torch.Tensor, output: torch.Tensor) -> None:
-        """Keep what a call needs of its input, and use it when the gradient arrives."""
+        """Keep the tensors that ``use`` needs, and call ``use`` when the gradient arrives."""
         self._check(layer, x)
         self.calls[layer.name] += 1
         with torch.no_grad():
@@ -108,7 +108,7 @@ class Watched:
         versions: list[int],
         delta: torch.Tensor,
     ) -> None:
-        """Add the part of one call."""
+        """Add the part of one call to the sum of its layer."""
         if [tensor._version for tensor in kept] != versions:
             raise UserError(
                 f"the network changes the input of {layer.name} in place after the layer has "
@@ -119,7 +119,7 @@ class Watched:
         self._sums[layer.name] = part if before is None else before + part
 
     def _check(self, layer: Layer, x: torch.Tensor) -> None:
-        """Refuse what would be silently wrong."""
+        """Refuse calls whose gradient would be wrong without an error."""
         if not torch.is_grad_enabled():
             raise UserError(
                 f"{layer.name} runs without gradients inside the network, as under reentrant "
@@ -140,27 +140,28 @@ def watch(
 ) -> Iterator[Watched]:
     """Watch layers during one forward pass and its backward passes.
 
-    Meanwhile gradients are on, and no parameter requires one, so that torch computes the gradients
-    at outputs of layers and no gradient of a weight. Afterwards the network is as it was.
+    Inside the context gradients are on, and no parameter requires one. Torch then computes the
+    gradients at outputs of layers, and no gradient of a weight. Leaving the context restores the
+    network.
 
     Args:
-        network: Contains the layers. The forward pass runs inside the context.
+        network: The network of the layers. Its forward pass runs inside the context.
         layers: From ``dasbench.gradients.layers.select``.
         images: Number of images n of the forward pass.
-        keep: Function of (layer, x [n, ...]), called at each call of a layer in the forward pass;
-            returns the tensors that ``use`` needs of the input.
+        keep: Function of (layer, x [n, ...]) that returns the tensors which ``use`` needs of the
+            input x. The watcher calls it at each call of a layer in the forward pass.
         use: Function of (layer, kept tensors, delta in the shape of the layer's output, number of
-            calls of the layer), called when a backward pass has reached the output of a call;
-            returns the part of that call.
+            calls of the layer) that returns the part of one call. The watcher calls it when a
+            backward pass reaches the output of that call.
 
     Yields:
-        The watcher, whose ``backward`` takes the place of that of a tensor.
+        The watcher. Call its ``backward`` instead of that of a tensor.
 
     Raises:
         UserError: If a layer does not see one row for each image, or runs without gradients.
     """
     watched = Watched(layers, images, keep, use)
-    thawed = [p for p in network.parameters() if p.requires_grad]
+    trainable = [p for p in network.parameters() if p.requires_grad]
 
     def hook(layer: Layer) -> Callable[..., torch.Tensor]:
         return lambda *called: watched._called(layer, *called)
@@ -169,19 +170,19 @@ def watch(
         layer.module.register_forward_hook(hook(layer), with_kwargs=True) for layer in layers
     ]
     try:
-        for parameter in thawed:
+        for parameter in trainable:
             parameter.requires_grad_(False)
         with torch.enable_grad():
             yield watched
     finally:
-        for parameter in thawed:
+        for parameter in trainable:
             parameter.requires_grad_(True)
         for handle in handles:
             handle.remove()
 
 
 def checkpointed(network: nn.Module) -> str | None:
-    """Name of the first module that has gradient checkpointing on; None if there is none."""
+    """Name of the first module with gradient checkpointing; None if there is no such module."""
     for name, module in network.named_modules():
         if getattr(module, "gradient_checkpointing", False):
             return name or type(module).__name__

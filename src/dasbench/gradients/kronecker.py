@@ -1,16 +1,20 @@
 """Projected gradients of a network, without its per-sample gradients.
 
-The gradient of one example with respect to a layer's weight is a sum over places s (pixels,
-tokens) of outer products, G = sum_s delta_s x_s^T: x_s what enters the layer there, delta_s the
-gradient of the readout at what leaves it. Projecting both sides, A G^T B^T = sum_s (A x_s)(B
-delta_s)^T, needs neither G nor a weight gradient: A x is a second, narrower pass of the input
-through the layer's own operation, and delta comes from a backward pass to the activations alone.
+The gradient of one example with respect to the weight of a layer is G = sum_s delta_s x_s^T, a sum
+of outer products over places s (pixels, tokens). x_s is the input of the layer at s, and delta_s is
+the gradient of the readout at the output of the layer. The projection of both sides is
+A G^T B^T = sum_s (A x_s)(B delta_s)^T. It needs neither G nor a weight gradient: A x is a second,
+narrower pass of the input through the layer, and a backward pass to the activations gives delta.
 
-Vocabulary: *inputs* matrix A [k_in, d_in], *outputs* matrix B [k_out, d_out]; the layer's block of
-features is A G^T B^T, flattened, k_in * k_out numbers. G [d_out, d_in] is the gradient of the
-weight flattened from its second axis, with the bias, if any, as last column (an input that is
-always one). A and B have random orthogonal rows, scaled so that E[A^T A] = I; a side that is kept
-whole has the identity. Shapes: n images in a batch, P features, S places.
+Vocabulary:
+
+* *inputs* matrix A [k_in, d_in], *outputs* matrix B [k_out, d_out]. Both have random orthogonal
+  rows, scaled so that E[A^T A] = I. A side that is not narrowed has the identity.
+* *block* of a layer: A G^T B^T, flattened to k_in * k_out numbers.
+* G [d_out, d_in]: the gradient of the weight, flattened from its second axis. The last column is
+  the gradient of the bias, if there is one, whose input is always one.
+
+Shapes: n images in a batch, P features, S places.
 
 Source: the two-sided projection is that of LoGra (Choe et al., 2024, arXiv 2405.13954).
 """
@@ -38,10 +42,10 @@ class Block:
 
     Attributes:
         name: Name of the module.
-        inputs: A [g, k_in, d_in], one matrix for each of its groups.
-        factors: A of a separable convolution, see ``separable``; else None.
+        inputs: A [g, k_in, d_in], one matrix for each group.
+        factors: Factors of A for a separable convolution, see ``separable``; otherwise None.
         outputs: B [g, k_out, d_out]; None for the identity.
-        columns: Where A G^T B^T [g, k_in, k_out], flattened, stands among all blocks.
+        columns: Columns of the block A G^T B^T [g, k_in, k_out], flattened, among all blocks.
     """
 
     name: str
@@ -54,22 +58,22 @@ class Block:
 def budget(sizes: Sequence[int], dimensions: int) -> list[float]:
     """Spread P dimensions over layers in proportion to the square roots of their sizes.
 
-    A layer never gets more than its size; what it leaves goes to the others by the same rule.
+    A layer never gets more than its size. The same rule spreads the rest over the other layers.
 
     Args:
-        sizes: Parameters of each layer.
+        sizes: Number of parameters of each layer.
         dimensions: P.
 
     Returns:
-        Dimensions of each layer, not yet whole numbers; their sum is min(P, sum of sizes).
+        Dimensions of each layer, not rounded; their sum is min(P, sum of sizes).
     """
     sizes = np.asarray(sizes, np.float64)
     shares, free, left = np.zeros(len(sizes)), np.ones(len(sizes), bool), float(dimensions)
     while free.any():
-        wanted = left * np.sqrt(sizes) * free / np.sqrt(sizes[free]).sum()
-        full = free & (wanted >= sizes)
+        fair = left * np.sqrt(sizes) * free / np.sqrt(sizes[free]).sum()
+        full = free & (fair >= sizes)
         if not full.any():
-            shares[free] = wanted[free]
+            shares[free] = fair[free]
             break
         shares[full] = sizes[full]
         left, free = left - sizes[full].sum(), free & ~full
@@ -77,12 +81,18 @@ def budget(sizes: Sequence[int], dimensions: int) -> list[float]:
 
 
 def sides(share: int, d_in: int, d_out: int, limit: int | None = None) -> tuple[int, int]:
-    """(k_in, k_out) with k_in * k_out <= share that disturb inner products least.
+    """Find (k_in, k_out) with k_in * k_out <= share that disturb inner products least.
 
-    Projecting a vector of d numbers to k by orthogonal rows gives its squared length the relative
-    variance v = 2 (d - k) / (k (d + 2)); the two sides together (1 + v_in)(1 + v_out). The outputs
-    stay whole, which saves a product, where that is at most a tenth worse; the inputs get at most
-    ``limit`` numbers, unless the share is more than that and whole outputs can use.
+    A projection of d numbers to k by orthogonal rows gives the squared length the relative variance
+    v = 2 (d - k) / (k (d + 2)). The error of the two sides together is (1 + v_in)(1 + v_out).
+    The outputs keep all d_out numbers if this error is then at most a tenth larger, which saves a
+    product. k_in is at most ``limit``, unless share > limit * d_out.
+
+    Args:
+        share: Numbers for one group of the layer.
+        d_in: Columns of G.
+        d_out: Rows of G.
+        limit: Largest k_in that is cheap, see ``layers.Layer.limit``; None for no limit.
     """
 
     def variance(k: int, d: int) -> float:
@@ -100,7 +110,7 @@ def sides(share: int, d_in: int, d_out: int, limit: int | None = None) -> tuple[
 def rows(axes: Sequence[str | int], k: int, d: int) -> np.ndarray:
     """A random [k, d] matrix with orthogonal rows of squared length d / k; the identity if k = d.
 
-    Source: a Gaussian matrix's QR decomposition is uniform over orthogonal frames.
+    Source: the QR decomposition of a Gaussian matrix is uniform over orthogonal frames.
     """
     if k == d:
         return np.eye(d)
@@ -111,21 +121,21 @@ def rows(axes: Sequence[str | int], k: int, d: int) -> np.ndarray:
 def separable(
     axes: Sequence[str | int], k: int, channels: int, offsets: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A convolution's inputs matrix whose rows are products of a mix of channels and a kernel.
+    """A convolution's inputs matrix whose rows are products of a channel mix and a kernel.
 
-    Mixing channels at every pixel and filtering each of the k mixes costs a fraction of a full
-    convolution: channels + offsets multiplications instead of channels * offsets.
+    It mixes the channels at every pixel, and filters each of the k mixes with its own kernel. That
+    takes channels + offsets multiplications; a full convolution takes channels * offsets.
 
     Args:
         axes: Seed axes.
         k: k_in, at most the number of channels.
         channels: Input channels.
-        offsets: Pixels under the kernel.
+        offsets: Number of pixels under the kernel.
 
     Returns:
-        mixes [k, channels] with orthogonal rows, kernels [k, offsets] and constants [k] (for the
-        bias) of random signs, scaled so that row j of A is (mixes[j] x kernels[j], constants[j])
-        and E[A^T A] = I.
+        mixes [k, channels] with orthogonal rows; kernels [k, offsets] and constants [k] (for the
+        bias) with random signs. Row j of A is (mixes[j] x kernels[j], constants[j]). The scale is
+        such that E[A^T A] = I.
     """
     signs = seeds.generator(*axes, "signs", k, offsets).integers(0, 2, (k, offsets + 1)) * 2.0 - 1
     return rows((*axes, "channels"), k, channels), signs[:, :-1], signs[:, -1] / k**0.5
@@ -134,14 +144,15 @@ def separable(
 class Kronecker:
     """The two-sided projection of a network's gradients.
 
-    The layers' blocks take P numbers, or ``oversampling`` times as many; called with their means
-    over timesteps, once for each image, the object then folds them to P: every feature is the sum
-    of some of them, drawn without replacement and with random signs. Narrow sides disturb inner
-    products more than the fold does, so this is closer to a dense projection, and slower.
+    All blocks together have P numbers, or ``oversampling`` times as many. A call folds oversampled
+    blocks to P numbers: each feature is the sum of some numbers, drawn without replacement and with
+    random signs. The caller first averages the blocks over timesteps, so that
+    each image is folded once. The fold disturbs inner products less than narrow sides do.
+    Oversampling is therefore closer to a dense projection, and slower.
 
     Args:
         unet: A denoiser in evaluation mode.
-        parameters: Which of them count, see ``dasbench.gradients.layers``.
+        parameters: One of ``dasbench.gradients.layers.SUBSETS``.
         dimensions: P.
         axes: Seed axes; stream "projection".
         exact_norms: Also compute the norms of the unprojected gradients.
@@ -149,9 +160,9 @@ class Kronecker:
 
     Attributes:
         blocks: The blocks, in the order of the features.
-        dimensions: P; less if the network has fewer parameters, and, where oversampling is 1, by
-            what whole numbers of rows and columns leave (a percent).
-        width: Numbers in the blocks together.
+        dimensions: P. It is smaller than the argument if the network has fewer parameters. With
+            oversampling 1, rounding to whole rows and columns leaves it about a percent smaller.
+        width: Numbers in all blocks together.
         squares: After ``gradients`` with exact_norms: [readouts, n] squared norms.
 
     Raises:
@@ -167,45 +178,45 @@ class Kronecker:
         exact_norms: bool = False,
         oversampling: int = 1,
     ):
-        """Choose the sides of every layer and draw the matrices."""
+        """Compute the sides of every layer and draw the matrices."""
         self.unet = unet
         self.exact = exact_norms
         self.layers = layers.select(unet, parameters)
         self.blocks: dict[str, Block] = {}
         shares = budget([layer.size for layer in self.layers], oversampling * dimensions)
         roots = [layer.size**0.5 for layer in self.layers]
-        hungriest = max(e.groups / root for e, root in zip(self.layers, roots, strict=True))
-        least = math.ceil(hungriest * sum(roots) / oversampling)
+        neediest = max(e.groups / root for e, root in zip(self.layers, roots, strict=True))
+        least = math.ceil(neediest * sum(roots) / oversampling)
         start, carried = 0, 0.0
         for layer, share in zip(self.layers, shares, strict=True):
-            mine = int((share + carried + 1e-9) / layer.groups)
-            if mine < 1:
+            part = int((share + carried + 1e-9) / layer.groups)
+            if part < 1:
                 raise UserError(
                     f"features: dimensions is {dimensions}, too few for {layer.name}; give at "
                     f"least {least}, or parameters that leave it out"
                 )
-            k_in, k_out = sides(mine, layer.d_in, layer.d_out, layer.limit)
+            k_in, k_out = sides(part, layer.d_in, layer.d_out, layer.limit)
             width = layer.groups * k_in * k_out
             carried += share - width
-            where = (*axes, "projection", "kronecker", layer.name)
+            stream = (*axes, "projection", "kronecker", layer.name)
             columns = slice(start, start := start + width)
-            inputs, factors = self._inputs((*where, "inputs"), layer, k_in)
+            inputs, factors = self._inputs((*stream, "inputs"), layer, k_in)
             outputs = None
             if k_out < layer.d_out:
-                outputs = self._matrices((*where, "outputs"), layer, k_out, layer.d_out)
+                outputs = self._matrices((*stream, "outputs"), layer, k_out, layer.d_out)
             self.blocks[layer.name] = Block(layer.name, inputs, factors, outputs, columns)
         self.width, self.dimensions = start, min(start, dimensions)
         terms = -(-self.width // self.dimensions)
         rng = seeds.generator(*axes, "projection", "kronecker", "fold", self.width, self.dimensions)
         order = rng.permutation(terms * self.dimensions)
         signs = rng.integers(0, 2, len(order)) * 2.0 - 1
-        signs[order >= self.width] = 0  # the last places of a fold that does not come out even
+        signs[order >= self.width] = 0  # if width is no multiple of P, the fold has spare places
         like = self.layers[0].module.weight
         self._order = torch.from_numpy(np.minimum(order, self.width - 1)).to(like.device)
         self._signs = torch.from_numpy(signs).to(like)
 
     def __call__(self, blocks: torch.Tensor) -> torch.Tensor:
-        """Fold blocks side by side, [n, width], to features [n, P]; as they are if they fit."""
+        """Fold all blocks, side by side in [n, width], to features [n, P]."""
         if self.width == self.dimensions:
             return blocks
         signed = blocks[:, self._order] * self._signs
@@ -219,48 +230,48 @@ class Kronecker:
         readouts: Sequence[Callable[[torch.Tensor, torch.Tensor], torch.Tensor]],
         condition: Condition | None = None,
     ) -> list[torch.Tensor]:
-        """Projected gradients of some readouts, from one forward pass.
+        """Projected gradients of several readouts, from one forward pass.
 
         Args:
             x_t: [n, C, H, W] noised images.
             t: [n] timesteps.
             wanted: [n, C, H, W] training targets.
             readouts: Functions of (wanted, predicted), both [n, C, H, W], to [n].
-            condition: Of the n images, or None.
+            condition: Condition of the n images, or None.
 
         Returns:
-            [n, width] for each readout: the blocks side by side.
+            [n, width] for each readout: all blocks, side by side.
 
         Raises:
             UserError: If a layer cannot be watched, see ``dasbench.gradients.hooks``.
         """
         n = len(x_t)
-        self.squares, returned = [], []
+        self.squares, projected = [], []
         with hooks.watch(self.unet, self.layers, n, self._kept, self._product) as watched:
             predicted = denoiser.predict(self.unet, x_t, t, condition)
             for k, readout in enumerate(readouts):
                 self._square, self._several = x_t.new_zeros(n), {}
                 value = readout(wanted, predicted).sum()
                 sums = watched.backward(value, again=k + 1 < len(readouts))
-                returned.append(self._joined(sums, x_t))
+                projected.append(self._joined(sums, x_t))
                 for g in self._several.values():
                     self._square += g.flatten(1).square().sum(1)
                 self.squares.append(self._square)
-        return returned
+        return projected
 
     def _joined(self, sums: dict[str, torch.Tensor], x_t: torch.Tensor) -> torch.Tensor:
-        """The blocks side by side, [n, width]; zero where the readout does not depend on one."""
-        none = {
+        """All blocks, side by side in [n, width]; zero for layers that the readout ignores."""
+        zeros = {
             name: x_t.new_zeros(len(x_t), block.columns.stop - block.columns.start)
             for name, block in self.blocks.items()
             if name not in sums
         }
-        return torch.cat([(sums | none)[name] for name in self.blocks], 1)
+        return torch.cat([(sums | zeros)[name] for name in self.blocks], 1)
 
     def _inputs(
         self, axes: Sequence[str | int], layer: layers.Layer, k: int
     ) -> tuple[torch.Tensor, layers.Factors | None]:
-        """A [1 or g, k, d_in], and its factors where the layer can use them."""
+        """A [1 or g, k, d_in], and its factors if the layer is separable."""
         if not layer.separable(k):
             return self._matrices(axes, layer, k, layer.d_in), None
         channels, area = layer.module.in_channels, math.prod(layer.module.kernel_size)
@@ -277,12 +288,12 @@ class Kronecker:
     def _matrices(
         self, axes: Sequence[str | int], layer: layers.Layer, k: int, d: int
     ) -> torch.Tensor:
-        """[g, k, d], one for each group, where the layer's weights are."""
-        drawn = np.stack([rows((*axes, group), k, d) for group in range(layer.groups)])
-        return torch.from_numpy(drawn).to(layer.module.weight)
+        """Random matrices [g, k, d], one for each group, on the device of the layer's weights."""
+        matrices = np.stack([rows((*axes, group), k, d) for group in range(layer.groups)])
+        return torch.from_numpy(matrices).to(layer.module.weight)
 
     def _kept(self, layer: layers.Layer, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """A x of one call; with exact norms also x."""
+        """A x of one call; with exact norms, x as well."""
         block = self.blocks[layer.name]
         narrow = layer.inputs(x, block.inputs, block.factors)
         return (narrow, x) if self.exact else (narrow,)
@@ -290,21 +301,21 @@ class Kronecker:
     def _product(
         self, layer: layers.Layer, kept: tuple[torch.Tensor, ...], delta: torch.Tensor, calls: int
     ) -> torch.Tensor:
-        """sum_s (A x_s)(B delta_s)^T of one call, [n, columns]; with exact norms measure G, too."""
+        """sum_s (A x_s)(B delta_s)^T of one call, [n, columns]; with exact norms, measure G."""
         block = self.blocks[layer.name]
-        low = block.inputs
-        delta = delta.to(low)
+        like = block.inputs
+        delta = delta.to(like)
         if self.exact:
-            x = kept[1].to(low) if kept[1].is_floating_point() else kept[1]  # indices are integers
+            x = kept[1].to(like) if kept[1].is_floating_point() else kept[1]  # indices are integers
             self._measure(layer, x, delta, calls)
-        return layer.product(kept[0].to(low), delta, block.inputs, block.outputs).flatten(1)
+        return layer.product(kept[0].to(like), delta, block.inputs, block.outputs).flatten(1)
 
     def _measure(
         self, layer: layers.Layer, x: torch.Tensor, delta: torch.Tensor, calls: int
     ) -> None:
-        """Add the squared norm of G; of a layer with several calls, once G is complete."""
+        """Add the squared norm of G. If a layer has several calls, sum their G first."""
         if calls == 1:
-            # products of places cancel: a gradient of zero could come out just below
+            # terms cancel, so that rounding could make the square of a zero gradient negative
             self._square += layer.square(x, delta).clamp_min(0)
             return
         g = layer.gradient(x, delta)

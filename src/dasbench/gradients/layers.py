@@ -1,15 +1,17 @@
-"""What the gradient of each kind of layer is made of: sums of outer products over places.
+"""The gradient of each kind of layer, as a sum of outer products over places.
 
-A layer's gradient is a matrix G [d_out, d_in] = sum_s delta_s x_s^T for every image and group:
+The gradient of a layer is a matrix G [d_out, d_in] = sum_s delta_s x_s^T for every image and group.
+delta_s is the gradient at the output at place s. x_s depends on the kind of layer:
 
-linear        x_s a token's input and a one for the bias.
-convolution   x_s the patch under the kernel and a one; a group is a layer of its own.
-embedding     x_s the one-hot index.
-norm          x_s = (normalised input, 1) of the same channel: columns of G are scale and shift.
+linear        the input of a token, and a one for the bias.
+convolution   the patch under the kernel, and a one for the bias; each group has its own G.
+embedding     the one-hot index.
+norm          (normalised input, 1) of the same channel; columns of G are scale and shift.
 
-Each class says how to narrow its input by a matrix A (``inputs``), how to contract that with the
-gradient at its output and a matrix B (``product``), G itself (``gradient``) and its squared norm
-(``square``).
+Each class has four methods: ``inputs`` narrows the input by a matrix A; ``product`` multiplies the
+narrow input by the gradient at the output, narrowed by a matrix B; ``gradient`` is G; ``square`` is
+the squared norm of G. ``wide`` is the matrix X with columns x_s, [n, g, d_in, S].
+
 Shapes: n images, g groups, S places, d_in and d_out of one group; A [g, k_in, d_in],
 B [g, k_out, d_out], blocks [n, g, k_in, k_out].
 """
@@ -26,18 +28,22 @@ from torch.nn import functional
 from dasbench.errors import UserError
 
 SUBSETS = ("all", "weights", "up_blocks", "attention", "lora")
-# places up to which a product with a matrix of all their pairs beats a convolution of few channels
+# Up to this number of places, a product with a [places, places] matrix is faster than a convolution
+# of few channels.
 _FEW = 64
 _PARTS = {"up_blocks": ("up_blocks.",), "attention": ("attn", "attention"), "lora": ("lora_",)}
 
 
 def members(network: nn.Module, parameters: str) -> dict[str, list[str]]:
-    """Full names of the parameters of a subset, by the name of the module that owns them.
+    """Full names of the parameters of a subset, grouped by the name of their module.
 
     Args:
         network: Any network.
         parameters: "all"; "weights" (all but the scales and shifts of norm layers); "up_blocks"
             (the decoder half); "attention"; "lora".
+
+    Returns:
+        module's name -> full names of its parameters.
 
     Raises:
         ValueError: If the subset is unknown.
@@ -46,20 +52,20 @@ def members(network: nn.Module, parameters: str) -> dict[str, list[str]]:
     if parameters not in SUBSETS:
         raise ValueError(f"parameters must be one of {', '.join(SUBSETS)}, got {parameters!r}")
     parts = _PARTS.get(parameters, ("",))
-    found: dict[str, list[str]] = {}
+    subset: dict[str, list[str]] = {}
     for name, module in network.named_modules():
         if parameters == "weights" and type(module).__name__.endswith("Norm"):
             continue
-        own = [full for full, _ in module.named_parameters(name, recurse=False)]
-        mine = [full for full in own if any(part in full for part in parts)]
-        if mine:
-            found[name] = mine
-    if not found:
+        names = [full for full, _ in module.named_parameters(name, recurse=False)]
+        names = [full for full in names if any(part in full for part in parts)]
+        if names:
+            subset[name] = names
+    if not subset:
         raise UserError(
             f"parameters: {parameters} leaves none of the {type(network).__name__}'s parameters; "
             f"choose another of {', '.join(SUBSETS)}"
         )
-    return found
+    return subset
 
 
 @dataclass
@@ -70,8 +76,8 @@ class Factors:
         mixes: [k_in, channels].
         kernels: [k_in, offsets].
         constants: [k_in], for the bias.
-        places: The kernels as matrices [k_in, S_in, S], by the size [H, W] of inputs of at most 64
-            places; see ``Conv2d.filtered``.
+        places: (H, W) of an input with at most 64 places -> the kernels as matrices
+            [k_in, S_in, S]; see ``Conv2d.filtered``.
     """
 
     mixes: torch.Tensor
@@ -81,7 +87,7 @@ class Factors:
 
 
 def mixed(mixes: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Linear combinations [n, k, H, W] of the channels of x [n, c, H, W]; mixes [k, c]."""
+    """Linear combinations [n, k, H, W] of the channels of x [n, c, H, W], by mixes [k, c]."""
     if x.is_contiguous():
         return (mixes @ x.flatten(2)).unflatten(2, x.shape[2:])
     return (x.permute(0, 2, 3, 1) @ mixes.T).permute(0, 3, 1, 2)
@@ -89,13 +95,13 @@ def mixed(mixes: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
 
 @dataclass
 class Layer:
-    """A module whose parameters count, and the sides of its gradient.
+    """A module with parameters of the subset, and the *sides* d_in and d_out of its gradient.
 
     Attributes:
         name: Full name of the module.
         module: The module.
-        groups: g, 1 except for grouped convolutions.
-        d_in: Columns of G; with the bias's.
+        groups: g; 1 except for grouped convolutions.
+        d_in: Columns of G, including that of the bias.
         d_out: Rows of G.
     """
 
@@ -112,7 +118,7 @@ class Layer:
 
     @property
     def limit(self) -> int | None:
-        """The largest k_in that is cheap, if there is one."""
+        """The largest k_in that is cheap; None for no limit."""
         return None
 
     def separable(self, k_in: int) -> bool:
@@ -126,7 +132,10 @@ class Layer:
     def product(
         self, narrow: torch.Tensor, delta: torch.Tensor, a: torch.Tensor, b: torch.Tensor | None
     ) -> torch.Tensor:
-        """sum_s (A x_s)(B delta_s)^T, [n, g, k_in, k_out]; A x [n, g, k_in, S]; B may be None."""
+        """sum_s (A x_s)(B delta_s)^T, [n, g, k_in, k_out].
+
+        ``narrow`` is A x [n, g, k_in, S]; ``b`` is None if B is the identity.
+        """
         delta = self.outgoing(delta)
         n, g, k_in, places = narrow.shape
         if places == 1:
@@ -142,7 +151,7 @@ class Layer:
         return self.outgoing(delta) @ self.wide(x).transpose(2, 3)
 
     def square(self, x: torch.Tensor, delta: torch.Tensor) -> torch.Tensor:
-        """Squared norm of G, [n], by the cheaper of two ways: G itself, or S x S products.
+        """Squared norm of G, [n], from G or from S x S products, whichever is cheaper.
 
         Source: the second is the ghost norm of Goodfellow (2015), arXiv 1510.01799.
         """
@@ -151,19 +160,19 @@ class Layer:
         places = wide.shape[2]
         if places * (self.d_in + self.d_out) < self.d_in * self.d_out:
             products = (wide.transpose(1, 2) @ wide) * (delta.transpose(1, 2) @ delta)
-            found = products.sum((1, 2))
+            squares = products.sum((1, 2))
         else:
-            found = torch.bmm(delta, wide.transpose(1, 2)).square().sum((1, 2))
-        return found.view(len(x), -1).sum(1)
+            squares = torch.bmm(delta, wide.transpose(1, 2)).square().sum((1, 2))
+        return squares.view(len(x), -1).sum(1)
 
     def _with_one(self, wide: torch.Tensor) -> torch.Tensor:
-        """[n, g, d, S] with a row of ones below, if the layer has a bias."""
+        """Append a row of ones to [n, g, d, S] if the layer has a bias."""
         if self.module.bias is None:
             return wide
         return torch.cat([wide, torch.ones_like(wide[:, :, :1])], 2)
 
     def _split(self, a: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """A as the weight [g * k_in, ...] and bias of a layer with narrower output."""
+        """A as the weight [g * k_in, ...] and the bias of a layer with a narrower output."""
         flat = a.flatten(0, 1)
         if self.module.bias is None:
             return flat, None
@@ -218,10 +227,10 @@ class Conv2d(Layer):
         return narrow.reshape(len(x), m.groups, a.shape[1], -1)
 
     def filtered(self, y: torch.Tensor, factors: Factors) -> torch.Tensor:
-        """Each of the k_in mixes y [n, k_in, H, W] under its own kernel, [n, k_in, S].
+        """Filter each of the k_in mixes y [n, k_in, H, W] with its own kernel, [n, k_in, S].
 
-        On small images by one product with a matrix from places to places, the kernel's response to
-        an image of a single one at each place.
+        On small images a product with a [places, places] matrix does this. Its rows are the
+        responses of the kernel to images that are one at a single place and zero elsewhere.
         """
         m, k = self.module, y.shape[1]
         kernels = factors.kernels.reshape(k, 1, *m.kernel_size)
@@ -232,7 +241,7 @@ class Conv2d(Layer):
         if size not in factors.places:
             ones = torch.eye(size.numel()).to(kernels).view(-1, 1, *size)
             responses = self._convolved(ones, kernels, None, 1)
-            # under autocast they are rounded, what is kept is not
+            # autocast rounds the responses; store them in the dtype of the kernels
             factors.places[size] = responses.flatten(2).transpose(0, 1).to(kernels).contiguous()
         narrow = torch.bmm(y.flatten(2).transpose(0, 1), factors.places[size]).transpose(0, 1)
         return narrow if constants is None else narrow + constants[:, None]
@@ -240,7 +249,7 @@ class Conv2d(Layer):
     def _convolved(
         self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, groups: int
     ) -> torch.Tensor:
-        """The layer's own operation with other weights."""
+        """The convolution of the layer, with other weights."""
         m, padding = self.module, self.module.padding
         if m.padding_mode != "zeros":
             x, padding = self._padded(x), 0
@@ -248,7 +257,7 @@ class Conv2d(Layer):
 
     @property
     def _pointwise(self) -> bool:
-        """Whether every place sees itself alone."""
+        """Whether each place of the output depends on one place of the input."""
         m = self.module
         return math.prod(m.kernel_size) == math.prod(m.stride) == 1 and m.padding in (
             "same",
@@ -258,11 +267,11 @@ class Conv2d(Layer):
 
     @property
     def limit(self) -> int | None:
-        """As many as channels, which can be separable; up to 16 cost as much as one."""
+        """The channels, up to which A can be separable; at least 16, which cost as much as 1."""
         return max(16, self.module.in_channels // self.groups)
 
     def separable(self, k_in: int) -> bool:
-        """Where it saves work: a kernel of several pixels, narrowed to its channels or fewer."""
+        """Whether factors save work: the kernel has several pixels, and k_in <= channels."""
         m = self.module
         return m.groups == 1 and math.prod(m.kernel_size) > 1 and k_in <= m.in_channels
 
@@ -302,13 +311,13 @@ class Embedding(Layer):
         return one_hot.transpose(2, 3).to(self.module.weight.dtype)
 
     def _counts(self, x: torch.Tensor) -> torch.Tensor:
-        """[n, 1, S, 1]: false for the padding index, which is never trained."""
+        """False for the padding index, which is never trained, else true; [n, 1, S, 1]."""
         padding = -1 if self.module.padding_idx is None else self.module.padding_idx
         return (x != padding).reshape(len(x), 1, -1, 1)
 
 
 class Norm(Layer):
-    """Scale and shift of a group or layer norm: G is [channels, 2] (or 1 without shift)."""
+    """Scale and shift of a group or layer norm: G is [channels, 2], or 1 column without shift."""
 
     @classmethod
     def of(cls, name: str, module: nn.GroupNorm | nn.LayerNorm) -> Norm:
@@ -318,7 +327,7 @@ class Norm(Layer):
     def inputs(
         self, x: torch.Tensor, a: torch.Tensor, factors: Factors | None = None
     ) -> torch.Tensor:
-        """The normalised input, in the shape of x: it differs between channels."""
+        """The normalised input, in the shape of x; A is applied in ``product``."""
         m = self.module
         if isinstance(m, nn.GroupNorm):
             return functional.group_norm(x, m.num_groups, eps=m.eps)
@@ -328,8 +337,8 @@ class Norm(Layer):
         self, narrow: torch.Tensor, delta: torch.Tensor, a: torch.Tensor, b: torch.Tensor | None
     ) -> torch.Tensor:
         """A G^T B^T, [n, 1, k_in, k_out]."""
-        found = (a[0] @ self._transposed(narrow, delta))[:, None]
-        return found if b is None else found @ b.transpose(1, 2)
+        block = (a[0] @ self._transposed(narrow, delta))[:, None]
+        return block if b is None else block @ b.transpose(1, 2)
 
     def gradient(self, x: torch.Tensor, delta: torch.Tensor) -> torch.Tensor:
         """G, [n, 1, channels, 2 or 1]."""
@@ -357,19 +366,20 @@ RULES = {
 
 
 def select(network: nn.Module, parameters: str) -> list[Layer]:
-    """The layers that own the parameters of a subset, in the network's order.
+    """The layers with parameters of a subset, in the order of the network.
 
     Args:
         network: Any network of linear, convolution, embedding and norm layers.
         parameters: One of ``SUBSETS``.
 
     Raises:
-        UserError: If the subset is empty, or a parameter belongs to another kind of layer.
+        UserError: If the subset is empty, a parameter belongs to another kind of layer, or two
+            layers share a parameter.
     """
-    found, owners = [], {}
-    for name, own in members(network, parameters).items():
+    selected, owners = [], {}
+    for name, names in members(network, parameters).items():
         module = network.get_submodule(name)
-        for full in own:
+        for full in names:
             first = owners.setdefault(id(network.get_parameter(full)), full)
             if first != full:
                 raise UserError(
@@ -379,8 +389,8 @@ def select(network: nn.Module, parameters: str) -> list[Layer]:
         rule = next((rule for kind, rule in RULES.items() if isinstance(module, kind)), None)
         if rule is None:
             raise UserError(
-                f"projection: kronecker has no rule for {own[0]} of a {type(module).__name__}; "
+                f"projection: kronecker has no rule for {names[0]} of a {type(module).__name__}; "
                 "use projection: rademacher, or parameters that leave it out"
             )
-        found.append(rule.of(name, module))
-    return found
+        selected.append(rule.of(name, module))
+    return selected

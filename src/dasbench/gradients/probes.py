@@ -1,17 +1,17 @@
-"""Probes: fixed images v whose inner product with the prediction is a readout, <v, eps_theta> / D.
+"""Probes: fixed images v, whose inner product with the prediction is a readout, <v, eps_theta> / D.
 
-One scalar of a prediction with D numbers is one direction of it; m probes are m directions, shared
-by all examples and timesteps. Kinds, each with mean square 1:
+A readout measures a prediction of D numbers along one direction. m probes measure it along m
+directions, which all examples and timesteps share. Kinds of probes, each with mean square 1:
 
 constant     v = 1: the readout "mean".
 rademacher   independent signs, from named seeds.
-cosine       cos(pi u (2i+1) / 2H) cos(pi w (2j+1) / 2W), the same in every channel; (u, w) by
-             ascending u^2 + w^2 from the lowest, without (0, 0), which is constant.
+cosine       cos(pi u (2i+1) / 2H) cos(pi w (2j+1) / 2W), the same in every channel; (u, w) in
+             ascending order of u^2 + w^2, without the constant (0, 0).
 
-Features of the m probes stand side by side, so their kernel is the sum of the probes' kernels. P is
-the width of the whole set: each probe is projected to P // m, from blocks as wide as one probe
-alone would have (oversampling times m). The relative error that the projection gives a sum of m
-unrelated kernels is then about that of one kernel at P.
+The features of m probes stand side by side, so their kernel is the sum of the kernels of the
+probes. P is the width of all features together: each probe is projected to P // m numbers.
+Oversampling times m keeps the blocks as wide as those of a single probe at P. The projection then
+gives a sum of m unrelated kernels about the relative error of one kernel at P.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ KINDS = ("constant", "rademacher", "cosine")
 def readouts(
     counts: Mapping[str, int], axes: Sequence[str | int]
 ) -> list[Callable[[torch.Tensor, torch.Tensor], torch.Tensor]]:
-    """The readouts of some probes, functions of (target, prediction), both [n, C, H, W], to [n].
+    """The readouts of some probes: functions of (target, prediction), both [n, C, H, W], to [n].
 
     Args:
-        counts: kind -> how many of it; in the order of ``KINDS``.
+        counts: kind -> number of probes. The readouts follow the order of ``KINDS``.
         axes: Leading seed axes: experiment, seed; stream "probes".
 
     Raises:
         ValueError: If a kind is unknown, or there is no probe.
     """
-    names = [(kind, k) for kind in KINDS for k in range(counts.get(kind, 0))]
-    if set(counts) - set(KINDS) or not names:
+    numbered = [(kind, k) for kind in KINDS for k in range(counts.get(kind, 0))]
+    if set(counts) - set(KINDS) or not numbered:
         raise ValueError(f"probes must be numbers of {', '.join(KINDS)}, got {dict(counts)}")
-    return [_readout(kind, number, tuple(axes)) for kind, number in names]
+    return [_readout(kind, number, tuple(axes)) for kind, number in numbered]
 
 
 def _readout(
     kind: str, number: int, axes: tuple[str | int, ...]
 ) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    def value(_wanted: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+    def value(_target: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
         v = torch.from_numpy(probe(kind, number, tuple(out.shape[1:]), axes)).to(out)
         return (v * out).flatten(1).mean(1)
 
@@ -64,12 +64,13 @@ def probe(
 
     Args:
         kind: One of ``KINDS``.
-        number: From 0; there is one constant and there are H W - 1 cosines.
+        number: Number of the probe within its kind, from 0. There is 1 constant and there are
+            H W - 1 cosines.
         shape: (C, H, W).
         axes: Leading seed axes.
 
     Raises:
-        UserError: If there are not so many of this kind.
+        UserError: If there are fewer probes of this kind.
     """
     most = {"constant": 1, "cosine": shape[1] * shape[2] - 1}
     if number >= most.get(kind, number + 1):

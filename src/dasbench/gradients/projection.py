@@ -1,7 +1,7 @@
 """Random projections of gradients from p parameters to P dimensions.
 
-A projection is a fixed p x P matrix that is never stored whole: blocks of its rows are drawn from
-named seeds when they are needed. Inner products are preserved in expectation,
+A projection is a fixed p x P matrix R. It is never stored whole: blocks of its rows are drawn from
+named seeds when they are needed. It preserves inner products in expectation:
 E[(g R)(h R)^T] = g h^T.
 """
 
@@ -32,7 +32,7 @@ class Projection:
     """
 
     def __init__(self, kind: str, parameters: int, dimensions: int, axes: Sequence[str | int]):
-        """Remember what to draw; nothing is drawn yet."""
+        """Keep the arguments; ``blocks`` draws."""
         if kind not in KINDS:
             raise ValueError(f"projection must be one of {', '.join(KINDS)}, got {kind!r}")
         self.kind, self.parameters, self.axes = kind, parameters, tuple(axes)
@@ -45,7 +45,7 @@ class Projection:
             yield rows, self._draw(rng, rows.stop - rows.start)
 
     def matrix(self) -> np.ndarray:
-        """The whole [p, P] float64 matrix, scaled; for tests on small models."""
+        """The whole matrix R [p, P] float64, scaled; for tests on small models."""
         if self.kind == "none":
             return np.eye(self.parameters)
         return (

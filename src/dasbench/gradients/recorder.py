@@ -1,7 +1,8 @@
 """Gradients of every layer for every image, as matrices, from one forward and backward pass.
 
-A layer's gradient is G [d_out, d_in] for each image and group (``dasbench.gradients.layers``); the
-bias is the last column. Norm layers have no such matrix and are left out, as K-FAC leaves them out.
+The gradient of a layer is G [d_out, d_in] for each image and group (``dasbench.gradients.layers``).
+The last column belongs to the bias. Norm layers are left out, as in K-FAC: their G is no sum over
+places of outer products.
 Shapes: n images, g groups, S places.
 """
 
@@ -22,24 +23,24 @@ Matrices = dict[str, torch.Tensor]
 
 
 class Recorder:
-    """A network that is watched while it is differentiated.
+    """Gradients of the layers of a network, see ``dasbench.gradients.hooks``.
 
     Args:
         unet: The denoiser, in evaluation mode.
         parameters: One of ``dasbench.gradients.layers.SUBSETS``.
 
     Attributes:
-        layers: The linear, convolution and embedding layers among them.
+        layers: The linear, convolution and embedding layers with parameters of the subset.
 
     Raises:
-        UserError: If there is none, or a layer is of another kind.
+        UserError: If there is no such layer, or a layer is of an unknown kind.
     """
 
     def __init__(self, unet: torch.nn.Module, parameters: str):
-        """Choose the layers."""
+        """Select the layers."""
         self.unet = unet
-        chosen = layers.select(unet, parameters)
-        self.layers = [layer for layer in chosen if not isinstance(layer, layers.Norm)]
+        subset = layers.select(unet, parameters)
+        self.layers = [layer for layer in subset if not isinstance(layer, layers.Norm)]
         if not self.layers:
             raise UserError(
                 f"parameters: {parameters} has norm layers alone; choose all or weights for "
@@ -58,18 +59,18 @@ class Recorder:
         output_gradients: Callable[[torch.Tensor], Sequence[torch.Tensor]],
         see: Callable[[layers.Layer, torch.Tensor, torch.Tensor], None] | None = None,
     ) -> list[Matrices]:
-        """G of every layer and image, for some gradients at the network's output.
+        """G of every layer and image, for each of several gradients at the network's output.
 
         Args:
             x_t: [n, C, H, W] noised images.
             t: [n] timesteps.
-            output_gradients: Function of the prediction [n, C, H, W] to as many gradients at it as
-                are wanted, each [n, C, H, W].
+            output_gradients: Function of the prediction [n, C, H, W] that returns gradients at the
+                prediction, each [n, C, H, W].
             see: Called as (layer, X [n, g, d_in, S], delta [n, g, d_out, S]) at each call of a
                 layer.
 
         Returns:
-            For each of them: layer's name -> [n, g, d_out, d_in].
+            For each gradient at the output: layer's name -> G [n, g, d_out, d_in].
 
         Raises:
             UserError: If a layer cannot be watched, see ``dasbench.gradients.hooks``.
@@ -81,22 +82,28 @@ class Recorder:
                 see(layer, wide, delta)
             return delta @ wide.transpose(2, 3)
 
-        found = []
+        gradients = []
         with hooks.watch(self.unet, self.layers, len(x_t), _wide, multiply) as watched:
             predicted = denoiser.predict(self.unet, x_t, t)
             upstream = output_gradients(predicted.detach())
             for k, gradient in enumerate(upstream):
                 sums = watched.backward(predicted, gradient, again=k + 1 < len(upstream))
-                found.append({e.name: self._zeros(e, x_t) for e in self.layers} | sums)
-        return found
+                gradients.append({e.name: self._zeros(e, x_t) for e in self.layers} | sums)
+        return gradients
 
     def losses(self, x_t: torch.Tensor, t: torch.Tensor, wanted: torch.Tensor) -> Matrices:
-        """Gradients of the loss, the mean squared error over an image's D numbers."""
+        """Gradients of the loss of each image, the mean squared error over its D numbers.
+
+        Args:
+            x_t: [n, C, H, W] noised images.
+            t: [n] timesteps.
+            wanted: [n, C, H, W] training targets.
+        """
         d = wanted[0].numel()
         return self.gradients(x_t, t, lambda out: [2 / d * (out - wanted)])[0]
 
     def _zeros(self, layer: layers.Layer, like: torch.Tensor) -> torch.Tensor:
-        """The gradient where nothing depends on a layer; it takes no memory."""
+        """The gradient of a layer that the output does not depend on; zeros that take no memory."""
         return like.new_zeros(()).expand(len(like), layer.groups, layer.d_out, layer.d_in)
 
 
@@ -106,7 +113,7 @@ def _wide(layer: layers.Layer, x: torch.Tensor) -> tuple[torch.Tensor]:
 
 
 def add_step(layer: layers.Layer, step: torch.Tensor) -> None:
-    """Add a step in the form of G, [g, d_out, d_in], to the layer's weight and bias."""
+    """Add a step, [g, d_out, d_in] like G, to the weight and the bias of a layer."""
     module = layer.module
     with torch.no_grad():
         if isinstance(module, torch.nn.Embedding):
@@ -130,7 +137,7 @@ def noised(
         process: The process of the network.
         x: [n, C, H, W] images.
         draw: Function of (t, draw number) to noise [n, C, H, W].
-        pairs: The timesteps and draws.
+        pairs: Pairs (t, draw number).
     """
     for t, e in pairs:
         eps = torch.from_numpy(draw(t, e)).to(x)
@@ -140,15 +147,16 @@ def noised(
 
 
 class Noise:
-    """The noise of the features of some images: keyed by example that of ``trak``.
+    """The noise of some images, by default the noise of their features.
 
     Args:
         axes: Leading seed axes: experiment, seed.
         split: "train", "val" or "gen".
-        examples: [n] what keys the noise: ids, or positions of queries.
+        examples: [n] keys of the noise: ids of examples, or positions of queries.
         shape: (C, H, W).
         stream: Name of the stream.
-        policy: "keyed", or "common" for one array for all images, that of ``trak_common``.
+        policy: "keyed", as for the features of ``trak``; or "common", one array for all images, as
+            for the features of ``trak_common``.
     """
 
     def __init__(
@@ -160,15 +168,15 @@ class Noise:
         stream: str = "features",
         policy: str = "keyed",
     ):
-        """Remember the names; nothing is drawn yet."""
+        """Keep the arguments; calls draw."""
         self.named = ((*axes, stream), split, examples)
         self.shape, self.policy = tuple(shape), policy
 
     def __call__(self, t: int, e: int) -> np.ndarray:
-        """[n, C, H, W] float32."""
+        """Noise [n, C, H, W] float32 of draw number e at timestep t."""
         return noise_policies.draw(self.policy, *self.named, t, e, self.shape)
 
     def of(self, rows: slice) -> Noise:
-        """The same for some of the images."""
+        """The noise of some of the images."""
         axes, split, examples = self.named
         return Noise(axes[:-1], split, examples[rows], self.shape, axes[-1], self.policy)

@@ -1,6 +1,7 @@
-"""How badly the model fits each training example: the residual factor of DAS.
+"""Residuals of the training examples: the factor of DAS that says how badly the model fits them.
 
-Noise stream "residuals", keyed by (example, t, draw): disjoint from that of the features.
+The noise comes from the stream "residuals", keyed by (example, t, draw). It is independent of the
+noise of the features.
 """
 
 from __future__ import annotations
@@ -38,19 +39,21 @@ def compute(
         settings: kind ("scalar" or "released"), timesteps, timestep_rule, draws; optional:
             by_timestep (scalar only).
         axes: Leading seed axes: experiment, seed.
-        condition: Of the N images, or None.
+        condition: Condition of the N images, or None.
 
     Returns:
-        [N] float32; by timestep s_{i,t}, [T, N] (mean over draws). With s_{i,t} = sqrt(mean
-        squared error of example i at t):
-        scalar: mean_t s_{i,t} (this is ||eps - eps_theta|| / sqrt(D));
+        [N] float32. With s_{i,t} = sqrt(mean squared error of example i at t), it is
+        scalar: mean_t s_{i,t}, where s_{i,t} is ||eps - eps_theta|| / sqrt(D);
         released: mean_t s_{i,t} / sqrt(sum_t s_{i,t}^2).
+        With by_timestep it is s_{i,t} itself, [T, N], averaged over draws.
 
-    Source: DAS (arXiv 2410.18639), the residual term; "released" is the form of its public code,
-    here on a thinned grid of timesteps.
+    Raises:
+        ValueError: If the kind is unknown.
+
+    Source: DAS (arXiv 2410.18639), the residual term; "released" is the formula of its public code,
+    here on a grid with fewer timesteps.
     """
-    where = next(unet.parameters())
-    x = torch.from_numpy(images).to(where)
+    x = torch.from_numpy(images).to(next(unet.parameters()))
     condition = None if condition is None else condition.to(x)
     grid = timestep_grids.timesteps(settings, process.total)
     roots = []
@@ -92,7 +95,7 @@ def errors_by_timestep(
         x: [n, C, H, W] images.
         noise_of: Function t -> [n, C, H, W] noise.
         timesteps: [T] integers.
-        condition: Of the n images, or None.
+        condition: Condition of the n images, or None.
 
     Yields:
         (t, target [n, C, H, W], prediction [n, C, H, W]).

@@ -1,7 +1,8 @@
 """Images to latents and back, by a frozen autoencoder of diffusers (AutoencoderKL or VQModel).
 
-Latents are deterministic, the mean of the posterior, times the autoencoder's scaling factor, so
-that their variance is about one. A VQModel's are those before quantisation; decoding quantises.
+Latents are deterministic: the mean of the posterior, times the scaling factor of the autoencoder.
+This factor gives them a variance of about one. The latents of a VQModel are not yet quantised;
+``decode`` quantises them.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ _BATCH = 16
 
 
 def load(model: Mapping[str, Any], device: torch.device | str = "cpu") -> AutoencoderKL | VQModel:
-    """The autoencoder of ``model.pretrained``, in evaluation mode; safetensors only.
+    """The autoencoder of ``model.pretrained``, in evaluation mode, read from safetensors only.
 
     Raises:
-        UserError: If it is not here, or not one of ``CLASSES``.
+        UserError: If it is not on this machine, is not one of ``CLASSES``, or shifts its latents.
     """
     place = pretrained.part(model, "vqvae", "vae")
     try:
         kind = json.loads((place / "config.json").read_text()).get("_class_name")
-        made = CLASSES[kind].from_pretrained(
+        autoencoder = CLASSES[kind].from_pretrained(
             place, use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False
         )
     # a damaged file makes diffusers raise anything from OSError to TypeError
@@ -39,9 +40,9 @@ def load(model: Mapping[str, Any], device: torch.device | str = "cpu") -> Autoen
             f"{place} holds no {' or '.join(CLASSES)} in safetensors ({first_line(error)}); fetch "
             "it again, or name another model.pretrained"
         ) from error
-    if getattr(made.config, "shift_factor", None):
+    if getattr(autoencoder.config, "shift_factor", None):
         raise UserError(f"{place} shifts its latents, which pipelines of latents cannot undo")
-    return made.eval().requires_grad_(False).to(device)
+    return autoencoder.eval().requires_grad_(False).to(device)
 
 
 @torch.no_grad()
@@ -51,19 +52,19 @@ def encode(
     """Latents [N, c, h, w] float32 of images [N, C, H, W] float32 in [-1, 1].
 
     Raises:
-        UserError: If the autoencoder takes other channels.
+        UserError: If the autoencoder takes another number of channels.
     """
     autoencoder = load(model, device)
-    wanted = autoencoder.config.in_channels
-    if images.shape[1] != wanted:
+    channels = autoencoder.config.in_channels
+    if images.shape[1] != channels:
         raise UserError(
-            f"images have {images.shape[1]} channels, but model.pretrained encodes {wanted}; "
+            f"images have {images.shape[1]} channels, but model.pretrained encodes {channels}; "
             "choose an autoencoder for these images"
         )
     parts = []
     for x in torch.from_numpy(images).split(_BATCH):
-        made = autoencoder.encode(x.to(device))
-        latents = made.latents if isinstance(autoencoder, VQModel) else made.latent_dist.mode()
+        code = autoencoder.encode(x.to(device))
+        latents = code.latents if isinstance(autoencoder, VQModel) else code.latent_dist.mode()
         parts.append((latents * autoencoder.config.scaling_factor).float().cpu())
     return torch.cat(parts).numpy()
 
@@ -72,7 +73,7 @@ def encode(
 def decode(
     model: Mapping[str, Any], latents: np.ndarray, device: torch.device | str = "cpu"
 ) -> np.ndarray:
-    """Images [N, C, H, W] float32, clipped to [-1, 1], of latents [N, c, h, w]."""
+    """Images [N, C, H, W] float32, clipped to [-1, 1], from latents [N, c, h, w]."""
     autoencoder = load(model, device)
     parts = []
     for z in torch.from_numpy(latents).split(_BATCH):

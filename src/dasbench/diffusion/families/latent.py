@@ -1,6 +1,7 @@
-"""Models of latents: a UNet2DModel and a frozen autoencoder; LDMPipeline's folder.
+"""Models of latents: a UNet2DModel and a frozen autoencoder, stored as an LDMPipeline.
 
-The base model's folder holds the autoencoder too; subset models share it and hold the UNet alone.
+The folder of the base model holds the autoencoder as well. Subset models share this autoencoder,
+and their folders hold only the UNet.
 """
 
 from __future__ import annotations
@@ -37,14 +38,14 @@ def build(
     shape: tuple[int, int, int],
     axes: Sequence[str | int],
 ) -> tuple[UNet2DModel, Process]:
-    """A new denoiser; latents are not bounded, so that estimates of them are not clipped."""
+    """A new denoiser, see ``unet2d.build``. Latents are not bounded, so sampling never clips."""
     return unet2d.build(model, diffusion, shape, axes, bounded=False)
 
 
 def save(folder: str | Path, unet: UNet2DModel, process: Process, model: Mapping[str, Any]) -> None:
     """Write the whole pipeline, autoencoder included."""
-    whole = LDMPipeline(vqvae=autoencoder.load(model), unet=unet, scheduler=process.scheduler)
-    checkpoints.write_folder(folder, FILES, whole.save_pretrained)
+    pipeline = LDMPipeline(vqvae=autoencoder.load(model), unet=unet, scheduler=process.scheduler)
+    checkpoints.write_folder(folder, FILES, pipeline.save_pretrained)
 
 
 def save_member(
@@ -81,5 +82,5 @@ def load_members(
 def condition(
     model: Mapping[str, Any], labels: np.ndarray, prompts: np.ndarray | None = None
 ) -> Condition | None:
-    """The classes of examples, where the model is told them."""
+    """The classes of examples as a condition; None for unconditional models."""
     return unet2d.condition(model, labels)

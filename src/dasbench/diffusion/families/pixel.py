@@ -1,4 +1,4 @@
-"""Models of pixels: a UNet2DModel, unconditional or class-conditional; DDPMPipeline's folder."""
+"""Models of pixels: a UNet2DModel with or without classes, stored as a DDPMPipeline."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def save(
     process: Process,
     model: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a pipeline folder, each file by rename; the same weights give the same bytes."""
-    whole = DDPMPipeline(unet=unet, scheduler=process.scheduler)
-    checkpoints.write_folder(folder, FILES, whole.save_pretrained)
+    """Write a pipeline folder, see ``checkpoints.write_folder``."""
+    pipeline = DDPMPipeline(unet=unet, scheduler=process.scheduler)
+    checkpoints.write_folder(folder, FILES, pipeline.save_pretrained)
 
 
 save_member = save
@@ -51,7 +51,7 @@ def load_members(
     device: torch.device | str = "cpu",
     model: Mapping[str, Any] | None = None,
 ) -> tuple[list[UNet2DModel], Process]:
-    """Read several, each with weights of its own."""
+    """Read several UNets, each with weights of its own."""
     loaded = [load(folder, device) for folder in folders]
     return [unet for unet, _ in loaded], loaded[0][1]
 
@@ -59,5 +59,5 @@ def load_members(
 def condition(
     model: Mapping[str, Any], labels: np.ndarray, prompts: np.ndarray | None = None
 ) -> Condition | None:
-    """The classes of examples, where the model is told them."""
+    """The classes of examples as a condition; None for unconditional models."""
     return unet2d.condition(model, labels)

@@ -1,8 +1,8 @@
 """Text-to-image models: a frozen Stable Diffusion pipeline and a LoRA adapter of its UNet.
 
-Only the adapter is trained and stored, as ``StableDiffusionPipeline.load_lora_weights`` reads it;
-the pipeline is ``model.pretrained``. Prompts are told as rows of a table of embeddings, the last
-row being the empty prompt.
+The pipeline is ``model.pretrained``. Only the adapter is trained and stored, in the format of
+``StableDiffusionPipeline.load_lora_weights``. A prompt is a row of a table of embeddings. The last
+row is the empty prompt.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ _ADAPTER = "default"  # part of the parameters' names, which key the projection
 
 
 class Member:
-    """One of several adapters of one network; it is chosen whenever it is called."""
+    """One of several adapters of one network; a call activates the adapter first."""
 
     def __init__(self, network: UNet2DConditionModel, name: str):
-        """Nothing is loaded here."""
+        """Keep the network and the name of the adapter."""
         self.network, self.name = network, name
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
@@ -49,7 +49,7 @@ class Member:
         return self.network(*args, **keywords)
 
     def parameters(self) -> Any:
-        """Those of the network, which say device and dtype."""
+        """Parameters of the network, which carry device and dtype."""
         return self.network.parameters()
 
 
@@ -62,7 +62,7 @@ def build(
     """The frozen UNet with a new adapter, and the pipeline's process.
 
     Raises:
-        UserError: If the pipeline is not here, or not the one that ``diffusion`` describes.
+        UserError: If the pipeline is not on this machine, or ``diffusion`` describes another one.
     """
     process = _process(model)
     for key, value in process.settings.items():
@@ -92,11 +92,11 @@ def save(
     process: Process,
     model: Mapping[str, Any],
 ) -> None:
-    """Write the adapter, each file by rename; the same weights give the same bytes."""
+    """Write the adapter, see ``checkpoints.write_folder``."""
     lora = model["lora"]
     form = {"r": lora["rank"], "lora_alpha": lora["alpha"], "target_modules": lora["targets"]}
     packed = json.dumps({f"unet.{key}": value for key, value in form.items()}, sort_keys=True)
-    # one key: several are written in no fixed order
+    # one key, because safetensors writes several keys in no fixed order
     metadata = {"lora_adapter_metadata": packed}
 
     def write(place: Path) -> None:
@@ -118,7 +118,7 @@ def load(
     """The frozen UNet with the adapter of a folder, in evaluation mode.
 
     Raises:
-        UserError: If a file is missing or damaged, or the pipeline is not here.
+        UserError: If a file is missing or damaged, or the pipeline is not on this machine.
     """
     unet = _frozen(model)
     _adapt(unet, folder, _ADAPTER)
@@ -137,7 +137,13 @@ def load_members(
 
 
 def condition(model: Mapping[str, Any], labels: np.ndarray, prompts: np.ndarray) -> Condition:
-    """The prompts of examples: the row of ``prompts`` [K + 1, S, d] that each label names."""
+    """The prompts of examples: each label is the row number of its prompt.
+
+    Args:
+        model: The section ``model`` of the experiment.
+        labels: [n] int64.
+        prompts: [K + 1, S, d] float32 embeddings, the empty prompt last.
+    """
     table = torch.from_numpy(prompts)
     return Condition("encoder_hidden_states", torch.from_numpy(labels), table, len(prompts) - 1)
 
@@ -168,8 +174,8 @@ def embed(
         truncation=True,
         return_tensors="pt",
     )
-    used = getattr(encoder.config, "use_attention_mask", False)
-    mask = tokens.attention_mask.to(device) if used else None
+    masked = getattr(encoder.config, "use_attention_mask", False)
+    mask = tokens.attention_mask.to(device) if masked else None
     encoder = encoder.float().eval().to(device)
     return encoder(tokens.input_ids.to(device), attention_mask=mask)[0].cpu().numpy()
 
@@ -208,5 +214,5 @@ def _adapt(unet: UNet2DConditionModel, folder: str | Path, name: str) -> None:
 
 
 def _process(model: Mapping[str, Any]) -> Process:
-    """The pipeline's process; latents are not bounded, so that nothing is clipped."""
+    """The process of the pipeline. Latents are not bounded, so sampling never clips."""
     return processes.load(pretrained.part(model, "scheduler"), clip_sample=False)

@@ -1,4 +1,4 @@
-"""diffusers' UNet2DModel, which pixel and latent models share; with classes where asked."""
+"""The UNet2DModel of diffusers, which pixel and latent models share; with or without classes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FILES = (
     "unet/config.json",
     "unet/diffusion_pytorch_model.safetensors",
 )
-# keys of the experiment's section that are no arguments of UNet2DModel
+# keys of the section ``model`` that are no arguments of UNet2DModel
 OURS = ("family", "pretrained", "revision", "lora", "prompt")
 
 
@@ -32,14 +32,14 @@ def build(
     axes: Sequence[str | int],
     bounded: bool = True,
 ) -> tuple[UNet2DModel, Process]:
-    """A new denoiser with its own initial weights.
+    """A new denoiser with initial weights drawn for this model.
 
     Args:
         model: Arguments of diffusers' UNet2DModel; sample size and channels follow the data.
         diffusion: See ``process.build``.
         shape: (C, H, W) of the images or latents.
-        axes: Seed axes of this model; stream "init" is drawn from.
-        bounded: Whether it denoises images in [-1, 1].
+        axes: Seed axes of this model; its weights are drawn from the stream "init".
+        bounded: Whether the model denoises images in [-1, 1].
 
     Returns:
         The UNet on the CPU and its process.
@@ -65,7 +65,12 @@ def untrained(
 def load(
     folder: str | Path, device: torch.device | str = "cpu", files: Sequence[str] = FILES
 ) -> tuple[UNet2DModel, Process]:
-    """Read the UNet and the process of a folder; only JSON and safetensors are opened.
+    """Read the UNet and the process of a folder. Only JSON and safetensors are opened.
+
+    Args:
+        folder: Folder of a base model or a member.
+        device: Device of the UNet.
+        files: Paths of the needed files, relative to the folder; the weights come last.
 
     Returns:
         The UNet in evaluation mode on ``device``, and its process.
@@ -74,7 +79,6 @@ def load(
         UserError: If a file is missing or damaged.
     """
     with checkpoints.reading(folder, files) as place:
-        # _diffusers_version and the like are ignored by from_config
         unet, info = UNet2DModel.from_pretrained(
             place / "unet",
             use_safetensors=True,
@@ -82,7 +86,7 @@ def load(
             low_cpu_mem_usage=False,
             output_loading_info=True,
         )
-        # diffusers fills weights that are missing from the file at random and goes on
+        # diffusers would fill missing weights with random numbers
         if info["missing_keys"] or info["unexpected_keys"]:
             raise ValueError("its weights are not those of its config.json")
         process = processes.load(place / "scheduler")
@@ -91,7 +95,7 @@ def load(
 
 
 def condition(model: Mapping[str, Any], labels: np.ndarray) -> Condition | None:
-    """The classes of examples, where the model is told them.
+    """The classes of examples as a condition; None for unconditional models.
 
     Raises:
         UserError: If a label is outside the model's classes.
