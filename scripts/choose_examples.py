@@ -17,18 +17,18 @@ def run() -> None:
     settings = args.settings
     pool = artifacts.load_examples(args.pool)
     classes = settings["classes"]
-    wanted = (
+    candidates = (
         np.arange(len(pool.ids))
         if classes == "all"
         else np.flatnonzero(np.isin(pool.labels, classes))
     )
     needed = settings["train"] + settings["val"]
-    if len(wanted) < needed:
+    if len(candidates) < needed:
         raise UserError(
-            f"data.train + queries.val asks for {needed} images, {args.pool} has {len(wanted)} of "
-            "these classes; lower one of them in the experiment file"
+            f"data.train + queries.val asks for {needed} images, {args.pool} has {len(candidates)} "
+            "of these classes; lower one of them in the experiment file"
         )
-    order = seeds.generator(*settings["axes"], "examples").permutation(wanted)
+    order = seeds.generator(*settings["axes"], "examples").permutation(candidates)
     for path, part in (
         (args.train, order[: settings["train"]]),
         (args.val, order[settings["train"] :]),

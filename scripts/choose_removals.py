@@ -1,4 +1,4 @@
-"""Choose what to leave out: a method's top k of each query, random sets, or (null) nothing."""
+"""Choose images to remove: a method's top k for each query, random sets, or none (null)."""
 
 import numpy as np
 
@@ -26,8 +26,8 @@ def run() -> None:
         scores = artifacts.load_array(args.scores, (len(ids), None), np.float32)
         if args.asked:
             queries = artifacts.load_array(args.asked, (scores.shape[1], *[None] * 3), np.float32)
-            seen = candidates.pixels(train.images)
-            near = candidates.nearest(seen, queries, settings["candidates"])
+            pixels = candidates.pixels(train.images)
+            near = candidates.nearest(pixels, queries, settings["candidates"])
             scores = np.where(near, scores, -np.inf)
         left_out = removal.top_k(scores[:, settings["queries"]], ids, k)
     elif k:

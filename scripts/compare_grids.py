@@ -1,4 +1,4 @@
-"""Compare outputs and LDS on grids of timesteps with those of all timesteps."""
+"""Compare outputs and LDS on grids of fewer timesteps with those on all timesteps."""
 
 from pathlib import Path
 
@@ -32,12 +32,12 @@ def run() -> None:
             np.concatenate([artifacts.load_array(f / f"{kind}.npy", (None,) * 3) for f in row], 1)
             for row in folders
         ]
-        outputs, judged = np.stack(parts, axis=1), uses[kind]["evaluation"]  # [G, R, M, Q]
+        outputs, queries = np.stack(parts, axis=1), uses[kind]["evaluation"]  # [G, R, M, Q]
         scores = {
-            name: artifacts.load_array(home / f"scores/{name}/{kind}.npy", (None, None))[:, judged]
+            name: artifacts.load_array(home / f"scores/{name}/{kind}.npy", (None, None))[:, queries]
             for name in settings["methods"][kind]
         }
-        draws = bootstrap.shared(settings["axes"], kind, len(masks), len(judged))
+        draws = bootstrap.shared(settings["axes"], kind, len(masks), len(queries))
         labels = {"experiment": settings["experiment"], "queries": kind}
         agreement.append(output_grids.agreement(outputs).assign(**labels))
         lds.append(output_grids.compare(outputs, scores, masks, draws).assign(**labels))

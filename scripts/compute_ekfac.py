@@ -32,14 +32,14 @@ def run() -> None:
     dampings = spectrum.damping_grid(settings["damping"])
     artifacts.save_array(args.out / "dampings.npy", dampings)
     with contextlib.ExitStack() as files:
-        queries, stored = [], {}
+        features, stored = [], {}
         for kind in KINDS:
-            seen, _ = model.queries(args.queries, kind)
-            queries.append(curvature.features(seen, np.arange(len(seen)), kind))
-            shape = (len(dampings), len(images), len(seen))
+            queries, _ = model.queries(args.queries, kind)
+            features.append(curvature.features(queries, np.arange(len(queries)), kind))
+            shape = (len(dampings), len(images), len(queries))
             file = memmaps.create(args.out / f"{kind}.npy", shape, np.float32)
             stored[kind] = files.enter_context(file)
-        both = {name: torch.cat([q[name] for q in queries]) for name in queries[0]}
+        both = {name: torch.cat([f[name] for f in features]) for name in features[0]}
         for rows, block in curvature.scores(images, train.ids, both, dampings):
             stored["val"][:, rows] = block[:, :, : stored["val"].shape[2]]
             stored["gen"][:, rows] = block[:, :, stored["val"].shape[2] :]

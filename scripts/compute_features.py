@@ -32,23 +32,23 @@ def run() -> None:
     settings = args.settings["features"]
     extractor = features.Extractor(network, process, settings, args.settings["axes"])
     code = codehash.code_hash(ROOT, "scripts/compute_features.py", model.family.__file__)
-    read_here = (args.examples, args.queries, args.model, args.latents, args.prompts)
-    files = [f for place in read_here if place for f in (place, *sorted(place.rglob("*.*")))]
+    inputs = (args.examples, args.queries, args.model, args.latents, args.prompts)
+    files = [f for path in inputs if path for f in (path, *sorted(path.rglob("*.*")))]
     mark = resumable.fingerprint(str(args.settings), code, *(f for f in files if f.is_file()))
     store, examples = resumable.Store(args.out, mark), artifacts.load_examples(args.examples)
     splits = model.splits(examples, args.queries, by_position=settings["noise"] == "batch")
-    wanted = candidates.chosen(examples.images, args.queries, settings["candidates"])
+    is_candidate = candidates.chosen(examples.images, args.queries, settings["candidates"])
     width = extractor.dimensions * len(extractor.readouts)
     for split, (images, keys, condition) in splits.items():
-        mine = blocks(len(images), CHUNK)[state.process_index :: state.num_processes]
-        for rows in mine:
+        # each process computes every num_processes-th chunk
+        for rows in blocks(len(images), CHUNK)[state.process_index :: state.num_processes]:
             if not store.has(split, rows):
-                use = wanted[rows] if split == "train" else np.ones(len(images[rows]), bool)
+                use = is_candidate[rows] if split == "train" else np.ones(len(images[rows]), bool)
                 phi = np.zeros((len(use), width), np.float32)
                 if use.any():
                     c = condition and condition[rows][use]
-                    found = extractor(images[rows][use], keys[rows][use], split, c)
-                    phi[use] = np.hstack(found)
+                    parts = extractor(images[rows][use], keys[rows][use], split, c)
+                    phi[use] = np.hstack(parts)
                 store.save(split, rows, phi)
             print(f"{split}: {rows.stop} of {len(images)} images", flush=True)
     state.wait_for_everyone()

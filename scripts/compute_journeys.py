@@ -1,4 +1,4 @@
-"""Compute features of the generated queries along the paths on which they were sampled."""
+"""Compute features of the generated queries along their sampling trajectories."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Compute gradient features by timestep: sets that differ in readout and norm share each pass."""
+"""Compute gradient features by timestep; the same passes serve sets of several readouts."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from dasbench.core.blocks import blocks
 from dasbench.diffusion import model_inputs
 from dasbench.gradients import features
 
-CHUNK = 512  # images whose features of all timesteps are held
+CHUNK = 512  # images whose features of all timesteps are in memory at once
 
 
 def run() -> None:
@@ -24,29 +24,30 @@ def run() -> None:
     model = model_inputs.open(args.settings, args.threads, args.latents, args.prompts)
     network, process = model.load(args.model)
     sets = args.settings["sets"]  # folder -> settings of the features
-    chosen = next(iter(sets.values()))
-    readouts = [(own["readout"], own["normalise"]) for own in sets.values()]
-    if chosen["readout"] == "probe":  # one set of several readouts, side by side
+    settings = next(iter(sets.values()))  # sets differ only in readout and normalise
+    readouts = [(each["readout"], each["normalise"]) for each in sets.values()]
+    if settings["readout"] == "probe":  # one set of several readouts, side by side
         readouts = None
     axes = args.settings["axes"]
-    extractor = features.Extractor(network, process, chosen, axes, readouts=readouts)
-    wide = extractor.dimensions * (1 if readouts else len(extractor.readouts))
+    extractor = features.Extractor(network, process, settings, axes, readouts=readouts)
+    width = extractor.dimensions * (1 if readouts else len(extractor.readouts))
     examples = artifacts.load_examples(args.examples)
-    splits = model.splits(examples, args.queries, by_position=chosen["noise"] == "batch")
-    wanted = candidates.chosen(examples.images, args.queries, chosen["candidates"])
+    splits = model.splits(examples, args.queries, by_position=settings["noise"] == "batch")
+    is_candidate = candidates.chosen(examples.images, args.queries, settings["candidates"])
     for split, (images, keys, condition) in splits.items():
-        shape = (len(sets), len(extractor.grid), len(images), wide)
-        made = np.zeros(shape, np.float32)
-        rows = np.flatnonzero(wanted) if split == "train" else np.arange(len(images))
-        for part in blocks(len(rows), CHUNK):
-            some = rows[part]
-            c = condition and condition[some]
-            found = extractor.by_timestep(images[some], keys[some], split, c)
-            made[:, :, some] = found if readouts else np.concatenate(found, axis=2)
-            print(f"{split}: {part.stop} of {len(rows)} images", flush=True)
-        for folder, own in zip(sets, made, strict=True):
-            with memmaps.create(args.out / folder / f"{split}.npy", own.shape, np.float32) as file:
-                file[:] = own
+        shape = (len(sets), len(extractor.grid), len(images), width)
+        phi = np.zeros(shape, np.float32)
+        positions = np.flatnonzero(is_candidate) if split == "train" else np.arange(len(images))
+        for part in blocks(len(positions), CHUNK):
+            rows = positions[part]
+            c = condition and condition[rows]
+            parts = extractor.by_timestep(images[rows], keys[rows], split, c)
+            phi[:, :, rows] = parts if readouts else np.concatenate(parts, axis=2)
+            print(f"{split}: {part.stop} of {len(positions)} images", flush=True)
+        for folder, array in zip(sets, phi, strict=True):
+            path = args.out / folder / f"{split}.npy"
+            with memmaps.create(path, array.shape, np.float32) as file:
+                file[:] = array
 
 
 if __name__ == "__main__":

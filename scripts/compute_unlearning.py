@@ -1,4 +1,4 @@
-"""Compute what the model forgets of the training set when it unlearns each query."""
+"""Compute how much each training example's loss rises when the model unlearns a query."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""DAS-Bench: which training images stand behind a generated one, and how well does a score know it.
+"""DAS-Bench: compare scores of how much each training image influences a generated image.
 
 The package holds the mathematics; ``scripts/`` move files; ``workflow/rules/`` state dependencies.
 
@@ -7,7 +7,7 @@ T timesteps, E noise draws per timestep, P feature dimensions, D = C * H * W num
 B bootstrap draws. Images are float32 in [-1, 1] unless a docstring says uint8.
 """
 
-# public name -> the module that defines it; imported at first use: `import dasbench` is light
+# public name -> the module that defines it; imported at first use, so `import dasbench` is fast
 _PUBLIC = {
     "attribute": "dasbench.commands.attribute",
     "UserError": "dasbench.errors",

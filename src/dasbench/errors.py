@@ -1,14 +1,14 @@
-"""The one exception that users see, and what other exceptions say in one line."""
+"""``UserError``, the one exception that users see, and one-line messages of other exceptions."""
 
 
 class UserError(Exception):
-    """A mistake that the user can mend: one sentence with the value, the expectation, the remedy.
+    """A mistake that the user can correct.
 
-    Scripts and commands print the sentence and leave with status 1; they never show a traceback
-    for it.
+    Its message is one sentence: the value, the expected value, and the remedy. Scripts and commands
+    print the sentence without a traceback and exit with status 1.
     """
 
 
 def first_line(error: BaseException) -> str:
-    """What an exception says, without its details; its kind if it says nothing."""
+    """First line of an exception's message; the name of its class if the message is empty."""
     return (str(error).splitlines() or [type(error).__name__])[0]

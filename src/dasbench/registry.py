@@ -1,34 +1,35 @@
 """Methods, data sets and families of models; this module imports nothing of the package.
 
-A method is a name, the module of its family, and the options in which it differs from its
-siblings (METHODS). A rule that computes scores depends on the entry of its own method and on the
-code of that family alone, so that one method's edit reruns that method alone. To add a method:
-one file in ``dasbench/methods/`` and one line here; a variant needs the line only, or, in an
-experiment file, ``{like: das, ...}``.
+An entry of METHODS has a method's name, the module of its family, and its options. A job that
+computes scores depends only on the entry of its method and on the code of the family, so an edit
+of one method reruns only that method. To add a method, write one file in
+``src/dasbench/attribution/methods/`` and one line here. A variant needs only the line, or
+``{like: das, ...}`` in an experiment file.
 
-``inapplicable`` says, for a kind of query, why a method has no score of it: the tables then show
-that sentence instead of a number, and no scores of that kind are made.
+``inapplicable`` maps a kind of query to the reason why a method has no scores for it. No scores of
+that kind are computed, and the tables show the reason instead of a number.
 
 Options of the kernel family (the axes of the ablation):
 
-* ``features``: ``readout`` (what is differentiated), ``normalise`` (unit gradients before the mean
-  over timesteps), ``noise`` (keyed, common, batch), ``timestep_rule`` (midpoint, released); with
-  readout probe, ``probes`` (how many of each kind);
-* ``journey`` (the queries' features are taken along their sampling trajectories);
+* ``features``: ``readout`` (the function that is differentiated), ``normalise`` (unit gradients
+  before the mean over timesteps), ``noise`` (keyed, common, batch), ``timestep_rule`` (midpoint,
+  released); with readout probe also ``probes`` (number of probes of each kind);
+* ``journey`` (whether the queries' features are computed along their sampling trajectories);
 * ``kernel`` (averaged: one kernel of the features averaged over timesteps, decomposed once for all
-  methods that share them; pooled and per_t: ``dasbench.attribution.by_timestep``);
+  methods that share them; for pooled and per_t see ``dasbench.attribution.by_timestep``);
 * ``residual`` (none, scalar, released), ``leverage`` (divide by 1 - h), ``denominator`` (none,
   preconditioned_norm, feature_norm), ``transform`` (identity, square, signed_square).
 
-Options of the vector family: ``features`` (probes, Rademacher alone), ``kernel`` (averaged,
-pooled), ``residual`` (vector), ``effect`` (loss, displacement).
+Options of the vector family: ``features`` (Rademacher probes only), ``kernel`` (averaged, pooled),
+``residual`` (vector), ``effect`` (loss, displacement).
 
 Options of the similarity family: ``features`` (gradients as above, pixels, embeddings), ``measure``
-(dot, cosine), ``checkpoints`` (all, or a list of numbers: the mean over models kept in training).
+(dot, cosine), ``checkpoints`` (all, or a list of numbers: the score is the mean over these
+checkpoints of the base model).
 
-Options of other families: ``tuning`` (made of the tuning subsets' outputs), ``computed`` (scores
-that need the network itself, made by the rule ``compute_<computed>``), ``noise`` (of EK-FAC),
-``steps`` and ``loss_timesteps`` (of unlearning).
+Options of other families: ``tuning`` (whether scores are computed from the tuning subsets'
+outputs), ``computed`` (name X of the rule ``compute_X``, for scores that need the network itself),
+``noise`` (for EK-FAC), ``steps`` and ``loss_timesteps`` (for unlearning).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-# where the modules named below lie: one file for each family of methods, data set, family of models
+# folders of the modules below: one file for each family of methods, data set, family of models
 METHOD_FOLDER = "src/dasbench/attribution/methods"
 DATASET_FOLDER = "src/dasbench/data"
 FAMILY_FOLDER = "src/dasbench/diffusion/families"
@@ -68,7 +69,7 @@ def _features(
 
 
 def _control(name: str) -> dict[str, Any]:
-    """A score that knows nothing of the model's gradients."""
+    """A score that does not use the model's gradients."""
     return {"module": _CONTROLS, "control": name, "transform": "identity"}
 
 
@@ -84,7 +85,7 @@ def _similarity(features: dict[str, Any] | str, measure: str, **options: Any) ->
 
 
 def _kernel(features: dict[str, Any], **options: Any) -> dict[str, Any]:
-    """A method of the kernel family; TRAK's form unless an option says otherwise."""
+    """A method of the kernel family; the defaults are TRAK's."""
     plain = {"residual": "none", "leverage": False, "denominator": "none", "transform": "identity"}
     return {"module": _KERNEL, "features": features, "kernel": "averaged", **plain, **options}
 
@@ -95,7 +96,11 @@ def _das(features: dict[str, Any], residual: str = "scalar", leverage: bool = Tr
 
 
 def _vector(effect: str, transform: str) -> dict[str, Any]:
-    """Steps of the whole prediction error; probes are isotropic, and unnormalised like the loss."""
+    """A method with the vector residual: the whole prediction error instead of its norm.
+
+    Its probes are isotropic, and their gradients are not normalised because the loss gradients that
+    it compares them with are not.
+    """
     return {
         "module": _VECTOR,
         "features": _features("probe", probes={"rademacher": 4}),
@@ -112,7 +117,7 @@ def _ekfac(noise: str) -> dict[str, Any]:
 
 
 def _datamodel(estimate: str) -> dict[str, Any]:
-    """An estimate from retrained models; of those, tuning subsets alone."""
+    """An estimate from the outputs of retrained models: of tuning subsets only."""
     return {"module": _DATAMODELS, "estimate": estimate, "tuning": True, "transform": "identity"}
 
 
@@ -172,8 +177,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "external": {"module": "external", "scores": {}, "transform": "identity"},
 }
 
-# data set -> its module; (C, H, W) of its images, unless the experiment file says it; whether
-# it is read from files (data/registry.yaml says what to fetch) or comes with a package
+# data set -> its module; (C, H, W) of its images, None if the experiment file gives it; whether it
+# is read from files (data/registry.yaml names their source) or comes with a package
 DATASETS: dict[str, dict[str, Any]] = {
     "digits": {"module": "digits", "shape": (1, 8, 8), "files": False},
     "fashion": {"module": "fashion", "shape": (1, 28, 28), "files": True},
@@ -185,7 +190,7 @@ DATASETS: dict[str, dict[str, Any]] = {
 
 
 def reads_files(dataset: str) -> bool:
-    """Whether a data set is read from files, so that its pool is the experiment's own."""
+    """Whether a data set is read from files; each root experiment then has a pool of its own."""
     return dataset in DATASETS and DATASETS[dataset]["files"]
 
 
@@ -198,20 +203,26 @@ _SIZES = ("block_out_channels", "down_block_types", "up_block_types")
 _GROUPS = ("all", "weights", "up_blocks", "attention")
 _FROZEN = 4 * 1_070_000_000  # all of Stable Diffusion 1 in float32
 
-# What the rules and the checks ask of a family of models, which must not import torch:   module
-# its file, see ``dasbench.diffusion.families``   files         of the base model's folder, weights
-# last; the module repeats them   member_files  of every other model's folder   latents
-# whether it denoises latents of a frozen autoencoder; if not, images   prompts       whether its
-# condition is a prompt   classes       the key of ``model`` with the number of classes of its
-# condition, or None   imports       whether a pipeline that was trained elsewhere can be the base
-# model   adapter       whether an adapter of a pretrained network is trained; if not, all weights
-# cost          what the size of a pretrained network is taken to be, which need not be here:
-# operations a place of what it denoises, and trained weights a unit of the rank;
-# None: the size is counted from ``model``   frozen_bytes  memory of the pretrained pipeline
-# parameters    groups of parameters that its network has, of ``dasbench.gradients.layers.SUBSETS``
-# pipeline      the class of diffusers that opens the folder   tag           the hub's name of its
-# task   needs         keys of ``model`` that it needs   refuses       keys of ``model`` that it has
-# no use for; "unet": every argument of UNet2DModel
+# Facts about each family of models for the rules and checks, which must not import torch:
+#
+# * module: its file, see ``dasbench.diffusion.families``
+# * files: files of the base model's folder, weights last; the module repeats this list
+# * member_files: files of every other model's folder
+# * latents: whether it denoises latents of a frozen autoencoder; if not, images
+# * prompts: whether its condition is a prompt
+# * classes: the key of ``model`` with the number of classes of its condition, or None
+# * imports: whether the base model can be a pipeline that was trained elsewhere
+# * adapter: whether an adapter of a pretrained network is trained; if not, all weights are
+# * cost: assumed size of a pretrained network, which may be absent when hours are predicted:
+#   ``flops`` for each position of the denoised array, trained ``parameters`` for each unit of the
+#   rank; None: count the size from ``model``
+# * frozen_bytes: memory of the pretrained pipeline
+# * parameters: groups of parameters that its network has, from
+#   ``dasbench.gradients.layers.SUBSETS``
+# * pipeline: the class of diffusers that opens the folder
+# * tag: the hub's name of its task
+# * needs: keys of ``model`` that it needs
+# * refuses: keys of ``model`` that it does not use; "unet": every argument of UNet2DModel
 FAMILIES: dict[str, dict[str, Any]] = {
     "pixel": {
         "module": "pixel",
@@ -274,13 +285,13 @@ FAMILIES: dict[str, dict[str, Any]] = {
 
 
 def family(model: Mapping[str, Any]) -> dict[str, Any]:
-    """What ``FAMILIES`` knows of the family of an experiment's section ``model``."""
+    """The entry of ``FAMILIES`` for an experiment's section ``model``."""
     return FAMILIES[model["family"]]
 
 
 def condition(model: Mapping[str, Any]) -> str | None:
     """The condition of a model's network: "prompts", "classes", or None."""
-    known = family(model)
-    if known["prompts"]:
+    entry = family(model)
+    if entry["prompts"]:
         return "prompts"
-    return "classes" if known["classes"] and model.get(known["classes"]) else None
+    return "classes" if entry["classes"] and model.get(entry["classes"]) else None

@@ -1,9 +1,10 @@
 """Random numbers from named axes.
 
-Every random draw in the benchmark is addressed by what it is for, never by when it happens:
-``generator("digits", 0, "eval", 7, 1, "training", "noise")``. Two draws with different names are
-independent, the same name gives the same numbers on every machine, in any order, in any process.
-The Philox counter generator (Salmon et al., 2011) is keyed by a hash of the names.
+The name of a random draw states its purpose, such as
+``generator("digits", 0, "eval", 7, 1, "training", "noise")``. Draws with different names are
+independent. The same name gives the same numbers on every machine, in any order, in any process.
+
+Source: the Philox counter generator (Salmon et al., 2011), keyed by a hash of the names.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ import numpy as np
 def key(*axes: str | int) -> int:
     """128-bit key of a named draw.
 
-    The axes are joined with their types and lengths, so that ``("a", "b")``, ``("ab",)`` and
-    ``("1",)``, ``(1,)`` all differ; NumPy's integers are integers.
+    The key hashes each axis with its type and length, so ``("a", "b")`` differs from ``("ab",)``
+    and ``("1",)`` from ``(1,)``. A NumPy integer counts as a Python integer.
+
+    Raises:
+        ValueError: If there is no axis.
     """
     if not axes:
         raise ValueError("a random draw needs at least one named axis")
@@ -30,8 +34,9 @@ def generator(*axes: str | int) -> np.random.Generator:
     """Generator of the draw with these names.
 
     Args:
-        axes: Strings and integers, from the general to the special: experiment, seed, use, model,
-            retraining seed, stream, split, example, timestep, draw (those that apply).
+        axes: Strings and integers, from the general to the specific: experiment, seed, use, model,
+            retraining seed, stream, split, example, timestep, draw. Leave out those that do not
+            apply.
 
     Returns:
         A fresh NumPy generator; the same axes always give the same numbers.

@@ -1,8 +1,8 @@
-"""Read and write the benchmark's files: atomically, without pickle, checked on the way in.
+"""Read and write the benchmark's files: atomic writes, checked reads, no pickle.
 
-Files are written by ``dasbench.core.writing``, whole or not at all. A loader checks what it reads
-and says in one sentence what is wrong and which command makes the artifact again. Nothing that is
-loaded here can execute code: ``.npy`` and ``.npz`` are read with ``allow_pickle=False``.
+``dasbench.core.writing`` writes a file whole or not at all. A loader checks the content of a file.
+Its error names the fault and the command that makes the file again. Loading a file here cannot run
+code: ``.npy`` and ``.npz`` are read with ``allow_pickle=False``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Examples:
     Attributes:
         images: [N, H, W, C] uint8, 0 is black (-1 for the model), 255 is white (+1).
         labels: [N] int64.
-        ids: [N] int64, the position in the data set's pool; unique.
+        ids: [N] int64, positions in the data set's pool; unique.
     """
 
     images: np.ndarray
@@ -36,7 +36,11 @@ class Examples:
 
 
 def save_array(path: str | Path, array: np.ndarray) -> None:
-    """Write one array as a plain ``.npy``."""
+    """Write one array as a plain ``.npy``.
+
+    Raises:
+        UserError: If the file system refuses.
+    """
     with atomic(path) as temporary, temporary.open("wb") as file:
         np.save(file, np.ascontiguousarray(array), allow_pickle=False)
 
@@ -59,7 +63,8 @@ def load_array(
         The array.
 
     Raises:
-        UserError: If the file is missing, not a plain array, or not what was expected.
+        UserError: If the file is missing, is not a plain array, or has another shape or dtype, or
+            numbers that are not finite.
     """
     array = read(path, _npy)
     check(path, array, shape, dtype, finite)
@@ -76,7 +81,7 @@ def save_examples(
         "ids": np.asarray(ids, np.int64),
     }
     with atomic(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **arrays)  # zlib's bytes differ from version to version
+        np.savez(file, **arrays)  # uncompressed: zlib's bytes differ from version to version
 
 
 def load_examples(path: str | Path) -> Examples:
@@ -114,7 +119,7 @@ def load_json(path: str | Path) -> Any:
 
 
 def remake(path: str | Path) -> str:
-    """The remedy for a missing or damaged artifact, as the end of a sentence."""
+    """End of a sentence: the command that remakes or fetches a missing or damaged file."""
     parts = Path(path).parts
     experiment = ""
     if "results" in parts[:-1]:
@@ -123,7 +128,14 @@ def remake(path: str | Path) -> str:
 
 
 def read(path: str | Path, parse: Any) -> Any:
-    """What ``parse`` makes of a file's bytes (as a binary stream).
+    """Parse a file.
+
+    Args:
+        path: The file.
+        parse: Function of a binary stream of the file's bytes.
+
+    Returns:
+        The value that ``parse`` returns.
 
     Raises:
         UserError: If the file is missing, or ``parse`` fails in any way.
@@ -161,17 +173,17 @@ def check(
     dtype: Any = None,
     finite: bool = True,
 ) -> None:
-    """Check an array that was read from ``path``, its numbers a block at a time.
+    """Check an array that was read from ``path``; its numbers are checked a block at a time.
 
     Args:
         path: The file, for the message.
-        array: May be mapped.
+        array: The array; it may be memory-mapped.
         shape: Expected shape; None stands for any size of that axis.
         dtype: Expected dtype.
         finite: Whether NaN and infinities are refused.
 
     Raises:
-        UserError: If the array is not what was expected.
+        UserError: If the shape or dtype differs, or a number is not finite.
     """
     if shape is not None:
         fits = len(shape) == array.ndim and all(

@@ -1,4 +1,4 @@
-"""Walk many rows a block at a time; standard library only."""
+"""Divide many rows into blocks that fit in memory; standard library only."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ def blocks(count: int, size: int) -> list[slice]:
 
 
 def rows_in(memory: int, row_bytes: int) -> int:
-    """How many rows fit into ``memory`` bytes, but at least one.
+    """Number of rows that fit into ``memory`` bytes, at least one.
 
     Args:
         memory: Bytes of one block.
-        row_bytes: Size of a row as the caller will hold it, such as 8 P for float64.
+        row_bytes: Bytes of a row in the caller's memory, such as 8 P for float64.
     """
     return max(1, memory // max(1, row_bytes))
 

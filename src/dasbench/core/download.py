@@ -1,7 +1,6 @@
-"""Fetch a file by https, and believe it only if its SHA-256 is the expected one.
+"""Fetch a file by https, and accept it only if it has the expected SHA-256.
 
-A dataset module names URL and digest in its code; the file is kept in the folder that it is asked
-for and fetched once.
+A file is fetched once and kept. The URLs and digests of data sets are in ``data/registry.yaml``.
 """
 
 from __future__ import annotations
@@ -13,27 +12,27 @@ from urllib.parse import urlsplit
 from dasbench.core.writing import file_mode
 from dasbench.errors import UserError, first_line
 
-SECONDS = 30  # without a byte from the server
+SECONDS = 30  # longest wait for a byte from the server
 _CHUNK = 1 << 20  # bytes
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def fetch(url: str, sha256: str, path: str | Path) -> Path:
-    """Fetch a file unless it is here already with the expected bytes.
+    """Fetch a file unless ``path`` already has the expected SHA-256.
 
     Args:
-        url: ``https://...``; redirects to anything but https are refused too.
+        url: ``https://...``; a redirect to any other scheme is refused too.
         sha256: 64 hexadecimal digits.
-        path: Where the file goes; written whole or not at all.
+        path: Target; it is written whole or not at all.
 
     Returns:
         ``path``.
 
     Raises:
-        UserError: If the URL is not https, no digest is given, the file cannot be fetched, or its
-            bytes are not the expected ones.
+        UserError: If the URL is not https, the digest is not one, the file cannot be fetched, or
+            the file has another digest.
     """
-    import pooch  # with requests, 0.2 s that nothing else needs
+    import pooch  # takes 0.2 s with requests, and no other function needs it
 
     path = Path(path)
     if urlsplit(url).scheme != "https" or not urlsplit(url).hostname:
@@ -47,7 +46,7 @@ def fetch(url: str, sha256: str, path: str | Path) -> Path:
             url, f"sha256:{sha256}", path.name, path.parent, downloader=download, progressbar=False
         )
         path.chmod(file_mode())
-    # pooch says ValueError for other bytes; requests' errors are OSErrors
+    # pooch raises ValueError if the digest differs; errors of requests are OSErrors
     except (OSError, ValueError) as error:
         raise UserError(
             f"{path} could not be fetched from {url} ({first_line(error)}): try again, or put a "
@@ -57,7 +56,7 @@ def fetch(url: str, sha256: str, path: str | Path) -> Path:
 
 
 def download(url: str, target: str, _pooch: object = None) -> None:
-    """Write what a URL gives to a file, by https alone (the form that pooch calls).
+    """Write the content of a URL to a file, over https only; pooch calls it.
 
     Raises:
         OSError: If the server or the file system fails, or redirects to anything but https.

@@ -1,8 +1,8 @@
-"""Arrays larger than memory: files are mapped instead of read.
+"""Arrays larger than memory: map files instead of reading them.
 
-A mapped file costs address space and page cache, which the system takes back when it needs it; what
-a job must hold is one block. Like ``dasbench.core.artifacts``: plain ``.npy``, atomic, checked on
-the way in, one sentence when something is wrong.
+A mapped file uses page cache, which the operating system can take back, so a job needs memory for
+one block only. As in ``dasbench.core.artifacts``, files are plain ``.npy``, writes are atomic,
+reads are checked, and an error is one sentence.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from dasbench.errors import UserError, first_line
 
 
 def norms(vectors: np.ndarray) -> np.ndarray:
-    """Lengths of the rows of [n, P], [n] float64, a block at a time."""
-    found = np.empty(len(vectors))
+    """Euclidean norms of the rows of [n, P], computed a block at a time: [n] float64."""
+    lengths = np.empty(len(vectors))
     for rows in memory_blocks(len(vectors), 8 * vectors.shape[1]):
-        found[rows] = np.linalg.norm(np.asarray(vectors[rows], np.float64), axis=1)
-    return found
+        lengths[rows] = np.linalg.norm(np.asarray(vectors[rows], np.float64), axis=1)
+    return lengths
 
 
 def load(path: str | Path, shape: tuple[int | None, ...], dtype: Any = None) -> np.ndarray:
@@ -41,7 +41,8 @@ def load(path: str | Path, shape: tuple[int | None, ...], dtype: Any = None) -> 
         A read-only array whose numbers stay in the file.
 
     Raises:
-        UserError: If the file is missing, damaged, not what was expected, or not finite.
+        UserError: If the file is missing or damaged, or has another shape or dtype, or numbers that
+            are not finite.
     """
     path = Path(path)
     if not path.is_file():
@@ -62,13 +63,14 @@ def load(path: str | Path, shape: tuple[int | None, ...], dtype: Any = None) -> 
 
 @contextlib.contextmanager
 def create(path: str | Path, shape: tuple[int, ...], dtype: Any) -> Iterator[np.ndarray]:
-    """Give an array to fill in place and rename it to ``path`` when the block succeeds.
+    """Yield an array to fill in place; when the block succeeds, rename its file to ``path``.
 
-    The same bytes as ``artifacts.save_array`` of the full array. Room is taken beforehand: on a
-    full disk a mapped write would kill the process instead of raising an error.
+    The file has the same bytes as ``artifacts.save_array`` of the full array. Disk space is
+    allocated first: on a full disk, a write to a mapped file would kill the process instead of
+    raising an error.
 
     Raises:
-        UserError: If there is no room, or the folder cannot be written.
+        UserError: If the disk is full, or the folder cannot be written.
     """
     with atomic(path) as temporary:
         array = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)

@@ -11,4 +11,4 @@ QUERIES = (
     "uses.json",
 )
 SPECTRUM = ("eigenvalues", "eigenvectors")
-COMPUTED = ("dampings", *KINDS)  # scores that need the network, at all their dampings
+COMPUTED = ("dampings", *KINDS)  # files of scores that need the network, at all their dampings

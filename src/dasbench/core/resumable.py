@@ -1,8 +1,8 @@
-"""Rows of an array that are computed in chunks: kept as they come, found again after a kill.
+"""Compute the rows of an array in chunks, and continue with the finished chunks after a kill.
 
 A chunk is a file in a hidden folder beside the finished array. The folder's name has a fingerprint
-of everything the rows follow from, so that chunks of another model, setting or code are never
-taken for these; they are thrown away. Several processes may share the chunks among themselves.
+of everything that the rows depend on. So chunks of another model, other settings or other code are
+never reused; they are deleted. Several processes may each compute some of the chunks.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Store:
     """The chunks of some arrays that become files of one folder.
 
     Args:
-        folder: Where the arrays will be, ``<name>.npy``.
+        folder: Folder of the finished arrays, ``<name>.npy``.
         mark: From ``fingerprint``.
     """
 
@@ -44,7 +44,7 @@ class Store:
         self.parts.mkdir(parents=True, exist_ok=True)
 
     def sweep(self) -> None:
-        """Remove chunks that other settings, models or code left in the folder."""
+        """Remove chunks of other settings, models or code from the folder."""
         for other in self.folder.glob(".chunks-*"):
             if other != self.parts:
                 shutil.rmtree(other)
@@ -54,11 +54,11 @@ class Store:
         return self._file(name, rows).is_file()
 
     def save(self, name: str, rows: slice, chunk: np.ndarray) -> None:
-        """Keep finished rows [len(rows), P]; the file appears whole or not at all."""
+        """Save finished rows [len(rows), P]; the file is written whole or not at all."""
         artifacts.save_array(self._file(name, rows), chunk)
 
     def join(self, name: str, all_rows: Iterable[slice], shape: tuple[int, int]) -> None:
-        """Write the whole float32 array from its chunks, holding one at a time.
+        """Write the whole float32 array from its chunks, with one chunk in memory at a time.
 
         Raises:
             UserError: If a chunk is missing or damaged.

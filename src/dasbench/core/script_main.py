@@ -1,4 +1,4 @@
-"""What every script shares: settings from one JSON string, errors as one sentence."""
+"""Code that every script shares: settings from one JSON string, errors as one sentence."""
 
 from __future__ import annotations
 
@@ -19,20 +19,23 @@ Form = TypeVar("Form")
 def parser(description: str | None) -> argparse.ArgumentParser:
     """An argument parser with ``--settings``: the one string of settings that the rule declares.
 
-    A script sees no other settings, so what it depends on is what the rule says it depends on.
+    A script gets no other settings, so its result depends on nothing that the rule does not
+    declare.
     """
-    made = argparse.ArgumentParser(description=description)
-    made.add_argument("--settings", type=json.loads, required=True, help="JSON, from the rule")
-    return made
+    arguments = argparse.ArgumentParser(description=description)
+    arguments.add_argument("--settings", type=json.loads, required=True, help="JSON, from the rule")
+    return arguments
 
 
 def model_parser(description: str | None) -> argparse.ArgumentParser:
-    """As ``parser``, with what scripts that run a model share: ``diffusion.model_inputs``."""
-    made = parser(description)
-    made.add_argument("--latents", type=Path, help="folder of latents, for models of latents")
-    made.add_argument("--prompts", type=Path, help="embeddings of prompts, .npy, where there are")
-    made.add_argument("--threads", type=int, default=1)
-    return made
+    """As ``parser``, with the options for ``diffusion.model_inputs`` of scripts with a model."""
+    arguments = parser(description)
+    arguments.add_argument("--latents", type=Path, help="folder of latents, for models of latents")
+    arguments.add_argument(
+        "--prompts", type=Path, help="embeddings of prompts, .npy, where there are"
+    )
+    arguments.add_argument("--threads", type=int, default=1)
+    return arguments
 
 
 def add_paths(to: argparse.ArgumentParser, form: type) -> None:
@@ -51,19 +54,19 @@ def add_paths(to: argparse.ArgumentParser, form: type) -> None:
 
 
 def paths(args: argparse.Namespace, form: type[Form]) -> Form:
-    """The dataclass of paths that ``add_paths`` asked for."""
+    """The dataclass ``form`` with the paths of the options that ``add_paths`` added."""
     values = {field.name: getattr(args, field.name) for field in dataclasses.fields(form)}
     return form(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
 
 
 def main(run: Callable[[], None]) -> None:
-    """Run a script; a UserError ends it with its sentence and status 1, without a traceback."""
+    """Run a script; for a UserError, print its sentence without a traceback and exit with 1."""
     try:
         run()
     except UserError as error:
         sys.exit(f"error: {error}")
     except Exception as error:
-        # a damaged table or list can raise anything; the lines above are for whoever mends a bug
+        # a damaged table or list can raise any exception; a bug report needs the traceback
         traceback.print_exc()
         kind = type(error).__name__
         sys.exit(

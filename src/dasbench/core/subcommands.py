@@ -1,8 +1,7 @@
 """The list of subcommands of ``./run``; this module imports nothing of the package.
 
-``dasbench.commands.cli`` has a function for each, the head of ``./run`` a line of help, and no
-experiment
-may bear one of these names: ``./run NAME`` would never reach it.
+``dasbench.commands.cli`` has a function for each subcommand, and the head of ``./run`` a line of
+help. No experiment may have one of these names: ``./run NAME`` would never reach it.
 """
 
 SUBCOMMANDS = (
@@ -18,8 +17,8 @@ SUBCOMMANDS = (
     "bench",
     "estimate",
     "new-experiment",
-    "help",  # by ./run itself, before the environment exists
+    "help",  # ./run answers it itself, before the environment exists
 )
 
-# not subcommands yet, but no experiment may take their names meanwhile
+# future subcommands, reserved so that no experiment takes their names
 PLANNED = ("demo", "judge", "docs", "index", "ask")

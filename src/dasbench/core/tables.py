@@ -1,4 +1,4 @@
-"""Read and write tables; apart from ``artifacts``, so that no model depends on their form."""
+"""Read and write tables; not in ``artifacts``, so that an edit here retrains no model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ INAPPLICABLE = ["experiment", "method", "queries", "reason"]
 
 
 def save_table(path: str | Path, table: Any) -> None:
-    """Write a pandas table as ``.csv`` or ``.parquet``, by the suffix; the index is dropped."""
+    """Write a pandas table as ``.csv`` or ``.parquet``, by the suffix, without its index.
+
+    Raises:
+        UserError: If the file system refuses.
+    """
     with atomic(path) as temporary:
         if Path(path).suffix == ".parquet":
             table.to_parquet(temporary, index=False)
@@ -38,17 +42,17 @@ def load_table(path: str | Path) -> Any:
 
 
 def joined(folder: Path, table: str, settings: Mapping[str, Any]) -> Any:
-    """One table of all methods.
+    """Join the tables of all methods.
 
     Args:
-        folder: With one folder for each method.
+        folder: Folder with one subfolder for each method.
         table: File name, such as ``summary.csv``.
-        settings: methods (names, in order), tuning (method -> M_tune, of methods that are made from
-            that many tuning subsets).
+        settings: ``methods`` (names, in order) and ``tuning`` (method -> M_tune, the number of
+            tuning subsets, for methods whose scores are computed from them).
 
     Returns:
-        The rows of all; a summary says M_tune beside the M that a method is judged on, 0 for
-        methods that know of tuning subsets through their damping alone.
+        The rows of all methods. A summary gets the column M_tune; it is 0 for methods that use
+        tuning subsets only to choose their damping.
     """
     import pandas as pd
 
@@ -60,13 +64,17 @@ def joined(folder: Path, table: str, settings: Mapping[str, Any]) -> Any:
 
 
 def inapplicable(settings: Mapping[str, Any]) -> Any:
-    """Why methods have no rows; settings: experiment, inapplicable (method -> kind -> reason)."""
+    """Table of the reasons why methods have no scores, with the columns ``INAPPLICABLE``.
+
+    Args:
+        settings: ``experiment`` and ``inapplicable`` (method -> kind of query -> reason).
+    """
     import pandas as pd
 
-    why = settings["inapplicable"].items()
+    reasons = settings["inapplicable"].items()
     rows = [
         (settings["experiment"], method, kind, reason)
-        for method, kinds in why
+        for method, kinds in reasons
         for kind, reason in kinds.items()
     ]
     return pd.DataFrame(rows, columns=INAPPLICABLE)

@@ -1,7 +1,8 @@
 """Write files whole or not at all; standard library only.
 
-A writer fills a temporary neighbour of the target and renames it. A killed job or a full disk
-leaves the whole file or none; ``dasbench.sharing.runlock`` sweeps up the neighbours, ``.part-*``.
+A writer fills a temporary file ``.part-*`` beside the target, then renames it to the target. So a
+killed job or a full disk leaves the whole file or none. ``dasbench.sharing.runlock`` deletes
+temporary files that are left.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ PREFIX = ".part-"
 
 @contextlib.contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` and rename it to ``path`` when the block succeeds.
+    """Yield a temporary path beside ``path``; when the block succeeds, rename it to ``path``.
 
     Yields:
         A path in the same folder (same file system, so that the rename is atomic), with the same
@@ -47,14 +48,14 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def staging(folder: str | Path, target: str | Path) -> Iterator[Path]:
-    """Give a temporary folder inside ``folder``; the block renames what it wrote there.
+    """Yield a temporary folder inside ``folder``; the block itself renames the files it writes.
 
     Args:
-        folder: Where the temporary folder lies; on the file system of the target.
-        target: What the error message names.
+        folder: Parent of the temporary folder; on the file system of the target.
+        target: Path for the error message.
 
     Yields:
-        The temporary folder, which is deleted afterwards with what is left in it.
+        The temporary folder. It is deleted afterwards, with all files that are still in it.
 
     Raises:
         UserError: If the file system refuses.
@@ -81,7 +82,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def file_mode() -> int:
-    """Permissions of a new file; mkstemp and safetensors make private ones in shared folders."""
+    """Usual permissions of a new file; mkstemp and safetensors create files for the owner only."""
     mask = os.umask(0)
     os.umask(mask)
     return 0o666 & ~mask

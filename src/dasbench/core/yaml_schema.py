@@ -1,8 +1,8 @@
 """Strict YAML, defaults from a JSON schema, and schema errors as sentences.
 
-Knows nothing of experiments: a *problem* is a pair (path, sentence), where path is the tuple of
-keys and indices that leads to the value, and the sentence says what is there, what was expected,
-and where possible what to write instead.
+This module does not depend on what experiments are. A *problem* is a pair (path, sentence). The
+path is the tuple of keys and indices that leads to a value. The sentence names the value, the
+expected value and, where possible, the remedy.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from dasbench.errors import UserError
 KeyPath = tuple[str | int, ...]
 Problem = tuple[KeyPath, str]
 
-# an experiment has four levels
-DEPTH = 20
+DEPTH = 20  # levels; an experiment has four
 _LITERAL = re.compile(r"\^(\w+)\$")
 _KINDS = {"boolean": "true or false", "object": "a mapping", "null": "null"}
 
@@ -41,16 +40,16 @@ _Loader.add_implicit_resolver(
 
 
 def read_yaml(path: Path, shown: str) -> Any:
-    """Read one YAML document and refuse what would be read differently from how it looks.
+    """Read one YAML document, and refuse YAML whose meaning differs from its look.
 
     Args:
         path: File to read.
-        shown: How messages name the file.
+        shown: Name of the file in messages.
 
     Raises:
-        UserError: If the file cannot be read, is not YAML, repeats a key, uses an alias or a merge
-            key, or holds anything but mappings with text keys, lists, texts, finite numbers, true,
-            false and null.
+        UserError: If the file cannot be read, is not YAML, is nested too deeply, repeats a key, or
+            uses an alias or a merge key. Also if it holds anything but mappings with text keys,
+            lists, texts, finite numbers, true, false and null.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -73,7 +72,7 @@ def read_yaml(path: Path, shown: str) -> Any:
 
 
 def _check_depth(text: str, shown: str) -> None:
-    """Refuse deep nesting before the recursive part of the parser meets it."""
+    """Refuse deep nesting, which would exceed the recursion limit of the parser."""
     depth = 0
     for event in yaml.parse(text, _Loader):
         depth += isinstance(event, yaml.CollectionStartEvent)
@@ -87,7 +86,7 @@ def _one_line(error: Exception) -> str:
 
 
 def _check_nodes(root: yaml.Node | None, shown: str) -> None:
-    """Refuse aliases, merge keys and repeated keys, which a plain reading of the data hides."""
+    """Refuse aliases, merge keys and repeated keys, which the constructed data do not show."""
     seen: set[int] = set()
     stack: list[yaml.Node] = [] if root is None else [root]
     while stack:
@@ -122,7 +121,7 @@ def _check_keys(keys: Sequence[yaml.Node], shown: str) -> None:
 
 
 def _check_plain(data: Any, path: KeyPath, shown: str) -> None:
-    """Refuse dates, binary, sets, NaN, keys that are no texts and texts of more than one line."""
+    """Refuse dates, binary, sets, NaN, keys that are not texts, and texts of several lines."""
     where = dotted(path) or "the file"
     if isinstance(data, dict):
         for key, value in data.items():
@@ -143,7 +142,7 @@ def _check_plain(data: Any, path: KeyPath, shown: str) -> None:
 
 
 def _check_line(text: str, start: str) -> None:
-    """Refuse line breaks and the like: ``$`` in a pattern would let one pass at the end."""
+    """Refuse control characters: ``$`` in a schema's pattern accepts a final line break."""
     if not text.isprintable():
         raise UserError(
             f"{start} {shorten(text)}, expected a text on one line without control characters"
@@ -162,18 +161,18 @@ def dotted(path: Sequence[str | int]) -> str:
 
 
 def _key(key: str) -> str:
-    """A key as it is, or quoted and cut where it would break a sentence."""
+    """The key itself, or the key quoted and shortened if it would break a sentence."""
     return key if re.fullmatch(r"[\w-]{1,60}", key) else shorten(key)
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """``"; did you mean epochs?"``, or nothing where no known word is close."""
+    """``"; did you mean epochs?"``, or an empty text if no known word is close."""
     near = difflib.get_close_matches(word, list(known), n=1)
     return f"; did you mean {near[0]}?" if near else ""
 
 
 def fill_defaults(data: Any, schema: Mapping[str, Any]) -> Any:
-    """Return a copy of ``data`` with the schema's defaults for the keys that it leaves out."""
+    """Copy ``data`` and add the schema's defaults for absent keys."""
     if not isinstance(data, dict) or "properties" not in schema:
         return copy.deepcopy(data)
     filled = dict(data)
@@ -186,7 +185,7 @@ def fill_defaults(data: Any, schema: Mapping[str, Any]) -> Any:
 
 
 def settle_numbers(data: Any, schema: Mapping[str, Any]) -> Any:
-    """Give every number the schema's type, so that ``60`` and ``60.0`` are the same setting."""
+    """Convert every number to the schema's type, so that ``60`` and ``60.0`` are equal settings."""
     kinds = _types(schema)
     if isinstance(data, dict):
         return {key: settle_numbers(value, _subschema(schema, key)) for key, value in data.items()}
@@ -211,7 +210,7 @@ def _types(schema: Mapping[str, Any]) -> list[str]:
 
 def schema_problems(data: Any, schema: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield every violation of the schema as a problem."""
-    from jsonschema import Draft202012Validator  # 60 ms that most users of names() do not need
+    from jsonschema import Draft202012Validator  # takes 60 ms; most callers validate nothing
 
     for error in Draft202012Validator(schema).iter_errors(data):
         path, part = tuple(error.absolute_path), error.schema
@@ -220,8 +219,8 @@ def schema_problems(data: Any, schema: Mapping[str, Any]) -> Iterator[Problem]:
         elif error.validator == "required":
             for key in part["required"]:
                 if key not in error.instance:
-                    wanted = expectation(part["properties"][key])
-                    yield (*path, key), f"is missing; expected {wanted}"
+                    expected = expectation(part["properties"][key])
+                    yield (*path, key), f"is missing; expected {expected}"
         else:
             yield path, f"is {shorten(error.instance)}, expected {expectation(part)}"
 
@@ -240,7 +239,7 @@ def _unknown_keys(path: KeyPath, instance: Mapping, schema: Mapping) -> Iterator
 
 
 def expectation(schema: Mapping[str, Any]) -> str:
-    """Say what a schema allows: type, range or words, and its description."""
+    """Describe the values that a schema allows: type, range or words, and its description."""
     kinds = " or ".join(_kind(kind, schema) for kind in _types(schema))
     about = schema.get("description")
     return f"{kinds} ({about})" if about else kinds
@@ -284,12 +283,12 @@ def _length(schema: Mapping[str, Any]) -> str:
 
 
 def on_one_line(text: str) -> str:
-    """Escape what would break a line or hide in it."""
+    """Escape line breaks and invisible characters."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def shorten(value: Any, limit: int = 60) -> str:
-    """A value as it would be written in JSON, on one line, cut after ``limit`` characters."""
+    """A value in JSON, on one line, cut after ``limit`` characters."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     text = on_one_line(text)
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,9 +1,10 @@
-"""Data sets: one file each; an experiment chooses from what they give, its pool.
+"""Data sets: one module each.
 
-Each has an entry in ``DATASETS`` of ``dasbench.registry``. There are two forms:
+A data set gives a *pool* of images, from which an experiment chooses its examples. Its entry in
+``DATASETS`` of ``dasbench.registry`` says which of two forms it has:
 
-* With ``files: False`` it comes with a package: ``pool() -> Examples`` and a ``CARD``.
-* With ``files: True`` it is read from files: ``read(options) -> Source``, where options are the
-  experiment's ``data`` section. What they are (source, licence, digests) is in
-  ``data/registry.yaml``; their pool is the experiment's own, because size and classes are.
+* ``files: False``: it comes with a package. Its module has ``pool() -> Examples`` and a ``CARD``.
+* ``files: True``: it is read from files. Its module has ``read(options) -> Source``; options are
+  the experiment's ``data`` section. ``data/registry.yaml`` has its source, licence and digests.
+  Each root experiment has a pool of its own, because its options decide size and classes.
 """

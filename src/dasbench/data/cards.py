@@ -1,7 +1,7 @@
-"""What is known of the data sets: ``data/registry.yaml``, checked by its schema.
+"""Facts about the data sets: ``data/registry.yaml``, checked by its schema.
 
-Facts are shown, in the report and in exported cards, beside what was measured of the images; of
-all this only the digests of files decide what is read.
+The report and exported cards show these facts beside measured properties of the images. Only
+``files``, with names, digests and URLs, affects which images are read.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def load(root: Path) -> dict[str, dict[str, Any]]:
     """The registry: data set -> facts.
 
     Raises:
-        UserError: If it does not fit its schema.
+        UserError: If the file does not satisfy its schema.
     """
     content = read_yaml(Path(root, FILE), FILE)
     for path, sentence in schema_problems(content, read_schema(Path(root, SCHEMA))):
@@ -33,20 +33,20 @@ def load(root: Path) -> dict[str, dict[str, Any]]:
 
 
 def of(experiment: Mapping[str, Any], root: str | Path) -> dict[str, Any]:
-    """What is to be shown of an experiment's images: the registry's facts, or its own ``card``.
+    """Facts about an experiment's images, to show: the registry's, overridden by ``data.card``.
 
-    Classes by their labels, as ``data/*/card.json`` has those that were read.
+    ``classes`` maps labels to names, as it does in ``data/*/card.json``.
     """
     data = experiment["data"]
-    known = load(Path(root)).get(data["dataset"], {})
-    facts = {key: known[key] for key in SHOWN if known.get(key)}
-    if names := known.get("classes"):
+    entry = load(Path(root)).get(data["dataset"], {})
+    facts = {key: entry[key] for key in SHOWN if entry.get(key)}
+    if names := entry.get("classes"):
         facts["classes"] = {str(label): name for label, name in enumerate(names)}
     return {**facts, **data["card"]}
 
 
 def table(known: Mapping[str, Mapping[str, Any]]) -> str:
-    """The registry as a table of docs/datasets.md."""
+    """The Markdown table of the registry in docs/datasets.md."""
     columns = {"content": "content", "size": "to fetch", "licence": "licence", "fetch": "from"}
     lines = [f"| data set | {' | '.join(columns.values())} |", f"|{'---|' * (len(columns) + 1)}"]
     for name, facts in known.items():

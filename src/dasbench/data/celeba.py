@@ -1,9 +1,9 @@
 """CelebA, aligned and cropped: 202 599 faces, 178 x 218 (Liu, Luo, Wang, Tang, 2015).
 
-The folder ``img_align_celeba`` or the archive of that name, and ``list_eval_partition.txt``, whose
-lines are ``000001.jpg 0``: 0 training, 1 validation, 2 test. Archive and partition must have the
-digests of ``data/registry.yaml``; an unpacked folder has none. A square of 140 pixels is cut from
-the centre, then scaled, as the attribution papers do. The validation part is not used.
+Read from the folder ``img_align_celeba`` or its zip archive, and from ``list_eval_partition.txt``
+with lines such as ``000001.jpg 0``: 0 is training, 1 validation, 2 test. Archive and partition must
+have the digests of ``data/registry.yaml``; an unpacked folder has no digest. As in the attribution
+papers, a square of 140 pixels is cut from the centre, then scaled. The validation part is not used.
 """
 
 from __future__ import annotations
@@ -27,26 +27,27 @@ _PART = {"0": files.TRAIN, "2": files.HELD_OUT}
 
 
 def read(options: Mapping[str, Any]) -> files.Source:
-    """Faces of the training and the test part, cut and scaled.
+    """Read, cut and scale the faces of the training and the test part.
 
     Args:
         options: The ``data`` section, with its registry entry under ``about``.
 
     Returns:
-        RGB images [n, size, size, 3]; without a size 140 x 140. All labels are 0.
+        RGB images [n, size, size, 3]; 140 x 140 if ``size`` is None. All labels are 0.
 
     Raises:
-        UserError: If images or partition are absent or not the known ones, or an image is absent.
+        UserError: If images or partition are absent or have another digest, or an image is absent.
     """
     folder = files.locate(options, IMAGES)
     partition = files.locate(options, [PARTITION])
-    known = options["about"]["files"]
-    read_ = {
+    published = options["about"]["files"]
+    record = {
         "archive": folder.name,
-        "partition_sha256": files.check(partition, known.get(PARTITION, {}).get("sha256")),
+        "partition_sha256": files.check(partition, published.get(PARTITION, {}).get("sha256")),
     }
     if folder.is_file():
-        read_["archive_sha256"] = files.check(folder, known.get(folder.name, {}).get("sha256"))
+        expected = published.get(folder.name, {}).get("sha256")
+        record["archive_sha256"] = files.check(folder, expected)
     names, parts = _partition(partition)
     kept = files.chosen(np.zeros(len(names), np.int64), parts, options)
     images = []
@@ -59,11 +60,11 @@ def read(options: Mapping[str, Any]) -> files.Source:
                     f"{folder}: {names[i]} of {PARTITION} cannot be read ({error}); fetch it again"
                 ) from error
     labels = np.zeros(len(kept), np.int64)
-    return files.Source(np.stack(images), labels, parts[kept], {0: "face"}, read_)
+    return files.Source(np.stack(images), labels, parts[kept], {0: "face"}, record)
 
 
 def _partition(path: Path) -> tuple[list[str], np.ndarray]:
-    """Names and parts of the images that are used, in the file's order."""
+    """Names and parts of the training and test images, in the file's order."""
     names, parts = [], []
     for number, line in enumerate(
         path.read_text(encoding="utf-8", errors="replace").splitlines(), 1
@@ -80,14 +81,17 @@ def _partition(path: Path) -> tuple[list[str], np.ndarray]:
 
 
 class _opened:  # noqa: N801 (used as a function)
-    """Context manager: name -> bytes, from the folder or the zip archive."""
+    """Context manager that gives a function name -> bytes, for the folder or the zip archive."""
 
     def __init__(self, path: Path):
-        """Nothing is opened yet."""
+        """Keep the path; ``__enter__`` opens it."""
         self.path, self.archive = path, None
 
     def __enter__(self) -> Callable[[str], bytes]:
-        """The names match ``_LINE``, so that they cannot lead anywhere else."""
+        """Open the archive, if there is one.
+
+        All names match ``_LINE``, so no path can lead out of the folder.
+        """
         if self.path.is_dir():
             return lambda name: (self.path / name).read_bytes()
         try:

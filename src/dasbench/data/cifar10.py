@@ -1,7 +1,7 @@
 """CIFAR-10: 60 000 colour photographs of ten kinds of things, 32 x 32 (Krizhevsky, 2009).
 
-The binary archive is read: for each image a byte of label, then its red, green and blue planes. The
-python archive has the same images as pickles. Loading a pickle can run code, so it is refused.
+Read from the binary archive. Each image is one byte of label, then its red, green and blue planes.
+The python archive has the same images as pickles. Loading a pickle can run code, so it is refused.
 """
 
 from __future__ import annotations
@@ -37,39 +37,40 @@ _PIXELS = _PLANES * _SIDE * _SIDE
 
 
 def read(options: Mapping[str, Any]) -> files.Source:
-    """The wanted classes, scaled if asked.
+    """Read the images of the experiment's classes, and scale them if ``data.size`` is set.
 
     Args:
         options: The ``data`` section, with its registry entry under ``about``.
 
     Returns:
-        RGB images [n, 32, 32, 3]; the batches 1 to 5 are the training part, test_batch is held out.
+        RGB images [n, size, size, 3]; 32 x 32 if ``size`` is None. Batches 1 to 5 are the training
+        part, test_batch is held out.
 
     Raises:
-        UserError: If the archive is absent, not the published one, or damaged.
+        UserError: If the archive is absent, damaged, or has another digest than the published one.
     """
     path = _archive(options)
     published = options["about"]["files"].get(path.name, {})
-    found = files.check(path, published.get("sha256"))
+    digest = files.check(path, published.get("sha256"))
     try:
-        read_batches = sorted(_batches(path))
+        batches = sorted(_batches(path))
     except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
         raise UserError(f"{path} cannot be read ({error}): fetch it again") from error
-    if not read_batches:
+    if not batches:
         raise UserError(f"{path} holds no batch of CIFAR-10; expected {ARCHIVE}")
-    sizes = [len(labels) for _, labels, _ in read_batches]
-    held_out = [name.startswith("test") for name, _, _ in read_batches]
+    sizes = [len(labels) for _, labels, _ in batches]
+    held_out = [name.startswith("test") for name, _, _ in batches]
     parts = np.repeat(np.asarray(held_out, np.uint8), sizes)
-    labels = np.concatenate([labels for _, labels, _ in read_batches])
+    labels = np.concatenate([labels for _, labels, _ in batches])
     kept = files.chosen(labels, parts, options)
-    rows = np.concatenate([rows for _, _, rows in read_batches])[kept]
+    rows = np.concatenate([rows for _, _, rows in batches])[kept]
     images = rows.reshape(-1, _PLANES, _SIDE, _SIDE).transpose(0, 2, 3, 1)
     return files.Source(
         decode.resized(np.ascontiguousarray(images), options["size"], options["resize"]),
         labels[kept],
         parts[kept],
         dict(enumerate(CLASSES)),
-        {"archive": path.name, "archive_sha256": found},
+        {"archive": path.name, "archive_sha256": digest},
     )
 
 

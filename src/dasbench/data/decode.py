@@ -1,9 +1,13 @@
-"""One picture of any size and mode becomes an array of one size.
+"""Convert a picture of any size and mode to an array of one size.
 
-The rule, the same everywhere: the orientation that the camera noted is applied; 16 bits are scaled
-to 8; what is transparent is laid on the background; then grey or RGB; then the size: ``crop``
-scales the shorter side to the size and cuts the centre, ``pad`` scales the longer side and fills up
-with background, ``stretch`` ignores the shape. Scaling is Pillow's Lanczos filter.
+All data sets follow the same steps:
+
+1. Apply the orientation that the camera recorded.
+2. Scale 16 bits to 8 bits.
+3. Lay transparent pixels on the background colour.
+4. Convert to grey or RGB.
+5. Scale with Pillow's Lanczos filter. ``crop`` scales the shorter side to the size and cuts the
+   centre; ``pad`` scales the longer side and fills with background; ``stretch`` scales both sides.
 """
 
 from __future__ import annotations
@@ -48,7 +52,7 @@ def read(
         [H, W, channels] uint8; the first frame of an animation.
 
     Raises:
-        UnreadableError: If the source is no picture, is damaged, or is absurdly large.
+        UnreadableError: If the source is no picture, is damaged, or exceeds Pillow's limit of size.
     """
     stream = io.BytesIO(source) if isinstance(source, bytes) else source
     with warnings.catch_warnings():
@@ -71,10 +75,10 @@ def read(
 
 
 def _flatten(picture: Image.Image, background: Sequence[int]) -> Image.Image:
-    """Eight bits a channel, nothing transparent."""
+    """Convert to 8 bits a channel, and lay transparent pixels on the background."""
     if picture.mode in _DEEP:
         values = np.asarray(picture, np.float64)
-        # 16 bits fill 0..65535, whatever number type the decoder uses
+        # 16-bit values span 0 to 65535 in every number type of the decoder
         top = 255.0 if values.max(initial=0) <= 255 else 65535.0  # noqa: PLR2004
         return Image.fromarray(np.rint(np.clip(values / top, 0, 1) * 255).astype(np.uint8))
     if "transparency" in picture.info or picture.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
@@ -86,7 +90,7 @@ def _flatten(picture: Image.Image, background: Sequence[int]) -> Image.Image:
 
 
 def _fit(picture: Image.Image, size: int, resize: str, background: Sequence[int]) -> Image.Image:
-    """A square of the given side."""
+    """Scale to a square with the side ``size``."""
     if resize == "stretch":
         return picture.resize((size, size), Image.Resampling.LANCZOS)
     width, height = picture.size
@@ -102,17 +106,17 @@ def _fit(picture: Image.Image, size: int, resize: str, background: Sequence[int]
 
 
 def _centre(picture: Image.Image, width: int, height: int) -> Image.Image:
-    """Cut a rectangle from the centre; what lies outside the picture is black."""
+    """Cut a rectangle from the centre; pixels outside the picture are black."""
     left, top = (picture.width - width) // 2, (picture.height - height) // 2
     return picture.crop((left, top, left + width, top + height))
 
 
 def resized(images: np.ndarray, size: int | None, resize: str = "crop") -> np.ndarray:
-    """Scale pictures that are arrays already.
+    """Scale pictures that are already arrays.
 
     Args:
         images: [n, H, W, C] uint8.
-        size: Side of the results; None keeps them.
+        size: Side of the results in pixels; None returns the images unchanged.
         resize: crop, pad (with black) or stretch.
 
     Returns:

@@ -1,7 +1,7 @@
 """Fashion-MNIST: 70 000 grey photographs of garments, 28 x 28 (Xiao, Rasul, Vollgraf, 2017).
 
-Four gzipped IDX files: from ``data.path``, from Debian's package ``dataset-fashion-mnist``, or
-fetched by https. The digests are those of the unzipped files, because Debian zips them anew.
+Read from four gzipped IDX files: in ``data.path``, in Debian's package ``dataset-fashion-mnist``,
+or fetched by https. Digests are of the unzipped files, because Debian compresses them again.
 """
 
 from __future__ import annotations
@@ -38,16 +38,17 @@ _IMAGES, _LABELS = 0x803, 0x801
 
 
 def read(options: Mapping[str, Any]) -> files.Source:
-    """The wanted classes, scaled.
+    """Read the images of the experiment's classes, and scale them if ``data.size`` is set.
 
     Args:
         options: The ``data`` section, with its registry entry under ``about``.
 
     Returns:
-        Grey images [n, size, size, 1]; the official training part, then the test part.
+        Grey images [n, size, size, 1]; 28 x 28 if ``size`` is None. The official training part
+        comes first, then the test part.
 
     Raises:
-        UserError: If a file is absent or not the published one.
+        UserError: If a file is absent, damaged, or has another digest than the published one.
     """
     images, labels, parts = [], [], []
     for prefix, part in _PARTS:
@@ -72,7 +73,7 @@ def read(options: Mapping[str, Any]) -> files.Source:
 
 
 def _file(name: str, options: Mapping[str, Any]) -> Path:
-    """Where a file is, fetched if it is nowhere."""
+    """Path of a file; fetch the file if it is in none of the usual folders."""
     try:
         return files.locate(options, [name, name.removesuffix(".gz")], [DEBIAN])
     except UserError:
@@ -88,7 +89,7 @@ def _file(name: str, options: Mapping[str, Any]) -> Path:
 
 
 def _idx(path: Path, magic: int, options: Mapping[str, Any]) -> np.ndarray:
-    """An IDX file of bytes: big-endian magic number and lengths, then the values."""
+    """Parse an IDX file: big-endian magic number and lengths, then one byte for each value."""
     try:
         data = path.read_bytes()
         data = gzip.decompress(data) if path.suffix == ".gz" else data
@@ -96,10 +97,10 @@ def _idx(path: Path, magic: int, options: Mapping[str, Any]) -> np.ndarray:
         raise UserError(f"{path} is damaged ({error}): fetch it again") from error
     name = path.name if path.suffix == ".gz" else f"{path.name}.gz"
     expected = options["about"]["files"].get(name, {}).get("unzipped_sha256")
-    found = hashlib.sha256(data).hexdigest()
-    if expected is not None and found != expected:
+    digest = hashlib.sha256(data).hexdigest()
+    if expected is not None and digest != expected:
         raise UserError(
-            f"{path} is not the published file: unzipped, its SHA-256 is {found}, expected "
+            f"{path} is not the published file: unzipped, its SHA-256 is {digest}, expected "
             f"{expected}; fetch it again"
         )
     axes = magic & 0xFF

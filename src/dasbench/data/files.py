@@ -1,7 +1,7 @@
-"""What the data sets that are read from files share: finding, believing and unpacking them.
+"""Find, check and unpack the files of data sets.
 
-Nothing here trusts a file: digests are compared before a byte is parsed, and members of an archive
-that would leave its folder, or that are links or devices, are refused.
+No file is trusted. The digest of a file is checked before its content is parsed. A member of an
+archive is refused if it is a link or a device, or if its path leads out of the archive's folder.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ import numpy as np
 
 from dasbench.errors import UserError
 
-# where sources lie unless `data.path` names another place
+# folder of the data sets' files, unless `data.path` names another one
 FOLDER = "data/sources"
 TRAIN, HELD_OUT = 0, 1
 _CHUNK = 1 << 20  # bytes
 
 
 def module(name: str) -> ModuleType:
-    """The module of a data set, by its name: a file beside this one."""
+    """Import the module of a data set: the file ``name`` in this folder."""
     return importlib.import_module(f"{__package__}.{name}")
 
 
 @dataclass(frozen=True)
 class Source:
-    """What was read.
+    """Images of a data set that is read from files.
 
     Attributes:
         images: [n, H, W, C] uint8, in the source's order.
         labels: [n] int64.
-        parts: [n] uint8, TRAIN or HELD_OUT; a source without an official split is all TRAIN.
+        parts: [n] uint8, TRAIN or HELD_OUT; all TRAIN if the data set has no official split.
         classes: Label -> its name.
-        read: What the card should tell of this reading, such as files that were left out.
+        read: Facts about this reading for the data card, such as digests or skipped files.
     """
 
     images: np.ndarray
@@ -53,30 +53,31 @@ class Source:
 def find(
     options: Mapping[str, Any], names: Sequence[str], usual: Sequence[str] = ()
 ) -> Path | None:
-    """The first of the named files or folders that is there, or None.
+    """The first of the named files or folders that exists, or None.
 
     Args:
         options: The ``data`` section: ``dataset``, ``path`` and ``about``, its registry entry.
-        names: Names in order of preference, looked for in each place.
-        usual: Further folders to look in, such as those of a Debian package.
+        names: Names of files or folders, in order of preference.
+        usual: Further folders to search, such as that of a Debian package.
     """
     if options["path"]:
-        given = Path(options["path"]).expanduser()
-        places = [given.parent] if given.name in names else [given]
+        path = Path(options["path"]).expanduser()
+        folders = [path.parent] if path.name in names else [path]
     else:
-        places = [Path(FOLDER, options["dataset"]), *map(Path, usual)]
-    for place in places:
+        folders = [Path(FOLDER, options["dataset"]), *map(Path, usual)]
+    for folder in folders:
         for name in names:
-            if (place / name).exists():
-                return place / name
+            if (folder / name).exists():
+                return folder / name
     return None
 
 
 def locate(options: Mapping[str, Any], names: Sequence[str], usual: Sequence[str] = ()) -> Path:
-    """As ``find``, for data that must be there.
+    """As ``find``, but absent data are an error.
 
     Raises:
-        UserError: If none is there: what to fetch, its size and licence, and where to put it.
+        UserError: If none of the names exists. The message says what to fetch, its size and
+            licence, and where to put it.
     """
     path = find(options, names, usual)
     if path is None:
@@ -85,7 +86,7 @@ def locate(options: Mapping[str, Any], names: Sequence[str], usual: Sequence[str
 
 
 def absent(options: Mapping[str, Any], names: Sequence[str]) -> str:
-    """The sentence for data that is not here."""
+    """Message about absent data: what to fetch, its size and licence, and where to put it."""
     about = options["about"]
     place = options["path"] or f"{FOLDER}/{options['dataset']}"
     return (
@@ -97,11 +98,11 @@ def absent(options: Mapping[str, Any], names: Sequence[str]) -> str:
 
 def digest(path: Path, algorithm: str = "sha256") -> str:
     """Hexadecimal digest of a file."""
-    made = hashlib.new(algorithm)
+    total = hashlib.new(algorithm)
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
-            made.update(chunk)
-    return made.hexdigest()
+            total.update(chunk)
+    return total.hexdigest()
 
 
 def check(path: Path, expected: str | None) -> str:
@@ -109,27 +110,27 @@ def check(path: Path, expected: str | None) -> str:
 
     Args:
         path: The file.
-        expected: SHA-256, or None where nobody has published one.
+        expected: Published SHA-256, or None if there is none.
 
     Returns:
         The file's SHA-256.
 
     Raises:
-        UserError: If they differ.
+        UserError: If the digests differ.
     """
-    found = digest(path)
-    if expected is not None and found != expected:
+    sha256 = digest(path)
+    if expected is not None and sha256 != expected:
         raise UserError(
-            f"{path} has the SHA-256 {found}, expected {expected}: fetch it again from its source"
+            f"{path} has the SHA-256 {sha256}, expected {expected}: fetch it again from its source"
         )
-    return found
+    return sha256
 
 
 def members(archive: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
-    """The plain files of an archive, in its order; nothing is unpacked to the disk.
+    """Yield the plain files of an archive, in its order; nothing is unpacked to the disk.
 
     Raises:
-        UserError: If a member would leave the archive's folder, or is a link or a device.
+        UserError: If a member is a link or a device, or its path leads out of the archive's folder.
     """
     for member in archive:
         parts = PurePosixPath(member.name).parts
@@ -145,29 +146,36 @@ def members(archive: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
 
 
 def spread(count: int, limit: int | None) -> np.ndarray:
-    """At most ``limit`` positions of ``count``, evenly spread, ascending."""
+    """At most ``limit`` of the positions 0 … count - 1, evenly spread and ascending.
+
+    Returns:
+        [min(count, limit)] int64; all positions if ``limit`` is None.
+    """
     if limit is None or limit >= count:
         return np.arange(count)
     return np.arange(limit) * count // limit
 
 
 def chosen(labels: np.ndarray, parts: np.ndarray, options: Mapping[str, Any]) -> np.ndarray:
-    """Positions of the wanted classes, at most ``limit`` of each part, in the source's order.
+    """Positions of images of ``data.classes``, at most ``data.limit`` of each part.
 
     Args:
         labels: [n] int64.
         parts: [n] uint8.
         options: The ``data`` section: ``classes`` ("all" or labels), ``limit``.
+
+    Returns:
+        int64, ascending.
     """
-    wanted = np.ones(len(labels), bool)
+    in_classes = np.ones(len(labels), bool)
     if options["classes"] != "all":
-        wanted = np.isin(labels, options["classes"])
-    found = [np.flatnonzero(wanted & (parts == part)) for part in np.unique(parts)]
+        in_classes = np.isin(labels, options["classes"])
+    by_part = [np.flatnonzero(in_classes & (parts == part)) for part in np.unique(parts)]
     return np.sort(
-        np.concatenate([p[spread(len(p), options["limit"])] for p in found] or [[]])
+        np.concatenate([p[spread(len(p), options["limit"])] for p in by_part] or [[]])
     ).astype(np.int64)
 
 
 def safe_name(name: str) -> str:
-    """A name from a file, fit for a table: printable and short."""
+    """Make a name from a file safe to show in a table: printable and short."""
     return re.sub(r"[^\w ./,()+-]", "_", name)[:80]

@@ -1,8 +1,8 @@
 """The user's own pictures: a folder with files of any size and mode.
 
-Labels are the names of the subfolders of the first level, or come from a CSV with the columns
-``file`` (relative to the folder) and ``label``; numbered by the alphabet. Files that cannot be
-read are listed, and left out only with ``skip_bad: true``.
+The name of a label is a subfolder of the first level, or comes from a CSV with the columns ``file``
+(relative to the folder) and ``label``. Labels number these names in alphabetical order. Files that
+cannot be read are listed; they are an error unless ``skip_bad: true`` leaves them out.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SHOWN = 20  # files that a message names
 
 
 def read(options: Mapping[str, Any]) -> sources.Source:
-    """All pictures, scaled.
+    """Read and scale the pictures.
 
     Args:
         options: The ``data`` section: ``path``, ``labels``, ``size``, ``resize``, ``background``,
@@ -88,35 +88,35 @@ def _folder(options: Mapping[str, Any]) -> Path:
 
 
 def files(folder: Path) -> list[str]:
-    """Pictures below a folder, by their paths relative to it, sorted; hidden files are left out."""
-    found = []
+    """Sorted paths of the pictures below a folder, relative to it; hidden files are left out."""
+    pictures = []
     for place, folders, names in os.walk(folder):  # follows no links to folders
         folders[:] = sorted(f for f in folders if not f.startswith("."))
-        inside = Path(place).relative_to(folder)
-        found += [
-            (inside / name).as_posix()
+        subfolder = Path(place).relative_to(folder)
+        pictures += [
+            (subfolder / name).as_posix()
             for name in names
             if Path(name).suffix.lower() in decode.SUFFIXES and not name.startswith(".")
         ]
-    return sorted(found)
+    return sorted(pictures)
 
 
 def labelled(folder: Path, table: str | Path | None) -> dict[str, str]:
-    """Pictures that are taken, by their paths in order, and the label of each.
+    """Path -> name of the label, for the pictures of a folder in the order of their paths.
 
     Args:
-        folder: With the pictures.
-        table: CSV with the columns ``file`` and ``label``, which leaves out what it does not name;
-            None takes every picture, its label the subfolder of the first level.
+        folder: Folder of the pictures.
+        table: CSV with the columns ``file`` and ``label``; pictures that it does not list are left
+            out. With None, every picture has its subfolder of the first level as label.
 
     Raises:
-        UserError: If the CSV cannot be read, lacks a column, or names a file that is not there.
+        UserError: If the CSV cannot be read, lacks a column, or lists a file that does not exist.
     """
-    found = files(folder)
+    pictures = files(folder)
     if not table:
-        return {file: _subfolder(file) for file in found}
-    named = _labels_file(Path(table).expanduser(), folder)
-    return {file: named[file] for file in found if file in named}
+        return {file: _subfolder(file) for file in pictures}
+    label_of = _labels_file(Path(table).expanduser(), folder)
+    return {file: label_of[file] for file in pictures if file in label_of}
 
 
 def _subfolder(file: str) -> str:
@@ -141,7 +141,11 @@ def _labels_file(path: Path, folder: Path) -> dict[str, str]:
 
 
 def tell(folder: Path, bad: list[tuple[str, str]], skip: bool) -> None:
-    """List what cannot be read; without leave to skip, stop."""
+    """Print the files that cannot be read.
+
+    Raises:
+        UserError: If there are any and ``skip`` is false.
+    """
     listed = [f"{sources.safe_name(name)} ({why})" for name, why in bad[:SHOWN]]
     more = f" and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
     if bad and not skip:

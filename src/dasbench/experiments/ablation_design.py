@@ -1,8 +1,8 @@
-"""What the factorial ablation crosses, and the features and residuals that it needs for that.
+"""Design of the factorial ablation, and the features and residuals that it needs.
 
-Vocabulary: a *factor* is one choice of a score, its *levels* the values; the first level of each is
-the *reference*. Every combination is a cell. Standard library only, like
-``dasbench.experiments.config``.
+Vocabulary: a *factor* is one choice in the definition of a score. Its *levels* are the values of
+this choice; the first level is the *reference*. A *cell* is one combination of levels, and the
+ablation computes all of them. A *form* is a readout, normalised or not. Standard library only.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ def wanted(experiment: Mapping[str, Any]) -> bool:
 
 
 def form(readout: str, normalise: bool) -> str:
-    """What features are called before their noise: ``mean-normalised``."""
+    """Name of a form, such as ``mean-normalised``; a feature set adds its noise policy to it."""
     return f"{readout}-normalised" if normalise else readout
 
 
 def forms(experiment: Mapping[str, Any]) -> list[str]:
-    """Every form, each in every noise policy."""
+    """Names of all forms; the ablation has each of them in every noise policy."""
     return [form(r, n) for r in experiment["ablation"]["readouts"] for n in NORMALISE]
 
 
 def feature_sets(experiment: Mapping[str, Any], noise: str) -> dict[str, dict[str, Any]]:
-    """Feature sets of one noise policy, which share every pass: name -> settings."""
+    """Feature sets of one noise policy: name -> settings; the same passes compute them."""
     base = {**experiment["features"], "noise": noise, "timestep_rule": "midpoint"}
     return {
         f"{form(readout, normalise)}-{noise}": {**base, "readout": readout, "normalise": normalise}
@@ -59,7 +59,7 @@ def labels(experiment: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def residual_options(experiment: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Residuals and kernels as a method would ask for them."""
+    """Combinations of residual and kernel, in the form of options of a method."""
     if not wanted(experiment):
         return []
     features = {**experiment["features"], "timestep_rule": "midpoint"}
@@ -71,7 +71,11 @@ def residual_options(experiment: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def timed(options: Mapping[str, Any]) -> bool:
-    """Whether a method's cost is measured: one set of features, one kernel or one for each t."""
+    """Whether a method's cost is measured.
+
+    It is for methods of the kernel family with one set of features of the base model, and with one
+    averaged kernel or one kernel for each timestep.
+    """
     single = not options.get("ensemble") and not options.get("journey")
     single = single and options.get("residual") != "vector"
     kernels = options.get("kernel") in ("averaged", "per_t")

@@ -1,17 +1,17 @@
-"""Experiment files: read, fill in, check, and derive what rules need from them.
+"""Experiment files: read them, add defaults, check them, and derive options for the rules.
 
-An *experiment* is one file ``config/experiments/<name>.yaml``. ``workflow/schemas/
-experiment.schema.yaml`` says which keys there are, ``config/README.md`` what they mean. Loading
-gives a plain dict with every section complete, plus
+An *experiment* is one file ``config/experiments/<name>.yaml``. Its keys are defined in
+``workflow/schemas/experiment.schema.yaml`` and explained in ``config/README.md``. Loading gives a
+plain dict with every section complete, plus
 
-* ``name``: the file's name;
-* ``parent``: the experiment whose models are used, or None;
-* ``seed_name``: the root of the chain of parents, or the experiment itself: the name that stands
-  first in every seed, and under ``results/`` for what is shared;
-* ``base_home``: the experiment whose base model is attributed: ``seed_name``, or the replicate on
-  the way there that trains one of its own.
+* ``name``: the file's name without suffix;
+* ``parent``: the experiment whose models this one uses, or None;
+* ``seed_name``: the root of the chain of parents, or the experiment itself. This name is the first
+  axis of every seed. Shared files are in ``results/<seed_name>``;
+* ``base_home``: the experiment that trained the attributed base model: ``seed_name``, or a
+  replicate in the chain of parents that trains a base model of its own.
 
-Standard library, yaml and jsonschema only: this is imported by every planning run.
+Standard library, yaml and jsonschema only: every planning run imports this module.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ FOLDER = "config/experiments"
 SCHEMA = "workflow/schemas/experiment.schema.yaml"
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
-# an experiment with a parent takes these over as they are
+# a child uses these sections of its parent unchanged
 SHARED = tuple("seed data model diffusion training base subsets queries outputs".split())
-# and from these the keys that it does not give itself
+# in these sections, a child's keys override those of its parent
 INHERITED = ("features", "residuals", "damping", "embedding", "lds")
 
 PHASES = tuple(
@@ -103,7 +103,9 @@ def _load(name: str, root: Path, children: tuple[str, ...]) -> Experiment:
 
 
 def load_file(path: str | Path, root: str | Path) -> Experiment:
-    """Load an experiment that lies elsewhere, to plan with it; its data set may be unknown here.
+    """Load an experiment file outside ``config/experiments``, for planning only.
+
+    The data set may be missing from the registry.
 
     Args:
         path: The file; its stem is the experiment's name.
@@ -123,7 +125,10 @@ def _complete(
     chain: tuple[str, ...],
     planned: bool = False,
 ) -> Experiment:
-    """Read, fill in and check one file; ``chain`` ends with its name, after those of children."""
+    """Read one file, add defaults and check it.
+
+    ``chain`` has the names of the experiments that refer to this one, and last its own name.
+    """
     name, data = chain[-1], read_yaml(path, shown)
     if not isinstance(data, dict):
         raise UserError(f"{shown}: expected a mapping of sections such as data, model and methods")
@@ -141,7 +146,7 @@ def _complete(
     filled = fill_defaults(data, schema)
     _report(schema_problems(filled, schema), shown)
     experiment = settle_numbers(filled, schema)
-    # defaults of keys that other families take
+    # the schema also added the defaults of keys that only other families use
     defaults = schema["properties"]["model"]["properties"]
     family = registry.family(experiment["model"])
     experiment["model"] = {
@@ -149,9 +154,9 @@ def _complete(
         for key, value in experiment["model"].items()
         if not (config_checks.refused(family, key) and value == defaults[key].get("default"))
     }
-    found = config_checks.problems(experiment)
+    problems = config_checks.problems(experiment)
     unknown_data = ("data", "dataset")
-    _report((p for p in found if not planned or p[0] != unknown_data), shown)
+    _report((p for p in problems if not planned or p[0] != unknown_data), shown)
     if isinstance(large, str):
         _report(debug_size.problems(whole, experiment, small), shown)
     home = name if experiment["replicate"]["base"] else base_home
@@ -186,7 +191,7 @@ def _check_name(name: str, known: Iterable[str], rules: frozenset[str]) -> None:
 
 @functools.cache
 def _rule_names(root: Path) -> frozenset[str]:
-    """Names of rules: those of the scripts, and of the few rules that share a script."""
+    """Names of all rules: the names of the scripts, and of rules that share a script."""
     rules = [_RULE.findall(file.read_text()) for file in root.glob("workflow/rules/*.smk")]
     scripts = {script.stem for script in root.glob("scripts/*.py")}
     return frozenset(scripts.union(*rules))
@@ -218,13 +223,15 @@ def _with_parent(data: Mapping[str, Any], parent: Experiment, shown: str) -> dic
     for key in SHARED:
         merged[key] = copy.deepcopy(parent[key])
     for key in INHERITED:
-        own = data.get(key, {})
-        merged[key] = {**copy.deepcopy(parent[key]), **own} if isinstance(own, dict) else own
+        section = data.get(key, {})
+        merged[key] = (
+            {**copy.deepcopy(parent[key]), **section} if isinstance(section, dict) else section
+        )
     return merged
 
 
 def _spell_out_methods(data: dict[str, Any]) -> dict[str, Any]:
-    """``das:`` with nothing behind it means ``das: {}``; a new name with scores is external."""
+    """Read ``das:`` without a value as ``das: {}``, and a new name with scores as external."""
     methods_ = data.get("methods")
     if not isinstance(methods_, dict):
         return data
@@ -239,10 +246,10 @@ def _spell_out(name: str, overrides: Any) -> Any:
     return overrides
 
 
-def _report(found: Iterable[Problem], shown: str) -> None:
-    """Raise all problems, one sentence a line, ordered by path."""
+def _report(problems: Iterable[Problem], shown: str) -> None:
+    """Raise one UserError with all problems, one sentence a line, ordered by path."""
     ordered = sorted(
-        set(found), key=lambda problem: ([str(part) for part in problem[0]], problem[1])
+        set(problems), key=lambda problem: ([str(part) for part in problem[0]], problem[1])
     )
     if ordered:
         raise UserError(
@@ -255,8 +262,8 @@ def _report(found: Iterable[Problem], shown: str) -> None:
 def pool_name(experiment: Mapping[str, Any]) -> str:
     """Folder under ``data/`` with an experiment's pool.
 
-    That of the data set; of one that is read from files, and so depends on size and classes, that
-    of the experiment whose models are used.
+    A data set from a package has one pool, with the name of the data set. The pool of a data set
+    that is read from files depends on size and classes. It has the name of the root experiment.
     """
     dataset = experiment["data"]["dataset"]
     return experiment["seed_name"] if reads_files(dataset) else dataset
@@ -266,12 +273,13 @@ def methods(experiment: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Options of every method of an experiment, in the file's order.
 
     Returns:
-        Per name: the registry's entry with the overrides; gradient features are complete (with
-        timesteps, draws, dimensions and projection), so this is all that a score depends on besides
-        its inputs. Methods that apply to no query are left out, see ``inapplicable``.
+        Name -> the registry's entry with the experiment's overrides. Gradient features have all
+        their settings, such as timesteps, draws, dimensions and projection. So a score depends only
+        on these options and its input files. Methods that apply to no kind of query are left out,
+        see ``inapplicable``.
     """
-    found = _all_methods(experiment)
-    return {name: options for name, options in found.items() if kinds(options)}
+    options_of = _all_methods(experiment)
+    return {name: options for name, options in options_of.items() if kinds(options)}
 
 
 def _all_methods(experiment: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -279,12 +287,16 @@ def _all_methods(experiment: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def kinds(options: Mapping[str, Any]) -> tuple[str, ...]:
-    """Kinds of queries that a method, one of ``methods(experiment)``, has scores of."""
+    """Kinds of queries for which a method has scores.
+
+    Args:
+        options: Options of the method, from ``methods(experiment)``.
+    """
     return tuple(kind for kind in KINDS if kind not in options.get("inapplicable", {}))
 
 
 def inapplicable(experiment: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """Method -> kind of query -> why it has no scores; methods that apply to all are left out."""
+    """Method -> kind of query -> reason for no scores; only methods that lack some scores."""
     reasons = {name: o.get("inapplicable", {}) for name, o in _all_methods(experiment).items()}
     return {name: reason for name, reason in reasons.items() if reason}
 
@@ -305,14 +317,16 @@ def _resolve(
 
 
 def checkpoints(experiment: Mapping[str, Any]) -> list[int]:
-    """Epochs after which the base model is kept: evenly spread, the last one included."""
+    """Epochs after which a checkpoint of the base model is kept: evenly spread, last included."""
     training = experiment["training"]
     count = min(training["checkpoints"], training["epochs"])
     return [training["epochs"] * (c + 1) // count for c in range(count)]
 
 
 def canonical(settings: Any) -> str:
-    """One string per setting: sorted keys, no spaces; what a rule declares as ``params``.
+    """JSON of settings with sorted keys and no spaces: equal settings give equal strings.
+
+    Rules declare these strings as ``params``.
 
     Raises:
         ValueError: If a number is not finite.

@@ -1,6 +1,6 @@
-"""What must hold between two keys of an experiment; each check yields (path, sentence) problems.
+"""Check conditions between keys of an experiment; each check yields (path, sentence) problems.
 
-The checks run on a whole experiment that already satisfies the schema.
+The checks run on a complete experiment that already satisfies the schema.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from dasbench.core.yaml_schema import Problem, suggestion
 from dasbench.experiments import ablation_design, method_checks
 from dasbench.registry import DATASETS, METHODS, reads_files
 
-# rows that every removal study has
+# controls of every removal study, which its list of methods must not repeat
 CONTROLS = frozenset({"random", "null"})
 
 
 def problems(experiment: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield every violation of a rule that involves more than one key, or a registry."""
+    """Yield every violation of a condition between keys, or between a key and a registry."""
     judged = (_training, _subsets) if experiment["subsets"] else (_unjudged,)
     for check in (_dataset, _model, _base, *judged, _queries, _timesteps, _damping):
         yield from check(experiment)
@@ -45,9 +45,9 @@ def _dataset(experiment: Mapping[str, Any]) -> Iterator[Problem]:
             if data[key] is not None:
                 yield ("data", key), f"is for data sets that are read from files, not for {name}"
     elif name == "folder":
-        for key, wanted in (("path", "the folder"), ("size", "the side in pixels of the images")):
+        for key, value in (("path", "the folder"), ("size", "the side in pixels of the images")):
             if data[key] is None:
-                yield ("data", key), f"is missing; expected {wanted}"
+                yield ("data", key), f"is missing; expected {value}"
 
 
 def _model(experiment: Mapping[str, Any]) -> Iterator[Problem]:
@@ -66,14 +66,14 @@ def _model(experiment: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def refused(family: Mapping[str, Any], key: str) -> bool:
-    """Whether a family of the registry has no use for a key of ``model``."""
+    """Whether a family of the registry refuses a key of ``model``."""
     if family["refuses"] == "unet":
         return key not in {"family", "revision", *family["needs"]}
     return key in family["refuses"]
 
 
 def _blocks(model: Mapping[str, Any]) -> Iterator[Problem]:
-    """The levels of a UNet2DModel."""
+    """Check that the lists of a UNet2DModel's levels fit together."""
     channels, groups = model.get("block_out_channels", []), model.get("norm_num_groups", 1)
     for key in ("down_block_types", "up_block_types"):
         if len(model.get(key, channels)) != len(channels):
@@ -91,7 +91,7 @@ def _blocks(model: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _levels(experiment: Mapping[str, Any]) -> Iterator[Problem]:
-    """A UNet2DModel halves its images at every level but the last, and doubles them again."""
+    """Check that image sizes stay whole: a UNet2DModel halves them at every level but the last."""
     size, model = experiment["data"]["size"], experiment["model"]
     halved = max(0, len(model.get("block_out_channels", [])) - 1)
     if registry.family(model)["latents"] or size is None or not size % 2**halved:
@@ -114,7 +114,7 @@ def _base(experiment: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _unjudged(experiment: Mapping[str, Any]) -> Iterator[Problem]:
-    """Without subset models nothing can be chosen, judged or compared."""
+    """Refuse choices and comparisons in an experiment without subset models to judge them."""
     damping = experiment["damping"]
     first, last = damping["exponents"]
     if first != last or len(damping["mantissas"]) != 1:
@@ -144,7 +144,7 @@ def _training(experiment: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def subset_size(experiment: Mapping[str, Any]) -> int:
-    """Number of training images in one subset, as ``subsets.draw_mask`` rounds it."""
+    """Number of training images in one subset, rounded as in ``subsets.draw_mask``."""
     return round(experiment["subsets"]["fraction"] * experiment["data"]["train"])
 
 
@@ -198,12 +198,12 @@ def _timesteps(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     for path, value in values:
         if value > most:
             yield path, f"is {value}, expected at most diffusion.timesteps, {most}"
-    own = [(("features",), experiment["features"])]
+    feature_sections = [(("features",), experiment["features"])]
     for name, overrides in experiment["methods"].items():
         if isinstance(overrides.get("features"), dict):
-            both = {**experiment["features"], **overrides["features"]}
-            own.append((("methods", name, "features"), both))
-    for path, features in own:
+            merged = {**experiment["features"], **overrides["features"]}
+            feature_sections.append((("methods", name, "features"), merged))
+    for path, features in feature_sections:
         first, end = features["timestep_range"] or (0, most)
         if end > most or end - first < min(features["timesteps"], most):
             yield (
@@ -250,9 +250,10 @@ def _acceleration(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     if name is not None:
         path = ("acceleration", "reference")
         yield from _references(experiment, [(path, name)])
-        over = experiment["methods"].get(name, {})
-        own = {**METHODS.get(over.get("like", name), {}), **over}
-        if own and not ablation_design.timed({**own, "features": own.get("features", {})}):
+        overrides = experiment["methods"].get(name, {})
+        options = {**METHODS.get(overrides.get("like", name), {}), **overrides}
+        timed = ablation_design.timed({**options, "features": options.get("features", {})})
+        if options and not timed:
             expected = "one set of features, and the kernel averaged or per_t"
             yield path, f"is {name}, whose cost is not measured; expected {expected}"
 

@@ -1,9 +1,9 @@
-"""Experiments in miniature: the same code paths as a large one, in a minute.
+"""Miniatures of experiments: they run the same code as a large experiment, in a minute.
 
-``debug_of: cifar2`` takes over everything of ``cifar2``; the file itself gives smaller numbers.
-What it may not do is take another path: a text (a class, a block type), a switch, a null or a
-kind of value that differs is refused, and so is a number that grows or that becomes zero. It may
-have fewer methods.
+A *miniature* is an experiment with ``debug_of: cifar2``. It takes every setting from ``cifar2``
+except those in its own file: smaller numbers, shorter lists and fewer methods. A miniature must not
+run other code. So a different text (a class, a block type), switch, null or type of value is an
+error, and so is a number that grows or becomes zero.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ from typing import Any
 
 from dasbench.core.yaml_schema import KeyPath, Problem
 
-# what says that a file is a miniature, and what it is called; a title is no setting
+# keys that a miniature has although the large experiment may not
 OWN = frozenset({"title", "debug_of"})
-# where fewer entries ask for fewer jobs of the same kinds
+# lists in which fewer entries mean fewer jobs of the same kinds
 SHORTER = frozenset({("removal", "k"), ("removal", "methods"), ("comparisons",)})
-# how many models one process trains: it makes fewer jobs of the same models, so it may grow;
-# config/README.md says why
+# models that one job trains: a larger number means fewer jobs for the same models, so it may grow;
+# config/README.md has the reason
 PACKING = ("subsets", "models_per_job")
-# numbers that name something: another one is another class, another architecture, other draws
+# numbers that are names of a class, an architecture or a draw: they must stay equal
 NAMES = frozenset(
     {("data", "classes"), ("seed",), ("model", "downsample_padding"), ("model", "freq_shift")}
 )
-# methods are left out whole; those that stay are as they are
+# a miniature may leave out whole methods; the others keep their options
 FEWER = "methods"
-# derived by the loader
+# keys that the loader derives, and ``OWN``
 DERIVED = frozenset({"name", "parent", "seed_name", "base_home", "debug_of", "title"})
 
 
 def merge(whole: Mapping[str, Any], small: Mapping[str, Any]) -> dict[str, Any]:
-    """The large experiment with the small one's values in place of its own.
+    """The large experiment with the values of the miniature's file.
 
     Args:
         whole: The large experiment, complete.
-        small: What the small one's file says.
+        small: Content of the miniature's file.
     """
     merged = {key: copy.deepcopy(v) for key, v in whole.items() if key not in DERIVED}
     return _over(merged, small)
@@ -52,12 +52,12 @@ def _over(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 def problems(
     whole: Mapping[str, Any], complete: Mapping[str, Any], small: Mapping[str, Any]
 ) -> Iterator[Problem]:
-    """Yield every way in which a miniature is something else than a smaller version.
+    """Yield every difference between a miniature and its large experiment that is not allowed.
 
     Args:
         whole: The large experiment, complete.
         complete: The miniature, complete.
-        small: What its file says.
+        small: Content of the miniature's file.
     """
     for key in small:
         if key not in OWN and key not in whole:
@@ -97,7 +97,7 @@ def _smaller(path: KeyPath, large: float, small: float) -> Iterator[Problem]:
 
 
 def _shorter(path: KeyPath, large: list, small: list) -> Iterator[Problem]:
-    """A list with fewer entries; numbers in it may be smaller, texts are those of the other."""
+    """A list may have fewer entries; its numbers may be smaller, its texts must be in ``large``."""
     if len(small) > len(large) or bool(small) != bool(large):
         yield path, f"has {len(small)} entries, expected 1 to {len(large)}"
     for index, value in enumerate(small):

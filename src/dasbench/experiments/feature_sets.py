@@ -1,4 +1,4 @@
-"""Which gradient features an experiment needs, and what their folders are called."""
+"""The sets of gradient features that an experiment needs, and the names of their folders."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ _SUFFIXES = (("timesteps", "T"), ("draws", "E"), ("dimensions", "P"))
 def of_method(
     options: Mapping[str, Any], experiment: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
-    """The sets of gradient features of one method, in the order in which it is given them.
+    """The sets of gradient features of one method, in the order of its inputs.
+
+    * With ``checkpoints``, one set for each checkpoint. The last checkpoint is the base model, so
+      the name of its set has no checkpoint.
+    * With ``ensemble``, the set of ``features``, then one set for each member.
+    * With a vector residual, the set of probes, then the set of loss gradients.
 
     Args:
-        options: ``config.methods(experiment)[name]``. With ``checkpoints`` there is one for each of
-            them; the last checkpoint is the base model, whose features have no checkpoint in their
-            name. With ``ensemble`` the method's own set comes first, then one for each member;
-            with a vector residual, then that of the loss.
+        options: ``config.methods(experiment)[name]``.
         experiment: As for ``name_of``.
 
     Returns:
@@ -28,67 +30,69 @@ def of_method(
     features = options.get("features")
     if not isinstance(features, Mapping):
         return {}
-    found = [dict(features)]
+    every_set = [dict(features)]
     if "checkpoints" in options:
         every = range(len(config.checkpoints(experiment)))
-        chosen = every if options["checkpoints"] == "all" else options["checkpoints"]
-        found = [
-            {**features, **({"checkpoint": c} if c != every[-1] else {})} for c in sorted(chosen)
+        numbers = every if options["checkpoints"] == "all" else options["checkpoints"]
+        every_set = [
+            {**features, **({"checkpoint": c} if c != every[-1] else {})} for c in sorted(numbers)
         ]
-    found += [{**features, **member} for member in options.get("ensemble", [])]
-    found += [loss_side(features)] if options.get("residual") == "vector" else []
-    return {name_of(settings, experiment): settings for settings in found}
+    every_set += [{**features, **member} for member in options.get("ensemble", [])]
+    every_set += [loss_side(features)] if options.get("residual") == "vector" else []
+    return {name_of(settings, experiment): settings for settings in every_set}
 
 
 def sets(experiment: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Every set of gradient features that some method needs: name -> settings, each once."""
-    return _chosen(experiment, apart=False)
+    """Every set of averaged gradient features that some method needs: name -> settings."""
+    return _needed_sets(experiment, by_timestep=False)
 
 
 def by_timestep(experiment: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The same of features by timestep, for kernels that keep timesteps apart."""
-    return _chosen(experiment, apart=True)
+    """Every set of features by timestep that some method needs: name -> settings."""
+    return _needed_sets(experiment, by_timestep=True)
 
 
 def keeps_timesteps(options: Mapping[str, Any]) -> bool:
-    """Whether a method's kernel keeps the timesteps apart."""
+    """Whether a method's kernel uses features by timestep, not averaged over timesteps."""
     return options.get("kernel", "averaged") != "averaged"
 
 
 def has_spectrum(options: Mapping[str, Any]) -> bool:
-    """Whether a method shares the decomposed kernel of its averaged features with others.
+    """Whether a method uses the decomposed kernel that methods with equal features share.
 
-    With a vector residual the probes' gradients are rows of the kernel, not side by side.
+    A method with a vector residual does not: its kernel has each probe's gradient as a row, where
+    the shared kernel has all gradients of an example side by side in one row.
     """
-    alone = keeps_timesteps(options) or options.get("residual") == "vector"
-    return "kernel" in options and not alone
+    differs = keeps_timesteps(options) or options.get("residual") == "vector"
+    return "kernel" in options and not differs
 
 
 def loss_side(features: Mapping[str, Any]) -> dict[str, Any]:
-    """The loss gradients that go with a set of probes: the same noise, one probe's projection.
+    """Settings of the loss gradients that belong to a set of probes.
 
-    A projection is drawn by its sizes. Each of m probes has P // m dimensions, with kronecker from
-    blocks m times as wide; so has this set.
+    They use the noise of the probes and the projection of one probe. The sizes of a projection
+    decide its random draw, so both must have equal sizes. Each of m probes has P // m dimensions;
+    kronecker projects it from blocks m times as wide.
 
     Args:
-        features: Complete settings, with probes.
+        features: Complete settings of the set of probes.
     """
     m = sum(features["probes"].values())
-    own = {key: value for key, value in features.items() if key != "probes"}
-    own |= {"readout": "loss", "normalise": False, "dimensions": features["dimensions"] // m}
+    settings = {key: value for key, value in features.items() if key != "probes"}
+    settings |= {"readout": "loss", "normalise": False, "dimensions": features["dimensions"] // m}
     if features["projection"] == "kronecker":
-        own["oversampling"] = m * features["oversampling"]
-    return own
+        settings["oversampling"] = m * features["oversampling"]
+    return settings
 
 
-def _chosen(experiment: Mapping[str, Any], apart: bool) -> dict[str, dict[str, Any]]:
-    """Sets by timestep, or averaged; a method has by timestep its first one alone."""
-    found = {}
+def _needed_sets(experiment: Mapping[str, Any], by_timestep: bool) -> dict[str, dict[str, Any]]:
+    """Sets by timestep, or averaged sets; only the first set of a method can be by timestep."""
+    needed = {}
     for options in config.methods(experiment).values():
-        own = list(of_method(options, experiment).items())
-        first = own[:1] if keeps_timesteps(options) else []
-        found |= dict(first if apart else own[len(first) :])
-    return found
+        every_set = list(of_method(options, experiment).items())
+        first = every_set[:1] if keeps_timesteps(options) else []
+        needed |= dict(first if by_timestep else every_set[len(first) :])
+    return needed
 
 
 def name_of(features: Mapping[str, Any] | str | None, experiment: Mapping[str, Any]) -> str | None:
@@ -96,7 +100,8 @@ def name_of(features: Mapping[str, Any] | str | None, experiment: Mapping[str, A
 
     Args:
         features: ``config.methods(experiment)[name].get("features")``.
-        experiment: Settings that equal the experiment's own are left out of the name.
+        experiment: The experiment. The name leaves out settings equal to those of its section
+            ``features``.
 
     Returns:
         The name, or None for pixels and for methods without features.
@@ -131,6 +136,6 @@ def name_of(features: Mapping[str, Any] | str | None, experiment: Mapping[str, A
 
 
 def timestep_range(features: Mapping[str, Any]) -> str:
-    """A range of timesteps as part of a name, such as ``t200to600``."""
+    """Part of a name for a range of timesteps, such as ``t200to600``; ``tall`` for all of them."""
     first_end = features["timestep_range"]
     return f"t{first_end[0]}to{first_end[1]}" if first_end else "tall"

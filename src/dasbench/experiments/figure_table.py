@@ -1,8 +1,8 @@
-"""Every figure of an experiment: what draws it from which files, where it stands, what it says.
+"""Table of every figure of an experiment: its script, input files, section of the report, texts.
 
 The rules, the report and Snakemake's report read this table; none of them has a list of figures.
-To add a figure, write its script and add a row here: the rule follows from the row, and the report
-shows the figure in its section. Standard library only.
+To add a figure, write its script and add a row here. The row defines the rule, and the report shows
+the figure in its section. Standard library only.
 
 Vocabulary: a *drawing* is a job that draws one figure or a few from the same files; its script has
 the name of its rule. A *stem* is the name of a figure's files without the suffix.
@@ -21,11 +21,11 @@ class Figure(NamedTuple):
 
     Attributes:
         stem: Its files are ``figures/<stem>.svg`` and ``figures/<stem>.png``.
-        section: Section of the report in which it stands; empty for a figure that the report leaves
-            out, such as one of seconds, which differ from run to run.
-        alt: What a reader learns who cannot see it, without a full stop.
-        caption: What stands below it.
-        flag: Option of the script that takes its files; the stem where it is empty.
+        section: Its section of the report. Empty if the report leaves it out, such as a figure of
+            measured seconds, which differ from run to run.
+        alt: Alternative text for readers who cannot see the figure, without a full stop.
+        caption: Text below the figure.
+        flag: Option of the script for the figure's files; if empty, the stem is the option.
     """
 
     stem: str
@@ -45,14 +45,13 @@ class Drawing(NamedTuple):
 
     Attributes:
         rule: Name of the rule and of its script, ``plot_...``.
-        figures: What it draws.
-        needs: The part of an experiment without which there is nothing to draw, a key of
-            ``parts``; empty if every experiment has it.
+        figures: The figures that it draws.
+        needs: Key of ``parts``: the part of an experiment that the figures show. An experiment
+            without this part has no such figures. Empty if every experiment has them.
         reads: Option of the script -> file of the experiment.
-        shares: Option of the script -> file of the experiment, or of the parent whose models it
-            shares.
-        by_hand: Whether the rule is written out in ``workflow/rules/figures.smk``, because its
-            files depend on more than the experiment's name.
+        shares: Option of the script -> file that a child shares with its parent.
+        by_hand: Whether ``workflow/rules/figures.smk`` spells out the rule, because its files
+            depend on more than the experiment's name.
     """
 
     rule: str
@@ -239,12 +238,12 @@ SECTIONS = tuple(dict.fromkeys(f.section for f in FIGURES.values() if f.section)
 
 
 def keyword(option: str) -> str:
-    """``by_models`` of ``by-models``: how a rule names the file of a script's option."""
+    """Name of an option's file in a rule: ``by_models`` for the option ``by-models``."""
     return option.replace("-", "_")
 
 
 def parts(experiment: Mapping[str, Any]) -> dict[str, bool]:
-    """Which of the parts that drawings need an experiment has.
+    """Whether an experiment has each part that drawings need: part -> bool.
 
     Args:
         experiment: As ``config.load`` returns it.
@@ -270,7 +269,7 @@ def stems(experiment: Mapping[str, Any], reported: bool) -> list[str]:
 
     Args:
         experiment: As ``config.load`` returns it.
-        reported: Those that the report shows, or those that it leaves out.
+        reported: True for the figures that the report shows, False for those that it leaves out.
     """
     figures = [figure for drawing in drawings(experiment) for figure in drawing.figures]
     return [figure.stem for figure in figures if bool(figure.section) == reported]

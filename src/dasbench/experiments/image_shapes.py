@@ -1,4 +1,4 @@
-"""How large an experiment's images are, also where its data are not here yet."""
+"""Shapes of an experiment's images, also before its data exist on this machine."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from dasbench.registry import DATASETS, reads_files
 
 
 def shape_of(dataset: str, root: str | Path) -> tuple[int, int, int]:
-    """(C, H, W) of a data set: from its pool where that has been made, else as is known.
+    """(C, H, W) of a data set: from its pool if that exists, else from the registry.
 
     Raises:
-        UserError: If neither says it.
+        UserError: If there is neither.
     """
     pool = Path(root, "data", dataset, "pool.npz")
     if pool.is_file():
@@ -26,11 +26,11 @@ def shape_of(dataset: str, root: str | Path) -> tuple[int, int, int]:
         with zipfile.ZipFile(pool) as archive, archive.open("images.npy") as file:
             version = np.lib.format.read_magic(file)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else None
-            found = (read or np.lib.format.read_array_header_2_0)(file)[0]
-        return (found[3], found[1], found[2])
-    known = DATASETS.get(dataset, {}).get("shape")
-    if known:
-        return known
+            stored = (read or np.lib.format.read_array_header_2_0)(file)[0]  # (N, H, W, C)
+        return (stored[3], stored[1], stored[2])
+    registered = DATASETS.get(dataset, {}).get("shape")
+    if registered:
+        return registered
     raise UserError(
         f"the size of the images of {dataset} is not known before they are here; say it with "
         "--shape CHANNELS,HEIGHT,WIDTH"
@@ -38,10 +38,10 @@ def shape_of(dataset: str, root: str | Path) -> tuple[int, int, int]:
 
 
 def shape_for(experiment: Mapping[str, Any], root: str | Path) -> tuple[int, int, int]:
-    """(C, H, W) of an experiment's images; its pool need not be here.
+    """(C, H, W) of an experiment's images: from ``data.size``, its pool, or the registry.
 
     Raises:
-        UserError: If nothing says it.
+        UserError: If none of these has the shape.
     """
     data = experiment["data"]
     if reads_files(data["dataset"]) and data["size"] is not None:

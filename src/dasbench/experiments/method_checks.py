@@ -1,4 +1,4 @@
-"""What must hold of the methods of an experiment: names, options, and what they refer to.
+"""Check the methods of an experiment: their names, options and references.
 
 As in ``dasbench.experiments.config_checks``, each check yields (path, sentence) problems.
 """
@@ -13,14 +13,14 @@ from dasbench import registry
 from dasbench.core.yaml_schema import Problem, suggestion
 from dasbench.registry import METHODS
 
-# rows of the removal tables that are no methods
+# rows of the removal tables that are not methods; no method may have such a name
 TABLE_WORDS = frozenset({"null"})
-# what a rule can name in a shell command and in a path
+# paths that need no quoting in a rule's shell command
 _PATH = re.compile(r"[A-Za-z0-9_./-]+")
 
 
 def problems(experiment: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield every violation of a rule about the methods that involves more than one key."""
+    """Yield every violation of a condition on methods that involves more than one key."""
     yield from _methods(experiment)
     yield from _applicable(experiment)
 
@@ -49,7 +49,7 @@ def _methods(experiment: Mapping[str, Any]) -> Iterator[Problem]:
 def _options(
     path: tuple, entry: Mapping[str, Any], overrides: Mapping[str, Any]
 ) -> Iterator[Problem]:
-    """Overrides must be options that the method's registry entry has."""
+    """Check that overrides are options in the method's registry entry, and fit together."""
     allowed = [key for key in entry if key not in ("module", "journey", "inapplicable")]
     allowed += ["ensemble", "combine"] * ("leverage" in entry)
     for key in overrides:
@@ -91,7 +91,7 @@ def _options(
 
 
 def _probes(path: tuple, entry: Mapping[str, Any], features: Any) -> Iterator[Problem]:
-    """Readout probe and its probes belong together."""
+    """Check that features have probes if, and only if, their readout is probe."""
     if not isinstance(features, dict) or not isinstance(entry.get("features"), dict):
         return
     merged = {**entry["features"], **features}
@@ -112,7 +112,7 @@ def _probes(path: tuple, entry: Mapping[str, Any], features: Any) -> Iterator[Pr
 def _vector(
     path: tuple, entry: Mapping[str, Any], overrides: Mapping[str, Any]
 ) -> Iterator[Problem]:
-    """A vector residual has a family of its own, isotropic probes and whole gradients."""
+    """Check a vector residual: its own method family, isotropic probes, unnormalised gradients."""
     vector = entry.get("residual") == "vector"
     if "residual" in overrides and vector != (overrides["residual"] == "vector"):
         other = "das" if vector else "das_vector"
@@ -123,8 +123,9 @@ def _vector(
         )
     if not vector:
         return
-    own = {**entry["features"], **overrides.get("features", {})}
-    if own["normalise"] or any(n for kind, n in own["probes"].items() if kind != "rademacher"):
+    merged = {**entry["features"], **overrides.get("features", {})}
+    other_probes = any(n for kind, n in merged["probes"].items() if kind != "rademacher")
+    if merged["normalise"] or other_probes:
         yield (
             (*path, "features"),
             "are normalised or have probes of another kind, expected normalise: false and "
@@ -135,16 +136,17 @@ def _vector(
 
 
 def _applicable(experiment: Mapping[str, Any]) -> Iterator[Problem]:
-    """What methods refer to must be there: checkpoints, dimensions, kinds of queries."""
+    """Check the references of methods: checkpoints, dimensions, kinds of queries."""
     training = experiment["training"]
     kept = min(training["checkpoints"], training["epochs"])
     for name, overrides in experiment["methods"].items():
         entry = METHODS.get(overrides.get("like", name), {})
-        chosen = overrides.get("checkpoints", "all")
-        if chosen != "all" and max(chosen) >= kept:
+        checkpoints = overrides.get("checkpoints", "all")
+        if checkpoints != "all" and max(checkpoints) >= kept:
             yield (
                 ("methods", name, "checkpoints"),
-                f"is {chosen}, expected numbers from 0 to {kept - 1}: training keeps {kept} models",
+                f"is {checkpoints}, expected numbers from 0 to {kept - 1}: training keeps {kept} "
+                "models",
             )
         features = overrides.get("features", entry.get("features"))
         if isinstance(features, dict) and isinstance(entry.get("features"), dict):
@@ -159,10 +161,9 @@ def _applicable(experiment: Mapping[str, Any]) -> Iterator[Problem]:
                 "differentiates an unconditional model, and the condition of this one is "
                 f"{condition}; leave it out",
             )
-        gone = features == "embeddings" and not experiment["embedding"]["model"]
-        if (gone or "gen" in entry.get("inapplicable", {})) and name in experiment["removal"][
-            "methods"
-        ]:
+        no_scores = features == "embeddings" and not experiment["embedding"]["model"]
+        no_scores = no_scores or "gen" in entry.get("inapplicable", {})
+        if no_scores and name in experiment["removal"]["methods"]:
             yield (
                 ("removal", "methods"),
                 f"has {name}, which has no scores of generated images in this experiment",
@@ -170,7 +171,7 @@ def _applicable(experiment: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def group(path: tuple, features: Mapping[str, Any], model: Mapping[str, Any]) -> Iterator[Problem]:
-    """The group of parameters that features differentiate is one that the family's network has."""
+    """Check that the family's network has the group of parameters ``features.parameters``."""
     known = registry.family(model)["parameters"]
     if features["parameters"] not in known:
         yield (

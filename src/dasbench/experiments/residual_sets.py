@@ -1,4 +1,4 @@
-"""Which residuals an experiment needs, and what their files are called."""
+"""The sets of residuals that an experiment needs, and the names of their files."""
 
 from __future__ import annotations
 
@@ -11,44 +11,44 @@ from dasbench.experiments import ablation_design, config, feature_sets
 def name_of(options: Mapping[str, Any], experiment: Mapping[str, Any]) -> str | None:
     """Name of the residuals that a method needs, such as ``scalar`` or ``scalar-T100``, or None.
 
-    The scalar form is taken at the method's own feature timesteps, the released form at a grid of
-    its own.
+    Scalar residuals use the timesteps of the method's features. Released residuals use the grid
+    ``residuals.released_timesteps``.
     """
     kind = options.get("residual", "none")
-    if kind in ("none", "vector"):  # the vector is in the loss gradients
+    if kind in ("none", "vector"):  # the loss gradients already contain the vector residual
         return None
-    usual, own = experiment["features"], options["features"]
+    usual, features = experiment["features"], options["features"]
     parts = [kind]
     if kind == "scalar":
-        parts += [f"T{own['timesteps']}"] * (own["timesteps"] != usual["timesteps"])
-        parts += [f"E{own['draws']}"] * (own["draws"] != usual["draws"])
-        parts += ["released"] * (own["timestep_rule"] == "released")
-        parts += [feature_sets.timestep_range(own)] * (
-            own["timestep_range"] != usual["timestep_range"]
+        parts += [f"T{features['timesteps']}"] * (features["timesteps"] != usual["timesteps"])
+        parts += [f"E{features['draws']}"] * (features["draws"] != usual["draws"])
+        parts += ["released"] * (features["timestep_rule"] == "released")
+        parts += [feature_sets.timestep_range(features)] * (
+            features["timestep_range"] != usual["timestep_range"]
         )
         parts += ["by_timestep"] * (options["kernel"] == "per_t")
     return "-".join(parts)
 
 
 def sets(experiment: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Every set of residuals that some method needs: name -> settings, each once."""
-    found = {}
+    """Every set of residuals that some method or the ablation needs: name -> settings."""
+    needed = {}
     for options in (
         *config.methods(experiment).values(),
         *ablation_design.residual_options(experiment),
     ):
         name = name_of(options, experiment)
         if name:
-            own, released = options["features"], options["residual"] == "released"
+            features, released = options["features"], options["residual"] == "released"
             count = experiment["residuals"]["released_timesteps"]
-            found[name] = {
+            needed[name] = {
                 "kind": options["residual"],
-                "timesteps": count if released else own["timesteps"],
-                "timestep_rule": "released" if released else own["timestep_rule"],
-                "draws": experiment["features"]["draws"] if released else own["draws"],
+                "timesteps": count if released else features["timesteps"],
+                "timestep_rule": "released" if released else features["timestep_rule"],
+                "draws": experiment["features"]["draws"] if released else features["draws"],
             }
-            if not released and own["timestep_range"]:
-                found[name]["timestep_range"] = own["timestep_range"]
+            if not released and features["timestep_range"]:
+                needed[name]["timestep_range"] = features["timestep_range"]
             if name.endswith("by_timestep"):
-                found[name]["by_timestep"] = True
-    return found
+                needed[name]["by_timestep"] = True
+    return needed

@@ -8,13 +8,14 @@ import numpy as np
 def draw_mask(
     labels: np.ndarray, fraction: float, stratify: bool, rng: np.random.Generator
 ) -> np.ndarray:
-    """Choose a subset of fixed size, uniformly, or uniformly within each class.
+    """Draw a subset of fixed size, uniformly, or uniformly within each class.
 
     Args:
-        labels: [N] int64; only looked at when ``stratify``.
+        labels: [N] int64; used only with ``stratify``.
         fraction: alpha in (0, 1); the subset has round(alpha * N) members.
-        stratify: Keep the share of each class (the published masks do). Class sizes are rounded
-            so that they add up to round(alpha * N) (largest remainders, smaller label first).
+        stratify: Keep the share of each class, as the published masks do. Class sizes are rounded
+            by largest remainder so that they add up to round(alpha * N); of equal remainders, the
+            smaller label is rounded up first.
         rng: From ``seeds.generator``.
 
     Returns:

@@ -1,8 +1,8 @@
-"""Which files an experiment has, and which settings each of its jobs gets: what the rules ask for.
+"""The files of an experiment and the settings of its jobs, for the rules of the workflow.
 
-A function takes an experiment (``resolved.Resolved``) and, by their names, wildcards of a rule. It
-returns paths relative to the repository, or one canonical string of settings. Snakemake records
-these strings: a job runs again when its string changes.
+A function takes an experiment (``resolved.Resolved``) and the wildcards of a rule, by their names.
+It returns paths relative to the repository, or the *string* of a job: its settings as canonical
+JSON. Snakemake records the string, and runs the job again when the string changes.
 
 Nothing here imports Snakemake or torch.
 """

@@ -13,12 +13,12 @@ COST_FILES = ("cost-times.csv", "cost-quality.csv", "cost-speedup.json")
 
 
 def has_times(experiment: Resolved) -> bool:
-    """Whether methods are timed; ``acceleration: {reference: null}``, the default, times none."""
+    """Whether methods are timed; not with ``acceleration: {reference: null}``, the default."""
     return bool(experiment["acceleration"]["reference"])
 
 
 def timed_methods(experiment: Resolved) -> dict[str, dict[str, Any]]:
-    """Method -> its kernel, features and residuals, and what the table shows of them."""
+    """Timed method -> its kernel, features and residuals, and the settings that the table shows."""
     methods, residuals = {}, residual_sets.sets(experiment)
     for name, options in experiment.methods.items():
         if ablation_design.timed(options):

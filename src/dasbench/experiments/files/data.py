@@ -12,7 +12,7 @@ from dasbench.experiments.files.settings import frozen_settings, settings
 
 
 def reads_files(experiment: Resolved) -> bool:
-    """Whether an experiment reads image files into its pool; a child uses its parent's pool."""
+    """Whether an experiment reads image files into a pool; a child uses its parent's pool."""
     return experiment.is_root and registry.reads_files(experiment["data"]["dataset"])
 
 
@@ -22,7 +22,7 @@ def pool_settings(dataset: str) -> str:
 
 
 def read_settings(experiment: Resolved, root: str | Path) -> str:
-    """The string of the job that reads image files; it reads all, ``data.train`` chooses later."""
+    """The string of the job that reads all image files; a later job applies ``data.train``."""
     data = experiment["data"]
     kept = {key: value for key, value in data.items() if key not in ("train", "card")}
     files = cards.load(Path(root))[data["dataset"]].get("files", {})
@@ -31,13 +31,13 @@ def read_settings(experiment: Resolved, root: str | Path) -> str:
 
 
 def labels_of(experiment: Resolved) -> list[str]:
-    """The CSV with labels, if it exists: it may change and keep its name.
+    """The CSV with labels, if it exists, as an input whose changes rerun the job.
 
-    Pictures are no inputs because they may be many; docs/datasets.md says what to do when they
-    change.
+    Pictures are not inputs, because there may be very many; docs/datasets.md says what to do when
+    they change.
     """
     path = Path(experiment["data"]["labels"] or "").expanduser()
-    wild = set("{}") & set(str(path))  # Snakemake would look for wildcards in it
+    wild = set("{}") & set(str(path))  # Snakemake would read braces as wildcards
     return [str(path)] if path.is_file() and not wild else []
 
 
@@ -58,7 +58,7 @@ def examples_settings(experiment: Resolved) -> str:
 
 
 def split_settings(experiment: Resolved) -> str:
-    """The string of the same choice in a pool of image files, which has the classes already."""
+    """As ``examples_settings``, for a pool of image files: it contains only the classes in use."""
     train, val = experiment["data"]["train"], experiment["queries"]["val"]
     return settings(experiment, val=val, train=train)
 

@@ -14,10 +14,10 @@ def compared_pairs(experiment: Resolved) -> list[dict[str, str]]:
     """The primary comparisons of the experiment file, then every other method against das."""
     primary = experiment["comparisons"]
     pairs = [{"kind": "primary", "a": c["a"], "b": c["b"]} for c in primary]
-    known = {frozenset((c["a"], c["b"])) for c in primary}
+    primary_pairs = {frozenset((c["a"], c["b"])) for c in primary}
     if "das" in experiment.methods:
         others = [m for m in experiment.methods if m != "das"]
-        others = [m for m in others if frozenset((m, "das")) not in known]
+        others = [m for m in others if frozenset((m, "das")) not in primary_pairs]
         pairs += [{"kind": "exploratory", "a": method, "b": "das"} for method in others]
     return pairs
 

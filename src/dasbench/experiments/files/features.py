@@ -1,7 +1,7 @@
-"""Files and settings of what methods compare: gradient features, residuals, embeddings.
+"""Files and settings of the inputs of methods: gradient features, residuals, embeddings.
 
-A method whose options have ``computed`` is given scores that need the network itself instead, made
-by the rule ``compute_<computed>``.
+A *computed method* has the option ``computed: X``. Its scores need the network itself, and the rule
+``compute_X`` computes them.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ def timestep_settings(experiment: Resolved, features: str) -> str:
 
 
 def _checkpoint(experiment: Resolved, features: str) -> int | None:
-    """Number of the checkpoint whose gradients are taken; None for the base model."""
+    """Number of the checkpoint whose gradients are the features; None for the base model."""
     return (experiment.features | experiment.timesteps)[features].get("checkpoint")
 
 
 def feature_model(experiment: Resolved, features: str) -> str:
-    """Folder of the model whose gradients are taken: the base model, or a checkpoint of it."""
+    """Folder of the model whose gradients are the features: the base model or a checkpoint."""
     number = _checkpoint(experiment, features)
     if number is None:
         return experiment.base
@@ -45,7 +45,7 @@ def feature_model(experiment: Resolved, features: str) -> str:
 
 
 def feature_model_files(experiment: Resolved, features: str) -> list[str]:
-    """The files of that model."""
+    """The files of the model in ``feature_model``."""
     is_base = _checkpoint(experiment, features) is None
     return (base_files if is_base else member_files)(
         experiment, feature_model(experiment, features)
@@ -89,7 +89,7 @@ def embedding_settings(experiment: Resolved) -> str:
 
 
 def embedding_files(experiment: Resolved, root: Path) -> list[str]:
-    """Files of the CLIP model if it is a folder; the settings have the name of one on the hub."""
+    """Files of the CLIP model if it is a local folder; none for the name of a model on the hub."""
     folder = experiment["embedding"]["model"]
     if not (root / folder).is_dir():
         return []
@@ -98,7 +98,7 @@ def embedding_files(experiment: Resolved, root: Path) -> list[str]:
 
 
 def computed_methods(experiments: Mapping[str, Resolved], by: str) -> list[str]:
-    """Names of the methods of any experiment whose scores the rule ``compute_<by>`` makes."""
+    """Names of all computed methods, in any experiment, of the rule ``compute_<by>``."""
     return sorted(
         {
             name
@@ -110,7 +110,13 @@ def computed_methods(experiments: Mapping[str, Resolved], by: str) -> list[str]:
 
 
 def computed_settings(experiment: Resolved, method: str, names: Sequence[str] = ()) -> str:
-    """The string of a computed method: its options, how gradients are taken, and whole sections."""
+    """The string of a computed method: its options, settings of gradients, and whole sections.
+
+    Args:
+        experiment: The experiment.
+        method: Name of the method.
+        names: Sections of the experiment file that the job depends on.
+    """
     options = experiment.methods[method]
     keys = ("timesteps", "draws", "parameters")
     gradients = {key: experiment["features"][key] for key in keys}

@@ -1,4 +1,7 @@
-"""Files and settings of the study of timestep grids: how few timesteps measure a subset model."""
+"""Files and settings of the study of timestep grids.
+
+The study measures how outputs and LDS change if a subset model is measured at fewer timesteps.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ GRID_TABLES = ("outputs", "lds")
 
 
 def has_grids(experiment: Resolved) -> bool:
-    """Whether the study can be made: subset models are the experiment's, not a parent's."""
+    """Whether the study is possible: the experiment trains subset models of its own."""
     return trains_subsets(experiment)
 
 

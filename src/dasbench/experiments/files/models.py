@@ -1,4 +1,8 @@
-"""Files and settings of models, and the files that every script needs that runs a model."""
+"""Files and settings of models, and the input files of every script that runs a model.
+
+A *use* is a purpose of subset models: ``tune`` for choices, ``eval`` for reported results. A
+*shard* is the set of subset models that one job trains.
+"""
 
 from __future__ import annotations
 
@@ -16,33 +20,37 @@ USES = ("tune", "eval")
 
 
 def trains_base(experiment: Resolved) -> bool:
-    """Whether a base model is trained for an experiment without parent; else it is imported."""
+    """Whether an experiment without parent trains its base model, and does not import it."""
     return experiment.is_root and not experiment["base"]
 
 
 def imports_base(experiment: Resolved) -> bool:
-    """Whether the base model of an experiment without parent is a pipeline of the user's."""
+    """Whether an experiment without parent imports the user's pipeline as its base model."""
     return experiment.is_root and bool(experiment["base"])
 
 
 def trains_subsets(experiment: Resolved) -> bool:
-    """Whether subset models are trained: a child's are its parent's."""
+    """Whether the experiment trains subset models; a child uses those of its parent."""
     return experiment.is_root and experiment.is_judged
 
 
 def encodes_latents(experiment: Resolved) -> bool:
-    """Whether the images are encoded for models of latents: a child's are its parent's."""
+    """Whether the experiment encodes images for models of latents; a child uses its parent's."""
     return experiment.is_root and experiment.family["latents"]
 
 
 def shared(experiment: Resolved, paths: Sequence[str]) -> str | list[str]:
-    """Files of the experiment, or of the parent whose models it uses; one path stays a string."""
+    """Files of the experiment or, for a child, of its parent.
+
+    Returns:
+        A list of paths, or a string for one path.
+    """
     files = [f"{experiment.home}/{path}" for path in paths]
     return files if len(files) > 1 else files[0]
 
 
 def base_files(experiment: Resolved, folder: str | None = None) -> list[str]:
-    """The files of a base model; without ``folder``, of the one that subset models compare with."""
+    """The files of a base model; without ``folder``, of the root experiment's base model."""
     folder = folder or f"{experiment.home}/models/base"
     return [f"{folder}/{name}" for name in experiment.family["files"]]
 
@@ -63,7 +71,7 @@ def member_files(experiment: Resolved, folder: str) -> list[str]:
 
 
 def trained_files(experiment: Resolved) -> list[str]:
-    """The base model and its checkpoints, as one job trains them."""
+    """Files of the base model and its checkpoints, which one job trains."""
     folder = f"{experiment.folder}/models"
     files = base_files(experiment, f"{folder}/base")
     for number in range(len(config.checkpoints(experiment))):
@@ -72,20 +80,20 @@ def trained_files(experiment: Resolved) -> list[str]:
 
 
 def shards(experiment: Resolved, use: str) -> list[str]:
-    """Numbers of the shards of a use, as they stand in paths; a shard is what one job trains."""
+    """Numbers of the shards of a use, in the form of paths, such as ``007``."""
     subsets = experiment["subsets"]
     return [f"{i:03d}" for i in range(subsets[use]["models"] // subsets["models_per_job"])]
 
 
 def seeds(experiment: Resolved, use: str) -> range:
-    """Retraining seeds of a use."""
+    """Retraining seeds of a use: 0 … R - 1."""
     return range(experiment["subsets"][use]["seeds"])
 
 
 def shard_files(
     experiment: Resolved, use: str, seed: object = "{seed}", shard: object = "{shard}"
 ) -> list[str]:
-    """The masks and models of a shard; without numbers, as a pattern of these two wildcards."""
+    """The masks and models of a shard; by default a pattern with the wildcards seed and shard."""
     folder = f"{experiment.folder}/models/{use}/seed-{seed}/shard-{shard}"
     files = [f"{folder}/masks.npy"]
     for number in range(experiment["subsets"]["models_per_job"]):
@@ -103,7 +111,7 @@ def shard_masks(experiment: Resolved, use: str) -> list[str]:
 
 
 def train_settings(experiment: Resolved, /, **values: Any) -> str:
-    """The string of a training job, without the number of checkpoints: it changes no weights."""
+    """The string of a training job; not the number of checkpoints, which changes no weights."""
     training = {key: v for key, v in experiment["training"].items() if key != "checkpoints"}
     return model_settings(
         experiment, diffusion=experiment["diffusion"], training=training, **values
@@ -111,7 +119,7 @@ def train_settings(experiment: Resolved, /, **values: Any) -> str:
 
 
 def base_settings(experiment: Resolved) -> str:
-    """The string of a base model's training; a replicate differs from its root in the axes."""
+    """The string of a base model's training; a replicate has other seed axes than its root."""
     number, epochs = experiment["replicate"]["base"], config.checkpoints(experiment)
     if not number:
         return train_settings(experiment, checkpoints=epochs)
@@ -162,7 +170,7 @@ def given_options(experiment: Resolved) -> str:
 
 
 def query_files(experiment: Resolved) -> list[str]:
-    """The queries in the form that the model takes, and their labels."""
+    """The queries as images or latents, whichever the model denoises, and their labels."""
     suffix = "_latents" if latent_files(experiment) else ""
     names = [f"{kind}{suffix}" for kind in query_kinds.KINDS] + [
         f"{kind}_labels" for kind in query_kinds.KINDS

@@ -1,4 +1,7 @@
-"""Files and settings of the subset models' outputs on the queries."""
+"""Files and settings of the subset models' outputs on the queries.
+
+A *measuring job* measures the outputs of the models of one or several shards.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,13 @@ OUTPUT_FILES = tuple(
 
 
 def output_grid(experiment: Resolved) -> dict[str, Any]:
-    """Arguments of ``outputs.grid``: at which timesteps outputs are measured."""
+    """Arguments of ``outputs.grid``, which computes the timesteps of the outputs."""
     outputs, total = experiment["outputs"], experiment["diffusion"]["timesteps"]
     return {"count": outputs["timesteps"], "total": total, "spacing": outputs["spacing"]}
 
 
 def measuring_jobs(experiment: Resolved, use: str) -> dict[str, list[str]]:
-    """Number of a measuring job, as it stands in paths -> the shards that it measures."""
+    """Number of a measuring job, in the form of paths such as ``007`` -> the shards it measures."""
     every, size = shards(experiment, use), experiment["outputs"]["shards_per_job"]
     return {f"{i // size:03d}": every[i : i + size] for i in range(0, len(every), size)}
 
@@ -56,7 +59,7 @@ def measured_files(experiment: Resolved, use: str) -> list[str]:
 
 
 def gather_settings(experiment: Resolved, use: str) -> str:
-    """The string of the job that puts outputs together: how many parts there are."""
+    """The string of the job that joins outputs: the numbers of shards, jobs and seeds."""
     return settings(
         experiment,
         shards=len(shards(experiment, use)),

@@ -24,7 +24,7 @@ def methods_by_kind(experiment: Resolved) -> dict[str, list[str]]:
 
 
 def figure_files(experiment: Resolved, reported: bool) -> list[str]:
-    """Files of the figures that the report shows, or of those that it leaves out."""
+    """Files of figures: with ``reported`` those in the report, else those that it leaves out."""
     return [
         f"{experiment.folder}/figures/{stem}.{format_}"
         for stem in figure_table.stems(experiment, reported)
@@ -43,13 +43,13 @@ def curve_settings(experiment: Resolved) -> str:
 
 
 def neighbour_methods(experiment: Resolved, kind: str) -> list[str]:
-    """Methods whose nearest images are shown: those of the removal, else the first five."""
-    known = _with_scores(experiment, kind)
-    return [m for m in experiment["removal"]["methods"] if m in known] or known[:5]
+    """Methods in the figure of nearest images: those of the removal study, else the first five."""
+    scored = _with_scores(experiment, kind)
+    return [m for m in experiment["removal"]["methods"] if m in scored] or scored[:5]
 
 
 def neighbour_scores(experiment: Resolved, kind: str) -> list[str]:
-    """The scores of these methods."""
+    """The scores of ``neighbour_methods``."""
     methods = neighbour_methods(experiment, kind)
     return [f"{experiment.folder}/scores/{method}/{kind}.npy" for method in methods]
 
@@ -66,7 +66,7 @@ def neighbour_settings(experiment: Resolved, kind: str) -> str:
 
 
 def locked_versions(root: Path) -> dict[str, str]:
-    """Versions of the packages that matter, as the lock declares them."""
+    """Package -> version in ``requirements.lock``, for Python and ``PACKAGES``."""
     lines = (root / "requirements.lock").read_text().splitlines()
     pins = dict(line.split("==") for line in lines if "==" in line and not line.startswith(" "))
     return {"python": "3.11"} | {name: pins[name] for name in PACKAGES}

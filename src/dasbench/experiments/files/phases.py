@@ -1,4 +1,4 @@
-"""The phases of an experiment and the files of each, as ``<phase>_<experiment>`` makes them."""
+"""The phases of an experiment and the files of each; ``<phase>_<experiment>`` is their target."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from dasbench.experiments.files.scores import score_files
 
 
 def phase_files(experiment: Resolved, experiments: Mapping[str, Resolved]) -> dict[str, list[str]]:
-    """Phase -> its files; a child has no phases of what it takes from its parent."""
+    """Phase -> its files; a child lacks the phases whose files it shares with its parent."""
     phases = _scored(experiment) | _studies(experiment, experiments)
     return phases | _shared(experiment) if experiment.is_root else phases
 
@@ -45,7 +45,7 @@ def _scored(experiment: Resolved) -> dict[str, list[str]]:
 
 
 def compared_files(experiment: Resolved) -> list[str]:
-    """What methods compare: features, residuals, and scores that need the network itself."""
+    """Inputs of methods: features, residuals, and scores that need the network itself."""
     features = f"{experiment.folder}/features"
     files = [f"{features}/{name}/train.npy" for name in experiment.features]
     files += [f"{features}/{name}/by_timestep/train.npy" for name in experiment.timesteps]
@@ -84,7 +84,7 @@ def _studies(experiment: Resolved, experiments: Mapping[str, Resolved]) -> dict[
 
 
 def _shared(experiment: Resolved) -> dict[str, list[str]]:
-    """What children take from their parent."""
+    """Phases whose files children share with their parent."""
     folder = experiment.folder
     phases = {
         "pool": [pool_of(experiment)],

@@ -1,7 +1,8 @@
 """Files and settings of the removal study: retraining without some images.
 
-An *arm* is a method, ``random`` (sets shared by all queries) or ``null`` (nothing is removed: k is
-0, and only the seeds differ). Its *members* are its models.
+An *arm* of the study is one way to choose the k removed images: a method, ``random`` (random sets,
+the same for all queries), or ``null`` (k = 0: only the seeds differ). An arm's *members* are its
+retrained models. A *family* of arms shares one training rule.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ CONTROLS = ("random", "null")
 
 
 def has_removal(experiment: Resolved) -> bool:
-    """Whether there is a removal study; ``removal: {methods: []}``, the default, is none."""
+    """Whether there is a removal study; not with ``removal: {methods: []}``, the default."""
     return bool(experiment["removal"]["methods"])
 
 
 def embeds_removals(experiment: Resolved) -> bool:
-    """Whether a CLIP model compares the images of the study too."""
+    """Whether the study also compares its images by embeddings of a CLIP model."""
     return has_removal(experiment) and bool(experiment["embedding"]["model"])
 
 
@@ -35,7 +36,7 @@ def arms(experiment: Resolved) -> list[tuple[str, int]]:
 
 
 def arm_families(experiment: Resolved) -> dict[str, list[str]]:
-    """Family of training jobs -> its arms, which have equally many members."""
+    """Family -> its arms; all arms of a family have the same members."""
     return {
         "methods": experiment["removal"]["methods"],
         "random": ["random"],
@@ -71,7 +72,7 @@ def removal_models(experiment: Resolved, arm: str, k: object) -> list[str]:
 
 
 def retrained_files(experiment: Resolved, family: str) -> list[str]:
-    """The same for every arm of a family, as a pattern of the wildcards arm and k."""
+    """The files of the models of any arm of a family: a pattern of the wildcards arm and k."""
     arm = arm_families(experiment)[family][0]
     pattern = f"{experiment.folder}/models/removal/{{arm}}/k-{{k}}"
     return [
@@ -95,7 +96,7 @@ def removal_scores(experiment: Resolved, arm: str) -> list[str]:
 
 
 def removal_candidates(experiment: Resolved, arm: str) -> int | None:
-    """To how many training images a method gives scores for each query; None: to all."""
+    """Number of training images with scores for each query; None if all images have scores."""
     features = experiment.methods.get(arm, {}).get("features")
     return features["candidates"] if isinstance(features, dict) else None
 
@@ -161,10 +162,10 @@ def removal_summary_settings(experiment: Resolved) -> str:
 
 
 def removal_summary(experiment: Resolved) -> list[str]:
-    """The table of the study, if there is one."""
+    """The table of the study, if there is a study."""
     return [f"{experiment.folder}/removal/summary.csv"] * has_removal(experiment)
 
 
 def removal_flag(experiment: Resolved) -> str:
-    """That table as a command line option, or nothing."""
+    """The table of the study as a command line option, or nothing."""
     return " ".join(f"--removal {path}" for path in removal_summary(experiment))

@@ -1,4 +1,7 @@
-"""Files and settings of replicates: an experiment again with other draws, or another base model."""
+"""Files and settings of replicates.
+
+A *replicate* repeats an experiment with other random draws of features, or another base model.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ REPLICATE_TABLES = ("values", "summary", "comparisons")
 
 
 def has_base(experiment: Resolved) -> bool:
-    """Whether this is a replicate that trains a base model, on its root's examples."""
+    """Whether the experiment is a replicate that trains a base model, on its root's examples."""
     return bool(experiment["replicate"]["base"])
 
 
@@ -36,7 +39,7 @@ def replicate_summaries(experiment: Resolved, experiments: Mapping[str, Resolved
 
 
 def replicate_settings(experiment: Resolved, experiments: Mapping[str, Resolved]) -> str:
-    """The string of the comparison: the draws of each replicate."""
+    """The string of the comparison: the numbers of base model and draws of each replicate."""
     draws = {}
     for name in _all(experiment, experiments):
         base = experiments[experiments[name]["base_home"]]["replicate"]["base"]

@@ -1,4 +1,4 @@
-"""A loaded experiment, with its methods, its sets of features and its folders worked out once."""
+"""A loaded experiment with its methods, sets of features and folders."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from dasbench.experiments import config, feature_sets
 
 
 class Resolved(dict[str, Any]):
-    """The dict of ``config.load``, and what follows from it.
+    """The dict of ``config.load``, with derived values as attributes.
 
     ``experiment["methods"]`` has the overrides of the experiment file, ``experiment.methods`` the
-    complete options. A child (``parent:``) uses the models of its parent, and so lies in two
-    folders: ``folder`` and ``home``.
+    complete options. A *child* is an experiment with ``parent:``; a *root* has none. A child's
+    files are in two folders: its own are in ``folder``, its parent's in ``home``.
     """
 
     @property
     def folder(self) -> str:
-        """Folder of what this experiment makes."""
+        """Folder of the files that this experiment makes."""
         return f"results/{self['name']}"
 
     @property
     def home(self) -> str:
-        """Folder of the experiment whose examples, queries and models are used."""
+        """Folder of the root experiment, whose examples, queries and models this one uses."""
         return f"results/{self['seed_name']}"
 
     @property
@@ -35,17 +35,17 @@ class Resolved(dict[str, Any]):
 
     @property
     def is_root(self) -> bool:
-        """Whether the models are the experiment's, and not those of a parent."""
+        """Whether the experiment has no parent, so that its models are its own."""
         return self["seed_name"] == self["name"]
 
     @property
     def is_judged(self) -> bool:
-        """Whether subset models judge the scores; ``subsets: null`` makes scores alone."""
+        """Whether subset models judge the scores; with ``subsets: null`` nothing judges them."""
         return bool(self["subsets"])
 
     @property
     def family(self) -> dict[str, Any]:
-        """The registry's entry of the kind of model."""
+        """The registry's entry of the family of models."""
         return registry.family(self["model"])
 
     @functools.cached_property

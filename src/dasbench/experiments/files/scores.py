@@ -1,6 +1,6 @@
-"""Settings of the methods, and the scores that each makes.
+"""Settings of the methods, and the files of their scores and LDS.
 
-``dasbench.attribution.method_files`` has the files that a method is given.
+``dasbench.attribution.method_files`` has the input files of a method.
 """
 
 from __future__ import annotations
@@ -47,13 +47,14 @@ def method_settings(
     Args:
         experiment: The experiment.
         method: Name of the method.
-        kind: The kind of queries of the job; None for all that the method applies to.
-        names: Sections of the experiment file that count too; the keys of ``lds`` stand alone.
+        kind: The kind of queries of the job; None for all kinds that the method applies to.
+        names: Sections of the experiment file that the job also depends on. The string has each
+            section under its name, but the keys of ``lds`` at its top level.
     """
     options = dict(experiment.methods[method])
     kinds = [kind] if kind else config.kinds(options)
     transform = options.pop("transform")
-    options.pop("inapplicable", None)  # the sentence in the tables changes no score
+    options.pop("inapplicable", None)  # the reason in the tables changes no score
     more = {name: experiment[name] for name in names if name != "lds"}
     more |= experiment["lds"] if "lds" in names else {}
     return settings(

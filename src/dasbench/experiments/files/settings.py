@@ -1,7 +1,7 @@
 """Canonical strings of settings, and the seed axes in them.
 
-Equal values give an equal string. A string holds everything that a job's result depends on, besides
-its inputs and its code, and nothing else: what is left out may change without a rerun.
+Equal values give an equal string. The string of a job has all settings that affect its result, and
+no others: a change of any other setting must not rerun the job.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def sections(experiment: Resolved, names: Iterable[str] = ()) -> str:
 
 
 def model_settings(experiment: Resolved, /, **values: Any) -> str:
-    """The string of a job that runs a model: also the model's section and its family."""
+    """The string of a job that runs a model: its values, the section ``model`` and its family."""
     return settings(
         experiment,
         model=experiment["model"],
@@ -34,14 +34,14 @@ def model_settings(experiment: Resolved, /, **values: Any) -> str:
 
 
 def frozen_settings(experiment: Resolved, /, **values: Any) -> str:
-    """The string of a job that runs pretrained networks only: nothing of training, and no seed."""
+    """The string of a job that runs pretrained networks only: no settings of training, no seed."""
     model = experiment["model"]
     frozen = {key: model[key] for key in ("pretrained", "revision", "prompt") if key in model}
     return canonical({"model": frozen, "family": experiment.family["module"], **values})
 
 
 def draw_axes(experiment: Resolved) -> list[str | int]:
-    """Leading seed axes of noise, projections and residuals, which a replicate draws anew."""
+    """Leading seed axes of noise, projections and residuals; a replicate has other axes."""
     number = experiment["replicate"]["features"]
     return [experiment["seed_name"], experiment["seed"]] + ["replicate", number] * (number > 0)
 
@@ -49,11 +49,11 @@ def draw_axes(experiment: Resolved) -> list[str | int]:
 def drawn_settings(
     experiment: Resolved, features: Mapping[str, Any] | None = None, /, **values: Any
 ) -> str:
-    """Model settings with the axes of ``draw_axes``.
+    """As ``model_settings``, with the axes of ``draw_axes``.
 
     Args:
         experiment: The experiment.
-        features: A set of features, whose ``draw`` adds one more axis.
+        features: A set of features; its ``draw``, if it has one, is a further axis.
         values: Further values.
     """
     more = ["draw", features["draw"]] if features and "draw" in features else []
