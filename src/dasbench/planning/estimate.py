@@ -32,21 +32,27 @@ GB = 1e9
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = argparse.ArgumentParser(prog="./run estimate", description=__doc__, allow_abbrev=False)
-    made.add_argument("experiment", nargs="*", help="names of experiments, or paths of their files")
-    made.add_argument("--shape", type=_shape, help="CHANNELS,HEIGHT,WIDTH of the images")
-    made.add_argument("--gpu", action="store_true", help="networks run on an assumed GPU")
-    made.add_argument(
+    command_line = argparse.ArgumentParser(
+        prog="./run estimate", description=__doc__, allow_abbrev=False
+    )
+    command_line.add_argument(
+        "experiment", nargs="*", help="names of experiments, or paths of their files"
+    )
+    command_line.add_argument("--shape", type=_shape, help="CHANNELS,HEIGHT,WIDTH of the images")
+    command_line.add_argument("--gpu", action="store_true", help="networks run on an assumed GPU")
+    command_line.add_argument(
         "--tflops",
         type=float,
         help=f"10^12 operations a second that a GPU sustains; assumed {rates.Gpu().tflops:g}",
     )
-    made.add_argument("--json", action="store_true", help="numbers for programs")
-    made.add_argument("--write", metavar="PAGE", help="put the tables between PAGE's markers")
-    made.add_argument(
+    command_line.add_argument("--json", action="store_true", help="numbers for programs")
+    command_line.add_argument(
+        "--write", metavar="PAGE", help="put the tables between PAGE's markers"
+    )
+    command_line.add_argument(
         "--measure", action="store_true", help=f"write {rates.FILE} from finished runs"
     )
-    return made
+    return command_line
 
 
 def _shape(text: str) -> tuple[int, int, int]:

@@ -108,7 +108,7 @@ def _plan(folder: Path, targets: Sequence[str]) -> list[dict[str, Any]]:
         "PYTHONPATH": os.pathsep.join(paths),
         "SNAKEMAKE_PROFILE": "profiles/default",
     }
-    done = subprocess.run(
+    finished = subprocess.run(
         [sys.executable, *_SNAKEMAKE, *targets],
         cwd=folder,
         env=environment,
@@ -116,9 +116,11 @@ def _plan(folder: Path, targets: Sequence[str]) -> list[dict[str, Any]]:
         text=True,
         check=False,
     )
-    if done.returncode:
-        raise UserError(f"Snakemake cannot plan: {done.stderr.strip() or done.stdout.strip()}")
-    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    if finished.returncode:
+        raise UserError(
+            f"Snakemake cannot plan: {finished.stderr.strip() or finished.stdout.strip()}"
+        )
+    return [json.loads(line) for line in finished.stdout.splitlines() if line.startswith("{")]
 
 
 def _jobs_of(

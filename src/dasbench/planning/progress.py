@@ -110,7 +110,7 @@ def predictions(root: str | Path, planned: Iterable[str]) -> dict[str, tuple[flo
     from dasbench.planning import rates, rule_costs
     from dasbench.planning.workload import Workload
 
-    found: dict[str, tuple[float, int]] = {}
+    predicted: dict[str, tuple[float, int]] = {}
     try:
         known = rates.load(Path(root, rates.FILE))
         experiments = config.load_all(root)
@@ -125,14 +125,14 @@ def predictions(root: str | Path, planned: Iterable[str]) -> dict[str, tuple[flo
         for family, cost in rule_costs.of(work).items():
             seconds = known.seconds(cost)
             for rule in {family, f"{family}_{name}"}.intersection(rules):
-                found[rule] = (max(seconds, found.get(rule, (0.0, 0))[0]), cost.models)
-    return found
+                predicted[rule] = (max(seconds, predicted.get(rule, (0.0, 0))[0]), cost.models)
+    return predicted
 
 
 def _named(rules: Iterable[str], names: Iterable[str]) -> set[str]:
     """Experiments that rules are named after; ``train_base_debug_cifar2`` is not cifar2's."""
     fitting = [[n for n in names if r == n or r.endswith(f"_{n}")] for r in rules]
-    return {max(found, key=len) for found in fitting if found}
+    return {max(matches, key=len) for matches in fitting if matches}
 
 
 def duration(seconds: float) -> str:

@@ -51,12 +51,12 @@ def startup(cost: Cost) -> str:
 
 def kinds_of(cost: Cost, rates: Mapping[str, float]) -> dict[str, str]:
     """Kind of work -> kind whose rate is used: its own, or another projection's if unmeasured."""
-    found = {}
+    used = {}
     for kind in cost.work:
         stem = kind.split(":")[0]
         near = [other for other in sorted(rates) if other.split(":")[0] == stem]
-        found[kind] = kind if kind in rates or not near else near[0]
-    return found
+        used[kind] = kind if kind in rates or not near else near[0]
+    return used
 
 
 class Rates(NamedTuple):
@@ -121,7 +121,7 @@ def fit(observed: Mapping[str, Mapping[str, Mapping[str, Any]]], machine: str = 
     seconds = np.array([row["seconds"] for _, row in rows])
     matrix /= seconds[:, None]
     scale = matrix.max(axis=0)  # operations are counted in 10^12, seconds are not
-    found = nnls(matrix / scale, np.ones(len(rows)))[0] / scale
+    coefficients = nnls(matrix / scale, np.ones(len(rows)))[0] / scale
     peaks: dict[str, float] = {}
     for cost, row in rows:
         if row["peak_mb"] is not None:
@@ -129,7 +129,7 @@ def fit(observed: Mapping[str, Mapping[str, Mapping[str, Any]]], machine: str = 
             peaks[startup(cost)] = max(peaks.get(startup(cost), 0.0), rest)
     # what was not measured is small: as much as the smallest that was
     peaks = {c: peaks.get(c, min(peaks.values(), default=500.0)) for c in classes}
-    values = [float(f"{v:.6g}") for v in found]
+    values = [float(f"{v:.6g}") for v in coefficients]
     start = dict(zip(classes, values[: len(classes)], strict=True))
     rate = dict(zip(kinds, values[len(classes) :], strict=True))
     return Rates(start, rate, {c: round(v, 1) for c, v in peaks.items()}, machine, dict(observed))
@@ -199,6 +199,6 @@ def machine() -> str:
     info = Path("/proc/cpuinfo")
     if info.is_file():
         lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
-        named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-        name = named[0] if named else name
+        models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        name = models[0] if models else name
     return f"{name}, {os.cpu_count()} cores"

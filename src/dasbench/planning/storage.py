@@ -19,7 +19,7 @@ def folders(work: Workload, models: int) -> dict[str, int]:
     """
     e, subsets = work.experiment, work.experiment["subsets"]
     models += e["training"]["checkpoints"] if work.own and not e["base"] else 0
-    found = {
+    sizes = {
         # a safetensors header and three JSON files beside the weights
         "models": models * (4 * work.model.parameters + 15_000),
         "features": 4 * (work.n + work.q) * sum(map(work.dimensions, work.features.values()))
@@ -32,20 +32,20 @@ def folders(work: Workload, models: int) -> dict[str, int]:
         * sum(work.queries[kind] for o in work.methods.values() for kind in config.kinds(o)),
         "lds": len(work.methods) * (4 * 24 * e["lds"]["draws"] + 70_000),
     }
-    found |= study_jobs.storage(work)
+    sizes |= study_jobs.storage(work)
     if work.own:
         uses = [subsets[use] for use in ("tune", "eval")] if subsets else []
         measured = sum(use["models"] * use["seeds"] for use in uses)
-        asked = 4 * work.d * (work.queries["val"] + 2 * work.queries["gen"])
-        found |= {
+        query_bytes = 4 * work.d * (work.queries["val"] + 2 * work.queries["gen"])
+        sizes |= {
             "examples": (work.n + work.queries["val"]) * work.d,
-            "queries": asked,
+            "queries": query_bytes,
             **_latents(work),
             # by shard and gathered
             "outputs": 2 * 4 * len(TARGETS) * measured * work.q,
             "masks": 2 * measured * work.n,
         }
-    return found
+    return sizes
 
 
 def _latents(work: Workload) -> dict[str, int]:

@@ -58,9 +58,9 @@ def seen_shape(model: Mapping[str, Any], shape: tuple[int, int, int]) -> tuple[i
     places = [Path(p, n) for p in (name, f"data/pretrained/{name}") for n in ("vae", "vqvae", "")]
     for place in places:
         if (place / "config.json").is_file():
-            found = json.loads((place / "config.json").read_text())
-            channels = found.get("latent_channels", channels)
-            shrinks = 2 ** (len(found.get("block_out_channels", [0] * 4)) - 1)
+            settings = json.loads((place / "config.json").read_text())
+            channels = settings.get("latent_channels", channels)
+            shrinks = 2 ** (len(settings.get("block_out_channels", [0] * 4)) - 1)
             break
     return channels, max(1, shape[1] // shrinks), max(1, shape[2] // shrinks)
 

@@ -48,12 +48,12 @@ def create(root: Path, experiment: str, target: Path) -> int:
     Raises:
         UserError: If nothing is recorded, or an output is missing or damaged.
     """
-    wanted = dict(_with_sources(root, f"results/{experiment}"))
-    if f"results/{experiment}" not in wanted:
+    included = dict(_with_sources(root, f"results/{experiment}"))
+    if f"results/{experiment}" not in included:
         raise UserError(f"nothing is recorded of {experiment} here; `./run {experiment}` makes it")
     outputs = [
         (output, entry)
-        for partition in wanted.values()
+        for partition in included.values()
         for output, entry in partition.entries.items()
     ]
     for output, entry in outputs:
@@ -61,7 +61,7 @@ def create(root: Path, experiment: str, target: Path) -> int:
             raise UserError(
                 f"{output} is missing or damaged; `./run verify {experiment}` tells more"
             )
-    names = [f"{folder}/{name}" for folder in wanted for name in (MANIFEST, RUNTIMES)]
+    names = [f"{folder}/{name}" for folder in included for name in (MANIFEST, RUNTIMES)]
     names = sorted([*names, *(output for output, _ in outputs)])
     with atomic(target) as temporary, tarfile.open(temporary, "w") as tar:
         for name in names:

@@ -66,7 +66,7 @@ def outs(root: Path, stage: str, body: Any) -> dict[str, str]:
     listed = body.get("outs") if isinstance(body, dict) else None
     if not isinstance(listed, list):
         raise damaged("dvc.lock", f"{stage} has no outs")
-    found = {}
+    objects = {}
     for out in listed:
         path, name = (out.get("path"), out.get("md5")) if isinstance(out, dict) else (None, None)
         known = path and set(out) <= _OUT and out.get("hash") == "md5"
@@ -74,8 +74,8 @@ def outs(root: Path, stage: str, body: Any) -> dict[str, str]:
             raise damaged("dvc.lock", f"an out of {stage} is not a path with an MD5: {out!r}")
         if _leads_out(root, str(path)):
             raise damaged("dvc.lock", f"{stage} has the out {path!r}, not one in results/ or data/")
-        found[str(path)] = str(name)
-    return found
+        objects[str(path)] = str(name)
+    return objects
 
 
 def _leads_out(root: Path, path: str) -> bool:

@@ -78,7 +78,7 @@ def save(root: str | Path, experiments: Collection[str] | None = None) -> list[s
     restore(root, [folder for folder in partitions(root) if _is_foreign(root, folder)])
     old: dict[str, Partition] = {}
     new: dict[str, Partition] = {}
-    made = []
+    renewed = []
     for output, record in records(root):
         folder = partition_of(output)
         if folder is None or not _selected(folder, experiments) or not (root / output).is_file():
@@ -89,11 +89,11 @@ def save(root: str | Path, experiments: Collection[str] | None = None) -> list[s
         entry, when = _entry(root, output, record, old[folder])
         new[folder].entries[output], new[folder].times[output] = entry, when
         if when != old[folder].times.get(output):
-            made.append(output)
+            renewed.append(output)
     for folder, partition in new.items():
         store(root, folder, partition)
     _agree(root, new)
-    return made
+    return renewed
 
 
 def _entry(
@@ -110,11 +110,11 @@ def _entry(
         same = {**kept, "sha256": known["sha256"], "size": known["size"]}
         return same, [*before[:2], memory]
     path = root / output
-    made = {**kept, "sha256": sha256(path), "size": path.stat().st_size}
+    entry = {**kept, "sha256": sha256(path), "size": path.stat().st_size}
     if remote:
         # a cluster's job: what Snakemake calls its start is when it heard of the end
         span[0] = span[1] - (benchmark(root, record, "s") or 0.0)
-    return made, [*span, benchmark(root, record, "max_rss")]
+    return entry, [*span, benchmark(root, record, "max_rss")]
 
 
 def _selected(folder: str, experiments: Collection[str] | None) -> bool:
@@ -174,8 +174,8 @@ def _agree(root: Path, folders: Iterable[str]) -> None:
 def _untouched(root: Path, output: str) -> bool:
     """Whether Snakemake made the output here and nothing has written to it since."""
     recorded = read_record(record_path(root, output))
-    made = recorded.get("endtime") or 0
-    return bool(recorded) and abs(made - (root / output).stat().st_mtime) < _SAME_TIME
+    ended = recorded.get("endtime") or 0
+    return bool(recorded) and abs(ended - (root / output).stat().st_mtime) < _SAME_TIME
 
 
 def _otherwise(root: Path, output: str, entry: Mapping[str, Any]) -> bool:
@@ -251,7 +251,7 @@ def mixed(root: str | Path, outputs: Collection[str]) -> list[str]:
 
     The remedy is to make the output again, or the input, if that has not got its bytes back.
     """
-    root, told = Path(root), []
+    root, sentences = Path(root), []
     homes = {partition_of(output) or "" for output in outputs}
     entries = _with_inputs(root, homes.intersection(partitions(root)))
     recorded = {name: entry["sha256"] for name, entry in entries.items()}.get
@@ -259,8 +259,8 @@ def mixed(root: str | Path, outputs: Collection[str]) -> list[str]:
         if other := _changed_input(entries[output], entries, recorded):
             sound = (root / other).is_file() and _same_bytes(root / other, entries[other])
             again = _again(output if sound else other, entries)
-            told.append(f"{output} was made from another {other}; {again}")
-    return told
+            sentences.append(f"{output} was made from another {other}; {again}")
+    return sentences
 
 
 def _again(output: str, entries: Mapping[str, Mapping[str, Any]]) -> str:
@@ -276,9 +276,9 @@ def _with_inputs(root: Path, folders: Iterable[str]) -> dict[str, dict[str, Any]
         if folder in seen:
             continue
         seen.add(folder)
-        found = load(root, folder).entries
-        entries |= found
-        sources = {partition_of(name) for entry in found.values() for name in inputs_of(entry)}
+        recorded = load(root, folder).entries
+        entries |= recorded
+        sources = {partition_of(name) for entry in recorded.values() for name in inputs_of(entry)}
         waiting += [source for source in sources if source in known]
     return entries
 
@@ -362,17 +362,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("experiments", nargs="*")
     parser.add_argument("--yes", action="store_true", help="prune: delete instead of only list")
     args = parser.parse_args(arguments)
-    chosen = args.experiments or None
+    experiments = args.experiments or None
     try:
         if args.command == "save":
-            save(".", chosen)
+            save(".", experiments)
         elif args.command == "restore":
             print(f"{restore('.')} records restored")
         elif args.command == "verify":
-            return tell(verify(".", chosen))
+            return tell(verify(".", experiments))
         else:
             wanted = {line.split("\t")[0].rstrip("\n") for line in sys.stdin}
-            print(*prune(".", wanted, chosen, args.yes), sep="\n")
+            print(*prune(".", wanted, experiments, args.yes), sep="\n")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -70,8 +70,8 @@ def sha256(path: Path) -> str:
 
 def partitions(root: Path) -> list[str]:
     """Folders that have a manifest, sorted, as paths relative to root."""
-    found = [path for kind in KINDS for path in root.glob(f"{kind}/*/{MANIFEST}")]
-    return sorted(path.parent.relative_to(root).as_posix() for path in found)
+    manifests = [path for kind in KINDS for path in root.glob(f"{kind}/*/{MANIFEST}")]
+    return sorted(path.parent.relative_to(root).as_posix() for path in manifests)
 
 
 def partition_of(path: str) -> str | None:

@@ -78,9 +78,9 @@ def find_remote(flags: Sequence[str], remedy: str) -> Remote:
 
 def _settings() -> dict[str, str]:
     """DVC's configuration, the user's and the machine's included."""
-    asked = [*DVC, "config", "--list"]
-    shown = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
-    return dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+    command = [*DVC, "config", "--list"]
+    output = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    return dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
 
 
 def _reach(remote: Remote) -> None:

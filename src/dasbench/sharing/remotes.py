@@ -37,19 +37,19 @@ def stages(root: Path, names: Iterable[str]) -> list[str]:
     """
     content = dvc_objects.read(root / "dvc.yaml")
     variables = _variables(content)
-    found: dict[str, None] = {}
+    selected: dict[str, None] = {}
     for name in names:
         owners = with_parents(root, name)
         for stage, body in content["stages"].items():
             items = variables.get(re.sub(r"[${}]", "", str(body.get("foreach"))), [])
-            wanted = (
+            belonging = (
                 {config.pool_name(owners[-1])} if stage == "pool" else {e["name"] for e in owners}
             )
-            found |= {f"{stage}@{item}": None for item in items if item in wanted}
-        if f"report@{name}" not in found:
+            selected |= {f"{stage}@{item}": None for item in items if item in belonging}
+        if f"report@{name}" not in selected:
             recorded = ", ".join(map(str, variables.get("recorded", [])))
             raise UserError(f"{name} is not recorded ({recorded} are); add it to vars in dvc.yaml")
-    return list(found)
+    return list(selected)
 
 
 def _variables(content: dict[str, Any]) -> dict[str, list[Any] | dict[str, Any]]:
@@ -90,7 +90,7 @@ def locked(root: Path, names: Sequence[str]) -> dict[str, dict[str, str]]:
 
 def missing(root: Path, names: Sequence[str]) -> list[str]:
     """Recorded outs that are not here, for example after a partial pull."""
-    outs = [out for made in _recorded(root, names).values() for out in made]
+    outs = [out for stage_outs in _recorded(root, names).values() for out in stage_outs]
     return [out for out in outs if not (root / out).exists()]
 
 
@@ -137,9 +137,9 @@ def pull(root: Path, names: Sequence[str], only: Collection[str], flags: Sequenc
     """
     fetching, placing = _flags(flags)
     known = locked(root, names)
-    named = {out: name for outs in known.values() for out, name in outs.items()}
+    objects = {out: name for outs in known.values() for out, name in outs.items()}
     targets = select(known, names, only) if only else list(known)  # a stage is found faster
-    wanted = {out: named[out] for out in targets} if only else named
+    selected = {out: objects[out] for out in targets} if only else objects
     remote = find_remote(
         flags,
         f"make the results with `./run {' '.join(names)}`, or unpack them with "
@@ -147,10 +147,10 @@ def pull(root: Path, names: Sequence[str], only: Collection[str], flags: Sequenc
     )
     if remote.folder and not remote.folder.is_dir():
         raise out_of_reach(remote, "there is no such directory")
-    sweep(root, named)
-    cache = dvc_objects.fetch_lists(root, remote, wanted)
+    sweep(root, objects)
+    cache = dvc_objects.fetch_lists(root, remote, selected)
     _transfer("fetch", remote, [*fetching, *targets])
-    dvc_objects.check(root, cache, remote, wanted)
+    dvc_objects.check(root, cache, remote, selected)
     _transfer("checkout", remote, [*placing, *targets])
 
 
@@ -191,27 +191,27 @@ def select(
     Raises:
         UserError: If a name stands for no out.
     """
-    found: dict[str, None] = {}
+    selected: dict[str, None] = {}
     for name in names:
         home = f"results/{name}/"
-        mine = {
+        stage_of = {
             out.removeprefix(home): stage.split("@")[0]
             for stage, outs in known.items()
             for out in outs
             if out.startswith(home)
         }
-        chosen = {records.MANIFEST, records.RUNTIMES} & set(mine)
+        selection = {records.MANIFEST, records.RUNTIMES} & set(stage_of)
         for word in only:
-            hits = {out for out, stage in mine.items() if _stands_for(word, out, stage)}
+            hits = {out for out, stage in stage_of.items() if _stands_for(word, out, stage)}
             if not hits:
-                folders = sorted({*mine, *(out.split("/")[0] for out in mine)})
+                folders = sorted({*stage_of, *(out.split("/")[0] for out in stage_of)})
                 raise UserError(
                     f"--only {word} is nothing that {name} has; expected {TABLES}, or one of "
                     f"{', '.join(folders)}{suggestion(word, [TABLES, *folders])}"
                 )
-            chosen |= hits
-        found |= {home + out: None for out in sorted(chosen)}
-    return list(found)
+            selection |= hits
+        selected |= {home + out: None for out in sorted(selection)}
+    return list(selected)
 
 
 def _stands_for(word: str, out: str, stage: str) -> bool:

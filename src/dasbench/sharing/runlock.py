@@ -68,11 +68,11 @@ def hold(root: str | Path) -> None:
 
 def _wait_for_orphans(run: str) -> None:
     """Wait until no process is left that a run, given by its INHERITED, has started."""
-    told: list[int] = []
-    while found := _started_by(run):
-        if found != told:
-            told = found
-            shown = ", ".join(map(str, found))
+    reported: list[int] = []
+    while orphans := _started_by(run):
+        if orphans != reported:
+            reported = orphans
+            shown = ", ".join(map(str, orphans))
             print(
                 f"run: waiting for what a run that was killed left at work (processes {shown}); "
                 "they may be stopped, nothing is lost by that",
@@ -84,15 +84,15 @@ def _wait_for_orphans(run: str) -> None:
 def _started_by(run: str) -> list[int]:
     """Processes other than this one with this INHERITED; none where there is no /proc."""
     mark = f"{INHERITED}={run}".encode()
-    found = []
+    pids = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             inherited = mark in (folder / "environ").read_bytes().split(b"\0")
         except OSError:
             continue  # ended meanwhile, or somebody else's
         if inherited and int(folder.name) != os.getpid():
-            found.append(int(folder.name))
-    return sorted(found)
+            pids.append(int(folder.name))
+    return sorted(pids)
 
 
 def _ours(path: Path) -> bool:
