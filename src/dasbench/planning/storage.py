@@ -1,4 +1,4 @@
-"""What an experiment will hold on disk."""
+"""Predicted storage of an experiment."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from dasbench.planning.workload import Workload
 
 
 def folders(work: Workload, models: int) -> dict[str, int]:
-    """Bytes under results/<experiment>, folder -> bytes, as far as they grow with it.
+    """Predicted bytes in each folder of results/<experiment> that grows with the experiment.
 
     Args:
         work: The experiment's sizes.
-        models: How many models its jobs train or import; checkpoints of the base model come on top.
+        models: How many models its jobs train or import, without checkpoints of the base model.
+
+    Returns:
+        folder -> bytes.
     """
     e, subsets = work.experiment, work.experiment["subsets"]
     models += e["training"]["checkpoints"] if work.own and not e["base"] else 0
@@ -41,7 +44,7 @@ def folders(work: Workload, models: int) -> dict[str, int]:
             "examples": (work.n + work.queries["val"]) * work.d,
             "queries": query_bytes,
             **_latents(work),
-            # by shard and gathered
+            # each number twice: by shard and gathered
             "outputs": 2 * 4 * len(TARGETS) * measured * work.q,
             "masks": 2 * measured * work.n,
         }
