@@ -106,32 +106,32 @@ def scores(
     if options["kernel"] != "averaged":
         raise UserError(f"kernel {options['kernel']} cannot be used here; choose averaged")
     unet, process = model[0], processes.of(model[1])
-    train, asked = denoiser.to_model(images), denoiser.to_model(queries)
-    _fits(unet, train, "training images")
-    _fits(unet, asked, "queries")
-    axes, ids, settings = ("attribute", seed), np.arange(len(train)), options["features"]
+    train_inputs, query_inputs = denoiser.to_model(images), denoiser.to_model(queries)
+    _fits(unet, train_inputs, "training images")
+    _fits(unet, query_inputs, "queries")
+    axes, ids, settings = ("attribute", seed), np.arange(len(train_inputs)), options["features"]
     residual = None
     if options["residual"] != "none":
         grid = {"kind": options["residual"]}
         if options["residual"] == "released":
             grid |= {"timestep_rule": "released", "timesteps": released_timesteps}
-        residual = residuals.compute(unet, process, train, ids, {**settings, **grid}, axes)
+        residual = residuals.compute(unet, process, train_inputs, ids, {**settings, **grid}, axes)
     inputs = interface.Inputs(
         train_images=images,
-        train_labels=np.zeros(len(train), np.int64),
+        train_labels=np.zeros(len(train_inputs), np.int64),
         train_ids=ids,
-        query_images=asked,
-        query_labels=np.zeros(len(asked), np.int64),
-        train_features=features.compute(unet, process, train, ids, "train", settings, axes),
+        query_images=query_inputs,
+        query_labels=np.zeros(len(query_inputs), np.int64),
+        train_features=features.compute(unet, process, train_inputs, ids, "train", settings, axes),
         query_features=features.compute(
-            unet, process, asked, np.arange(len(asked)), "query", settings, axes
+            unet, process, query_inputs, np.arange(len(query_inputs)), "query", settings, axes
         ),
         residuals=residual,
         scores=None,
         axes=axes,
     )
-    _, found = next(interface.path(options, inputs, [damping]))
-    return transforms.apply(found, options["transform"])
+    _, raw = next(interface.path(options, inputs, [damping]))
+    return transforms.apply(raw, options["transform"])
 
 
 def _options(method: str, feature_options: dict[str, Any]) -> dict[str, Any]:
@@ -178,11 +178,11 @@ def _load(folder: Path) -> tuple[Any, Any]:
 def _fits(unet: Any, images: np.ndarray, what: str) -> None:
     size = unet.config.sample_size
     height, width = (size, size) if isinstance(size, int) else size
-    wanted = (unet.config.in_channels, height, width)
-    if images.shape[1:] != wanted:
+    expected = (unet.config.in_channels, height, width)
+    if images.shape[1:] != expected:
         raise UserError(
             f"{what} have (channels, height, width) {images.shape[1:]}, the model works on "
-            f"{wanted}; resize them"
+            f"{expected}; resize them"
         )
 
 
@@ -299,8 +299,8 @@ def main() -> None:
     args = parser.parse_args()
     if (args.model is None) != (args.data is None):
         raise UserError("--model and --data go together: the model and what it was trained on")
-    given = args.model is not None
-    options, released_timesteps, data = _method(args.method, None if given else args.experiment)
+    own_model = args.model is not None
+    options, released_timesteps, data = _method(args.method, None if own_model else args.experiment)
     checkpoints.use_threads(max(1, (os.cpu_count() or 1)))
     home = ROOT / "results" / args.experiment
     folder = args.model or home / "models" / "base"
@@ -310,17 +310,17 @@ def main() -> None:
     train, names = _training_set(home, args.data, shape)
     queries = read_images(args.images, shape, data)
     damping = args.damping
-    if damping is None and not given:
+    if damping is None and not own_model:
         damping = _damping(home / "lds" / "selection.csv", args.method, options["transform"])
     damping = DEFAULT_DAMPING if damping is None else damping
-    found = scores((unet, process), train, queries, options, damping, 0, released_timesteps)
+    matrix = scores((unet, process), train, queries, options, damping, 0, released_timesteps)
     print(f"{args.method}, damping {damping:g} of the largest eigenvalue")
-    for path, column in zip(args.images, found.T, strict=True):
+    for path, column in zip(args.images, matrix.T, strict=True):
         print(path)
         for rank, i in enumerate(np.argsort(-column, kind="stable")[: args.top], start=1):
             print(f"  {rank:2d}  {column[i]:.4g}  {names[i]}")
     if args.scores:
-        artifacts.save_array(args.scores, found)
+        artifacts.save_array(args.scores, matrix)
 
 
 if __name__ == "__main__":

@@ -135,11 +135,11 @@ def become(command: Sequence[str]) -> NoReturn:
 def test(arguments: Sequence[str]) -> NoReturn:
     """``test [--fast | --faults | --deep] [pytest's arguments]``."""
     rest = [word for word in arguments if word not in {"--fast", "--faults", "--deep"}]
-    some = [word for word in ("--faults", "--deep") if word in arguments]
-    some += ["-m", "not slow"] if "--fast" in arguments else []
+    options = [word for word in ("--faults", "--deep") if word in arguments]
+    options += ["-m", "not slow"] if "--fast" in arguments else []
     if not any(Path(word.partition("::")[0]).exists() for word in rest):  # all files of tests
-        some += [FAULTS] if "--faults" in arguments else TWO_PROCESSES
-    become([sys.executable, "-m", "pytest", *some, *rest])
+        options += [FAULTS] if "--faults" in arguments else TWO_PROCESSES
+    become([sys.executable, "-m", "pytest", *options, *rest])
 
 
 def attribute(arguments: Sequence[str]) -> NoReturn:
@@ -184,8 +184,8 @@ def save(arguments: Sequence[str]) -> int:
     _record()
     if provenance.tell(provenance.verify(ROOT, names)):
         raise UserError("nothing was recorded, because results are damaged; see above")
-    committed = [*remotes.DVC, "commit", "--force", "--quiet", *stages]
-    if subprocess.run(committed, check=False).returncode:
+    command = [*remotes.DVC, "commit", "--force", "--quiet", *stages]
+    if subprocess.run(command, check=False).returncode:
         raise UserError("`dvc commit` failed; see above")
     print(f"recorded {len(stages)} stages in dvc.lock; `git commit` it, share with `./run push`")
     return 0
@@ -252,8 +252,8 @@ def prune(arguments: Sequence[str]) -> int:
         runlock.hold(ROOT)
     targets = _with_children(names) if names else config.names(ROOT)
     summary = _capture([*SNAKEMAKE, "--summary", "--", *targets], errors=False)
-    wanted = {line.split("\t")[0] for line in summary.splitlines()[1:]}
-    stale = provenance.prune(ROOT, wanted, names or None, yes)
+    outputs = {line.split("\t")[0] for line in summary.splitlines()[1:]}
+    stale = provenance.prune(ROOT, outputs, names or None, yes)
     for output in stale:
         print(output)
     if stale and not yes:
@@ -345,10 +345,12 @@ def _refuse(flags: Iterable[str]) -> None:
 
 def _capture(command: Sequence[str], errors: bool = True) -> str:
     """Output of Snakemake, with its messages (standard error) or without."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise UserError(f"Snakemake cannot plan: {done.stderr.strip() or done.stdout.strip()}")
-    return done.stdout + (done.stderr if errors else "")
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    if process.returncode:
+        raise UserError(
+            f"Snakemake cannot plan: {process.stderr.strip() or process.stdout.strip()}"
+        )
+    return process.stdout + (process.stderr if errors else "")
 
 
 def _with_children(names: Sequence[str]) -> list[str]:

@@ -34,9 +34,9 @@ def make(root: Path) -> None:
         except BlockingIOError:
             say("another ./run is making the environment; waiting for it")
             fcntl.flock(lock, fcntl.LOCK_EX)
-        wanted = lock.read()
+        lock_bytes = lock.read()
         done = root / FOLDER / DONE
-        if done.is_file() and done.read_bytes() == wanted:
+        if done.is_file() and done.read_bytes() == lock_bytes:
             return
         done.unlink(missing_ok=True)
         say(
@@ -47,7 +47,7 @@ def make(root: Path) -> None:
             shutil.rmtree(root / FOLDER, ignore_errors=True)
             _create(root / FOLDER, uv)
         _install(root, uv)
-        done.write_bytes(wanted)
+        done.write_bytes(lock_bytes)
 
 
 def say(sentence: str) -> None:
@@ -107,13 +107,13 @@ def _pip_settings() -> dict[str, str]:
         [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
     )
     words = {"find-links": "UV_FIND_LINKS", "index-url": "UV_DEFAULT_INDEX"}
-    found = {}
+    settings = {}
     for line in listed.stdout.splitlines():
         name, _, value = line.partition("=")
         variable = words.get(name.rpartition(".")[2])
         if variable and variable not in os.environ:
-            found[variable] = ",".join(value.strip("'\"").split())
-    return found
+            settings[variable] = ",".join(value.strip("'\"").split())
+    return settings
 
 
 def _run(command: Sequence[str], extra: dict[str, str] | None = None, quiet: bool = False) -> bool:

@@ -84,22 +84,22 @@ class Request(NamedTuple):
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = argparse.ArgumentParser(
+    cli = argparse.ArgumentParser(
         prog="./run new-experiment", description=__doc__, allow_abbrev=False
     )
-    made.add_argument("name", help="of the experiment: lower case letters, digits, _")
-    made.add_argument("--images", type=_path, required=True, help="folder with the pictures")
-    made.add_argument("--labels", type=_path, help="CSV with the columns file and label")
-    made.add_argument("--size", type=int, help="side in pixels that the pictures are scaled to")
-    made.add_argument("--grey", action="store_true", help="one channel instead of three")
-    made.add_argument("--skip-bad", action="store_true", help="leave out files that cannot be read")
-    made.add_argument(
+    cli.add_argument("name", help="of the experiment: lower case letters, digits, _")
+    cli.add_argument("--images", type=_path, required=True, help="folder with the pictures")
+    cli.add_argument("--labels", type=_path, help="CSV with the columns file and label")
+    cli.add_argument("--size", type=int, help="side in pixels that the pictures are scaled to")
+    cli.add_argument("--grey", action="store_true", help="one channel instead of three")
+    cli.add_argument("--skip-bad", action="store_true", help="leave out files that cannot be read")
+    cli.add_argument(
         "--checkpoint", type=_path, help="diffusers pipeline to attribute instead of training one"
     )
-    made.add_argument(
+    cli.add_argument(
         "--lds", action="store_true", help="with --checkpoint: judge by subset models, too"
     )
-    return made
+    return cli
 
 
 def _path(text: str) -> Path:
@@ -170,8 +170,8 @@ def _hours(
 
 def plan(request: Request, root: Path) -> dict[str, Any]:
     """Everything of the file but the subsets."""
-    named = _labelled(request.images, request.labels)
-    sides = _measure(request.images, named, request.skip_bad)
+    label_of = _labelled(request.images, request.labels)
+    sides = _measure(request.images, label_of, request.skip_bad)
     side = int(median(sides or [0]))
     val = max(4, min(150, len(sides) // 5))
     train = min(MOST, len(sides) - val)
@@ -183,14 +183,14 @@ def plan(request: Request, root: Path) -> dict[str, Any]:
     size, channels, base = request.size, 1 if request.grey else 3, None
     diffusion = "{timesteps: 1000, beta_schedule: linear, prediction_type: epsilon}"
     if request.checkpoint is not None:
-        base = _checkpoint(request.checkpoint, len(set(named.values())))
+        base = _checkpoint(request.checkpoint, len(set(label_of.values())))
         size, channels = base["sample_size"], base["in_channels"]
         diffusion = json.dumps(_process(request.checkpoint, _sections(root)["diffusion"]))
     elif size is None:
         smaller = [s for s in SIDES if s <= max(side, SIDES[-1])]
         size = smaller[0] if has_gpu() else min(smaller[0], SIDE_ON_CPU)
     methods = ["random", "pixel_cosine", "gradient_cosine", "trak", "dtrak", "das", "das_common"]
-    if len(set(named.values())) > 1:
+    if len(set(label_of.values())) > 1:
         methods.insert(1, "class_match")
     labels = f"  labels: {_text(request.labels)}\n" if request.labels else ""
     judged = request.checkpoint is None or request.lds
@@ -301,22 +301,22 @@ def _checkpoint(folder: Path, labels: int) -> dict[str, Any]:
             "images"
         )
     try:
-        found = json.loads((folder / "unet/config.json").read_text(encoding="utf-8"))
-        if found["_class_name"] != "UNet2DModel" or not isinstance(found["sample_size"], int):
-            raise ValueError(f"it is a {found['_class_name']}")
+        unet = json.loads((folder / "unet/config.json").read_text(encoding="utf-8"))
+        if unet["_class_name"] != "UNet2DModel" or not isinstance(unet["sample_size"], int):
+            raise ValueError(f"it is a {unet['_class_name']}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{folder} is no pipeline of a square UNet2DModel ({error}); expected a folder with "
             "model_index.json, unet/ and scheduler/"
         ) from error
-    classes = found.get("num_class_embeds")
+    classes = unet.get("num_class_embeds")
     if classes not in (None, labels):
         raise UserError(
             f"{folder} is a model of {classes} classes, the pictures have {labels} labels; "
             "expected as many: subfolders, or a CSV by --labels, whose names in the order of the "
             "alphabet are the model's classes 0, 1, ..."
         )
-    return found
+    return unet
 
 
 def _sections(root: Path) -> dict[str, Any]:
@@ -329,14 +329,16 @@ def _process(folder: Path, schema: Mapping[str, Any]) -> dict[str, Any]:
     """The ``diffusion`` section that a checkpoint's scheduler has."""
     path = folder / "scheduler/scheduler_config.json"
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        made = {
-            "timesteps": int(found["num_train_timesteps"]),
-            "beta_schedule": str(found["beta_schedule"]),
-            "prediction_type": str(found.get("prediction_type", "epsilon")),
+        scheduler = json.loads(path.read_text(encoding="utf-8"))
+        section = {
+            "timesteps": int(scheduler["num_train_timesteps"]),
+            "beta_schedule": str(scheduler["beta_schedule"]),
+            "prediction_type": str(scheduler.get("prediction_type", "epsilon")),
         }
-        made |= {key: float(found[key]) for key in ("beta_start", "beta_end") if key in found}
-        other = [key for key in ("trained_betas", "rescale_betas_zero_snr") if found.get(key)]
+        section |= {
+            key: float(scheduler[key]) for key in ("beta_start", "beta_end") if key in scheduler
+        }
+        other = [key for key in ("trained_betas", "rescale_betas_zero_snr") if scheduler.get(key)]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path} cannot be read ({error}); expected that of a DDPM scheduler"
@@ -347,12 +349,12 @@ def _process(folder: Path, schema: Mapping[str, Any]) -> dict[str, Any]:
             "give: an experiment can state no others, so this pipeline cannot be used"
         )
     for key in ("beta_schedule", "prediction_type"):
-        if made[key] not in schema[key]["enum"]:
+        if section[key] not in schema[key]["enum"]:
             raise UserError(
-                f"{path} has the {key} {made[key]}, expected one of "
+                f"{path} has the {key} {section[key]}, expected one of "
                 f"{', '.join(schema[key]['enum'])}: this pipeline cannot be used"
             )
-    return made
+    return section
 
 
 def _model(base: Mapping[str, Any] | None, size: int, root: Path) -> str:
@@ -360,12 +362,12 @@ def _model(base: Mapping[str, Any] | None, size: int, root: Path) -> str:
     if base is not None:
         schema = _sections(root)["model"]
         # a null that the schema allows is a choice: without the key diffusers takes its default
-        chosen = {
+        settings = {
             key: value
             for key, value in base.items()
             if key in schema and (value is not None or "null" in schema[key]["type"])
         }
-        return "".join(f"  {key}: {json.dumps(value)}\n" for key, value in chosen.items())
+        return "".join(f"  {key}: {json.dumps(value)}\n" for key, value in settings.items())
     widths = LEVELS[min(LEVELS, key=lambda side: abs(side - size))]
     down, up = (", ".join([f"{way}Block2D"] * len(widths)) for way in ("Down", "Up"))
     return (

@@ -48,8 +48,8 @@ def jobs(
     ]
     table = pd.DataFrame(rows, columns=["rule", "log", "start", "end", "peak_mb"])
     table["peak_mb"] = table.peak_mb.astype(float)
-    made = table.groupby(["rule", "log"], as_index=False)
-    return made.agg(start=("start", "min"), end=("end", "max"), peak_mb=("peak_mb", "max"))
+    grouped = table.groupby(["rule", "log"], as_index=False)
+    return grouped.agg(start=("start", "min"), end=("end", "max"), peak_mb=("peak_mb", "max"))
 
 
 def costs(
@@ -115,7 +115,7 @@ def render(
     env = pages.environment()
     env.filters["duration"] = duration
     total = float(table.seconds.sum()) if len(table) else 0.0
-    shown = pages.figures([Path(figure)])["other"][0]["uri"] if figure else None
+    picture = pages.figures([Path(figure)])["other"][0]["uri"] if figure else None
     return env.get_template("timings.html.j2").render(
         experiment=experiment,
         rows=table.to_dict("records"),
@@ -123,7 +123,7 @@ def render(
         total=total,
         elapsed=seconds_elapsed,
         parallel=total / seconds_elapsed if seconds_elapsed > 0 else None,
-        figure=shown,
+        figure=picture,
     )
 
 

@@ -94,7 +94,7 @@ def create(root: Path, name: str, target: Path) -> int:
 
 def _files(experiment: config.Experiment) -> Iterator[tuple[str, str]]:
     """(place in the folder, artifact) of all that is copied."""
-    home, own = f"results/{experiment['seed_name']}", f"results/{experiment['name']}"
+    home, results = f"results/{experiment['seed_name']}", f"results/{experiment['name']}"
     family = registry.family(experiment["model"])
     for file in family["files"]:
         yield file, f"{home}/models/base/{file}"
@@ -107,12 +107,12 @@ def _files(experiment: config.Experiment) -> Iterator[tuple[str, str]]:
     for method, options in config.methods(experiment).items():
         for kind in config.kinds(options):
             file = f"scores/{method}/{kind}.npy"
-            yield f"attribution/{file}", f"{own}/{file}"
+            yield f"attribution/{file}", f"{results}/{file}"
     for table in _TABLES:
-        yield f"attribution/lds/{table}.csv", f"{own}/lds/{table}.csv"
+        yield f"attribution/lds/{table}.csv", f"{results}/lds/{table}.csv"
     if experiment["removal"]["methods"]:
-        yield "attribution/removal.csv", f"{own}/removal/summary.csv"
-    yield "figures/lds-loss.png", f"{own}/figures/lds-loss.png"
+        yield "attribution/removal.csv", f"{results}/removal/summary.csv"
+    yield "figures/lds-loss.png", f"{results}/figures/lds-loss.png"
 
 
 def _check(root: Path, name: str, sources: Any) -> None:
@@ -161,12 +161,12 @@ def _draw_samples(folder: Path) -> None:
 
 def published(experiment: Mapping[str, Any]) -> dict[str, Any]:
     """The experiment without what its settings tell of its user's disk."""
-    shown = {name: dict(v) if isinstance(v, dict) else v for name, v in experiment.items()}
+    copy = {name: dict(v) if isinstance(v, dict) else v for name, v in experiment.items()}
     for section, key in _PLACES:
-        place = shown[section].get(key)
+        place = copy[section].get(key)
         if place and (Path(place).expanduser().exists() or place.startswith(("/", "~", "."))):
-            shown[section][key] = Path(place).name
-    return shown
+            copy[section][key] = Path(place).name
+    return copy
 
 
 def _write_cards(root: Path, experiment: config.Experiment, folder: Path) -> None:

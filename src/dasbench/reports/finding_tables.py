@@ -234,10 +234,10 @@ def cheapest(speedups: Path) -> pd.DataFrame:
     """
     result, rows = artifacts.load_json(speedups), []
     none = {"method": "none", "speedup": None, "difference": dict.fromkeys(KINDS, [None] * 3)}
-    for wanted in (*KINDS, "both"):
+    for goal in (*KINDS, "both"):
         for sense in SENSES:
-            best = result["speedup"][wanted][sense] or none
-            head = [wanted, sense, best["method"], best["speedup"]]
+            best = result["speedup"][goal][sense] or none
+            head = [goal, sense, best["method"], best["speedup"]]
             rows += [[*head, kind, *values] for kind, values in best["difference"].items()]
     columns = ["wanted", "sense", "method", "speedup", "queries", "difference", "lo", "hi"]
     return pd.DataFrame(rows, columns=columns).assign(reference=result["reference"])
@@ -265,8 +265,8 @@ def without_factors(cells: Path) -> pd.DataFrame:
         "target": ["loss"],
         "damping_rule": ["held_out"],
     }
-    chosen = table[table[list(kept)].isin(kept).all(axis=1)]
-    return chosen.sort_values(["readout", "noise"], ascending=[True, False], kind="stable")
+    matching = table[table[list(kept)].isin(kept).all(axis=1)]
+    return matching.sort_values(["readout", "noise"], ascending=[True, False], kind="stable")
 
 
 def paired_removals(per_query: Path) -> pd.DataFrame:

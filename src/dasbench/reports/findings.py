@@ -76,8 +76,8 @@ def fill(page: str, root: Path) -> str:
         begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
         before, _, rest = page.partition(begin)
         table = TABLES[name]
-        made = table.form.markdown(tables.load_table(root / KEPT / table.kept))
-        page = f"{before}{begin}{made}\n{end}{rest.partition(end)[2]}"
+        markdown = table.form.markdown(tables.load_table(root / KEPT / table.kept))
+        page = f"{before}{begin}{markdown}\n{end}{rest.partition(end)[2]}"
     return page
 
 

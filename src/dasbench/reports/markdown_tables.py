@@ -101,5 +101,5 @@ class Form:
 
 def _cell(column: Column, records: Sequence[Mapping[str, Any]]) -> str:
     """What a row has in a column."""
-    shown = [record for record in records if column.when.items() <= record.items()]
-    return text(column.cell, shown[-1]) if shown else column.absent
+    matching = [record for record in records if column.when.items() <= record.items()]
+    return text(column.cell, matching[-1]) if matching else column.absent

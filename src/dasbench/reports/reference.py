@@ -32,12 +32,12 @@ def collect(folder: str | Path) -> dict[str, list[dict[str, Any]]]:
     """
     folder = Path(folder) / "lds"
     summary = tables.load_table(folder / "summary.csv")
-    own = summary[summary["own"] & (summary["selection"] == "held_out")]
+    own_transform = summary[summary["own"] & (summary["selection"] == "held_out")]
     ceiling = tables.load_table(folder / "ceiling.csv")
     pairs = tables.load_table(folder / "comparisons.csv")
     primary = pairs[(pairs["kind"] == "primary") & (pairs["selection"] == "held_out")]
     return {
-        "lds": _rows(own, [*KEYS, "transform", "lds", "lo", "hi"]),
+        "lds": _rows(own_transform, [*KEYS, "transform", "lds", "lo", "hi"]),
         "ceiling": _rows(ceiling, ["queries", "target", "ceiling", "lo", "hi"]),
         "comparisons": _rows(
             primary, ["a", "b", "queries", "target", "difference", "lo", "hi", "detectable"]
@@ -60,12 +60,12 @@ def outside(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> list
     problems = []
     for row in expected:
         name = " ".join(row[k] for k in KEYS)
-        got = here.get(tuple(row[k] for k in KEYS))
-        if got is None:
+        result = here.get(tuple(row[k] for k in KEYS))
+        if result is None:
             problems.append(f"{name}: expected {row['lds']:.4f}, but the results have no such row")
-        elif not row["lo"] <= got["lds"] <= row["hi"]:
+        elif not row["lo"] <= result["lds"] <= row["hi"]:
             problems.append(
-                f"{name}: LDS {got['lds']:.4f} is outside the expected {row['lo']:.4f} to "
+                f"{name}: LDS {result['lds']:.4f} is outside the expected {row['lo']:.4f} to "
                 f"{row['hi']:.4f}"
             )
     return problems
@@ -83,8 +83,8 @@ def verify(root: str | Path, experiment: str) -> list[str]:
             f"{path} does not exist, so there is nothing to compare with; "
             f"write it with python -m dasbench.reports.reference write {experiment}"
         )
-    found = collect(Path(root) / "results" / experiment)
-    return outside(found["lds"], artifacts.load_json(path)["lds"])
+    results = collect(Path(root) / "results" / experiment)
+    return outside(results["lds"], artifacts.load_json(path)["lds"])
 
 
 def table(reference: dict[str, list[dict[str, Any]]], target: str = "loss") -> str:

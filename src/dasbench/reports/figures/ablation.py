@@ -81,9 +81,9 @@ def gains(table: pd.DataFrame, target: str = "loss") -> Figure:
     for panel, kind in axes:
         part = rows[rows.queries == kind]
         for order, colour, shift in (*forms, ("all", _ALL, 0.0)):
-            own = part[part.order == order]
-            places = [at[r.before, r.after, r.switch] for r in own.itertuples()]
-            _dots(panel, own, places, (colour, shift))
+            of_order = part[part.order == order]
+            places = [at[r.before, r.after, r.switch] for r in of_order.itertuples()]
+            _dots(panel, of_order, places, (colour, shift))
     names = {"shapley": "mean over all orders", "first": "switched first", "last": "switched last"}
     _legend(figure, [(names[order], colour) for order, colour, _ in forms])
     return figure

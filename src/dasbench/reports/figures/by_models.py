@@ -34,10 +34,10 @@ def curves(table: pd.DataFrame, target: str = "loss") -> Figure:
         best = most.sort_values(["lds", "method"], ascending=[False, True]).head(_SHOWN)
         places = layout.spread([100 * y for y in best.lds], 100 * (part.hi - part.lo).max() / 14)
         for shift, (name, y) in enumerate(zip(best.method, places, strict=True)):
-            own, look = part[part.method == name].sort_values("models"), style.look(name)
-            x = own.models + 0.006 * most.models.iloc[0] * (shift - _SHOWN // 2)
-            panel.vlines(x, 100 * own.lo, 100 * own.hi, color=style.tint(look.colour), lw=1)
-            panel.plot(x, 100 * own.lds, color=look.colour, ls=look.dash, marker=look.marker, ms=3)
+            line, look = part[part.method == name].sort_values("models"), style.look(name)
+            x = line.models + 0.006 * most.models.iloc[0] * (shift - _SHOWN // 2)
+            panel.vlines(x, 100 * line.lo, 100 * line.hi, color=style.tint(look.colour), lw=1)
+            panel.plot(x, 100 * line.lds, color=look.colour, ls=look.dash, marker=look.marker, ms=3)
             panel.annotate(
                 name,
                 (x.iloc[-1], y),

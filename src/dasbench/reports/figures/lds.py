@@ -159,10 +159,10 @@ def transforms(
         )
         for name, mark in TRANSFORMS.items()
     ]
-    own = Line2D(
+    filled = Line2D(
         [], [], marker="o", ls="", ms=6.5, color=style.INK, label="filled: the method’s own"
     )
-    _legend(figure, [*handles, own])
+    _legend(figure, [*handles, filled])
     return figure
 
 

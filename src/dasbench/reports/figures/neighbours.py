@@ -74,8 +74,8 @@ def rows(  # noqa: PLR0913 - one argument per artifact
     for i, query in enumerate(chosen):
         x, y = (i % 2) * (block + _MARGIN), (i // 2) * height
         label = None if labels is None else int(labels[query])
-        told = "" if label is None else f", label {names.get(label, label)}"
-        sheet.text(x + 0.02, y + 0.17, f"{kind} query {query}{told}", size=9, weight="bold")
+        suffix = "" if label is None else f", label {names.get(label, label)}"
+        sheet.text(x + 0.02, y + 0.17, f"{kind} query {query}{suffix}", size=9, weight="bold")
         sheet.image(pictures[i], x + 0.02, y + _TITLE, _QUERY - 0.04, edge=style.MUTED)
         for rank in range(count):
             middle = x + _QUERY + 0.12 + _NAMES + rank * (size + 0.04) + size / 2
@@ -120,12 +120,12 @@ def _row(  # noqa: PLR0913
         sheet.image(displayable(examples.images[index]), left, y, size)
         share = float(np.clip(scores[index] / first, 0, 1)) if first > 0 else 0.0
         sheet.bar(left, y + size + 0.015, share * size, 0.018, style.tint(colour, 0.3))
-        own = int(examples.labels[index])
-        other = label is not None and own != label
+        example_label = int(examples.labels[index])
+        other = label is not None and example_label != label
         sheet.text(
             left + size / 2,
             y + size + 0.105,
-            names[own],
+            names[example_label],
             size=5.2,
             ha="center",
             color=style.INK if other else style.MUTED,
@@ -134,7 +134,7 @@ def _row(  # noqa: PLR0913
 
 
 def _check(
-    queries: np.ndarray, examples: Examples, scores: Mapping[str, np.ndarray], chosen: Sequence[int]
+    queries: np.ndarray, examples: Examples, scores: Mapping[str, np.ndarray], shown: Sequence[int]
 ) -> None:
     expected = (len(examples.ids), len(queries))
     for method, matrix in scores.items():
@@ -143,7 +143,7 @@ def _check(
                 f"the scores of {method} have shape {matrix.shape}, expected {expected} "
                 "(training examples, queries): make them for this experiment's examples and queries"
             )
-    outside = [query for query in chosen if not 0 <= query < len(queries)]
+    outside = [query for query in shown if not 0 <= query < len(queries)]
     if outside:
         raise UserError(
             f"queries {outside} do not exist, there are {len(queries)}: ask for fewer in the report"

@@ -91,9 +91,9 @@ def _references(per_query: pd.DataFrame, measure: str) -> dict[str, pd.DataFrame
 def _spread(sets: dict[str, pd.DataFrame], measure: str, k: Any) -> tuple[np.ndarray, np.ndarray]:
     """Random sets and null models at one k, both minus the mean of the random sets."""
     random = sets["random"]
-    chosen = random[random.k == k][measure].to_numpy()
-    centre = chosen.mean() if len(chosen) else 0.0
-    return chosen - centre, sets["null"][measure].to_numpy() - centre
+    at_k = random[random.k == k][measure].to_numpy()
+    centre = at_k.mean() if len(at_k) else 0.0
+    return at_k - centre, sets["null"][measure].to_numpy() - centre
 
 
 def _dots(
