@@ -1,4 +1,4 @@
-"""What each choice of a score contributes: dots with intervals."""
+"""The contribution of each choice in a score: dots with intervals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ _ROW = 0.2  # inches
 
 @style.styled
 def main_effects(table: pd.DataFrame, target: str = "loss") -> Figure:
-    """Effects of every level against its factor's reference: mean over all cells, and at DAS.
+    """Effect of every level against the reference of its factor.
+
+    Two dots for each level: the mean over all cells, and the cell with all other choices as in DAS.
 
     Args:
         table: ``ablation/main_effects.csv``.

@@ -13,7 +13,7 @@ _SHOWN = 5
 
 @style.styled
 def curves(table: pd.DataFrame, target: str = "loss") -> Figure:
-    """A panel for each kind of query: the five methods that are best with all models.
+    """A panel for each kind of query, with the five best methods at the largest number of models.
 
     Args:
         table: ``lds/by_models.csv``.
@@ -24,7 +24,7 @@ def curves(table: pd.DataFrame, target: str = "loss") -> Figure:
     """
     rows = table[table.target == target]
     style.require(rows, _COLUMNS, "lds/by_models.csv")
-    rows = rows.astype({"lds": "float32"})  # as it was computed: a table and its file draw alike
+    rows = rows.astype({"lds": "float32"})  # as computed: a table and its file look the same
     kinds = list(dict.fromkeys(rows.queries))
     figure = style.new(height=3.6)
     axes = layout.panels(figure, len(kinds), left=0.6, right=1.2, gap=1.4, bottom=0.5)

@@ -1,4 +1,4 @@
-"""Seconds against LDS, with the front of what nothing else beats."""
+"""LDS against seconds, with the front: methods that no cheaper method equals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _COLUMNS = ("method", "queries", "seconds", "lds", "lo", "hi", "front")
 
 @style.styled
 def points(table: pd.DataFrame, reference: str) -> Figure:
-    """A panel for each kind of query; points of the front are numbered and named below it.
+    """A panel for each kind of query; points of the front have numbers, with names below.
 
     Args:
         table: From ``acceleration.points``.

@@ -1,4 +1,4 @@
-"""The training images that each method puts behind a query."""
+"""The training images with the highest scores for a query, by each method."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dasbench.reports.figures.canvas import Canvas, displayable
 
 _NAMES = 0.98  # inches for the names of the methods
 _QUERY = 0.82  # inches for the query's image
-_LINE = 0.13  # inches under an image for its label
+_LINE = 0.13  # inches under an image, for its label
 _TITLE = 0.3
 _MARGIN = 0.3  # inches between two blocks
 
@@ -25,7 +25,7 @@ def top(scores: np.ndarray, ids: np.ndarray, count: int) -> np.ndarray:
     Args:
         scores: [N].
         ids: [N], unique.
-        count: How many.
+        count: Number of indices.
     """
     return np.lexsort((ids, -scores))[:count]
 
@@ -45,18 +45,18 @@ def rows(  # noqa: PLR0913 - one argument per artifact
 ) -> Figure:
     """One block per query: the query, and a row of its highest-scored examples per method.
 
-    Under each image stands its label and a bar for its score relative to the row's first.
+    Under each image are its label and a bar: its score relative to the first score of the row.
 
     Args:
         queries: [Q, C, H, W] float32 in [-1, 1].
         examples: The N training examples.
         scores: Per method [N, Q] float32, higher is more helpful.
-        chosen: Which queries, as positions along Q.
+        chosen: Positions of the shown queries along Q.
         kind: ``val`` or ``gen``, for the titles.
         count: Images in a row.
-        labels: [Q] label of each query, or None where there is none.
+        labels: [Q] label of each query, or None.
         classes: Name of each label; numbers if None.
-        families: Family of methods that the registry does not know.
+        families: method -> family, for methods that the registry does not have.
 
     Raises:
         UserError: If a score matrix does not fit, or a query is out of range.
