@@ -1,8 +1,8 @@
-"""``./run new-experiment NAME --images DIR``: an experiment file for one's own pictures.
+"""``./run new-experiment NAME --images DIR``: an experiment file for the user's pictures.
 
-Sizes follow from the pictures (how many, how large) and from the machine: the number of subset
-models is the largest of ``SUBSETS`` whose predicted time (``dasbench.planning.rates``) fits
-``HOURS`` on all cores. The file is an ordinary one, with a comment at every choice; nothing is run.
+Sizes follow from the number and the size of the pictures, and from the machine: the number of
+subset models is the largest of ``SUBSETS`` whose predicted time (``dasbench.planning.rates``) on
+all cores is at most ``HOURS``. The file has a comment at every choice. No job runs.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from dasbench.planning.job_cost import on_device
 from dasbench.planning.workload import Workload
 
 HOURS = 3.0
-SUBSETS = (64, 48, 32, 16)  # evaluation models, the most first
+SUBSETS = (64, 48, 32, 16)  # evaluation models, largest number first
 PASSES = 60_000  # images that the base model sees while it trains, as for digits
-MOST, FEWEST = 1000, 40  # training images; more are chosen by hand
+MOST, FEWEST = 1000, 40  # training images; the user may set more in the file
 SIDES = (64, 32, 16)
-# a core trains a small model on this many numbers an image in hours, not days
+# side in pixels at which a core trains a small model in hours, not days
 SIDE_ON_CPU = 16
 LEVELS = {16: [16, 32, 32], 32: [32, 64, 64], 64: [64, 128, 128, 128]}
 
@@ -103,12 +103,12 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _path(text: str) -> Path:
-    """A path as seen from where the user is."""
+    """A path relative to the user's folder, made absolute."""
     return Path(os.environ.get("DASBENCH_CALLER_FOLDER", "."), Path(text).expanduser()).resolve()
 
 
 def main(arguments: Sequence[str], root: str | Path = ".") -> int:
-    """Write the file and say what it asks for.
+    """Write the file, and print its sizes and predicted hours.
 
     Raises:
         UserError: If the name is taken, or the pictures or the checkpoint cannot be used.
@@ -123,7 +123,7 @@ def main(arguments: Sequence[str], root: str | Path = ".") -> int:
     sizes = SUBSETS if args.checkpoint is None or args.lds else (0,)
     texts = [TEMPLATE.format(**values, **_subsets(most, values)) for most in sizes]
     hours = _hours([_checked(file, text, root) for text in texts], texts, Path(root))
-    # the most models whose time fits, or the fewest
+    # the largest number of models whose time fits, or else the smallest
     best = next((i for i, each in enumerate(hours) if each <= HOURS), len(hours) - 1)
     most, text, hours = sizes[best], texts[best], hours[best]
     file.write_text(text, encoding="utf-8")
@@ -141,7 +141,7 @@ def _cores() -> int:
 
 
 def _checked(file: Path, text: str, root: str | Path) -> config.Experiment:
-    """The experiment that a file with this text would be; no file is left."""
+    """The experiment of a file with this text; the file is deleted again."""
     file.write_text(text, encoding="utf-8")
     try:
         return config.load(file.stem, root)
@@ -169,7 +169,11 @@ def _hours(
 
 
 def plan(request: Request, root: Path) -> dict[str, Any]:
-    """Everything of the file but the subsets."""
+    """Values of all fields of ``TEMPLATE``, except those of ``_subsets``.
+
+    Raises:
+        UserError: If there are too few pictures, or the pictures or the checkpoint cannot be used.
+    """
     label_of = _labelled(request.images, request.labels)
     sides = _measure(request.images, label_of, request.skip_bad)
     side = int(median(sides or [0]))
@@ -226,7 +230,7 @@ def plan(request: Request, root: Path) -> dict[str, Any]:
 
 
 def _recipe(given: bool, judged: bool, times: int) -> str:
-    """What the training section is for; ``given`` is the base model."""
+    """The comment at the training section; ``given``: the base model is a checkpoint."""
     if not given:
         return f"the base model sees {PASSES} pictures, each {times} times"
     if judged:
@@ -248,7 +252,7 @@ def _subsets(most: int, values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _labelled(folder: Path, labels: Path | None) -> dict[str, str]:
-    """Every picture that ``read_images`` will take, and its label."""
+    """Every picture that the rule ``read_images`` will use -> its label."""
     from dasbench.data import folder as source
 
     if not folder.is_dir():
@@ -257,21 +261,21 @@ def _labelled(folder: Path, labels: Path | None) -> dict[str, str]:
 
 
 def _measure(folder: Path, names: Iterable[str], skip: bool) -> list[int]:
-    """The shorter side of every picture that can be read."""
+    """The shorter side of every readable picture, in pixels."""
     from dasbench.data import folder as source
 
     sides, bad = [], []
     for name in names:
         try:
             sides.append(_side(folder / name))
-        except Exception as error:  # Pillow raises anything on a damaged file
+        except Exception as error:  # Pillow raises many classes for a damaged file
             bad.append((name, str(error)))
     source.tell(folder, bad, skip)
     return sides
 
 
 def _side(file: Path) -> int:
-    """The shorter side; all of the file is decoded, since the header of one cut short is sound."""
+    """The shorter side; the whole file is decoded, because a truncated file has a sound header."""
     from PIL import Image, ImageOps
 
     from dasbench.data import decode
@@ -281,7 +285,7 @@ def _side(file: Path) -> int:
         with Image.open(file) as picture:
             if picture.format == "JPEG":
                 side = min(picture.size)
-                picture.draft(None, (1, 1))  # an eighth of the pixels a side, a tenth of the time
+                picture.draft(None, (1, 1))  # 1/8 of the side takes 1/10 of the time
                 picture.load()
                 ImageOps.exif_transpose(picture)
                 return side
@@ -289,12 +293,12 @@ def _side(file: Path) -> int:
 
 
 def has_gpu() -> bool:
-    """Whether a GPU is here; asked of the driver, because torch takes seconds to import."""
+    """Whether the machine has a GPU, from its driver, because torch takes seconds to import."""
     return Path("/dev/nvidia0").exists()
 
 
 def _checkpoint(folder: Path, labels: int) -> dict[str, Any]:
-    """The UNet's configuration of a pipeline folder; ``labels`` is the number of different ones."""
+    """Configuration of the UNet in a pipeline folder; ``labels`` is the number of labels."""
     if taken := pipelines.takes(folder):
         raise UserError(
             f"the UNet of {folder} takes {taken}; expected a pipeline of a UNet2DModel that takes "
@@ -320,13 +324,13 @@ def _checkpoint(folder: Path, labels: int) -> dict[str, Any]:
 
 
 def _sections(root: Path) -> dict[str, Any]:
-    """Section of an experiment -> key -> what the schema says of it."""
+    """Section of an experiment -> key -> schema of the key."""
     schema = read_schema(root / config.SCHEMA)["properties"]
     return {name: part.get("properties", {}) for name, part in schema.items()}
 
 
 def _process(folder: Path, schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The ``diffusion`` section that a checkpoint's scheduler has."""
+    """The ``diffusion`` section for the scheduler of a checkpoint."""
     path = folder / "scheduler/scheduler_config.json"
     try:
         scheduler = json.loads(path.read_text(encoding="utf-8"))
@@ -361,7 +365,7 @@ def _model(base: Mapping[str, Any] | None, size: int, root: Path) -> str:
     """The ``model`` section, one key a line."""
     if base is not None:
         schema = _sections(root)["model"]
-        # a null that the schema allows is a choice: without the key diffusers takes its default
+        # keep an allowed null: without the key, diffusers would use its default
         settings = {
             key: value
             for key, value in base.items()
@@ -378,5 +382,5 @@ def _model(base: Mapping[str, Any] | None, size: int, root: Path) -> str:
 
 
 def _text(value: object) -> str:
-    """A text as YAML reads it back, whatever it holds."""
+    """Quote any text for YAML."""
     return json.dumps(str(value), ensure_ascii=False)
