@@ -282,7 +282,7 @@ def _damping(selection: Path, method: str, transform: str) -> float:
 
 
 def main() -> None:
-    """Print the training images behind each given image."""
+    """Print the training images with the highest scores for each image."""
     from dasbench.diffusion import checkpoints
 
     parser = argparse.ArgumentParser(prog="./run attribute", description=main.__doc__)

@@ -41,7 +41,7 @@ class Workload:
         """Derive the sizes that several rules need."""
         self.experiment, self.shape = experiment, shape
         self.name = experiment["name"]
-        self.own = experiment["seed_name"] == self.name  # it trains models of its own
+        self.own = experiment["seed_name"] == self.name  # whether it trains models
         self.family = registry.family(experiment["model"])
         self.seen = unet_cost.seen_shape(experiment["model"], shape)
         self.model = unet_cost.size(experiment["model"], self.seen)

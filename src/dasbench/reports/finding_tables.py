@@ -238,8 +238,9 @@ def cheapest(speedups: Path) -> pd.DataFrame:
         speedups: From ``acceleration.speedups``.
 
     Returns:
-        wanted (kind of query on which the method is as good, or both), sense, method ("none" if no
-        method is), speedup, queries, difference, lo, hi (paired, on evaluation data), reference.
+        Columns wanted, sense, method, speedup, queries, difference, lo, hi, reference. ``wanted``
+        is the kind of query on which the method is as good, or both; ``method`` is "none" if no
+        method is as good. Differences and intervals are paired, on evaluation data.
     """
     result, rows = artifacts.load_json(speedups), []
     none = {"method": "none", "speedup": None, "difference": dict.fromkeys(KINDS, [None] * 3)}

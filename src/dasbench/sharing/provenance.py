@@ -174,7 +174,7 @@ def _agree(root: Path, folders: Iterable[str]) -> None:
 
 
 def _untouched(root: Path, output: str) -> bool:
-    """Whether Snakemake made the output here and nothing has written to it since."""
+    """Whether a job on this machine wrote the output, and nothing has written to it since."""
     recorded = read_record(record_path(root, output))
     ended = recorded.get("endtime") or 0
     return bool(recorded) and abs(ended - (root / output).stat().st_mtime) < _SAME_TIME
@@ -281,7 +281,7 @@ def _again(output: str, entries: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _with_inputs(root: Path, folders: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Entries of the folders and of all partitions that these were made from."""
+    """Entries of the folders, and of all partitions with inputs of these entries."""
     entries: dict[str, dict[str, Any]] = {}
     waiting, seen, known = list(folders), set(), partitions(root)
     while waiting:
