@@ -1,9 +1,9 @@
 """Snakemake's logger plugin ``dasbench``: a run in a few lines, errors in full.
 
-``./run`` asks for it with ``--logger dasbench``; ``--verbose``, ``-p`` or any ``--logger`` gives
-Snakemake's own messages instead. On a terminal one line is kept up to date; elsewhere a line is
-written when a phase begins or ends, and at most one a minute in between. Everything that Snakemake
-says is in ``.snakemake/log`` all the same.
+``./run`` selects it with ``--logger dasbench``. With ``--verbose``, ``-p`` or another ``--logger``
+the user gets Snakemake's messages instead. On a terminal, the plugin updates one line. Elsewhere it
+writes a line when a phase begins or ends, and at most one line a minute in between. The file in
+``.snakemake/log`` holds all messages of Snakemake in any case.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 from dasbench.planning import progress
 
-AGAIN = "DASBENCH_COMMAND"  # what the user typed
-# seconds between two lines of news, on a terminal and elsewhere
+AGAIN = "DASBENCH_COMMAND"  # environment variable: the command of the user
+# seconds between two progress lines, on a terminal and elsewhere
 REFRESH, QUIET = 1.0, 60.0
-# news that Snakemake words as plain messages
+# starts of plain messages of Snakemake that are shown
 _PLAIN = ("Nothing to be done",)
-# a failed shell command is told by its job; the exception says it once more
+# exceptions that repeat the error of a failed job
 _TWICE = ("RuleException", "CalledProcessError")
 
 
 class LogHandler(LogHandlerBase):
-    """Writes to standard error; Snakemake calls it from one thread of its own."""
+    """Writes to standard error; Snakemake calls it from one thread."""
 
     def __post_init__(self) -> None:
-        """Start with nothing known."""
+        """Start without a plan."""
         self.stream, self.clock = sys.stderr, time.monotonic
         self.terminal = self.stream.isatty() and os.environ.get("TERM") != "dumb"
         self.state: progress.State | None = None
@@ -45,7 +45,7 @@ class LogHandler(LogHandlerBase):
         self.ticking: threading.Thread | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take one event."""
+        """Handle one event of Snakemake."""
         event = getattr(record, "event", None)
         act = {
             LogEvent.RUN_INFO: self._planned,
@@ -104,7 +104,7 @@ class LogHandler(LogHandlerBase):
             self._say(f"  {record.rule_msg}")
 
     def _news(self, line: str | None) -> None:
-        """A line where something began or ended; elsewhere all in one line, once a minute."""
+        """Show progress: the live line of a terminal, or ``line``, or the state once a minute."""
         now = self.clock()
         if self.terminal:
             self._draw(now)
@@ -114,25 +114,25 @@ class LogHandler(LogHandlerBase):
             self._say(self.state.line(now))
 
     def _say(self, text: str) -> None:
-        """Write a line that stays."""
+        """Write a permanent line."""
         self.stream.write(f"\r\x1b[K{text}\n" if self.terminal else f"{text}\n")
         self.stream.flush()
         self.told = self.clock()
 
     def _draw(self, now: float) -> None:
-        """Write the line that is kept up to date; the cursor goes back to its start."""
+        """Replace the live line; the cursor goes back to its start."""
         width = shutil.get_terminal_size().columns - 1
         self.stream.write(f"\r\x1b[K{self.state.line(now)[:width]}\r")
         self.stream.flush()
 
     def _tick(self) -> None:
-        """Say how far things are where nothing begins or ends: on a terminal each second."""
+        """Show progress at regular times, also without events."""
         while not self.over.wait(REFRESH if self.terminal else QUIET):
             with self.guard, contextlib.suppress(BrokenPipeError):
                 self._news(None)
 
     def close(self) -> None:
-        """Stop, and say how it went."""
+        """Stop, and write the number of jobs and the time."""
         self.over.set()
         if self.ticking is not None:
             self.ticking.join()
@@ -147,25 +147,25 @@ class LogHandler(LogHandlerBase):
 
     @property
     def writes_to_stream(self) -> bool:
-        """It replaces Snakemake's own messages."""
+        """True: the plugin replaces Snakemake's messages."""
         return True
 
     @property
     def writes_to_file(self) -> bool:
-        """Snakemake keeps its log file."""
+        """False: Snakemake keeps its log file."""
         return False
 
     @property
     def has_filter(self) -> bool:
-        """It sees every event."""
+        """True: the plugin receives every event."""
         return True
 
     @property
     def has_formatter(self) -> bool:
-        """It words them itself."""
+        """True: the plugin formats events itself."""
         return True
 
     @property
     def needs_rulegraph(self) -> bool:
-        """It needs no graph."""
+        """False: the plugin needs no graph of rules."""
         return False

@@ -1,7 +1,7 @@
 """Snakemake's logger plugin ``dasbench-plan``: the jobs of a plan, one JSON object a line.
 
 ``dasbench.planning.planned_jobs`` plans with ``--logger dasbench-plan`` and reads standard output.
-Errors go to standard error; everything else that Snakemake says is left out.
+Errors go to standard error. All other messages of Snakemake are left out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 class LogHandler(LogHandlerBase):
     """Writes to standard output; Snakemake calls it from one thread."""
 
-    # it takes the place of Snakemake's own messages, and sees every event
+    # replace Snakemake's messages, and receive every event
     writes_to_stream = has_filter = has_formatter = True
     writes_to_file = needs_rulegraph = False
 

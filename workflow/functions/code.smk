@@ -1,5 +1,5 @@
-# The params that hold a hash of a job's code: of the script, of what it imports, and of the modules
-# that it imports by a name in the registry.
+# Params with a hash of a job's code: the script, all its imports, and the modules that it loads by
+# their names in the registry.
 
 import functools
 import hashlib
@@ -13,22 +13,22 @@ CODE = codehash.Tree(ROOT)
 
 @functools.cache
 def code(script, *modules):
-    """Hash of what a script runs; `modules` are files of those that it imports by name."""
+    """Hash of a script with its imports; `modules` are files that it loads by name."""
     return CODE.code_hash(f"scripts/{script}.py", *modules)
 
 
 def module_file(folder, name):
-    """File of a module that a script imports by its name."""
+    """File of a module that a script loads by its name."""
     return f"{folder}/{name}.py"
 
 
 def model_code(script, experiment):
-    """Hash of a script and of the family's module."""
+    """Hash of a script and of the module of the model's family."""
     return code(script, module_file(registry.FAMILY_FOLDER, experiment.family["module"]))
 
 
 def family_code(script):
-    """Params function: hash of a script and of the family's module."""
+    """Params function: hash of a script and of the module of the model's family."""
     return of(lambda experiment: model_code(script, experiment))
 
 

@@ -1,4 +1,4 @@
-# From wildcards to the functions of dasbench.experiments.files, which know experiments alone.
+# Call functions of dasbench.experiments.files, which take experiments, with wildcards of rules.
 
 import inspect
 
@@ -11,7 +11,7 @@ def where(test):
 
 
 def only(names):
-    """Wildcard constraint: these names; a pattern that nothing matches for none."""
+    """Wildcard constraint: these names; without names, a pattern that matches nothing."""
     return "|".join(names) or "(?!)"
 
 
@@ -21,7 +21,7 @@ def except_for(names):
 
 
 def of(function, **values):
-    """Input or params function: `function` of these values, and of the wildcards that it names."""
+    """Input or params function: call `function` with `values`, and with wildcards for the rest."""
     names = [name for name in inspect.signature(function).parameters if name not in values]
 
     def call(wildcards):
@@ -39,7 +39,7 @@ def shared(*paths):
 
 
 def literally(text):
-    """Params function: a text in which nothing is a wildcard, not even the {class} of a prompt."""
+    """Params function: a text without wildcards; braces such as {class} in a prompt stay."""
     return lambda wildcards: text
 
 

@@ -1,4 +1,4 @@
-# What happens before the first job and after the last one.
+# Actions before the first job and after the last one.
 
 import json
 import sys
@@ -10,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 
 
 def restore_records():
-    """Tell Snakemake what made the artifacts that are here, and the user which are not as made."""
+    """Give Snakemake the records of the outputs here, and warn of outputs that changed since."""
     altered = []
     try:
         restored = provenance.restore(ROOT, altered=altered)
@@ -28,7 +28,7 @@ def restore_records():
 
 
 def take_lock():
-    """One run at a time; ./run, which started this one, may hold the lock for it already."""
+    """Allow one run at a time; the ./run that started this run may already hold the lock for it."""
     try:
         runlock.hold(ROOT)
         runlock.sweep(ROOT)
@@ -37,29 +37,29 @@ def take_lock():
 
 
 def rest_between_jobs():
-    """Let Snakemake choose jobs when one ends, and not also by the clock, where it runs them itself.
+    """On this machine, let Snakemake select new jobs only when a job ends, not by the clock as well.
 
-    For its limit on jobs a second, 9.27 starts a timer after every choice, which brings about another
-    one: with each job that ends there is one more choice a second, each asking for the size of all
-    inputs, which took a fifth of a core after fifty jobs. A cluster keeps the limit, for its own sake.
+    For its limit on jobs a second, Snakemake 9.27 starts a timer after every selection, and the timer
+    starts another selection. So each ended job adds one selection a second, which reads the sizes of
+    all inputs. After fifty jobs this took a fifth of a core. A cluster keeps the limit.
     """
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None
 
 
 def record():
-    """Write down what has been made, and what it cost; False if that, or what was made, is wrong."""
+    """Record the new outputs and their costs; False after an error, or if an output is wrong."""
     try:
         problems = record_costs()
     except UserError as error:
         problems = [error]
-    # in one go, because the logger writes lines meanwhile
+    # one write, because the logger may write lines in between
     sys.stderr.write("".join(f"error: {problem}\n" for problem in problems))
     return not problems
 
 
 def record_costs():
-    """For the experiments that changed; returns what was made from other inputs than recorded."""
+    """Record outputs and costs; returns sentences on outputs from inputs other than recorded."""
     files = [ROOT / f"results/{name}/runtimes.json" for name in EXPERIMENTS]
     before = {file: file.read_bytes() for file in files if file.is_file()}
     problems = provenance.mixed(ROOT, provenance.save(ROOT))
@@ -75,7 +75,7 @@ def record_costs():
 
 
 def diagnose():
-    """Say what no job may have been able to say: the disk is full, or an artifact is damaged."""
+    """After a failed run, report causes that a job may not report: a full disk, a damaged output."""
     if shortage := disk_space.shortage(ROOT):
         print(f"error: {shortage}", file=sys.stderr)
     try:

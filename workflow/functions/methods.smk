@@ -1,4 +1,4 @@
-# What a method is given: which files, and the command line options that name them.
+# Input files of a method, and the command line options that name them.
 
 import functools
 

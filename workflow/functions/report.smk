@@ -1,9 +1,9 @@
-# Which figures an experiment has, and what Snakemake's own report says of each.
+# Figures of an experiment, and their texts in Snakemake's report.
 
 from dasbench.experiments import figure_table
 from dasbench.experiments.files import pages
 
-# workflow/report/figure.rst looks up what a rule draws
+# workflow/report/figure.rst looks up the drawing of a rule
 config["captions"] = {
     drawing.rule: {figure.stem: figure.caption for figure in drawing.figures}
     for drawing in figure_table.DRAWINGS
@@ -11,7 +11,7 @@ config["captions"] = {
 
 
 def figure(stem, section):
-    """The files of one figure, for Snakemake's report as well."""
+    """The files of one figure, marked for Snakemake's report."""
     return report(
         expand(
             "results/{{experiment}}/figures/{stem}.{format}",
@@ -51,5 +51,5 @@ def report_code(wildcards):
 
 
 def examples_code(wildcards):
-    """As report_code, of the page without tables."""
+    """As report_code, for the page of examples."""
     return code("render_examples") + templates("examples")

@@ -1,9 +1,9 @@
-# What jobs ask of a machine (mem_mb, runtime, gpu), from measured use: src/dasbench/planning/rates.py says how
-# measured becomes requested, `./run estimate E` shows the numbers. Nothing here changes a result or
-# reruns a job. Set with --config, or under `config:` in a profile:
+# Resources that jobs request (mem_mb, runtime, gpu). They follow from measured use, see
+# src/dasbench/planning/rates.py; `./run estimate E` shows the numbers. Resources change no result and
+# rerun no job. Options, for --config or under `config:` in a profile:
 #   gpus=1        GPUs of each job that runs networks; 0 on machines without
 #   tflops=20     10^12 operations a second that a GPU is assumed to sustain (limits of time)
-#   processes=1   processes that train a base model, or compute a set of features, together, each with
+#   processes=1   processes that together train a base model, or compute a set of features; each has
 #                 `gpus` GPUs
 #   devices=0,1   this machine's GPUs, one for each job that runs networks
 import functools
@@ -35,7 +35,7 @@ UNKNOWN_SHAPE = (
     3,
     64,
     64,
-)  # a data set that has not been made yet, rather too large than too small
+)  # of a data set that has not been prepared: too large is safer than too small
 
 
 @functools.cache
@@ -51,7 +51,7 @@ def requests(experiment):
 
 
 def asked(family, column, experiment=None, times=1):
-    """Resource function: a number of `requests`; a job that is tried again asks for more."""
+    """Resource function: a number of `requests`, more for each new attempt of a job."""
 
     def value(wildcards, attempt):
         name = experiment or wildcards.experiment
@@ -61,7 +61,7 @@ def asked(family, column, experiment=None, times=1):
 
 
 def mem_mb(family, experiment=None, processes=1):
-    """Each process of a job that is split holds what one alone would hold."""
+    """Memory of a job; each of its processes needs as much as a single one."""
     return asked(family, 0, experiment, processes)
 
 
@@ -70,27 +70,27 @@ def minutes(family, experiment=None):
 
 
 def gpus(processes=1):
-    """None leaves the resource out, on machines without: Kubernetes takes a 0 for a request, too."""
+    """GPUs of a job; None, because Kubernetes takes 0 for a request, on machines without GPUs."""
     return GPUS * processes or None
 
 
 def cpus(wildcards, threads):
-    """Resource function, for Slurm: cores of a job that is split; `threads` are those of a process."""
+    """Resource function, for Slurm: cores of a job with several processes of `threads` threads."""
     return threads * PROCESSES
 
 
 def users_of(dataset):
-    """Experiments with models of their own that read a data set."""
+    """Experiments that train models on a data set; children of others do not."""
     return [name for name, e in ROOTS.items() if e["data"]["dataset"] == dataset]
 
 
 def pool_mem_mb(wildcards, attempt):
-    """What the largest experiment on a data set makes of it."""
+    """Memory to prepare a data set, for its largest experiment."""
     return attempt * max(requests(name)["prepare_pool"][0] for name in users_of(wildcards.dataset))
 
 
 if DEVICES or PROCESSES > 1:
-    # a job's command is the same; only what `python` starts differs
+    # the command of a job stays the same; `python` in it starts the launcher
     shell.prefix(
         "set -euo pipefail; "
         f"export DAS_DEVICES={shlex.quote(DEVICES)} DAS_PROCESSES={PROCESSES}; "

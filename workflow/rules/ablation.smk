@@ -1,7 +1,7 @@
-# Reads the examples, the queries, the base model, masks and outputs; writes ablation/: every
-# combination of a score's choices, judged. One pass serves all readouts of a noise policy, and one
-# job all combinations on a set of features. The number of readouts differs from experiment to
-# experiment, so each has its own copy of the first rule.
+# Reads the examples, the queries, the base model, masks and outputs; writes ablation/: the LDS of
+# every combination of a score's choices. One pass computes all readouts of a noise policy, and one
+# job evaluates all combinations on a set of features. Experiments have different numbers of
+# readouts, so each experiment has a copy of the first rule.
 
 
 include: "common.smk"

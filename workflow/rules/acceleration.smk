@@ -1,5 +1,5 @@
 # Reads the examples, the queries, the base model and the methods' LDS; writes cost-*: seconds of the
-# methods of an experiment against their quality. What is written here may differ from run to run.
+# methods of an experiment against their LDS. These files differ from run to run.
 
 
 include: "common.smk"
@@ -20,7 +20,7 @@ rule time_methods:
         "logs/{experiment}/time_methods.log",
     conda:
         "../../environment.yml"
-    threads: workflow.cores or 1  # all, so that nothing else runs; its libraries are told one
+    threads: workflow.cores or 1  # all cores, so that no other job runs; its libraries use one
     resources:
         mem_mb=mem_mb("time_methods"),
         runtime=minutes("time_methods"),

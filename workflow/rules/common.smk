@@ -1,5 +1,5 @@
-# What all rules share: the experiments, and the two params that say what a job depends on besides
-# its inputs, one canonical JSON string of settings and a hash of its code's import closure.
+# Shared by all rules: the experiments, and the functions for inputs, params and resources. Besides
+# its inputs, a job depends on two params: a canonical JSON string of settings, and a hash of code.
 import gc
 import os
 import shlex
@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "src"))
-# jobs import the package too, whoever started Snakemake: ./run, dvc repro, or a person
+# jobs import the package, too, also if dvc repro or the user starts Snakemake
 paths = [str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
 os.environ.update(PYTHONPATH=os.pathsep.join(paths))
 
@@ -19,7 +19,7 @@ from dasbench.errors import UserError
 from dasbench.experiments.files import models, resolved
 from snakemake.exceptions import WorkflowError
 
-# a plan is millions of small objects, few of them in circles: look for those less often
+# a plan has millions of small objects, few of them in cycles: collect these less often
 gc.set_threshold(50_000, 20, 20)
 for variable, limit in launch.MEMORY.items():
     os.environ.setdefault(variable, limit)
@@ -29,9 +29,9 @@ try:
 except UserError as error:
     raise WorkflowError(str(error))
 
-# experiments with models of their own; a child (`parent:`) uses its parent's
+# experiments that train models; a child (`parent:`) uses those of its parent
 ROOTS = {name: e for name, e in EXPERIMENTS.items() if e.is_root}
-# experiments whose scores are judged by subset models
+# experiments with subset models, which give the LDS of scores
 JUDGED = [name for name, e in EXPERIMENTS.items() if e.is_judged]
 
 
@@ -62,7 +62,7 @@ onstart:
 
 onsuccess:
     if not record():
-        sys.exit(1)  # Snakemake believes that all went well
+        sys.exit(1)  # otherwise Snakemake would report success
 
 
 onerror:

@@ -1,6 +1,6 @@
-# Reads a data set's source; writes data/<dataset>/pool.npz, results/<experiment>/examples/, and for
-# models of latents latents/, for those that are told prompts prompts/. Data sets that are read from
-# files: images.smk.
+# Reads a data set's source; writes data/<dataset>/pool.npz and results/<experiment>/examples/; for
+# models of latents also latents/, for models with prompts also prompts/. Data sets that are read
+# from files: images.smk.
 
 
 include: "common.smk"

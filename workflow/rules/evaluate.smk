@@ -1,5 +1,5 @@
-# Reads masks, outputs and the methods' inputs; writes lds/. The choice of a damping (score.smk) sees
-# tuning outputs; only rules here see evaluation outputs.
+# Reads masks, outputs and the methods' inputs; writes lds/. The rules that select a damping
+# (score.smk) read tuning outputs only, never evaluation outputs.
 
 
 include: "common.smk"

@@ -1,5 +1,5 @@
-# Reads tables, scores, queries and images; writes figures/. What is drawn from which files is a table,
-# src/dasbench/experiments/figure_table.py; a rule here computes nothing.
+# Reads tables, scores, queries and images; writes figures/. The table of drawings and their files is
+# src/dasbench/experiments/figure_table.py. These rules only draw: other rules compute the numbers.
 
 
 include: "common.smk"

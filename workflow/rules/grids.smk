@@ -1,5 +1,5 @@
-# Reads the evaluation models, the queries, the masks and the scores; writes grids/: what fewer
-# timesteps than all measure of the subset models. `snakemake -- grids_<E>` asks for it.
+# Reads the evaluation models, the queries, the masks and the scores; writes grids/: outputs of subset
+# models on few timesteps against all timesteps. `snakemake -- grids_<E>` runs it.
 
 
 include: "common.smk"

@@ -1,5 +1,6 @@
-# Reads a data set's files; writes data/<experiment>/pool.npz, as size and classes are the experiment's,
-# and results/<experiment>/examples/, whose held-out images are of the source's held-out part.
+# Reads a data set's files; writes data/<experiment>/pool.npz and results/<experiment>/examples/. Each
+# experiment has a pool, because it sets size and classes. Held-out images come from the held-out part
+# of the source.
 
 
 include: "common.smk"

@@ -1,5 +1,5 @@
-# Reads a pipeline of the user's and the examples that it is said to know; writes models/base, where
-# other experiments train a model.
+# Reads a pipeline of the user, and the examples that the user names as its training set; writes
+# models/base, which other experiments train.
 
 
 include: "common.smk"

@@ -1,5 +1,5 @@
 # Reads the examples, the queries and the base model; writes network/<method>/: scores of methods that
-# need the network itself, at all their dampings. How gradients are taken is the features' section.
+# need the network itself, at all their dampings. The section `features` has settings of gradients.
 
 
 include: "common.smk"

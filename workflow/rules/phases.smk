@@ -1,4 +1,4 @@
-# Targets: `<experiment>` makes everything; `<phase>_<experiment>` a part, as dvc.yaml names them.
+# Targets: `<experiment>` makes everything, `<phase>_<experiment>` one part, named as in dvc.yaml.
 
 
 include: "common.smk"

@@ -1,4 +1,4 @@
-# Reads the examples and the base model; writes queries/: what is asked about.
+# Reads the examples and the base model; writes queries/: the images whose attribution is computed.
 
 
 include: "common.smk"

@@ -1,5 +1,6 @@
-# Where `embedding.model` names a CLIP model: reads it and removal/parts/, writes removal/embedded/, the
-# same with the cosine of embeddings before and after, and from it the tables of removal/.
+# If `embedding.model` names a CLIP model: reads the model and removal/parts/; writes removal/embedded/,
+# the parts with the cosine of embeddings before and after removal, and from these the tables of
+# removal/.
 
 
 include: "common.smk"

@@ -1,5 +1,5 @@
-# Reads the LDS of an experiment and of its replicates; writes replicates/. A replicate with a base
-# model of its own trains that here, on its root's examples.
+# Reads the LDS of an experiment and of its replicates; writes replicates/. If a replicate has another
+# base model, a rule here trains it on the examples of its root experiment.
 
 
 include: "common.smk"

@@ -1,5 +1,5 @@
 # Reads scores and examples; writes removal/plan/ and models/removal/<arm>/k-<k>/. An arm is a method,
-# `random` (sets shared by all queries) or `null` (k = 0: everything is kept, the seeds are others).
+# `random` (sets shared by all queries) or `null` (k = 0: no image is removed, only seeds differ).
 
 
 include: "common.smk"

@@ -1,5 +1,5 @@
 # Reads features, residuals and the tuning outputs; writes lds/methods/<method>/selection.csv and
-# scores/<method>/. What a method needs follows from its options.
+# scores/<method>/. The inputs of a method follow from its options.
 
 
 include: "common.smk"
@@ -88,7 +88,7 @@ rule score:
 ruleorder: score_kind > score
 
 
-# a method that does not apply to every kind of query
+# for methods that do not apply to every kind of query
 use rule score as score_kind with:
     output:
         "results/{experiment}/scores/{method}/{kind}.npy",

@@ -1,5 +1,5 @@
-# Reads what the methods' dampings were chosen by; writes search/tuning.csv: a ranking that no evaluation
-# output has been seen for. `snakemake -- tuning_<E>` stops there.
+# Reads the tuning LDS, by which dampings are selected; writes search/tuning.csv: a ranking of methods
+# without evaluation outputs. `snakemake -- tuning_<E>` runs no further.
 
 
 include: "common.smk"

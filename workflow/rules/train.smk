@@ -1,6 +1,6 @@
 # Reads the training examples; writes models/base, models/checkpoints and the shards of
-# models/{tune,eval}. The number of files differs from experiment to experiment, so each has its
-# own copy of the two rules: files are declared one by one, never as a directory.
+# models/{tune,eval}. Files are declared one by one, never as a directory. Experiments have different
+# numbers of files, so each experiment has a copy of the two rules.
 
 
 include: "common.smk"

@@ -1,1 +1,1 @@
-"""What a person types: the subcommands of ./run."""
+"""The subcommands of ``./run``."""

@@ -1,8 +1,7 @@
-"""Attribution without the benchmark: which training images stand behind these images.
+"""Attribution without the benchmark: find the training images that influenced an image.
 
-``attribute`` is the package's front door, ``python -m dasbench.commands.attribute`` the command
-line's.
-No model is retrained and nothing is judged: how good a method is, the benchmark says.
+Python programs call ``attribute``; ``./run attribute`` runs this module. No model is retrained, so
+nothing is measured about the quality of a method: that is the task of the benchmark.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from dasbench.core import artifacts, script_main, tables
 from dasbench.errors import UserError
 
 DEFAULT_METHOD = "das_common"
-DEFAULT_DAMPING = 1e-4  # of the largest eigenvalue; what das_common chose, held out, on digits
+DEFAULT_DAMPING = 1e-4  # of the largest eigenvalue; the held-out choice for das_common on digits
 FEATURE_DEFAULTS = {
     "timesteps": 10,
     "draws": 1,
@@ -49,19 +48,19 @@ def attribute(
 
     Args:
         model: A diffusers pipeline folder (unconditional, ``UNet2DModel``), or (unet, scheduler).
-        images: [N, H, W, C] uint8, what the model was trained on.
-        queries: [Q, H, W, C] uint8, what is asked about.
+        images: [N, H, W, C] uint8, the training images of the model.
+        queries: [Q, H, W, C] uint8, the images to explain.
         method: A gradient method of ``dasbench.registry``, such as "das_common" or "dtrak".
         damping: Relative to the largest eigenvalue of the training kernel.
         seed: Seed of the noise and the projection.
         **feature_options: timesteps, draws, dimensions, projection, norms, parameters, dtype.
 
     Returns:
-        [N, Q] float64, higher = more influential, under the method's own transform.
+        [N, Q] float64, higher = more influential, after the transform of the method.
 
     Raises:
         UserError: If the method or an option is unknown, the images do not fit the model, or the
-            model is none of pixels alone.
+            model takes latents, prompts or classes.
 
     Example:
         >>> scores = attribute("results/digits/models/base", train, generated)  # doctest: +SKIP
@@ -82,19 +81,20 @@ def scores(
     seed: int = 0,
     released_timesteps: int = RELEASED_TIMESTEPS,
 ) -> np.ndarray:
-    """As ``attribute``, with the complete options of a method, as an experiment has them.
+    """Score every training image for every query, with complete options of a method.
 
     Args:
         model: (unet, scheduler), or (unet, process).
         images: [N, H, W, C] uint8.
         queries: [Q, H, W, C] uint8.
-        options: Of the kernel family, all keys; ``features`` complete.
-        damping: Relative.
+        options: All options of a method of the kernel family, as in an experiment;
+            ``features`` must be complete, too.
+        damping: Relative to the largest eigenvalue of the training kernel.
         seed: Seed of the noise and the projection.
-        released_timesteps: Grid of the "released" residual.
+        released_timesteps: Number of timesteps of the residual "released".
 
     Returns:
-        [N, Q] float64.
+        [N, Q] float64, as from ``attribute``.
 
     Raises:
         UserError: If the images do not fit the model, or the kernel keeps timesteps apart.
@@ -106,32 +106,32 @@ def scores(
     if options["kernel"] != "averaged":
         raise UserError(f"kernel {options['kernel']} cannot be used here; choose averaged")
     unet, process = model[0], processes.of(model[1])
-    train, asked = denoiser.to_model(images), denoiser.to_model(queries)
-    _fits(unet, train, "training images")
-    _fits(unet, asked, "queries")
-    axes, ids, settings = ("attribute", seed), np.arange(len(train)), options["features"]
+    train_inputs, query_inputs = denoiser.to_model(images), denoiser.to_model(queries)
+    _fits(unet, train_inputs, "training images")
+    _fits(unet, query_inputs, "queries")
+    axes, ids, settings = ("attribute", seed), np.arange(len(train_inputs)), options["features"]
     residual = None
     if options["residual"] != "none":
         grid = {"kind": options["residual"]}
         if options["residual"] == "released":
             grid |= {"timestep_rule": "released", "timesteps": released_timesteps}
-        residual = residuals.compute(unet, process, train, ids, {**settings, **grid}, axes)
+        residual = residuals.compute(unet, process, train_inputs, ids, {**settings, **grid}, axes)
     inputs = interface.Inputs(
         train_images=images,
-        train_labels=np.zeros(len(train), np.int64),
+        train_labels=np.zeros(len(train_inputs), np.int64),
         train_ids=ids,
-        query_images=asked,
-        query_labels=np.zeros(len(asked), np.int64),
-        train_features=features.compute(unet, process, train, ids, "train", settings, axes),
+        query_images=query_inputs,
+        query_labels=np.zeros(len(query_inputs), np.int64),
+        train_features=features.compute(unet, process, train_inputs, ids, "train", settings, axes),
         query_features=features.compute(
-            unet, process, asked, np.arange(len(asked)), "query", settings, axes
+            unet, process, query_inputs, np.arange(len(query_inputs)), "query", settings, axes
         ),
         residuals=residual,
         scores=None,
         axes=axes,
     )
-    _, found = next(interface.path(options, inputs, [damping]))
-    return transforms.apply(found, options["transform"])
+    _, raw = next(interface.path(options, inputs, [damping]))
+    return transforms.apply(raw, options["transform"])
 
 
 def _options(method: str, feature_options: dict[str, Any]) -> dict[str, Any]:
@@ -146,7 +146,7 @@ def _options(method: str, feature_options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _usable(methods: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Methods of the kernel family; an image from elsewhere has no known sampling trajectory."""
+    """Methods of the kernel family, without those that need the sampling trajectory of a query."""
     return [
         name
         for name, options in methods.items()
@@ -155,10 +155,10 @@ def _usable(methods: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def _load(folder: Path) -> tuple[Any, Any]:
-    """(unet, process) of a pipeline that takes images, and nothing with them.
+    """(unet, process) of an unconditional pipeline of pixels.
 
     Raises:
-        UserError: If it takes latents, prompts or classes: an image alone does not say them.
+        UserError: If it takes latents, prompts or classes, which an image file does not have.
     """
     from dasbench.diffusion import checkpoints, pipelines
     from dasbench.diffusion.families import pixel
@@ -178,36 +178,36 @@ def _load(folder: Path) -> tuple[Any, Any]:
 def _fits(unet: Any, images: np.ndarray, what: str) -> None:
     size = unet.config.sample_size
     height, width = (size, size) if isinstance(size, int) else size
-    wanted = (unet.config.in_channels, height, width)
-    if images.shape[1:] != wanted:
+    expected = (unet.config.in_channels, height, width)
+    if images.shape[1:] != expected:
         raise UserError(
             f"{what} have (channels, height, width) {images.shape[1:]}, the model works on "
-            f"{wanted}; resize them"
+            f"{expected}; resize them"
         )
 
 
 def read_images(
     paths: Sequence[Path], shape: tuple[int, int, int], data: Mapping[str, Any] | None = None
 ) -> np.ndarray:
-    """Read image files as the ``folder`` data set reads them, at the model's size.
+    """Read image files as the data set ``folder`` does, at the size of the model.
 
     Args:
         paths: Image files.
         shape: (C, H, W) of the model; 1 channel reads as grey, 3 as RGB.
-        data: The experiment's ``data`` section, of which ``resize`` and ``background`` say how
-            a picture is fitted; without it the reader's defaults (crop, white). CelebA's cut to
-            140 pixels is not repeated: what is asked about is mostly a sample, cut already.
+        data: The experiment's ``data`` section, for its ``resize`` and ``background``; None for
+            the defaults of the reader (crop, white). CelebA's crop to 140 pixels is not repeated,
+            because most queries are samples of the model, which look cropped already.
 
     Returns:
         [n, H, W, C] uint8.
 
     Raises:
-        UserError: If a file is missing or no image, or cannot become one of this shape.
+        UserError: If a file is missing or not an image, or does not fit the shape.
     """
     from dasbench.data import decode
 
     channels, height, width = shape
-    # the reader makes squares; for another model a picture must have the size already
+    # the reader makes squares; for a model that is not square, the file must have its size
     fit = {"size": height if height == width else None, "channels": 1 if channels == 1 else 3}
     fit |= {key: data[key] for key in ("resize", "background")} if data else {}
     arrays = []
@@ -230,7 +230,7 @@ def read_images(
 def _training_set(
     home: Path, data: Path | None, shape: tuple[int, int, int]
 ) -> tuple[np.ndarray, list[str]]:
-    """Images [N, H, W, C] and a name of each: of a folder, else of an experiment's results."""
+    """Images [N, H, W, C] and their names, from the folder ``data`` or else from results."""
     if data is None:
         train = artifacts.load_examples(home / "examples" / "train.npz")
         return train.images, [
@@ -245,11 +245,11 @@ def _training_set(
 
 
 def _method(method: str, name: str | None) -> tuple[dict[str, Any], int, dict[str, Any] | None]:
-    """A method's complete options, the grid of the released residual, how images are prepared.
+    """A method's complete options, timesteps of the released residual, and a ``data`` section.
 
     Args:
-        method: Its name.
-        name: The experiment that has the options; None: the registry's with the defaults.
+        method: Name of the method.
+        name: Experiment with the options; None for those of the registry, with the defaults.
     """
     if name is None:
         options = _options(method, {})
@@ -269,7 +269,7 @@ def _method(method: str, name: str | None) -> tuple[dict[str, Any], int, dict[st
 
 
 def _damping(selection: Path, method: str, transform: str) -> float:
-    """The damping that an experiment chose on held-out data, if it has; else the default."""
+    """The held-out damping of an experiment, or the default if it has none."""
     if not selection.is_file():
         return DEFAULT_DAMPING
     table = tables.load_table(selection)
@@ -282,7 +282,7 @@ def _damping(selection: Path, method: str, transform: str) -> float:
 
 
 def main() -> None:
-    """Print the training images behind each given image."""
+    """Print the training images with the highest scores for each image."""
     from dasbench.diffusion import checkpoints
 
     parser = argparse.ArgumentParser(prog="./run attribute", description=main.__doc__)
@@ -299,8 +299,8 @@ def main() -> None:
     args = parser.parse_args()
     if (args.model is None) != (args.data is None):
         raise UserError("--model and --data go together: the model and what it was trained on")
-    given = args.model is not None
-    options, released_timesteps, data = _method(args.method, None if given else args.experiment)
+    own_model = args.model is not None
+    options, released_timesteps, data = _method(args.method, None if own_model else args.experiment)
     checkpoints.use_threads(max(1, (os.cpu_count() or 1)))
     home = ROOT / "results" / args.experiment
     folder = args.model or home / "models" / "base"
@@ -310,17 +310,17 @@ def main() -> None:
     train, names = _training_set(home, args.data, shape)
     queries = read_images(args.images, shape, data)
     damping = args.damping
-    if damping is None and not given:
+    if damping is None and not own_model:
         damping = _damping(home / "lds" / "selection.csv", args.method, options["transform"])
     damping = DEFAULT_DAMPING if damping is None else damping
-    found = scores((unet, process), train, queries, options, damping, 0, released_timesteps)
+    matrix = scores((unet, process), train, queries, options, damping, 0, released_timesteps)
     print(f"{args.method}, damping {damping:g} of the largest eigenvalue")
-    for path, column in zip(args.images, found.T, strict=True):
+    for path, column in zip(args.images, matrix.T, strict=True):
         print(path)
         for rank, i in enumerate(np.argsort(-column, kind="stable")[: args.top], start=1):
             print(f"  {rank:2d}  {column[i]:.4g}  {names[i]}")
     if args.scores:
-        artifacts.save_array(args.scores, found)
+        artifacts.save_array(args.scores, matrix)
 
 
 if __name__ == "__main__":

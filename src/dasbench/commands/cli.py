@@ -1,7 +1,7 @@
-"""What ``./run`` does once the environment exists: its subcommands, and the call of Snakemake.
+"""The command line of ``./run``, after its environment exists: subcommands, else Snakemake.
 
-The words before the first ``-`` are experiments; everything from there on belongs to the program
-that is called. Runs in the root of the repository.
+Words before the first ``-`` name experiments. All other words go to the called program. The module
+runs in the root of the repository.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ NOTHING = "Nothing to be done"
 FAULTS = "tests/faults"
 TWO_PROCESSES = ("-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder")
 
-# with these Snakemake makes nothing, so they may stand beside a run
+# flags with which Snakemake runs no job, so that they are allowed during a run
 PLANNING = frozenset(
     "--dry-run --dryrun --summary -S --detailed-summary -D --dag --rulegraph --filegraph --d3dag"
     " --list -l --list-rules --list-target-rules --lint --help -h --version -v".split()
 )
-# with these a person wants Snakemake's own messages
+# flags with which the user gets Snakemake's messages
 SPOKEN = frozenset("--logger --verbose --printshellcmds -p --debug-dag --quiet -q".split())
 _DRY = re.compile(r"-[nprFkf]*n[nprFkf]*")
 
@@ -43,7 +43,7 @@ ROOT = Path()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand, or Snakemake; a user's mistake is one sentence and status 1."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    # beside the default profile, a --workflow-profile overrides single keys and keeps the others
+    # with a default profile, --workflow-profile replaces single keys and keeps the others
     os.environ.setdefault("SNAKEMAKE_PROFILE", "profiles/default")
     try:
         if words and words[0] in COMMANDS:
@@ -56,13 +56,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # `| head` has seen enough; Python would complain once more at its end
+    except BrokenPipeError:  # such as `| head`; closed output would raise again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
 
 def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Experiments, and flags from the first ``-`` on.
+    """Split words into experiments, and flags from the first ``-`` on.
 
     Raises:
         UserError: If a word is no experiment.
@@ -88,9 +88,9 @@ def run(arguments: Sequence[str]) -> NoReturn:
             under way.
     """
     names, flags = split(_planned(arguments))
-    config.load_all(ROOT)  # Snakemake would tell the same, but among lines of its own
+    config.load_all(ROOT)  # one sentence; Snakemake would hide it among many lines
     if "--" in flags:
-        targets = names  # the user's own targets follow the flags already
+        targets = names  # the flags already end in targets of the user
     else:
         names = names or [DEFAULT]
         targets = ["--", *names]
@@ -107,7 +107,7 @@ def run(arguments: Sequence[str]) -> NoReturn:
 
 
 def _need_writable(names: Iterable[str]) -> None:
-    """Snakemake would end with a traceback where it may not delete what it makes again."""
+    """Refuse a read-only folder: Snakemake would end with a traceback in it."""
     for name in names:
         folder = next(f for f in (ROOT / "results" / name, ROOT / "results", ROOT) if f.is_dir())
         if not os.access(folder, os.W_OK):
@@ -118,7 +118,7 @@ def _need_writable(names: Iterable[str]) -> None:
 
 
 def _planned(arguments: Sequence[str]) -> list[str]:
-    """``-n E...`` as ``E... -n``: to plan takes no value, so that what follows are experiments."""
+    """Turn ``-n E...`` into ``E... -n``, because words before the first flag are experiments."""
     if not arguments or arguments[0] not in {"-n", "--dry-run", "--dryrun"}:
         return list(arguments)
     flag, *rest = arguments
@@ -127,7 +127,7 @@ def _planned(arguments: Sequence[str]) -> list[str]:
 
 
 def become(command: Sequence[str]) -> NoReturn:
-    """Replace this process, so that signals and the exit status are the program's own."""
+    """Replace this process, so that the program gets signals and sets the exit status."""
     sys.stdout.flush()
     os.execv(command[0], list(command))
 
@@ -135,15 +135,15 @@ def become(command: Sequence[str]) -> NoReturn:
 def test(arguments: Sequence[str]) -> NoReturn:
     """``test [--fast | --faults | --deep] [pytest's arguments]``."""
     rest = [word for word in arguments if word not in {"--fast", "--faults", "--deep"}]
-    some = [word for word in ("--faults", "--deep") if word in arguments]
-    some += ["-m", "not slow"] if "--fast" in arguments else []
-    if not any(Path(word.partition("::")[0]).exists() for word in rest):  # all files of tests
-        some += [FAULTS] if "--faults" in arguments else TWO_PROCESSES
-    become([sys.executable, "-m", "pytest", *some, *rest])
+    options = [word for word in ("--faults", "--deep") if word in arguments]
+    options += ["-m", "not slow"] if "--fast" in arguments else []
+    if not any(Path(word.partition("::")[0]).exists() for word in rest):  # no file: all tests
+        options += [FAULTS] if "--faults" in arguments else TWO_PROCESSES
+    become([sys.executable, "-m", "pytest", *options, *rest])
 
 
 def attribute(arguments: Sequence[str]) -> NoReturn:
-    """``attribute IMAGE...``, with paths as seen from where the user is."""
+    """``attribute IMAGE...``, with paths relative to the user's folder."""
     os.chdir(os.environ.get("DASBENCH_CALLER_FOLDER", "."))
     become([sys.executable, "-m", "dasbench.commands.attribute", *arguments])
 
@@ -161,14 +161,18 @@ def estimate(arguments: Sequence[str]) -> int:
 
 
 def new_experiment(arguments: Sequence[str]) -> int:
-    """``new-experiment NAME --images DIR``: an experiment file for one's own pictures."""
+    """``new-experiment NAME --images DIR``: an experiment file for the user's pictures."""
     from dasbench.commands import new_experiment as writing
 
     return writing.main(arguments, ROOT)
 
 
 def save(arguments: Sequence[str]) -> int:
-    """Record results in ``dvc.lock``: complete ones, with the bytes that Snakemake recorded."""
+    """Record results in ``dvc.lock``.
+
+    Raises:
+        UserError: If results are incomplete, outdated or damaged.
+    """
     names, flags = split(arguments)
     _refuse(flags)
     names = names or [DEFAULT]
@@ -184,8 +188,8 @@ def save(arguments: Sequence[str]) -> int:
     _record()
     if provenance.tell(provenance.verify(ROOT, names)):
         raise UserError("nothing was recorded, because results are damaged; see above")
-    committed = [*remotes.DVC, "commit", "--force", "--quiet", *stages]
-    if subprocess.run(committed, check=False).returncode:
+    command = [*remotes.DVC, "commit", "--force", "--quiet", *stages]
+    if subprocess.run(command, check=False).returncode:
         raise UserError("`dvc commit` failed; see above")
     print(f"recorded {len(stages)} stages in dvc.lock; `git commit` it, share with `./run push`")
     return 0
@@ -225,7 +229,7 @@ def verify(arguments: Sequence[str]) -> int:
     names, flags = split(arguments)
     _refuse([flag for flag in flags if flag != "--tolerance"])
     if not flags:
-        # a run that was killed has not written down what it made
+        # a killed run has not recorded its outputs
         runlock.hold(ROOT)
         _record(complete=False)
         known = records.partitions(ROOT)
@@ -252,8 +256,8 @@ def prune(arguments: Sequence[str]) -> int:
         runlock.hold(ROOT)
     targets = _with_children(names) if names else config.names(ROOT)
     summary = _capture([*SNAKEMAKE, "--summary", "--", *targets], errors=False)
-    wanted = {line.split("\t")[0] for line in summary.splitlines()[1:]}
-    stale = provenance.prune(ROOT, wanted, names or None, yes)
+    outputs = {line.split("\t")[0] for line in summary.splitlines()[1:]}
+    stale = provenance.prune(ROOT, outputs, names or None, yes)
     for output in stale:
         print(output)
     if stale and not yes:
@@ -305,20 +309,20 @@ def _need_empty_plan(names: Sequence[str]) -> None:
 
 
 def _record(complete: bool = True) -> None:
-    """Write down what has been made, and what it cost; call it with the lock held."""
+    """Record new outputs and their costs. Hold the lock during the call."""
     before = _runtimes()
     provenance.save(ROOT)
     _draw_costs(before, complete)
 
 
 def _runtimes() -> dict[Path, bytes]:
-    """The runtimes.json of every experiment."""
+    """Content of the runtimes.json of every experiment."""
     files = sorted(Path(ROOT, "results").glob(f"*/{records.RUNTIMES}"))
     return {file: file.read_bytes() for file in files}
 
 
 def _draw_costs(before: dict[Path, bytes], complete: bool = True) -> None:
-    """Write costs.csv, its figure and timings.html where outdated and, if asked, where missing."""
+    """Write the pages of costs that are outdated and, with ``complete``, those that are missing."""
     for file, content in _runtimes().items():
         folder = file.parent
         if content == before.get(file) and not (complete and cost_page.missing(folder)):
@@ -328,13 +332,13 @@ def _draw_costs(before: dict[Path, bytes], complete: bool = True) -> None:
 
 
 def _names(entry: dict[str, Any]) -> dict[str, Any]:
-    """Rule and log of an entry that may be somebody else's, so that they may be anything."""
+    """Rule and log of an entry as texts; an entry from somebody else may hold other types."""
     log = entry["log"] if isinstance(entry["log"], list) else []
     return {"rule": str(entry["rule"]), "log": [str(name) for name in log]}
 
 
 def _from_caller(path: str) -> Path:
-    """A path that the user wrote, seen from the folder that the user is in."""
+    """A path relative to the user's folder."""
     return Path(os.environ.get("DASBENCH_CALLER_FOLDER", "."), path)
 
 
@@ -344,21 +348,23 @@ def _refuse(flags: Iterable[str]) -> None:
 
 
 def _capture(command: Sequence[str], errors: bool = True) -> str:
-    """Output of Snakemake, with its messages (standard error) or without."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise UserError(f"Snakemake cannot plan: {done.stderr.strip() or done.stdout.strip()}")
-    return done.stdout + (done.stderr if errors else "")
+    """Output of Snakemake, with ``errors`` including its messages (standard error)."""
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    if process.returncode:
+        raise UserError(
+            f"Snakemake cannot plan: {process.stderr.strip() or process.stdout.strip()}"
+        )
+    return process.stdout + (process.stderr if errors else "")
 
 
 def _with_children(names: Sequence[str]) -> list[str]:
-    """Experiments that use what these make, themselves included."""
+    """These experiments, and all that use their results."""
     known = config.names(ROOT)
     chains = {name: {e["name"] for e in remotes.with_parents(ROOT, name)} for name in known}
     return [name for name, chain in chains.items() if chain & set(names)]
 
 
-# every name of dasbench.core.subcommands but `help`, which ./run itself answers
+# every name of dasbench.core.subcommands except `help`, which ./run answers itself
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "test": test,
     "save": save,

@@ -1,9 +1,9 @@
 """Make ``.venv`` from ``requirements.lock``; ``./run`` calls this when the two do not match.
 
-Runs under the user's own Python 3.11 with nothing installed: standard library only. The environment
-is finished when ``.venv/.done`` is a copy of the lock that it was made from, so one that was
-interrupted, or whose lock has changed, is completed in place, and one whose Python is broken is
-made anew. A lock keeps two ``./run`` from making it at once.
+The module runs under the user's Python 3.11 without any package: standard library only. At the end
+it copies the lock to ``.venv/.done``. If the copy is missing or differs, the environment was
+interrupted or its lock has changed, and packages are installed in place. If its Python is broken,
+it is made again. A file lock keeps two ``./run`` from making it at once.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def make(root: Path) -> None:
         except BlockingIOError:
             say("another ./run is making the environment; waiting for it")
             fcntl.flock(lock, fcntl.LOCK_EX)
-        wanted = lock.read()
+        lock_bytes = lock.read()
         done = root / FOLDER / DONE
-        if done.is_file() and done.read_bytes() == wanted:
+        if done.is_file() and done.read_bytes() == lock_bytes:
             return
         done.unlink(missing_ok=True)
         say(
@@ -47,11 +47,11 @@ def make(root: Path) -> None:
             shutil.rmtree(root / FOLDER, ignore_errors=True)
             _create(root / FOLDER, uv)
         _install(root, uv)
-        done.write_bytes(wanted)
+        done.write_bytes(lock_bytes)
 
 
 def say(sentence: str) -> None:
-    """Tell the user what is going on; standard output belongs to the commands."""
+    """Print a sentence to standard error, because standard output belongs to the commands."""
     print(f"run: {sentence}", file=sys.stderr, flush=True)
 
 
@@ -91,7 +91,7 @@ def _install(root: Path, uv: str | None) -> None:
         [python, "-m", "ensurepip"], quiet=True
     ):
         raise UserError(f"{python} has no pip; delete {FOLDER} and run the same command again")
-    # the lock has all that its packages need, and two cores compile in half of pip's time
+    # the lock lists all dependencies; compileall below uses all cores, pip only one
     install = ["install", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-compile"]
     if not _run([*pip, *install, "-r", str(root / LOCK)]):
         raise UserError(
@@ -102,18 +102,18 @@ def _install(root: Path, uv: str | None) -> None:
 
 
 def _pip_settings() -> dict[str, str]:
-    """Where the user has told pip to find packages, in the words of uv, which does not read it."""
+    """The user's package sources of pip as settings of uv, which does not read pip's."""
     listed = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
     )
     words = {"find-links": "UV_FIND_LINKS", "index-url": "UV_DEFAULT_INDEX"}
-    found = {}
+    settings = {}
     for line in listed.stdout.splitlines():
         name, _, value = line.partition("=")
         variable = words.get(name.rpartition(".")[2])
         if variable and variable not in os.environ:
-            found[variable] = ",".join(value.strip("'\"").split())
-    return found
+            settings[variable] = ",".join(value.strip("'\"").split())
+    return settings
 
 
 def _run(command: Sequence[str], extra: dict[str, str] | None = None, quiet: bool = False) -> bool:

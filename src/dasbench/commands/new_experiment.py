@@ -1,8 +1,8 @@
-"""``./run new-experiment NAME --images DIR``: an experiment file for one's own pictures.
+"""``./run new-experiment NAME --images DIR``: an experiment file for the user's pictures.
 
-Sizes follow from the pictures (how many, how large) and from the machine: the number of subset
-models is the largest of ``SUBSETS`` whose predicted time (``dasbench.planning.rates``) fits
-``HOURS`` on all cores. The file is an ordinary one, with a comment at every choice; nothing is run.
+Sizes follow from the number and the size of the pictures, and from the machine: the number of
+subset models is the largest of ``SUBSETS`` whose predicted time (``dasbench.planning.rates``) on
+all cores is at most ``HOURS``. The file has a comment at every choice. No job runs.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from dasbench.planning.job_cost import on_device
 from dasbench.planning.workload import Workload
 
 HOURS = 3.0
-SUBSETS = (64, 48, 32, 16)  # evaluation models, the most first
+SUBSETS = (64, 48, 32, 16)  # evaluation models, largest number first
 PASSES = 60_000  # images that the base model sees while it trains, as for digits
-MOST, FEWEST = 1000, 40  # training images; more are chosen by hand
+MOST, FEWEST = 1000, 40  # training images; the user may set more in the file
 SIDES = (64, 32, 16)
-# a core trains a small model on this many numbers an image in hours, not days
+# side in pixels at which a core trains a small model in hours, not days
 SIDE_ON_CPU = 16
 LEVELS = {16: [16, 32, 32], 32: [32, 64, 64], 64: [64, 128, 128, 128]}
 
@@ -84,31 +84,31 @@ class Request(NamedTuple):
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = argparse.ArgumentParser(
+    cli = argparse.ArgumentParser(
         prog="./run new-experiment", description=__doc__, allow_abbrev=False
     )
-    made.add_argument("name", help="of the experiment: lower case letters, digits, _")
-    made.add_argument("--images", type=_path, required=True, help="folder with the pictures")
-    made.add_argument("--labels", type=_path, help="CSV with the columns file and label")
-    made.add_argument("--size", type=int, help="side in pixels that the pictures are scaled to")
-    made.add_argument("--grey", action="store_true", help="one channel instead of three")
-    made.add_argument("--skip-bad", action="store_true", help="leave out files that cannot be read")
-    made.add_argument(
+    cli.add_argument("name", help="of the experiment: lower case letters, digits, _")
+    cli.add_argument("--images", type=_path, required=True, help="folder with the pictures")
+    cli.add_argument("--labels", type=_path, help="CSV with the columns file and label")
+    cli.add_argument("--size", type=int, help="side in pixels that the pictures are scaled to")
+    cli.add_argument("--grey", action="store_true", help="one channel instead of three")
+    cli.add_argument("--skip-bad", action="store_true", help="leave out files that cannot be read")
+    cli.add_argument(
         "--checkpoint", type=_path, help="diffusers pipeline to attribute instead of training one"
     )
-    made.add_argument(
+    cli.add_argument(
         "--lds", action="store_true", help="with --checkpoint: judge by subset models, too"
     )
-    return made
+    return cli
 
 
 def _path(text: str) -> Path:
-    """A path as seen from where the user is."""
+    """A path relative to the user's folder, made absolute."""
     return Path(os.environ.get("DASBENCH_CALLER_FOLDER", "."), Path(text).expanduser()).resolve()
 
 
 def main(arguments: Sequence[str], root: str | Path = ".") -> int:
-    """Write the file and say what it asks for.
+    """Write the file, and print its sizes and predicted hours.
 
     Raises:
         UserError: If the name is taken, or the pictures or the checkpoint cannot be used.
@@ -123,7 +123,7 @@ def main(arguments: Sequence[str], root: str | Path = ".") -> int:
     sizes = SUBSETS if args.checkpoint is None or args.lds else (0,)
     texts = [TEMPLATE.format(**values, **_subsets(most, values)) for most in sizes]
     hours = _hours([_checked(file, text, root) for text in texts], texts, Path(root))
-    # the most models whose time fits, or the fewest
+    # the largest number of models whose time fits, or else the smallest
     best = next((i for i, each in enumerate(hours) if each <= HOURS), len(hours) - 1)
     most, text, hours = sizes[best], texts[best], hours[best]
     file.write_text(text, encoding="utf-8")
@@ -141,7 +141,7 @@ def _cores() -> int:
 
 
 def _checked(file: Path, text: str, root: str | Path) -> config.Experiment:
-    """The experiment that a file with this text would be; no file is left."""
+    """The experiment of a file with this text; the file is deleted again."""
     file.write_text(text, encoding="utf-8")
     try:
         return config.load(file.stem, root)
@@ -169,9 +169,13 @@ def _hours(
 
 
 def plan(request: Request, root: Path) -> dict[str, Any]:
-    """Everything of the file but the subsets."""
-    named = _labelled(request.images, request.labels)
-    sides = _measure(request.images, named, request.skip_bad)
+    """Values of all fields of ``TEMPLATE``, except those of ``_subsets``.
+
+    Raises:
+        UserError: If there are too few pictures, or the pictures or the checkpoint cannot be used.
+    """
+    label_of = _labelled(request.images, request.labels)
+    sides = _measure(request.images, label_of, request.skip_bad)
     side = int(median(sides or [0]))
     val = max(4, min(150, len(sides) // 5))
     train = min(MOST, len(sides) - val)
@@ -183,14 +187,14 @@ def plan(request: Request, root: Path) -> dict[str, Any]:
     size, channels, base = request.size, 1 if request.grey else 3, None
     diffusion = "{timesteps: 1000, beta_schedule: linear, prediction_type: epsilon}"
     if request.checkpoint is not None:
-        base = _checkpoint(request.checkpoint, len(set(named.values())))
+        base = _checkpoint(request.checkpoint, len(set(label_of.values())))
         size, channels = base["sample_size"], base["in_channels"]
         diffusion = json.dumps(_process(request.checkpoint, _sections(root)["diffusion"]))
     elif size is None:
         smaller = [s for s in SIDES if s <= max(side, SIDES[-1])]
         size = smaller[0] if has_gpu() else min(smaller[0], SIDE_ON_CPU)
     methods = ["random", "pixel_cosine", "gradient_cosine", "trak", "dtrak", "das", "das_common"]
-    if len(set(named.values())) > 1:
+    if len(set(label_of.values())) > 1:
         methods.insert(1, "class_match")
     labels = f"  labels: {_text(request.labels)}\n" if request.labels else ""
     judged = request.checkpoint is None or request.lds
@@ -226,7 +230,7 @@ def plan(request: Request, root: Path) -> dict[str, Any]:
 
 
 def _recipe(given: bool, judged: bool, times: int) -> str:
-    """What the training section is for; ``given`` is the base model."""
+    """The comment at the training section; ``given``: the base model is a checkpoint."""
     if not given:
         return f"the base model sees {PASSES} pictures, each {times} times"
     if judged:
@@ -248,7 +252,7 @@ def _subsets(most: int, values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _labelled(folder: Path, labels: Path | None) -> dict[str, str]:
-    """Every picture that ``read_images`` will take, and its label."""
+    """Every picture that the rule ``read_images`` will use -> its label."""
     from dasbench.data import folder as source
 
     if not folder.is_dir():
@@ -257,21 +261,21 @@ def _labelled(folder: Path, labels: Path | None) -> dict[str, str]:
 
 
 def _measure(folder: Path, names: Iterable[str], skip: bool) -> list[int]:
-    """The shorter side of every picture that can be read."""
+    """The shorter side of every readable picture, in pixels."""
     from dasbench.data import folder as source
 
     sides, bad = [], []
     for name in names:
         try:
             sides.append(_side(folder / name))
-        except Exception as error:  # Pillow raises anything on a damaged file
+        except Exception as error:  # Pillow raises many classes for a damaged file
             bad.append((name, str(error)))
     source.tell(folder, bad, skip)
     return sides
 
 
 def _side(file: Path) -> int:
-    """The shorter side; all of the file is decoded, since the header of one cut short is sound."""
+    """The shorter side; the whole file is decoded, because a truncated file has a sound header."""
     from PIL import Image, ImageOps
 
     from dasbench.data import decode
@@ -281,7 +285,7 @@ def _side(file: Path) -> int:
         with Image.open(file) as picture:
             if picture.format == "JPEG":
                 side = min(picture.size)
-                picture.draft(None, (1, 1))  # an eighth of the pixels a side, a tenth of the time
+                picture.draft(None, (1, 1))  # 1/8 of the side takes 1/10 of the time
                 picture.load()
                 ImageOps.exif_transpose(picture)
                 return side
@@ -289,54 +293,56 @@ def _side(file: Path) -> int:
 
 
 def has_gpu() -> bool:
-    """Whether a GPU is here; asked of the driver, because torch takes seconds to import."""
+    """Whether the machine has a GPU, from its driver, because torch takes seconds to import."""
     return Path("/dev/nvidia0").exists()
 
 
 def _checkpoint(folder: Path, labels: int) -> dict[str, Any]:
-    """The UNet's configuration of a pipeline folder; ``labels`` is the number of different ones."""
+    """Configuration of the UNet in a pipeline folder; ``labels`` is the number of labels."""
     if taken := pipelines.takes(folder):
         raise UserError(
             f"the UNet of {folder} takes {taken}; expected a pipeline of a UNet2DModel that takes "
             "images"
         )
     try:
-        found = json.loads((folder / "unet/config.json").read_text(encoding="utf-8"))
-        if found["_class_name"] != "UNet2DModel" or not isinstance(found["sample_size"], int):
-            raise ValueError(f"it is a {found['_class_name']}")
+        unet = json.loads((folder / "unet/config.json").read_text(encoding="utf-8"))
+        if unet["_class_name"] != "UNet2DModel" or not isinstance(unet["sample_size"], int):
+            raise ValueError(f"it is a {unet['_class_name']}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{folder} is no pipeline of a square UNet2DModel ({error}); expected a folder with "
             "model_index.json, unet/ and scheduler/"
         ) from error
-    classes = found.get("num_class_embeds")
+    classes = unet.get("num_class_embeds")
     if classes not in (None, labels):
         raise UserError(
             f"{folder} is a model of {classes} classes, the pictures have {labels} labels; "
             "expected as many: subfolders, or a CSV by --labels, whose names in the order of the "
             "alphabet are the model's classes 0, 1, ..."
         )
-    return found
+    return unet
 
 
 def _sections(root: Path) -> dict[str, Any]:
-    """Section of an experiment -> key -> what the schema says of it."""
+    """Section of an experiment -> key -> schema of the key."""
     schema = read_schema(root / config.SCHEMA)["properties"]
     return {name: part.get("properties", {}) for name, part in schema.items()}
 
 
 def _process(folder: Path, schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The ``diffusion`` section that a checkpoint's scheduler has."""
+    """The ``diffusion`` section for the scheduler of a checkpoint."""
     path = folder / "scheduler/scheduler_config.json"
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        made = {
-            "timesteps": int(found["num_train_timesteps"]),
-            "beta_schedule": str(found["beta_schedule"]),
-            "prediction_type": str(found.get("prediction_type", "epsilon")),
+        scheduler = json.loads(path.read_text(encoding="utf-8"))
+        section = {
+            "timesteps": int(scheduler["num_train_timesteps"]),
+            "beta_schedule": str(scheduler["beta_schedule"]),
+            "prediction_type": str(scheduler.get("prediction_type", "epsilon")),
         }
-        made |= {key: float(found[key]) for key in ("beta_start", "beta_end") if key in found}
-        other = [key for key in ("trained_betas", "rescale_betas_zero_snr") if found.get(key)]
+        section |= {
+            key: float(scheduler[key]) for key in ("beta_start", "beta_end") if key in scheduler
+        }
+        other = [key for key in ("trained_betas", "rescale_betas_zero_snr") if scheduler.get(key)]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path} cannot be read ({error}); expected that of a DDPM scheduler"
@@ -347,25 +353,25 @@ def _process(folder: Path, schema: Mapping[str, Any]) -> dict[str, Any]:
             "give: an experiment can state no others, so this pipeline cannot be used"
         )
     for key in ("beta_schedule", "prediction_type"):
-        if made[key] not in schema[key]["enum"]:
+        if section[key] not in schema[key]["enum"]:
             raise UserError(
-                f"{path} has the {key} {made[key]}, expected one of "
+                f"{path} has the {key} {section[key]}, expected one of "
                 f"{', '.join(schema[key]['enum'])}: this pipeline cannot be used"
             )
-    return made
+    return section
 
 
 def _model(base: Mapping[str, Any] | None, size: int, root: Path) -> str:
     """The ``model`` section, one key a line."""
     if base is not None:
         schema = _sections(root)["model"]
-        # a null that the schema allows is a choice: without the key diffusers takes its default
-        chosen = {
+        # keep an allowed null: without the key, diffusers would use its default
+        settings = {
             key: value
             for key, value in base.items()
             if key in schema and (value is not None or "null" in schema[key]["type"])
         }
-        return "".join(f"  {key}: {json.dumps(value)}\n" for key, value in chosen.items())
+        return "".join(f"  {key}: {json.dumps(value)}\n" for key, value in settings.items())
     widths = LEVELS[min(LEVELS, key=lambda side: abs(side - size))]
     down, up = (", ".join([f"{way}Block2D"] * len(widths)) for way in ("Down", "Up"))
     return (
@@ -376,5 +382,5 @@ def _model(base: Mapping[str, Any] | None, size: int, root: Path) -> str:
 
 
 def _text(value: object) -> str:
-    """A text as YAML reads it back, whatever it holds."""
+    """Quote any text for YAML."""
     return json.dumps(str(value), ensure_ascii=False)

@@ -1,1 +1,1 @@
-"""What a run will cost: jobs, hours, memory, storage."""
+"""Predictions of a run: jobs, hours, memory, storage."""

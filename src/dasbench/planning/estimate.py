@@ -2,10 +2,11 @@
 
 Snakemake plans the jobs (``dasbench.planning.planned_jobs``). The work of one job
 (``dasbench.planning.rule_costs``) and the storage follow from the experiment file. Seconds follow
-from what finished runs took (``dasbench.planning.rates``), or, with ``--gpu``, from an assumed GPU.
-A prediction for another network on
-the same processor scales with its operations, which is pessimistic for large networks: small ones
-use a processor badly.
+from the measured seconds of finished runs (``dasbench.planning.rates``). With ``--gpu`` they follow
+from an assumed GPU.
+
+A prediction for another network on the same processor scales with its operations. It is too long
+for large networks, because the measured small ones use a processor less well.
 """
 
 from __future__ import annotations
@@ -32,21 +33,27 @@ GB = 1e9
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = argparse.ArgumentParser(prog="./run estimate", description=__doc__, allow_abbrev=False)
-    made.add_argument("experiment", nargs="*", help="names of experiments, or paths of their files")
-    made.add_argument("--shape", type=_shape, help="CHANNELS,HEIGHT,WIDTH of the images")
-    made.add_argument("--gpu", action="store_true", help="networks run on an assumed GPU")
-    made.add_argument(
+    command_line = argparse.ArgumentParser(
+        prog="./run estimate", description=__doc__, allow_abbrev=False
+    )
+    command_line.add_argument(
+        "experiment", nargs="*", help="names of experiments, or paths of their files"
+    )
+    command_line.add_argument("--shape", type=_shape, help="CHANNELS,HEIGHT,WIDTH of the images")
+    command_line.add_argument("--gpu", action="store_true", help="networks run on an assumed GPU")
+    command_line.add_argument(
         "--tflops",
         type=float,
         help=f"10^12 operations a second that a GPU sustains; assumed {rates.Gpu().tflops:g}",
     )
-    made.add_argument("--json", action="store_true", help="numbers for programs")
-    made.add_argument("--write", metavar="PAGE", help="put the tables between PAGE's markers")
-    made.add_argument(
+    command_line.add_argument("--json", action="store_true", help="numbers for programs")
+    command_line.add_argument(
+        "--write", metavar="PAGE", help="put the tables between PAGE's markers"
+    )
+    command_line.add_argument(
         "--measure", action="store_true", help=f"write {rates.FILE} from finished runs"
     )
-    return made
+    return command_line
 
 
 def _shape(text: str) -> tuple[int, int, int]:
@@ -86,10 +93,10 @@ def main(arguments: Sequence[str], root: str | Path = ".") -> int:
 
 
 def file_of(name: str, root: str | Path) -> Path:
-    """The file of an experiment: by its name, or by a path as seen from where the user is.
+    """The file of an experiment, from its name or from a path relative to the user's folder.
 
     Raises:
-        UserError: If there is none.
+        UserError: If neither exists.
     """
     if name in config.names(root) or not name.endswith((".yaml", ".yml")):
         return Path(root, config.FOLDER, f"{config.load(name, root)['name']}.yaml")
@@ -113,9 +120,9 @@ def plan(
 
     Args:
         work: The experiment's sizes.
-        jobs: What Snakemake plans of it, from ``dasbench.planning.planned_jobs``.
+        jobs: Its planned jobs, from ``dasbench.planning.planned_jobs``.
         known: Rates of a measured machine.
-        gpu: Where networks run, if not on a core.
+        gpu: The assumed GPU that runs networks; None for a processor core.
     """
     costs = rule_costs.of(work)
     place = {family: i for i, family in enumerate(costs)}
@@ -154,7 +161,13 @@ def _row(planned: Jobs, cost: Cost, known: rates.Rates, gpu: rates.Gpu | None) -
 
 
 def page(p: dict[str, Any], known: rates.Rates, gpu: rates.Gpu | None) -> str:
-    """Markdown that reads as text, too."""
+    """The tables of one plan as Markdown, which is also printed to the terminal.
+
+    Args:
+        p: From ``plan``.
+        known: Rates of a measured machine.
+        gpu: The assumed GPU, or None.
+    """
     total = sum(p["storage"].values())
     hours = [f"**{p['core_seconds'] / HOUR:,.1f} core hours**"]
     if gpu:
@@ -180,7 +193,7 @@ def page(p: dict[str, Any], known: rates.Rates, gpu: rates.Gpu | None) -> str:
 
 
 def _basis(p: dict[str, Any], known: rates.Rates, gpu: rates.Gpu | None) -> list[str]:
-    """What the hours rest on."""
+    """Sentences on the source of the hours: measured runs, an assumed GPU, replaced rates."""
     runs = " and ".join(f"`{name}`" for name in sorted(known.observed))
     lines = [f"Measured: {runs} on {known.machine} ({rates.FILE})."]
     if gpu:
@@ -195,7 +208,11 @@ def _basis(p: dict[str, Any], known: rates.Rates, gpu: rates.Gpu | None) -> list
 
 
 def write(path: str | Path, text: str) -> None:
-    """Replace what stands between the markers of a page."""
+    """Replace the text between a page's markers ``estimate:begin`` and ``estimate:end``.
+
+    Raises:
+        UserError: If the page has no markers.
+    """
     page_path = Path(os.environ.get("DASBENCH_CALLER_FOLDER", "."), path)
     content = page_path.read_text(encoding="utf-8")
     pattern = r"(<!-- estimate:begin -->\n).*?(<!-- estimate:end -->)"
@@ -206,7 +223,11 @@ def write(path: str | Path, text: str) -> None:
 
 
 def measure(root: str | Path, names: Sequence[str]) -> int:
-    """Write the rates of this machine, from the costs of finished experiments."""
+    """Write the rates of this machine, from the costs of finished experiments.
+
+    Raises:
+        UserError: If one of ``names`` is not finished, or no experiment is.
+    """
     import csv
 
     costs = {name: Path(root, "results", name, "costs.csv") for name in names or config.names(root)}

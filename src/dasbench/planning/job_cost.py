@@ -14,12 +14,12 @@ DEVICE = ("train", "forward", "features")
 
 
 class Cost(NamedTuple):
-    """What one job of a rule takes: the mean work of the rule's jobs, the memory of the largest.
+    """Cost of one job of a rule: mean work over the rule's jobs, memory of the largest.
 
     Attributes:
         family: The rule's name without the experiment: ``train_subsets_eval``.
         work: kind -> amount.
-        calls: Times that a batch goes through a network.
+        calls: Number of batches that go through a network.
         memory: Bytes of the arrays that grow with the experiment.
         models: How many models the job trains or imports.
     """
@@ -37,7 +37,7 @@ class Jobs(NamedTuple):
     Attributes:
         rule: Its name, as Snakemake shows it: ``train_subsets_eval_smoke``.
         family: The name without the experiment, as in ``Cost``.
-        jobs: How many.
+        jobs: Number of jobs.
     """
 
     rule: str
@@ -46,7 +46,7 @@ class Jobs(NamedTuple):
 
 
 def is_device(kind: str) -> bool:
-    """Whether a kind of work is a network's."""
+    """Whether a network does this kind of work."""
     return kind.split(":")[0] in DEVICE
 
 

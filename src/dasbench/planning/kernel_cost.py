@@ -19,8 +19,8 @@ def decomposition(n: int, wide: int) -> float:
 def scores(n: int, q: int, wide: int, paths: int, models: int, apart: int = 0) -> float:
     """Operations of a method's scores for ``paths`` dampings, and of their sums over M subsets.
 
-    Features and queries are rotated, then each damping is a product; T kernels (``apart``) are
-    decomposed in the same job, a single one is not.
+    Features and queries are rotated, then each damping is a product. The job decomposes T kernels
+    (``apart``) itself; another job decomposes a single one.
     """
     small = min(n, wide)
     one = 2.0 * (n + q) * wide * small + 2.0 * paths * n * small * q
@@ -33,8 +33,8 @@ def sums(n: int, q: int, paths: int, models: int) -> float:
 
 
 def score_bytes(n: int, q: int, wide: int, apart: int = 0) -> int:
-    """Bytes of a job that makes scores, q of one kind; with T kernels these are held at once."""
+    """Bytes of a job that scores q queries of one kind; it holds all T kernels (``apart``)."""
     small = min(n, wide)
-    vectors = 8 * small * (n + wide * (wide < n))  # rotated examples, and what rotates them
+    vectors = 8 * small * (n + wide * (wide < n))  # rotated examples, and eigenvectors
     held = 4 * (n + q) * wide + vectors + 8 * q * small
     return 12 * n * wide + 8 * small**2 + 24 * n * q + apart * held

@@ -1,7 +1,7 @@
-"""How many jobs of each rule a run of an experiment from nothing has, as Snakemake plans it.
+"""Count the jobs of each rule in a complete run of an experiment; Snakemake plans the run.
 
-The plan is made in a temporary folder of links to the repository, in which nothing has been made.
-So an experiment file may lie anywhere, and neither data nor results need be here.
+Snakemake plans in a temporary folder that links to the repository but holds no data and no results.
+So the plan is the same whatever has already run, and an experiment file may lie anywhere.
 """
 
 from __future__ import annotations
@@ -24,33 +24,33 @@ from dasbench.experiments import config
 from dasbench.planning.job_cost import Jobs
 from dasbench.registry import DATASETS
 
-# what a run makes, and so what a plan from nothing must not see
+# folders that a run writes; the plan of a complete run must not see them
 _MADE = ("results", "logs", ".snakemake")
 _SNAKEMAKE = "-m snakemake --dry-run --logger dasbench-plan --".split()
-# stands for scores that somebody else computed
+# stands for each file of scores that the user computed elsewhere
 _SCORES = "scores-from-elsewhere.npy"
 
 
 def count(
     root: str | Path, experiments: Sequence[Mapping[str, Any]], files: Sequence[Mapping[str, Any]]
 ) -> list[list[Jobs]]:
-    """Plan experiments, each as if nothing of it existed.
+    """Count the jobs of experiments, as if none of their outputs existed.
 
     Args:
         root: Folder of the repository.
         experiments: From ``dasbench.experiments.config``.
-        files: For each its file as it is written. The file may lie anywhere; its data set may be
-            unknown, and scores from elsewhere that it names may be absent.
+        files: The parsed file of each experiment, without defaults. The file may lie anywhere. Its
+            data set may be unknown, and files of scores that it names may be absent.
 
     Returns:
-        For each experiment its rules and their jobs, the target included; jobs of the experiment
-        whose models it shares are left out.
+        For each experiment, the jobs of its rules and of its target. If it shares the models of a
+        parent, the jobs of the parent are left out.
 
     Raises:
         UserError: If an experiment file of the repository is broken, or Snakemake cannot plan.
     """
     root = Path(root).resolve()
-    config.load_all(root)  # Snakemake would tell the same, but among lines of its own
+    config.load_all(root)  # one sentence; Snakemake would hide it among many lines
     aliases = _aliases(len(files), config.names(root))
     with tempfile.TemporaryDirectory(prefix="dasbench-plan-") as folder:
         _link(root, Path(folder))
@@ -70,7 +70,7 @@ def _aliases(number: int, known: Sequence[str]) -> list[str]:
 
 
 def _link(root: Path, folder: Path) -> None:
-    """Link all that a plan reads: neither folders of data sets nor what a run has made."""
+    """Link the files that a plan reads; leave out data sets and outputs of runs."""
     for inner in ("data", config.FOLDER):
         (folder / inner).mkdir(parents=True)
         for file in filter(Path.is_file, Path(root, inner).glob("*")):
@@ -82,7 +82,7 @@ def _link(root: Path, folder: Path) -> None:
 
 
 def _plannable(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The file with a known data set, and without files that need not be here."""
+    """A copy of the file with a registered data set, and with one stand-in for absent files."""
     changed = copy.deepcopy(dict(content))
     data = changed.get("data", {})
     if "dataset" in data and (known := _known(data["dataset"])) != data["dataset"]:
@@ -96,7 +96,7 @@ def _plannable(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _known(dataset: str) -> str:
-    """The data set, or one that is prepared by a rule like an unknown one."""
+    """The data set, or a registered one that stands for it: both have the same jobs."""
     return dataset if dataset in DATASETS else next(iter(DATASETS))
 
 
@@ -108,7 +108,7 @@ def _plan(folder: Path, targets: Sequence[str]) -> list[dict[str, Any]]:
         "PYTHONPATH": os.pathsep.join(paths),
         "SNAKEMAKE_PROFILE": "profiles/default",
     }
-    done = subprocess.run(
+    finished = subprocess.run(
         [sys.executable, *_SNAKEMAKE, *targets],
         cwd=folder,
         env=environment,
@@ -116,9 +116,11 @@ def _plan(folder: Path, targets: Sequence[str]) -> list[dict[str, Any]]:
         text=True,
         check=False,
     )
-    if done.returncode:
-        raise UserError(f"Snakemake cannot plan: {done.stderr.strip() or done.stdout.strip()}")
-    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    if finished.returncode:
+        raise UserError(
+            f"Snakemake cannot plan: {finished.stderr.strip() or finished.stdout.strip()}"
+        )
+    return [json.loads(line) for line in finished.stdout.splitlines() if line.startswith("{")]
 
 
 def _jobs_of(
@@ -127,7 +129,7 @@ def _jobs_of(
     """The jobs of one experiment, under its name."""
     name: str = experiment["name"]
     counts: Counter[tuple[str, str]] = Counter()
-    # one job prepares the data set of all experiments on it; a child has none
+    # one job prepares a data set for all its experiments; a child has no such job
     pool = _known(experiment["data"]["dataset"]) if experiment["seed_name"] == name else "none"
     for job in planned:
         rule, wildcards = job["rule"], job["wildcards"]

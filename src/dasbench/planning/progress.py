@@ -1,11 +1,13 @@
-"""What a person sees of a run: the phases, how many models are trained, the time that is left.
+"""The progress lines of a run: its phases, the number of trained models, and the time left.
 
-``State`` follows Snakemake's events and words them; it knows nothing of terminals and clocks, which
-``snakemake_logger_plugin_dasbench`` supplies. Standard library only, because Snakemake loads every
-logger before it knows whether it is wanted.
+``State`` follows Snakemake's events and turns them into text. The terminal and the clock belong to
+``snakemake_logger_plugin_dasbench``. The module imports only the standard library and light modules
+of the package, because Snakemake loads every installed logger, also those that a run does not use.
 
-The time left is the predicted work of the unfinished jobs (``dasbench.planning.rates``), corrected
-by how the finished ones compare with their prediction, over the number of jobs that run at once.
+    time left = predicted seconds of the unfinished jobs * pace / number of jobs that run at once,
+
+where the *pace* is the measured over the predicted seconds of the finished jobs. Predictions come
+from ``dasbench.planning.rates``.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from typing import NamedTuple
 
 from dasbench.experiments import figure_table
 
-# family of jobs -> phase, in the order in which people think of them
+# phase -> families of jobs; progress lines name the phases in this order
 PHASES = {
     "data": (
         "prepare_pool",
@@ -74,9 +76,9 @@ class Kind(NamedTuple):
     """The jobs of one rule.
 
     Attributes:
-        phase: Its phase, or None for a target that only names others.
-        seconds: Predicted for one job.
-        models: That one job trains.
+        phase: Phase of the rule, or None for a target, which only names other jobs.
+        seconds: Predicted seconds of one job.
+        models: Number of models that one job trains.
     """
 
     phase: str | None
@@ -88,7 +90,7 @@ def kind_of(rule: str, known: Mapping[str, tuple[float, int]]) -> Kind:
     """Phase, seconds and models of a rule.
 
     Args:
-        rule: Its name, with the experiment behind it where it has one.
+        rule: Name of the rule; most end in the name of an experiment.
         known: rule -> (seconds, models), from ``predictions``.
     """
     seconds, models = known.get(rule, (0.0, 0))
@@ -97,12 +99,17 @@ def kind_of(rule: str, known: Mapping[str, tuple[float, int]]) -> Kind:
 
 
 def predictions(root: str | Path, planned: Iterable[str]) -> dict[str, tuple[float, int]]:
-    """Seconds and models of a job of each rule; of a rule of several experiments, the longest.
+    """Predicted seconds and models of one job of each rule.
+
+    If several experiments share a rule, the longest job counts.
 
     Args:
         root: Folder of the repository.
-        planned: Names of rules. Only experiments that a rule is named after are looked at,
-            because a job of the largest takes a thousand times as long as one of the smallest.
+        planned: Names of rules. Only experiments in these names are read, because a job of the
+            largest experiment takes a thousand times as long as a job of the smallest.
+
+    Returns:
+        rule -> (seconds, models); empty if the rates or an experiment file can't be read.
     """
     from dasbench.errors import UserError
     from dasbench.experiments import config
@@ -110,12 +117,12 @@ def predictions(root: str | Path, planned: Iterable[str]) -> dict[str, tuple[flo
     from dasbench.planning import rates, rule_costs
     from dasbench.planning.workload import Workload
 
-    found: dict[str, tuple[float, int]] = {}
+    predicted: dict[str, tuple[float, int]] = {}
     try:
         known = rates.load(Path(root, rates.FILE))
         experiments = config.load_all(root)
     except UserError:
-        return {}  # Snakemake tells what is wrong; without predictions no time left is shown
+        return {}  # Snakemake reports the error; without predictions no time left is shown
     rules = list(planned)
     for name in _named(rules, experiments):
         try:
@@ -125,14 +132,14 @@ def predictions(root: str | Path, planned: Iterable[str]) -> dict[str, tuple[flo
         for family, cost in rule_costs.of(work).items():
             seconds = known.seconds(cost)
             for rule in {family, f"{family}_{name}"}.intersection(rules):
-                found[rule] = (max(seconds, found.get(rule, (0.0, 0))[0]), cost.models)
-    return found
+                predicted[rule] = (max(seconds, predicted.get(rule, (0.0, 0))[0]), cost.models)
+    return predicted
 
 
 def _named(rules: Iterable[str], names: Iterable[str]) -> set[str]:
-    """Experiments that rules are named after; ``train_base_debug_cifar2`` is not cifar2's."""
+    """Experiments in the names of rules; ``train_base_debug_cifar2`` is a rule of debug_cifar2."""
     fitting = [[n for n in names if r == n or r.endswith(f"_{n}")] for r in rules]
-    return {max(found, key=len) for found in fitting if found}
+    return {max(matches, key=len) for matches in fitting if matches}
 
 
 def duration(seconds: float) -> str:
@@ -146,14 +153,14 @@ def duration(seconds: float) -> str:
 
 
 class State:
-    """A run, as far as it has been heard of.
+    """The state of a run, from the events so far.
 
     Args:
         known: From ``predictions``.
     """
 
     def __init__(self, known: Mapping[str, tuple[float, int]]):
-        """Know nothing of the run yet."""
+        """Start without events."""
         self.known = known
         self.planned: dict[str, int] = {}  # rule -> jobs
         self.done: dict[str, int] = {}
@@ -199,12 +206,12 @@ class State:
         return kind_of(rule, self.known).phase
 
     def count(self, phase: str | None = None) -> tuple[int, int]:
-        """Jobs done and planned, of a phase or of all; targets are no jobs."""
+        """(finished, planned) jobs of one phase, or of all; targets do not count."""
         fitting = [r for r in self.planned if (p := self._phase(r)) and phase in (None, p)]
         return sum(self.done.get(r, 0) for r in fitting), sum(self.planned[r] for r in fitting)
 
     def models(self, phase: str | None = None) -> tuple[int, int]:
-        """Models trained and to train; of running jobs, those that their logs name."""
+        """(trained, planned) models; the logs of running jobs say how many these have trained."""
         kinds = {rule: kind_of(rule, self.known) for rule in self.planned}
         fitting = [r for r, k in kinds.items() if k.models and phase in (None, k.phase)]
         done = sum(self.done.get(r, 0) * kinds[r].models for r in fitting)
@@ -212,7 +219,7 @@ class State:
         return done, sum(self.planned[r] * kinds[r].models for r in fitting)
 
     def left(self, now: float) -> float | None:
-        """Seconds that are left, or None where nothing is predicted."""
+        """Predicted seconds until the run ends, or None without predictions."""
         seconds = {rule: kind_of(rule, self.known).seconds for rule in self.planned}
         pace = self.pace()
         open_jobs = sum(
@@ -225,8 +232,8 @@ class State:
         return max(open_jobs, 0.0) / self.most_at_once
 
     def pace(self) -> float:
-        """How much longer than predicted jobs take here; 1 until there is evidence."""
-        head_start = 60.0  # seconds of jobs as predicted, so that one job alone decides little
+        """Measured over predicted seconds of the finished jobs; near 1 while few have finished."""
+        head_start = 60.0  # seconds in both sums, so that one short job changes little
         return (self.spent + head_start) / (self.predicted + head_start)
 
     def phase_line(self, phase: str) -> str:
@@ -238,7 +245,7 @@ class State:
         return f"{phase}: {done} of {total} job{'s' * (total > 1)}"
 
     def line(self, now: float) -> str:
-        """All of it in one line."""
+        """The state in one line: jobs, running phases, time left, failures."""
         done, total = self.count()
         running = {self._phase(rule) for rule, _, _ in self.running.values()}
         parts = [f"{done} of {total} jobs"]
@@ -250,7 +257,7 @@ class State:
 
 
 def logged(logs: Iterable[str]) -> int:
-    """Models that a running job says it has trained."""
+    """Number of models that a running job has trained, from its logs."""
     for log in logs:
         try:
             lines = Path(log).read_text(encoding="utf-8", errors="replace")[-4000:].splitlines()
@@ -262,10 +269,10 @@ def logged(logs: Iterable[str]) -> int:
 
 
 def tail(log: str) -> list[str]:
-    """The last lines of a log, without control characters, that it may have from anywhere.
+    """The last lines of a log, without control characters.
 
-    The sentence that says what is wrong comes first where more was written after it, as by the
-    launcher of several processes.
+    A line with ``error:`` above these lines comes first: the launcher of several processes, for
+    example, writes many lines after it.
     """
     try:
         with open(log, "rb") as file:
@@ -281,7 +288,7 @@ def tail(log: str) -> list[str]:
 
 
 def failure(rule: str, logs: Iterable[str], again: str) -> str:
-    """What is told of a job that failed."""
+    """The message about a failed job: the ends of its logs, and the command to try again."""
     lines = [f"FAILED {rule}"]
     for log in logs:
         lines += [f"  {log} ends with", *(f"    | {line}" for line in tail(log))]

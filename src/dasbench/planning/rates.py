@@ -1,13 +1,13 @@
-"""How fast a machine is: measured seconds and memory of finished runs, and what follows from them.
+"""How fast a machine is: measured seconds and memory of finished runs, and predictions from them.
 
-``reference/rates.json`` holds what was *observed*, per experiment and rule: how many jobs, the work
-of each (``dasbench.planning.rule_costs``), their seconds and peak memory. The model fitted to it is
-linear,
+``reference/rates.json`` holds the *observed* numbers of each experiment and rule: the number of
+jobs, the work of one job (``dasbench.planning.rule_costs``), seconds of all jobs and peak memory.
+A linear model is fitted to the seconds,
 
-    seconds of a job = start of its family + sum over kinds of work * rate of the kind,
+    seconds of a job = start-up of its class + sum over kinds: work * rate of the kind,
 
-with all coefficients at least zero and relative errors weighed equally. Families of jobs that run
-no network and no linear algebra have a start only. ``./run estimate --measure`` writes the file.
+by nonnegative least squares of the relative errors. Jobs without a network and without linear
+algebra have a start-up only. ``./run estimate --measure`` writes the file.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from dasbench.planning.job_cost import Cost, Jobs, is_device
 
 FILE = "reference/rates.json"
 MB = 1_000_000
-# a limit that a job must never reach although machines and their load differ
+# requested / predicted: a job must stay below its limit on slower and busier machines too
 MEMORY_MARGIN, TIME_MARGIN = 1.5, 4.0
-# and no job asks for less, in MB and minutes: start-up on a busy file system is not measured
+# least request in MB and minutes: covers start-up on a busy file system, which is not measured
 LEAST_MB, SHORTEST = 1000, 10
 _CLASSES = {"train": "network", "forward": "network", "features": "network", "kernel": "scores"}
 
@@ -44,19 +44,19 @@ class Gpu(NamedTuple):
 
 
 def startup(cost: Cost) -> str:
-    """Which jobs share a start-up time: those that import torch, those that score, or one rule."""
+    """Class of jobs that share a start-up: those with networks, those that score, or one rule."""
     kinds = {_CLASSES.get(kind.split(":")[0]) for kind in cost.work}
     return next((c for c in ("network", "scores") if c in kinds), cost.family)
 
 
 def kinds_of(cost: Cost, rates: Mapping[str, float]) -> dict[str, str]:
-    """Kind of work -> kind whose rate is used: its own, or another projection's if unmeasured."""
-    found = {}
+    """Kind of work -> kind whose rate is used: another projection if this one is unmeasured."""
+    used = {}
     for kind in cost.work:
         stem = kind.split(":")[0]
         near = [other for other in sorted(rates) if other.split(":")[0] == stem]
-        found[kind] = kind if kind in rates or not near else near[0]
-    return found
+        used[kind] = kind if kind in rates or not near else near[0]
+    return used
 
 
 class Rates(NamedTuple):
@@ -66,7 +66,7 @@ class Rates(NamedTuple):
         start: Class of jobs -> seconds.
         rate: Kind of work -> seconds per unit.
         peak_mb: Class of jobs -> measured peak, less the arrays that ``workload`` counts.
-        machine: What it was measured on.
+        machine: Name of the measured processor, see ``machine``.
         observed: Experiment -> family -> jobs, work, seconds (all jobs), peak_mb, memory.
     """
 
@@ -101,11 +101,11 @@ class Rates(NamedTuple):
 
 
 def fit(observed: Mapping[str, Mapping[str, Mapping[str, Any]]], machine: str = "") -> Rates:
-    """Fit the linear model to what was observed.
+    """Fit the linear model to observed seconds.
 
     Args:
         observed: As in ``Rates``.
-        machine: What it was observed on.
+        machine: As in ``Rates``.
     """
     import numpy as np
     from scipy.optimize import nnls
@@ -121,15 +121,15 @@ def fit(observed: Mapping[str, Mapping[str, Mapping[str, Any]]], machine: str = 
     seconds = np.array([row["seconds"] for _, row in rows])
     matrix /= seconds[:, None]
     scale = matrix.max(axis=0)  # operations are counted in 10^12, seconds are not
-    found = nnls(matrix / scale, np.ones(len(rows)))[0] / scale
+    coefficients = nnls(matrix / scale, np.ones(len(rows)))[0] / scale
     peaks: dict[str, float] = {}
     for cost, row in rows:
         if row["peak_mb"] is not None:
             rest = max(row["peak_mb"] - cost.memory / MB, 100.0)
             peaks[startup(cost)] = max(peaks.get(startup(cost), 0.0), rest)
-    # what was not measured is small: as much as the smallest that was
+    # only small jobs lack a measured peak: they get the smallest measured one
     peaks = {c: peaks.get(c, min(peaks.values(), default=500.0)) for c in classes}
-    values = [float(f"{v:.6g}") for v in found]
+    values = [float(f"{v:.6g}") for v in coefficients]
     start = dict(zip(classes, values[: len(classes)], strict=True))
     rate = dict(zip(kinds, values[len(classes) :], strict=True))
     return Rates(start, rate, {c: round(v, 1) for c, v in peaks.items()}, machine, dict(observed))
@@ -142,7 +142,7 @@ def _cost(family: str, row: Mapping[str, Any]) -> Cost:
 def observe(
     costs: Mapping[str, Cost], jobs: Iterable[Jobs], measured: Iterable[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Join the jobs of an experiment with what they took.
+    """Join the planned jobs of an experiment with their measured seconds and memory.
 
     Args:
         costs: family -> cost of one job, from ``dasbench.planning.rule_costs``.
@@ -199,6 +199,6 @@ def machine() -> str:
     info = Path("/proc/cpuinfo")
     if info.is_file():
         lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
-        named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-        name = named[0] if named else name
+        models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        name = models[0] if models else name
     return f"{name}, {os.cpu_count()} cores"

@@ -1,7 +1,7 @@
-"""The cost of one job of every rule, for ``./run estimate`` and for what the rules request.
+"""The cost of one job of every rule, for ``./run estimate`` and for the resources of the rules.
 
-How many jobs a rule has is not known here: Snakemake plans that
-(``dasbench.planning.planned_jobs``). Letters as in ``dasbench.planning.workload``.
+The number of jobs of a rule comes from Snakemake's plan (``dasbench.planning.planned_jobs``).
+Letters as in ``dasbench.planning.workload``.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from dasbench.planning.job_cost import Cost
 from dasbench.planning.kernel_cost import TRANSFORMS, decomposition, score_bytes, scores, sums
 from dasbench.planning.workload import BATCH, Workload
 
-# a CLIP model's size is not in the experiment file: of ViT-B/32, per image and in all
+# an experiment file has no size of its CLIP model: operations per image, and bytes, of ViT-B/32
 _CLIP_FLOPS, _CLIP_BYTES = 8.8e9, 2**30
-# nor is Stable Diffusion 1's text encoder: a prompt of 77 tokens; ten classes and the empty prompt
+# nor of Stable Diffusion 1's text encoder: operations for a prompt of 77 tokens; number of prompts,
+# ten classes and the empty one
 _PROMPT_FLOPS, _PROMPTS = 13.3e9, 11
 
 
 def of(work: Workload) -> dict[str, Cost]:
     """Cost of one job by family, in the order of the workflow.
 
-    A family that the experiment plans no job of may be among them; one that it plans is never
-    missing.
+    Every family with planned jobs is in the result. Families without planned jobs may be, too.
     """
     parts = (_data, _training, _outputs, _queries, _features, _network, _scores)
     costs = [cost for part in parts for cost in part(work)]
@@ -41,7 +41,7 @@ def _light(family: str, memory: int = 0) -> Cost:
 
 
 def _data(work: Workload) -> Iterator[Cost]:
-    """The data set, the examples, and what a frozen network makes of them once."""
+    """The data set, the examples, their latents, and the embeddings of prompts."""
     images = 16 * work.n * work.d
     for family in ("prepare_pool", "read_images", "choose_examples", "split_examples"):
         yield _light(family, images)
@@ -98,13 +98,13 @@ def _queries(work: Workload) -> Iterator[Cost]:
         yield work.infers("make_queries_latents", generated, steps)
         return
     cost = work.infers("make_queries", generated, steps)
-    # labels of generated images: both sides in float64, squares, and all distances
+    # generated images are labelled by their distances to the examples: both in float64, squares
     near = 20 * work.n * work.d + 8 * work.n * generated
     yield cost._replace(memory=cost.memory + near)
 
 
 def _features(work: Workload) -> Iterator[Cost]:
-    """Features, kernels, and what other methods compare instead."""
+    """Features, kernels, embeddings and residuals."""
     if work.features:
         yield work.extracts("compute_features", list(work.features.values()))
     if work.by_timestep:
@@ -163,7 +163,7 @@ def _network(work: Workload) -> Iterator[Cost]:
         amounts = {"features:kronecker": 3.0 * work.model.flops * draws * images}
         if by == "ekfac":
             amounts["kernel"] = 2.0 * work.dampings * work.n * work.q * p
-            # queries in two copies; of blocks of 256 images gradients, and what they become
+            # two copies of the queries; gradients of blocks of 256 images, and their transforms
             memory += 8 * work.q * p + 10 * 256 * p
         else:
             times = options["loss_timesteps"] * (len(options["steps"]) * work.q + 1)
@@ -217,13 +217,13 @@ def _score_memory(work: Workload, methods: list[Mapping[str, Any]]) -> int:
 
 
 def _removal(work: Workload) -> Iterator[Cost]:
-    """The removal study: models retrained without some images, and what they generate."""
+    """The removal study: models retrained without some images, and their generated images."""
     e, r = work.experiment, work.experiment["removal"]
     if not r["methods"]:
         return
     steps = e["queries"]["sampling_steps"]
     left, sets, nulls = work.n - min(r["k"]), r["random_sets"], r["null_models"]
-    # arm -> number of its (arm, k), models, images of each, sampling steps of all
+    # arm -> jobs, models in a job, training images of a model, sampling steps of all its models
     arms = {
         "methods": (len(r["k"]) * len(r["methods"]), r["queries"], left, r["queries"] * steps),
         "random": (len(r["k"]), sets, left, sets * r["queries"] * steps),

@@ -1,4 +1,4 @@
-"""What an experiment will hold on disk."""
+"""Predicted storage of an experiment."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from dasbench.planning.workload import Workload
 
 
 def folders(work: Workload, models: int) -> dict[str, int]:
-    """Bytes under results/<experiment>, folder -> bytes, as far as they grow with it.
+    """Predicted bytes in each folder of results/<experiment> that grows with the experiment.
 
     Args:
         work: The experiment's sizes.
-        models: How many models its jobs train or import; checkpoints of the base model come on top.
+        models: How many models its jobs train or import, without checkpoints of the base model.
+
+    Returns:
+        folder -> bytes.
     """
     e, subsets = work.experiment, work.experiment["subsets"]
     models += e["training"]["checkpoints"] if work.own and not e["base"] else 0
-    found = {
+    sizes = {
         # a safetensors header and three JSON files beside the weights
         "models": models * (4 * work.model.parameters + 15_000),
         "features": 4 * (work.n + work.q) * sum(map(work.dimensions, work.features.values()))
@@ -32,20 +35,20 @@ def folders(work: Workload, models: int) -> dict[str, int]:
         * sum(work.queries[kind] for o in work.methods.values() for kind in config.kinds(o)),
         "lds": len(work.methods) * (4 * 24 * e["lds"]["draws"] + 70_000),
     }
-    found |= study_jobs.storage(work)
+    sizes |= study_jobs.storage(work)
     if work.own:
         uses = [subsets[use] for use in ("tune", "eval")] if subsets else []
         measured = sum(use["models"] * use["seeds"] for use in uses)
-        asked = 4 * work.d * (work.queries["val"] + 2 * work.queries["gen"])
-        found |= {
+        query_bytes = 4 * work.d * (work.queries["val"] + 2 * work.queries["gen"])
+        sizes |= {
             "examples": (work.n + work.queries["val"]) * work.d,
-            "queries": asked,
+            "queries": query_bytes,
             **_latents(work),
-            # by shard and gathered
+            # each number twice: by shard and gathered
             "outputs": 2 * 4 * len(TARGETS) * measured * work.q,
             "masks": 2 * measured * work.n,
         }
-    return found
+    return sizes
 
 
 def _latents(work: Workload) -> dict[str, int]:

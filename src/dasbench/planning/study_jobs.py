@@ -49,7 +49,7 @@ def _times(work: Workload) -> Cost:
         memory = max(memory, cost.memory + held)
         parts = cost.work | {"kernel": kernels * decomposition(work.n, width)}
         for kind, amount in parts.items():
-            total[kind] = total.get(kind, 0.0) + 2 * amount  # short ones are timed thrice
+            total[kind] = total.get(kind, 0.0) + 2 * amount  # short methods are timed three times
         calls += features["timesteps"] * features["draws"] * -(-(work.n + work.q) // 64)
     return Cost("time_methods", total, calls, memory)
 

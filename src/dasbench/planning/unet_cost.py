@@ -1,8 +1,8 @@
 """Size of a UNet without building it: floating point operations and parameters from its settings.
 
-Every planning run asks for these numbers (requested memory and time depend on them), and importing
-torch takes seconds. So the usual blocks are counted here by formula; a model with any other is
-built on torch's meta device and counted there, which gives the same numbers.
+Every plan needs these numbers, because requested memory and time depend on them, and importing
+torch takes seconds. So this module counts the usual blocks by formula. A model with any other block
+is built on torch's meta device and counted there. Both ways give the same numbers.
 
 Symbols: C channels, H and W height and width, L = H W positions, E width of the time embedding.
 """
@@ -19,9 +19,9 @@ from dasbench import registry
 
 # operations of a Stable Diffusion 1 autoencoder per number of an image
 AUTOENCODER = 1_400_000
-# channels and shrinking of latents where the autoencoder is not here to say
+# channels of latents, and by how much height and width shrink, without the autoencoder's config
 _LATENT_CHANNELS, _SHRINKS = 4, 8
-# of these the formulas below are those of diffusers
+# the formulas below hold for these values of diffusers' settings
 _USUAL = {
     "down_block_types": {"DownBlock2D", "AttnDownBlock2D"},
     "up_block_types": {"UpBlock2D", "AttnUpBlock2D"},
@@ -34,7 +34,7 @@ _USUAL = {
 
 
 class Size(NamedTuple):
-    """What one model takes.
+    """Operations and parameters of one model.
 
     Attributes:
         flops: Floating point operations of a forward pass of one image; a multiply-add is two.
@@ -45,12 +45,17 @@ class Size(NamedTuple):
     parameters: int
 
     def __add__(self, other: Size) -> Size:
-        """Both, one after the other."""
+        """Size of two models, one after the other."""
         return Size(self.flops + other.flops, self.parameters + other.parameters)
 
 
 def seen_shape(model: Mapping[str, Any], shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    """What the network denoises: images of this shape, or their latents."""
+    """(C, H, W) of the network's input: an image, or the latents of an image.
+
+    Args:
+        model: The experiment's ``model`` section.
+        shape: (C, H, W) of the images.
+    """
     if not registry.family(model)["latents"]:
         return shape
     channels, shrinks = _LATENT_CHANNELS, _SHRINKS
@@ -58,19 +63,19 @@ def seen_shape(model: Mapping[str, Any], shape: tuple[int, int, int]) -> tuple[i
     places = [Path(p, n) for p in (name, f"data/pretrained/{name}") for n in ("vae", "vqvae", "")]
     for place in places:
         if (place / "config.json").is_file():
-            found = json.loads((place / "config.json").read_text())
-            channels = found.get("latent_channels", channels)
-            shrinks = 2 ** (len(found.get("block_out_channels", [0] * 4)) - 1)
+            settings = json.loads((place / "config.json").read_text())
+            channels = settings.get("latent_channels", channels)
+            shrinks = 2 ** (len(settings.get("block_out_channels", [0] * 4)) - 1)
             break
     return channels, max(1, shape[1] // shrinks), max(1, shape[2] // shrinks)
 
 
 def size(model: Mapping[str, Any], shape: tuple[int, int, int]) -> Size:
-    """Operations, and parameters that are trained, of the network of an experiment.
+    """Operations and trained parameters of the network of an experiment.
 
     Args:
         model: The experiment's ``model`` section.
-        shape: (C, H, W) of what it denoises, see ``seen_shape``.
+        shape: (C, H, W) of the network's input, see ``seen_shape``.
 
     Returns:
         The size. Matrix products and convolutions count, norms and activations do not.
@@ -93,7 +98,7 @@ def _size(model: str, shape: tuple[int, int, int]) -> Size:
 
 
 def by_building(model: Mapping[str, Any], shape: tuple[int, int, int]) -> Size:
-    """The size as torch counts it, of a model without weights; takes seconds."""
+    """The size of any model, counted by torch on a model without weights; takes seconds."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 

@@ -1,8 +1,8 @@
 """The sizes that an experiment gives its jobs, and the costs that several rules share.
 
-Everything follows from the experiment file; nothing here is measured (``dasbench.planning.rates``
-is) and nothing runs. ``dasbench.planning.rule_costs`` has the cost of every rule; the number of
-jobs is Snakemake's to say (``dasbench.planning.planned_jobs``).
+All numbers follow from the experiment file. Elsewhere: ``dasbench.planning.rates`` has the measured
+numbers, ``dasbench.planning.rule_costs`` the cost of every rule, and
+``dasbench.planning.planned_jobs`` the number of jobs.
 
 Letters as everywhere: N examples, Q queries, M models, R seeds, T timesteps, E draws, P dimensions,
 D numbers in an image, B bootstrap draws, G dampings.
@@ -25,7 +25,7 @@ BATCH = {"forward": 256, "features": 64}
 
 
 def readouts(features: Mapping[str, Any]) -> int:
-    """Backward passes of a set of features for each forward pass."""
+    """Number of backward passes for each forward pass of a set of features."""
     return sum(features.get("probes", {}).values()) or 1
 
 
@@ -38,10 +38,10 @@ class Workload:
     """
 
     def __init__(self, experiment: Mapping[str, Any], shape: tuple[int, int, int]):
-        """Derive what several rules need."""
+        """Derive the sizes that several rules need."""
         self.experiment, self.shape = experiment, shape
         self.name = experiment["name"]
-        self.own = experiment["seed_name"] == self.name  # it trains models of its own
+        self.own = experiment["seed_name"] == self.name  # whether it trains models
         self.family = registry.family(experiment["model"])
         self.seen = unet_cost.seen_shape(experiment["model"], shape)
         self.model = unet_cost.size(experiment["model"], self.seen)
@@ -65,7 +65,7 @@ class Workload:
         return len(damping["mantissas"]) * (last - first + 1)
 
     def computed_dampings(self, options: Mapping[str, Any]) -> int:
-        """How many dampings a method's scores are stored at; 0 without a rule of their own."""
+        """Number of dampings in the stored scores of a method with ``computed``; 0 for others."""
         if "computed" not in options:
             return 0
         return len(options["steps"]) if "steps" in options else self.dampings
@@ -88,7 +88,7 @@ class Workload:
     def extracts(self, family: str, sets: Sequence[Mapping[str, Any]]) -> Cost:
         """A job that computes one set of features; the work is the mean over the sets."""
         flops: dict[str, float] = {}
-        apart = family != "compute_features"  # timesteps are; else their mean is projected
+        apart = family != "compute_features"  # each timestep is projected; otherwise their mean is
         for features in sets:
             draws = features["timesteps"] * features["draws"]
             # a forward pass, and a backward pass to the activations and weights for each readout
@@ -105,12 +105,12 @@ class Workload:
         return Cost(family, work, calls, memory)
 
     def projects(self, features: Mapping[str, Any]) -> float:
-        """Operations of one gradient's product with a p x P matrix, where there is one."""
+        """Operations to project one gradient by a p x P matrix; 0 for other projections."""
         dense = features["projection"] in DENSE
         return 2.0 * self.model.parameters * features["dimensions"] if dense else 0.0
 
     def width(self, features: Mapping[str, Any]) -> int:
-        """Numbers that a set of features has for an image and timestep."""
+        """P: the numbers of a set of features for one image and timestep."""
         whole = readouts(features) * self.model.parameters
         return whole if features["projection"] == "none" else features["dimensions"]
 
@@ -121,7 +121,11 @@ class Workload:
         return self.width(features)
 
     def feature_memory(self, features: Mapping[str, Any], means: int = 8) -> int:
-        """Bytes: of a batch and of ``means`` more gradients are whole, unless layers are apart."""
+        """Bytes of a job that computes features.
+
+        A dense projection, or none, needs whole gradients of a batch, and ``means`` more batches of
+        them. Other projections go layer by layer.
+        """
         p = self.model.parameters
         held = (1 + means) * p if features["projection"] in (*DENSE, "none") else 0
         dimensions = p if features["projection"] == "none" else features["dimensions"]

@@ -1,8 +1,8 @@
-"""What an experiment cost: seconds and memory per rule, from the records of its outputs.
+"""The cost of an experiment: seconds and memory per rule, from the records of its outputs.
 
-One job may write several outputs, each with the time at which it was done; a *job* is one rule and
-log file. The times come from the clock, so that this page, its figure and ``costs.csv`` are the
-only outputs that may differ between two recomputations.
+A *job* is one pair of rule and log file; it may write several outputs, each with its own times.
+Times come from the clock. So this page, its figure and ``costs.csv`` differ between two runs that
+are equal otherwise.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ def jobs(
     """One row per job: rule, start, end, peak_mb (NaN where it was not measured).
 
     Args:
-        manifest: Output path to its provenance, of which ``rule`` and ``log`` are read.
-        runtimes: Output path to [start, end, peak MB or None]; outputs without an entry are left
-            out, as are entries whose output is no longer in the manifest.
+        manifest: Output path -> its provenance, with ``rule`` and ``log``.
+        runtimes: Output path -> [start, end, peak MB or None]. Outputs that are not in both are
+            left out.
     """
     import pandas as pd
 
@@ -48,14 +48,14 @@ def jobs(
     ]
     table = pd.DataFrame(rows, columns=["rule", "log", "start", "end", "peak_mb"])
     table["peak_mb"] = table.peak_mb.astype(float)
-    made = table.groupby(["rule", "log"], as_index=False)
-    return made.agg(start=("start", "min"), end=("end", "max"), peak_mb=("peak_mb", "max"))
+    grouped = table.groupby(["rule", "log"], as_index=False)
+    return grouped.agg(start=("start", "min"), end=("end", "max"), peak_mb=("peak_mb", "max"))
 
 
 def costs(
     manifest: Mapping[str, Mapping[str, Any]], runtimes: Mapping[str, Runtime]
 ) -> pd.DataFrame:
-    """Cost of each rule, the dearest first.
+    """Cost of each rule, the most expensive first.
 
     Args:
         manifest: As for ``jobs``.
@@ -105,7 +105,7 @@ def render(
 
     Args:
         table: As ``costs`` returns it.
-        experiment: Its name.
+        experiment: Name of the experiment.
         seconds_elapsed: As ``elapsed`` returns it.
         figure: The ``.svg`` or ``.png`` of ``figures.costs.by_rule``, inlined.
     """
@@ -115,7 +115,7 @@ def render(
     env = pages.environment()
     env.filters["duration"] = duration
     total = float(table.seconds.sum()) if len(table) else 0.0
-    shown = pages.figures([Path(figure)])["other"][0]["uri"] if figure else None
+    picture = pages.figures([Path(figure)])["other"][0]["uri"] if figure else None
     return env.get_template("timings.html.j2").render(
         experiment=experiment,
         rows=table.to_dict("records"),
@@ -123,12 +123,12 @@ def render(
         total=total,
         elapsed=seconds_elapsed,
         parallel=total / seconds_elapsed if seconds_elapsed > 0 else None,
-        figure=shown,
+        figure=picture,
     )
 
 
 def missing(folder: str | Path) -> bool:
-    """Whether ``folder`` lacks something that ``write`` writes."""
+    """Whether a file of ``write`` is missing in ``folder``."""
     return not all(Path(folder, name).is_file() for name in FILES)
 
 

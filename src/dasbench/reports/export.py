@@ -1,11 +1,13 @@
-"""One folder to publish: the base model, the scores and their judgement, with cards.
+"""Write a folder to publish: the base model, the scores and their LDS, with cards.
 
-The folder has the form of a model on the Hugging Face hub: ``DDPMPipeline.from_pretrained(it)``
-works (``LDMPipeline`` with a model of latents, ``load_lora_weights`` with an adapter, whose frozen
-pipeline stays where it is), ``README.md`` is the model card, ``attribution/README.md`` the data
-card of what lies beside it. No training or held-out image goes in, because a data set's licence may
-forbid it and a user's own images are nobody else's business; their positions in the pool and labels
-do. Equal results, equal bytes; nothing is uploaded.
+The folder has the form of a model on the Hugging Face hub. ``DDPMPipeline.from_pretrained(folder)``
+reads it; a model of latents needs ``LDMPipeline``, an adapter ``load_lora_weights`` (its frozen
+pipeline is not copied). ``README.md`` is the model card, ``attribution/README.md`` the data card of
+the scores.
+
+The folder holds positions in the pool and labels of the training and held-out images, but not the
+images: a licence may forbid it, and images of a user are private. Equal results give equal bytes.
+Nothing is uploaded.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from dasbench.experiments import config
 from dasbench.reports import pages, reference, report
 from dasbench.sharing import records
 
-# licences as the hub spells them; any other is `other` with its name beside it
+# licence -> its name on the hub; others become `other`, with the name of the licence beside it
 _HUB = {
     "CC BY 4.0": "cc-by-4.0",
     "CC BY-SA 4.0": "cc-by-sa-4.0",
@@ -46,24 +48,24 @@ _SCORE_SETTINGS = ("subsets", "queries", "features", "damping")
 _FACTS = ("name", "source", "content", "licence", "images", "shape", "sha256")
 _TABLES = ("summary", "ceiling", "comparisons", "selection", "inapplicable")
 _COLUMNS, _ROWS, _SIDE = 10, 3, 64
-# settings that name a place; elsewhere only its last part means something
+# settings that may be paths: on another machine only the last part has a meaning
 _PLACES = {("data", "path"), ("data", "labels"), ("model", "pretrained")}
 
 
 def create(root: Path, name: str, target: Path) -> int:
-    """Write the folder.
+    """Write the folder to publish.
 
     Args:
         root: Folder of the repository.
-        name: The experiment; its results are up to date.
-        target: The folder to make; it may be there if it is empty.
+        name: The experiment; its results must be up to date.
+        target: The folder to write; it may exist if it is empty.
 
     Returns:
-        Number of files in it.
+        Number of files in the folder.
 
     Raises:
-        UserError: If target holds something, a result is missing or damaged, or nothing judges the
-            experiment's scores.
+        UserError: If target is not empty, a result is missing or damaged, or the experiment has no
+            subset models.
     """
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise UserError(
@@ -85,7 +87,7 @@ def create(root: Path, name: str, target: Path) -> int:
         _draw_samples(temporary)
         _write_cards(root, experiment, temporary)
         count = _write_checksums(temporary)
-        # mkdtemp's folder is private; a folder that may be read may be entered
+        # mkdtemp's folder is private: give it the usual mode, and x wherever it has r
         mode = file_mode()
         temporary.chmod(mode | (mode & 0o444) >> 2)
         temporary.replace(target)
@@ -93,8 +95,8 @@ def create(root: Path, name: str, target: Path) -> int:
 
 
 def _files(experiment: config.Experiment) -> Iterator[tuple[str, str]]:
-    """(place in the folder, artifact) of all that is copied."""
-    home, own = f"results/{experiment['seed_name']}", f"results/{experiment['name']}"
+    """Yield (path in the folder, path of the result) of every file to copy."""
+    home, results = f"results/{experiment['seed_name']}", f"results/{experiment['name']}"
     family = registry.family(experiment["model"])
     for file in family["files"]:
         yield file, f"{home}/models/base/{file}"
@@ -107,16 +109,16 @@ def _files(experiment: config.Experiment) -> Iterator[tuple[str, str]]:
     for method, options in config.methods(experiment).items():
         for kind in config.kinds(options):
             file = f"scores/{method}/{kind}.npy"
-            yield f"attribution/{file}", f"{own}/{file}"
+            yield f"attribution/{file}", f"{results}/{file}"
     for table in _TABLES:
-        yield f"attribution/lds/{table}.csv", f"{own}/lds/{table}.csv"
+        yield f"attribution/lds/{table}.csv", f"{results}/lds/{table}.csv"
     if experiment["removal"]["methods"]:
-        yield "attribution/removal.csv", f"{own}/removal/summary.csv"
-    yield "figures/lds-loss.png", f"{own}/figures/lds-loss.png"
+        yield "attribution/removal.csv", f"{results}/removal/summary.csv"
+    yield "figures/lds-loss.png", f"{results}/figures/lds-loss.png"
 
 
 def _check(root: Path, name: str, sources: Any) -> None:
-    """Every source is here with the recorded bytes."""
+    """Refuse a source that is missing or has other bytes than recorded."""
     entries: dict[str, Any] = {}
     for folder in records.partitions(root):
         entries |= records.load(root, folder).entries
@@ -130,7 +132,7 @@ def _check(root: Path, name: str, sources: Any) -> None:
 
 
 def _write_examples(root: Path, experiment: config.Experiment, folder: Path) -> None:
-    """Which images the rows of the scores and the held-out queries are: position and label."""
+    """Write position in the pool and label of each training image and held-out query."""
     home = root / "results" / experiment["seed_name"] / "examples"
     for split in ("train", "val"):
         examples = artifacts.load_examples(home / f"{split}.npz")
@@ -142,7 +144,7 @@ def _write_examples(root: Path, experiment: config.Experiment, folder: Path) -> 
 
 
 def _draw_samples(folder: Path) -> None:
-    """The first generated images, side by side; the report's figure shows training images too."""
+    """Draw the first generated images; the figure of the report also has training images."""
     from PIL import Image
 
     queries = artifacts.load_array(folder / "attribution/gen.npy", (None, None, None, None))
@@ -160,13 +162,17 @@ def _draw_samples(folder: Path) -> None:
 
 
 def published(experiment: Mapping[str, Any]) -> dict[str, Any]:
-    """The experiment without what its settings tell of its user's disk."""
-    shown = {name: dict(v) if isinstance(v, dict) else v for name, v in experiment.items()}
+    """A copy of an experiment in which paths on the user's disk are reduced to their last part.
+
+    Args:
+        experiment: From ``dasbench.experiments.config``.
+    """
+    copy = {name: dict(v) if isinstance(v, dict) else v for name, v in experiment.items()}
     for section, key in _PLACES:
-        place = shown[section].get(key)
+        place = copy[section].get(key)
         if place and (Path(place).expanduser().exists() or place.startswith(("/", "~", "."))):
-            shown[section][key] = Path(place).name
-    return shown
+            copy[section][key] = Path(place).name
+    return copy
 
 
 def _write_cards(root: Path, experiment: config.Experiment, folder: Path) -> None:
@@ -192,7 +198,7 @@ def _write_cards(root: Path, experiment: config.Experiment, folder: Path) -> Non
         "shown": "das" if "das" in methods else next(iter(methods)),
         "classes": experiment["data"]["classes"],
         "removal": (folder / "attribution/removal.csv").is_file(),
-        # names in it come from a file of results, which may be somebody else's
+        # its names come from results, which may be from somebody else
         "table": html.escape(table, quote=False),
         "groups": report.flatten({key: experiment[key] for key in _SETTINGS}),
         "score_groups": report.flatten({key: experiment[key] for key in _SCORE_SETTINGS}),
@@ -213,13 +219,13 @@ def _write_cards(root: Path, experiment: config.Experiment, folder: Path) -> Non
 
 
 def _prompts(folder: Path) -> list[str]:
-    """What generated images were asked for, one prompt a class; none without prompts."""
+    """The prompts of the generated images, one for each class; empty without prompts."""
     path = folder / "attribution/prompts.json"
     return artifacts.load_json(path)[:-1] if path.is_file() else []
 
 
 def _data_card(path: Path, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What is known of the data set, and what was measured of the images."""
+    """Facts about the data set, and measured facts about its images."""
     data = artifacts.load_json(path)
     data = {**(known or {}), **data} if isinstance(data, dict) else {}
     lacking = [key for key in _FACTS if key not in data]
@@ -235,9 +241,9 @@ def _licence(name: str) -> dict[str, str]:
 
 
 def _card(template: str, header: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
-    """Front matter for the hub, then text; what is not ours is escaped."""
+    """A card: front matter for the hub, then the text; values in the text are escaped."""
     front = yaml.safe_dump(dict(header), sort_keys=True, allow_unicode=True)
-    # not among the report's templates: the report depends on the whole of that folder
+    # not in the folder of the report's templates, because the report depends on that whole folder
     engine = pages.environment().overlay(loader=jinja2.FileSystemLoader(_CARDS))
     return f"---\n{front}---\n\n{engine.get_template(template).render(facts)}\n"
 
@@ -252,7 +258,7 @@ def _parameters(path: Path) -> int:
 
 
 def _write_checksums(folder: Path) -> int:
-    """``sha256sum --check SHA256SUMS`` finds any changed byte; returns the number of all files."""
+    """Write SHA256SUMS, for ``sha256sum --check``; returns the number of all files."""
     paths = sorted(p for p in folder.rglob("*") if p.is_file())
     lines = [
         f"{records.sha256(p).removeprefix('sha256:')}  {p.relative_to(folder).as_posix()}\n"

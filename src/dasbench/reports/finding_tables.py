@@ -1,4 +1,7 @@
-"""The tables of docs/findings.md: one specification of source, rows and cells for each."""
+"""The tables of docs/findings.md: source, rows and cells of each.
+
+A *form* says how a table shows its records (``dasbench.reports.markdown_tables``).
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,13 @@ SENSES = {
 
 
 def by_kind(cell: Cell, absent: str = "", more: Mapping[str, Cell] | None = None) -> list[Column]:
-    """A column for each kind of query, and more columns behind each (heading -> cell)."""
+    """A column for each kind of query.
+
+    Args:
+        cell: Templates of its cells.
+        absent: Text where a row has no record for the kind of query.
+        more: heading -> cell of further columns, repeated behind each column.
+    """
     columns = []
     for kind, heading in HEADINGS.items():
         columns.append(Column(heading, cell, {"queries": kind}, absent))
@@ -41,7 +50,7 @@ def _ranked(table: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def _with_oracle(table: pd.DataFrame) -> pd.DataFrame:
-    """Held-out records, ranked, with the oracle's LDS and a mark where a damping is an edge."""
+    """Held-out records, ranked, with the oracle's LDS; a mark if the damping ends the grid."""
     oracle = table[table.selection == "oracle"].set_index(["method", "queries"]).lds
     held = table[table.selection == "held_out"].join(
         oracle.rename("oracle"), on=["method", "queries"]
@@ -58,7 +67,7 @@ def _by_best(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _cheapest_first(table: pd.DataFrame) -> pd.DataFrame:
-    """By seconds; bold on the front."""
+    """Records by seconds; those on the front of cost and quality are bold."""
     table = table.assign(bold=np.where(table.front, "**", ""))
     return table.sort_values(["seconds", "method"], kind="stable")
 
@@ -200,7 +209,7 @@ SEARCH = Form(
 
 
 def spent(manifest: Path) -> pd.DataFrame:
-    """Jobs, hours and memory of an experiment, in one row.
+    """Jobs, hours and memory of an experiment, as one row.
 
     Args:
         manifest: ``results/<experiment>/provenance.json``, with ``runtimes.json`` beside it.
@@ -229,15 +238,16 @@ def cheapest(speedups: Path) -> pd.DataFrame:
         speedups: From ``acceleration.speedups``.
 
     Returns:
-        wanted (kind of query, or both), sense, method ("none" where there is none), speedup,
-        queries, difference, lo, hi (paired, on evaluation data), reference.
+        Columns wanted, sense, method, speedup, queries, difference, lo, hi, reference. ``wanted``
+        is the kind of query on which the method is as good, or both; ``method`` is "none" if no
+        method is as good. Differences and intervals are paired, on evaluation data.
     """
     result, rows = artifacts.load_json(speedups), []
     none = {"method": "none", "speedup": None, "difference": dict.fromkeys(KINDS, [None] * 3)}
-    for wanted in (*KINDS, "both"):
+    for goal in (*KINDS, "both"):
         for sense in SENSES:
-            best = result["speedup"][wanted][sense] or none
-            head = [wanted, sense, best["method"], best["speedup"]]
+            best = result["speedup"][goal][sense] or none
+            head = [goal, sense, best["method"], best["speedup"]]
             rows += [[*head, kind, *values] for kind, values in best["difference"].items()]
     columns = ["wanted", "sense", "method", "speedup", "queries", "difference", "lo", "hi"]
     return pd.DataFrame(rows, columns=columns).assign(reference=result["reference"])
@@ -250,8 +260,8 @@ def without_factors(cells: Path) -> pd.DataFrame:
         cells: ``cells.csv``, from ``scripts/summarise_ablation.py``.
 
     Returns:
-        Those of the target loss at held-out dampings with no residual, leverage or normalisation;
-        kernels averaged and per_t, signed squares left out.
+        Cells of the target loss, at held-out dampings, without residual, leverage and
+        normalisation; with the kernels averaged and per_t, and without signed squares.
     """
     table = tables.load_table(cells)
     kept = {
@@ -265,12 +275,12 @@ def without_factors(cells: Path) -> pd.DataFrame:
         "target": ["loss"],
         "damping_rule": ["held_out"],
     }
-    chosen = table[table[list(kept)].isin(kept).all(axis=1)]
-    return chosen.sort_values(["readout", "noise"], ascending=[True, False], kind="stable")
+    matching = table[table[list(kept)].isin(kept).all(axis=1)]
+    return matching.sort_values(["readout", "noise"], ascending=[True, False], kind="stable")
 
 
 def paired_removals(per_query: Path) -> pd.DataFrame:
-    """What each method's removals do more than those of das_common, for the same queries.
+    """Effect of each method's removals minus that of das_common's, for the same queries.
 
     Args:
         per_query: ``per_query.parquet``, from ``scripts/summarise_removal.py``.
@@ -287,10 +297,10 @@ class Table(NamedTuple):
     """One table of the page.
 
     Attributes:
-        source: The results behind it, below ``results/``; kept as ``reference/findings/<kept>``.
-        kept: File name of the copy.
-        form: What it shows.
-        read: Makes a table of the results.
+        source: File of results, below ``results/``.
+        kept: File name of the copy of the table in ``reference/findings/``.
+        form: Rows and columns.
+        read: Function from the file of results to the table.
     """
 
     source: str

@@ -2,9 +2,9 @@
 
 ``python -m dasbench.reports.findings`` writes them.
 
-Results are no part of the repository, a page that quotes them is. What a table of the page shows
-is kept in full under ``reference/findings/``; the page's tables are made from these files alone,
-which a test repeats. A study that has no results here keeps what the repository has of it.
+The repository holds the page, but not the results. So the data of each table are kept under
+``reference/findings/``. The tables of the page follow from these files alone, and a test checks
+that. If a study has no results on this machine, its files and figures stay as they are.
 """
 
 from __future__ import annotations
@@ -35,15 +35,17 @@ PICTURES = {
 
 
 def collect(root: Path) -> list[str]:
-    """Copy what results there are of the studies: tables with six decimals, and figures.
+    """Copy the results of the studies that are on this machine: tables and figures.
+
+    Tables are rounded to six decimals.
 
     Returns:
-        Names of the files written.
+        Names of the written files.
     """
     written = []
     for table in TABLES.values():
         source = root / "results" / table.source
-        # what a run cost is known at its end
+        # the cost of a run is complete only at its end
         done = table.read is not spent or source.with_name("report.html").is_file()
         if source.is_file() and done and table.kept not in written:
             (root / KEPT).mkdir(parents=True, exist_ok=True)
@@ -59,16 +61,20 @@ def collect(root: Path) -> list[str]:
 
 
 def blocks(page: str) -> list[str]:
-    """Names of the tables that a page asks for, in its order."""
+    """Names of the tables of a page, from its markers, in order."""
     begun = [part.split(":begin -->")[0] for part in page.split("<!-- ")[1:] if ":begin" in part]
     return [name.strip() for name in begun]
 
 
 def fill(page: str, root: Path) -> str:
-    """The page with every table made anew from ``reference/findings/``.
+    """Replace every table of a page by the one from ``reference/findings/``.
+
+    Args:
+        page: Text of the page.
+        root: Folder of the repository.
 
     Raises:
-        UserError: If the page asks for a table that does not exist.
+        UserError: If the page has markers for a table that does not exist.
     """
     for name in blocks(page):
         if name not in TABLES:
@@ -76,8 +82,8 @@ def fill(page: str, root: Path) -> str:
         begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
         before, _, rest = page.partition(begin)
         table = TABLES[name]
-        made = table.form.markdown(tables.load_table(root / KEPT / table.kept))
-        page = f"{before}{begin}{made}\n{end}{rest.partition(end)[2]}"
+        markdown = table.form.markdown(tables.load_table(root / KEPT / table.kept))
+        page = f"{before}{begin}{markdown}\n{end}{rest.partition(end)[2]}"
     return page
 
 

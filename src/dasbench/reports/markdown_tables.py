@@ -1,8 +1,8 @@
-"""Markdown tables from a specification: which records, what names a row, what a cell shows.
+"""Markdown tables from a specification of their records, rows and cells.
 
-Vocabulary: a *record* is one line of a result file; a *template* is a text with fields of a record
-in braces, ``{lds:points}``; a *cell* is a list of templates, of which the first is written whose
-fields all have values. ``points`` is the format of fractions: times 100, one decimal.
+Vocabulary: a *record* is one line of a result file. A *template* is a text with fields of a record
+in braces, ``{lds:points}``; the format ``points`` writes a fraction times 100 with one decimal. A
+*cell* is a list of templates: the first template whose fields all have values is written.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ Cell = Sequence[str]
 
 
 class _Templates(string.Formatter):
-    """Formats fields, among them fractions as ``points``."""
+    """Adds the format ``points`` to Python's formats."""
 
     def format_field(self, value: Any, format_spec: str) -> str:
-        """A fraction times 100 without the sign of percent; anything else as usual."""
+        """Format one field; ``points`` is a fraction times 100, without a percent sign."""
         if format_spec == "points":
             return format(value, ".1%").removesuffix("%")
         return super().format_field(value, format_spec)
@@ -38,12 +38,12 @@ def text(cell: Cell, record: Mapping[str, Any]) -> str:
 
 
 def number(name: str, form: str = "points") -> Cell:
-    """A number; a dash where there is none."""
+    """A cell with a number, or a dash without a value."""
     return (f"{{{name}:{form}}}", "–")
 
 
 def interval(name: str, form: str = "points", more: str = "") -> Cell:
-    """``54.4 (49.0 to 58.1)``, ``more`` behind; without an interval the number alone."""
+    """A cell such as ``54.4 (49.0 to 58.1)``, then ``more``; the number alone without interval."""
     estimate = f"{{{name}:{form}}}"
     return (f"{estimate} ({{lo:{form}}} to {{hi:{form}}}){more}", f"{estimate}{more}", "–")
 
@@ -52,10 +52,10 @@ class Column(NamedTuple):
     """Cells of one column.
 
     Attributes:
-        heading: Its heading.
-        cell: Templates of a cell.
-        when: Which record of a row is shown: column of the results -> value.
-        absent: Written where a row has no such record.
+        heading: Text of the head of the column.
+        cell: Templates of its cells.
+        when: Selects the record of a row: column of the results -> value.
+        absent: Text for a row without such a record.
     """
 
     heading: str
@@ -66,14 +66,15 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True)
 class Form:
-    """What a table shows of its records.
+    """How a table shows its records.
 
     Attributes:
-        rows: Heading -> template or cell of the columns that name a row; records with equal texts
-            are one row, in the order of their first. A heading may hold fields of the first record.
+        rows: Heading -> template or cell of the columns that name a row. Records with equal texts
+            form one row; rows keep the order of their first records. A heading may hold fields of
+            the first record of the table.
         columns: The other columns.
-        where: Which records are used: column of the results -> values.
-        prepare: Orders or joins these records.
+        where: Selects records: column of the results -> allowed values.
+        prepare: Function that orders or joins the selected records.
     """
 
     rows: Mapping[str, str | Cell]
@@ -100,6 +101,6 @@ class Form:
 
 
 def _cell(column: Column, records: Sequence[Mapping[str, Any]]) -> str:
-    """What a row has in a column."""
-    shown = [record for record in records if column.when.items() <= record.items()]
-    return text(column.cell, shown[-1]) if shown else column.absent
+    """Text of a row in a column."""
+    matching = [record for record in records if column.when.items() <= record.items()]
+    return text(column.cell, matching[-1]) if matching else column.absent

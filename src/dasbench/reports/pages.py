@@ -1,7 +1,7 @@
-"""Self-contained HTML pages: template engine, figures as data URIs, and how numbers are written.
+"""Self-contained HTML pages: template engine, figures as data URIs, formats of numbers.
 
-Everything that is not ours (names, labels, licences) is escaped by the engine; nothing is fetched
-from anywhere. Missing numbers are written as an en dash.
+The engine escapes all values (names, labels, licences). A page loads nothing from the network.
+A missing number is written as an en dash.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from dasbench.experiments.figure_table import FIGURES, SECTIONS, Figure
 
 TEMPLATES = Path(__file__).parent / "templates"
 NOTHING = "–"
-_LARGE_SVG = 1_000_000  # bytes; beyond it a PNG of the same figure is the lighter choice
+_LARGE_SVG = 1_000_000  # bytes; for a larger one the PNG of the figure is taken
 
 
 def environment() -> Any:
-    """The template engine: everything escaped, an unknown name is an error."""
+    """The template engine; it escapes all values, and an unknown name is an error."""
     import jinja2
 
     env = jinja2.Environment(
@@ -38,9 +38,9 @@ def environment() -> Any:
 
 
 def figures(paths: Iterable[Path]) -> dict[str, list[dict[str, str]]]:
-    """Figures as data URIs, with what the table of figures says of them.
+    """Figures as data URIs, with the texts from the table of figures.
 
-    Of an SVG and a PNG with one stem the SVG is taken unless it is very large.
+    If a figure is there as SVG and PNG, the SVG is taken, unless it is very large.
 
     Returns:
         section -> its figures in the order of the table, each with stem, uri, alt and caption.
@@ -68,7 +68,7 @@ def figures(paths: Iterable[Path]) -> dict[str, list[dict[str, str]]]:
 
 
 def _data_uri(forms: Mapping[str, bytes]) -> str:
-    """One figure, given by suffix."""
+    """Data URI of one figure; ``forms`` is suffix -> content."""
     large = len(forms.get(".svg", b"")) > _LARGE_SVG and ".png" in forms
     suffix = ".png" if large or ".svg" not in forms else ".svg"
     mime = "image/svg+xml" if suffix == ".svg" else "image/png"
@@ -81,21 +81,21 @@ def missing(value: Any) -> bool:
 
 
 def percent(value: float | None, digits: int = 1, sign: bool = False) -> str:
-    """A fraction times 100; a true minus sign; an en dash for nothing."""
+    """A fraction times 100, with a typographic minus sign; an en dash for None or NaN."""
     if missing(value):
         return NOTHING
     return number(100 * value, digits, sign)
 
 
 def interval(lo: float | None, hi: float | None, digits: int = 1, scale: float = 100) -> str:
-    """``[lo, hi]``, times 100 unless told."""
+    """``[lo, hi]``, times ``scale``."""
     if missing(lo) or missing(hi):
         return NOTHING
     return _minus(f"[{scale * lo:.{digits}f}, {scale * hi:.{digits}f}]")
 
 
 def number(value: float | None, digits: int = 3, sign: bool = False) -> str:
-    """A number with fixed digits after the point."""
+    """A number with ``digits`` digits after the point."""
     if missing(value):
         return NOTHING
     # adding zero turns a negative zero into a positive one
@@ -103,7 +103,7 @@ def number(value: float | None, digits: int = 3, sign: bool = False) -> str:
 
 
 def magnitude(value: float | None) -> str:
-    """A damping: ``2·10⁻⁵`` style, since the grid is 1, 2, 5 times powers of ten."""
+    """A damping, such as ``2·10⁻⁵``: one digit is enough for the grid of 1, 2, 5 times powers."""
     if missing(value) or value <= 0:
         return NOTHING
     mantissa, exponent = f"{value:.0e}".split("e")
@@ -112,7 +112,7 @@ def magnitude(value: float | None) -> str:
 
 
 def plain(value: Any) -> str:
-    """A setting as one reads it: lists with commas, yes and no, numbers as typed."""
+    """A setting for readers: lists with commas, yes or no, numbers as in the file."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
@@ -133,7 +133,7 @@ def gains(table: Any) -> list[dict[str, Any]]:
     """Shares of a method's gain over another for the target loss, one row per path and switch.
 
     Args:
-        table: ``ablation/gains.csv``, None or empty where there is none.
+        table: ``ablation/gains.csv``; None or empty without an ablation.
 
     Returns:
         Dictionaries with before, after, switch, change (in words), cells {queries: {order:

@@ -1,10 +1,10 @@
 """Expected numbers of an experiment, in git: ``reference/<experiment>.json``.
 
-On another kind of CPU the last bits of a training run differ, so the reproduced LDS of a method
-is another draw of the same thing. The question to ask is whether it lies in the published interval.
+On another kind of CPU the last bits of a training run differ, so a reproduced LDS is another draw
+of the same random quantity. So ``verify`` checks whether it lies in the published interval.
 
-``python -m dasbench.reports.reference write digits`` makes the file from results, ``table`` prints
-the Markdown table that README shows.
+``python -m dasbench.reports.reference write digits`` writes the file from results, ``table`` prints
+it as the Markdown table of README.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ KEYS = ("method", "queries", "target")
 
 
 def collect(folder: str | Path) -> dict[str, list[dict[str, Any]]]:
-    """What is expected of an experiment; numbers are fractions with six decimals.
+    """The expected numbers of an experiment, as fractions with six decimals.
 
     Args:
         folder: results/<experiment>.
 
     Returns:
         lds: the held-out LDS of every method under its own transform, per kind of queries and
-        target, with its interval; ceiling: likewise; comparisons: the primary ones.
+        target, with its interval; ceiling: the same of the ceiling; comparisons: the primary ones.
     """
     folder = Path(folder) / "lds"
     summary = tables.load_table(folder / "summary.csv")
-    own = summary[summary["own"] & (summary["selection"] == "held_out")]
+    own_transform = summary[summary["own"] & (summary["selection"] == "held_out")]
     ceiling = tables.load_table(folder / "ceiling.csv")
     pairs = tables.load_table(folder / "comparisons.csv")
     primary = pairs[(pairs["kind"] == "primary") & (pairs["selection"] == "held_out")]
     return {
-        "lds": _rows(own, [*KEYS, "transform", "lds", "lo", "hi"]),
+        "lds": _rows(own_transform, [*KEYS, "transform", "lds", "lo", "hi"]),
         "ceiling": _rows(ceiling, ["queries", "target", "ceiling", "lo", "hi"]),
         "comparisons": _rows(
             primary, ["a", "b", "queries", "target", "difference", "lo", "hi", "detectable"]
@@ -51,7 +51,11 @@ def _rows(frame: Any, columns: list[str]) -> list[dict[str, Any]]:
 
 
 def outside(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> list[str]:
-    """Which results do not lie inside the expected intervals.
+    """Find results outside the expected intervals.
+
+    Args:
+        found: Rows of ``lds`` of the results, from ``collect``.
+        expected: The same rows of the reference.
 
     Returns:
         One sentence for each missing or deviating row; empty if all is as expected.
@@ -60,12 +64,12 @@ def outside(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> list
     problems = []
     for row in expected:
         name = " ".join(row[k] for k in KEYS)
-        got = here.get(tuple(row[k] for k in KEYS))
-        if got is None:
+        result = here.get(tuple(row[k] for k in KEYS))
+        if result is None:
             problems.append(f"{name}: expected {row['lds']:.4f}, but the results have no such row")
-        elif not row["lo"] <= got["lds"] <= row["hi"]:
+        elif not row["lo"] <= result["lds"] <= row["hi"]:
             problems.append(
-                f"{name}: LDS {got['lds']:.4f} is outside the expected {row['lo']:.4f} to "
+                f"{name}: LDS {result['lds']:.4f} is outside the expected {row['lo']:.4f} to "
                 f"{row['hi']:.4f}"
             )
     return problems
@@ -83,12 +87,12 @@ def verify(root: str | Path, experiment: str) -> list[str]:
             f"{path} does not exist, so there is nothing to compare with; "
             f"write it with python -m dasbench.reports.reference write {experiment}"
         )
-    found = collect(Path(root) / "results" / experiment)
-    return outside(found["lds"], artifacts.load_json(path)["lds"])
+    results = collect(Path(root) / "results" / experiment)
+    return outside(results["lds"], artifacts.load_json(path)["lds"])
 
 
 def table(reference: dict[str, list[dict[str, Any]]], target: str = "loss") -> str:
-    """Markdown: LDS x 100 with intervals, highest mean first, the ceiling, primary comparisons."""
+    """Markdown: LDS x 100 of each method, highest mean first, ceiling, primary comparisons."""
     cells: dict[str, dict[str, Any]] = {}
     for row in reference["lds"]:
         if row["target"] == target:

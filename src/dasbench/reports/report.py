@@ -1,10 +1,10 @@
 """The report of an experiment: one self-contained HTML page, a function of tables and figures.
 
-The page holds no time, date, host or thread count, so that recomputing equal results gives equal
-bytes. Everything that is not ours (names, labels, licences) is escaped by the template engine.
+The page holds no time, date, host or thread count, so equal results give equal bytes. The template
+engine escapes all values (names, labels, licences).
 
-Vocabulary: a *cell* is what one method achieved on one kind of query; fractions in the tables are
-printed times 100, missing numbers as an en dash.
+Vocabulary: a *cell* holds the LDS of one method on one kind of query, with its interval. Fractions
+in the tables are printed times 100, missing numbers as an en dash.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ QUANTILES = ("q50", "q90", "q99", "max")  # columns of lds/leverage.csv
 
 @dataclass(frozen=True)
 class Results:
-    """What the page is made from.
+    """The inputs of the page.
 
     Attributes:
         experiment: Name of the experiment.
@@ -42,12 +42,12 @@ class Results:
         comparisons: ``lds/comparisons.csv``, may be empty.
         ceiling: ``lds/ceiling.csv``, may be empty.
         removal: ``removal/summary.csv``, None without a removal experiment.
-        figures: ``.svg`` and ``.png`` files; the stem decides where a figure stands.
+        figures: ``.svg`` and ``.png`` files; the stem decides the section of a figure.
         metrics: Flat numbers from ``metrics.json``.
         data_card: Source, licence, size, hash of the data.
         versions: Package to version, as pinned.
-        inapplicable: Method -> kind of query -> why it has no scores; a method without any is not
-            in the tables.
+        inapplicable: Method -> kind of query -> reason for no scores. A method without any scores
+            is not in the tables.
         timings: Relative link to the page with the costs, None without one.
         leverage: ``lds/leverage.csv``, may be empty; None if it was not measured.
         gains: ``ablation/gains.csv``, None without an ablation.
@@ -130,7 +130,7 @@ def headline(summary: Any, ceiling: Any, target: str) -> list[dict[str, Any]]:
 
     Returns:
         Per method: method, control (bool), tuning (M_tune), cells {kind: cell}; a cell has
-        transform, lds, lo, hi, oracle, fraction (None where the ceiling is not above zero),
+        transform, lds, lo, hi, oracle, fraction (of the ceiling; None if that is not above zero),
         damping, edge, undefined, queries, void.
     """
     own = summary[summary.own & (summary.target == target) & (summary.selection != "path")]
@@ -152,7 +152,7 @@ def headline(summary: Any, ceiling: Any, target: str) -> list[dict[str, Any]]:
 
 
 def _tuning(rows: Any) -> int:
-    """Tuning subsets that a method is made from; 0 if it only chose its damping on them."""
+    """Number of tuning subsets in a method's scores; 0 if only its damping depends on them."""
     return int(rows["M_tune"].max()) if "M_tune" in rows else 0
 
 
@@ -197,14 +197,17 @@ def _sizes(summary: Any) -> dict[str, Any]:
 
 
 def comparison_rows(table: Any) -> dict[str, list[dict[str, Any]]]:
-    """Rows by kind (primary, exploratory), each with a verdict that the interval supports.
+    """Rows by kind (primary, exploratory), each with a verdict from its interval.
 
-    Only rows at the held-out damping are primary: the oracle's damping is no test fixed beforehand.
+    A row at the oracle's damping is exploratory, because that damping is not fixed beforehand.
+
+    Args:
+        table: ``lds/comparisons.csv``, may be empty.
     """
     rows: dict[str, list[dict[str, Any]]] = {"primary": [], "exploratory": []}
     if not len(table):
         return rows
-    # the loss target first, since the headline is about it
+    # the loss target first, as in the headline
     for row in sorted(table.to_dict("records"), key=lambda row: row["target"] != "loss"):
         if row["lo"] > 0:
             row["verdict"] = f"{row['a']} higher"
@@ -219,12 +222,15 @@ def comparison_rows(table: Any) -> dict[str, list[dict[str, Any]]]:
 
 
 def full_table(summary: Any, selection: Any, methods: Sequence[str]) -> list[dict[str, Any]]:
-    """Every method, transform, kind of query and target, with both choices of the damping.
+    """One row per method, transform, kind of query and target, at the held-out damping.
 
     Args:
         summary: ``lds/summary.csv``.
         selection: ``lds/selection.csv``.
-        methods: Their order; others follow.
+        methods: Order of the methods; others follow.
+
+    Returns:
+        Rows of ``summary``, with tuning (LDS on tuning data), oracle and oracle_damping, void.
     """
     key = ["method", "transform", "queries", "target"]
     tuned = {
@@ -253,8 +259,8 @@ def leverage_table(table: Any, methods: Sequence[str]) -> list[dict[str, Any]]:
     """Quantiles of the leverage at the held-out damping, one row per method and kind of query.
 
     Args:
-        table: ``lds/leverage.csv``, None or empty where there is none.
-        methods: Their order; others follow.
+        table: ``lds/leverage.csv``; None or empty without leverages.
+        methods: Order of the methods; others follow.
     """
     if table is None or not len(table):
         return []
@@ -269,6 +275,9 @@ def leverage_table(table: Any, methods: Sequence[str]) -> list[dict[str, Any]]:
 def removal_table(summary: Any) -> list[dict[str, Any]]:
     """One row per k and method, the strongest first, references last.
 
+    Args:
+        summary: ``removal/summary.csv``; None or empty without a removal experiment.
+
     Returns:
         Dictionaries with k, method, reference (bool), measures {name: {mean, excess, lo, hi}},
         queries, sets.
@@ -276,7 +285,7 @@ def removal_table(summary: Any) -> list[dict[str, Any]]:
     if summary is None or not len(summary):
         return []
     rows: dict[tuple[float, str], dict[str, Any]] = {}
-    # a CSV reader may take the word null for nothing
+    # a CSV reader may take the word null for a missing value
     for row in summary.assign(method=summary.method.fillna("null")).to_dict("records"):
         if pages.missing(row["mean"]):
             continue
@@ -294,7 +303,7 @@ def removal_table(summary: Any) -> list[dict[str, Any]]:
         }
 
     def rank(row: dict[str, Any]) -> tuple[Any, ...]:
-        # a null model has no k of its own and stands after the last one
+        # a null model has no k, and stands after the largest k
         effect = row["measures"].get("loss_change", {}).get("mean", 0.0)
         return (
             math.inf if pages.missing(row["k"]) else row["k"],
@@ -307,18 +316,18 @@ def removal_table(summary: Any) -> list[dict[str, Any]]:
 
 
 def _random_sets(rows: list[dict[str, Any]]) -> list[int]:
-    """The numbers of random sets per k that occur, ascending."""
+    """All different numbers of random sets per k, ascending."""
     return sorted({row["sets"] for row in rows if row["method"] == "random"})
 
 
 def _undefined_by_design(settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """Methods that cannot rank the subsets: of each class every stratified subset has as many."""
+    """Methods that can't rank the subsets: stratified ones have equally many of each class."""
     stratified = settings.get("subsets", {}).get("stratify", False)
     return ("class_match",) if stratified else ()
 
 
 def _measures(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The measures that have numbers, with digits enough for three figures of the largest."""
+    """Measures with numbers; ``digits`` shows three significant figures of the largest."""
     present = []
     for name, title in MEASURES.items():
         sizes = [abs(row["measures"][name]["mean"]) for row in rows if name in row["measures"]]
@@ -331,7 +340,7 @@ def _measures(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _findings(
     table: list[dict[str, Any]], comparisons: Mapping[str, list], removal: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """The facts of the opening paragraph, all read off the tables below it."""
+    """The facts of the opening paragraph; each is in one of the tables below it."""
     best = []
     for kind in KINDS:
         judged = [row for row in table if kind in row["cells"] and not row["control"]]
@@ -355,7 +364,10 @@ def _findings(
 
 
 def flatten(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Nested settings as groups of (dotted key, value), in the file's order; loose keys first."""
+    """Nested settings as groups of (dotted key, value), in the file's order.
+
+    Settings outside of sections come first, as the group ``experiment``.
+    """
     loose = [(key, value) for key, value in settings.items() if not isinstance(value, Mapping)]
     groups = (
         [{"name": "experiment", "rows": [(key, pages.plain(value)) for key, value in loose]}]

@@ -1,1 +1,1 @@
-"""What made each file, and how results travel between collaborators."""
+"""Provenance of every file, and transfer of results between collaborators."""

@@ -1,9 +1,10 @@
-"""One tar with everything that belongs to an experiment, and back.
+"""Pack everything that belongs to an experiment into one tar, and unpack it.
 
-A bundle holds the outputs that the manifests of an experiment name, of what it was made from too,
-and the manifests themselves. It comes from somebody else: nothing is unpacked that is not a regular
-file, named by a manifest of the bundle, inside its partition, with the recorded size and digest.
-Standard library only.
+A *bundle* holds partitions: that of the experiment, and those that it was made from. Of each it
+holds the manifest and all outputs that the manifest names (words: ``dasbench.sharing.records``).
+
+A bundle comes from somebody else. So ``unpack`` accepts only regular files inside their partition
+that a manifest of the bundle names, with the recorded size and digest. Standard library only.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from dasbench.sharing.records import (
     sha256,
 )
 
-# a manifest is read whole
+# bytes; a manifest is read into memory
 _LARGEST_MANIFEST = 1 << 30
 
 
@@ -39,21 +40,21 @@ def create(root: Path, experiment: str, target: Path) -> int:
 
     Args:
         root: Folder of the repository.
-        experiment: Its partition, and those of all that it was made from, go in.
+        experiment: Name of the experiment.
         target: The tar to write.
 
     Returns:
-        Number of outputs in it.
+        Number of outputs in the bundle.
 
     Raises:
         UserError: If nothing is recorded, or an output is missing or damaged.
     """
-    wanted = dict(_with_sources(root, f"results/{experiment}"))
-    if f"results/{experiment}" not in wanted:
+    included = dict(_with_sources(root, f"results/{experiment}"))
+    if f"results/{experiment}" not in included:
         raise UserError(f"nothing is recorded of {experiment} here; `./run {experiment}` makes it")
     outputs = [
         (output, entry)
-        for partition in wanted.values()
+        for partition in included.values()
         for output, entry in partition.entries.items()
     ]
     for output, entry in outputs:
@@ -61,7 +62,7 @@ def create(root: Path, experiment: str, target: Path) -> int:
             raise UserError(
                 f"{output} is missing or damaged; `./run verify {experiment}` tells more"
             )
-    names = [f"{folder}/{name}" for folder in wanted for name in (MANIFEST, RUNTIMES)]
+    names = [f"{folder}/{name}" for folder in included for name in (MANIFEST, RUNTIMES)]
     names = sorted([*names, *(output for output, _ in outputs)])
     with atomic(target) as temporary, tarfile.open(temporary, "w") as tar:
         for name in names:
@@ -71,7 +72,7 @@ def create(root: Path, experiment: str, target: Path) -> int:
 
 
 def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    """The same bytes whoever packs: no owner, no time, plain mode."""
+    """Drop owner, time and mode, so that the same results give the same bytes."""
     member.uid = member.gid = member.mtime = 0
     member.uname = member.gname = ""
     member.mode = 0o644
@@ -79,7 +80,7 @@ def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 def _with_sources(root: Path, folder: str) -> Iterator[tuple[str, Partition]]:
-    """A partition and all that it was made from."""
+    """Yield a partition, and all partitions that it was made from."""
     known, waiting, seen = set(partitions(root)), [folder], set()
     while waiting:
         name = waiting.pop()
@@ -93,7 +94,7 @@ def _with_sources(root: Path, folder: str) -> Iterator[tuple[str, Partition]]:
 
 
 def unpack(root: Path, source: Path, force: bool = False) -> int:
-    """Put a bundle's outputs and manifests in their places, after all of them were checked.
+    """Check all outputs and manifests of a bundle, then put them in their places.
 
     Args:
         root: Folder of the repository.
@@ -117,7 +118,7 @@ def unpack(root: Path, source: Path, force: bool = False) -> int:
             names = sorted(
                 p.relative_to(staging).as_posix() for p in staging.rglob("*") if p.is_file()
             )
-            # manifests last: until then nothing claims that the outputs are complete
+            # manifests last, because a manifest says that all outputs are here
             for name in sorted(names, key=lambda name: name not in outputs):
                 (root / name).parent.mkdir(parents=True, exist_ok=True)
                 record_path(root, name).unlink(missing_ok=True)
@@ -130,7 +131,7 @@ def unpack(root: Path, source: Path, force: bool = False) -> int:
 
 
 def _stage(tar: tarfile.TarFile, staging: Path, source: Path) -> dict[str, str]:
-    """Unpack into an empty folder what the bundle's own manifests name: output -> digest."""
+    """Unpack the outputs that the manifests name into an empty folder: output -> digest."""
     members = {member.name: member for member in tar.getmembers()}
     folders = {partition_of(name) for name in members} - {None}
     control = {f"{folder}/{name}" for folder in folders for name in (MANIFEST, RUNTIMES)}
@@ -163,7 +164,7 @@ def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, staging: Path, sourc
     plain = member.isreg() and not member.issparse()
     if not plain or parts[0] not in KINDS or {"", ".", ".."} & set(parts):
         raise UserError(f"{source} is refused: {member.name!r} is no plain file of results or data")
-    # tarfile's extraction filters are younger than Python 3.11.0; nothing but bytes is wanted here
+    # copy bytes alone: Python 3.11.0 does not have the extraction filters of tarfile yet
     target = staging / member.name
     target.parent.mkdir(parents=True, exist_ok=True)
     with tar.extractfile(member) as packed, target.open("xb") as file:
@@ -171,7 +172,7 @@ def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, staging: Path, sourc
 
 
 def _check_room(root: Path, staging: Path, outputs: dict[str, str], force: bool) -> None:
-    """Replace nothing that is here with other bytes unasked; write nothing through links."""
+    """Refuse to write through a link, or to replace a different result without ``force``."""
     for name in outputs:
         here = root / name
         home = os.path.realpath(root / name.split("/")[0])

@@ -1,14 +1,14 @@
-"""A hash of the code that a script runs, which does not see where that code lies.
+"""A hash of the code that a script runs, independent of where that code lies.
 
-The digest of a file is taken over its syntax tree without docstrings, in which every import of the
-package is replaced by the digest of the imported file. So comments, layout, the folder of a clone
-and the paths and names of modules do not count: a moved or renamed module changes no hash, an
-edited one changes the hash of each script that imports it, directly or not.
+The digest of a file covers its syntax tree without docstrings. In the tree, the digest of the
+imported file replaces each import from the package. So comments, layout, the folder of a clone, and
+paths and names of modules do not count. A moved or renamed module changes no hash. An edited module
+changes the hash of each script that imports it, directly or not.
 
 Imports are followed statically, also inside functions, within the package and among the scripts.
 ``if TYPE_CHECKING:`` never runs and does not count. The package's root ``__init__`` does not count
 either: it is a table of public names, and code imports each name from its module. The hash cannot
-follow a module that is named by a string: whoever loads one passes its file to ``code_hash``.
+follow a module that is named by a string: pass the file of such a module to ``code_hash``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Import(NamedTuple):
         label: ``@k``, the k-th imported name by first use; the name itself if it is also bound in
             another way, so that its uses can't be told apart.
         level: Number of leading dots of a relative import.
-        module: What stands after ``from``, or ``import``.
+        module: The text after ``from``, or after ``import``.
         name: The imported name; "" for ``import module as name``.
     """
 
@@ -45,7 +45,7 @@ class Import(NamedTuple):
 
 
 class Source(NamedTuple):
-    """The content of one file, as far as it decides what the file does.
+    """The parts of one file that decide what it does.
 
     Attributes:
         digest: Hash of the syntax tree without docstrings and without imports of the package.
@@ -86,7 +86,7 @@ def closure(root: str | Path, *files: str | Path) -> set[str]:
 
 
 class Tree:
-    """The files below a root, each read once: for many hashes while no file changes."""
+    """The files below a root, each read once. Use it for many hashes while no file changes."""
 
     def __init__(self, root: str | Path):
         """Take the root of the repository."""
@@ -95,14 +95,14 @@ class Tree:
         self.active: list[Path] = []
 
     def code_hash(self, *files: str | Path) -> str:
-        """See the function of that name."""
+        """Hash scripts and modules, as the function ``code_hash`` does."""
         digests = (digest for file in files for digest in self._around(self.root / file))
         return _sha256("\n".join(sorted(digests)))[:16]
 
     def _around(self, path: Path) -> list[str]:
         """Digests of a file and of the packages around it that hold code.
 
-        To import ``dasbench.a.b`` runs ``dasbench/a/__init__.py`` as well.
+        An import of ``dasbench.a.b`` also runs ``dasbench/a/__init__.py``.
         """
         home = self.root / "src" / PACKAGE
         inits = [folder / "__init__.py" for folder in path.parents if home in folder.parents]
@@ -134,7 +134,7 @@ class Tree:
                 yield 0, name, "", [self._digest(beside)]
 
     def _target(self, path: Path, statement: Import) -> tuple[Path, str]:
-        """The file of the imported module, and the name of the member that is imported of it."""
+        """The file of the imported module, and the imported member of it, or ""."""
         parts = [PACKAGE, *statement.module.split(".")[1:]] if not statement.level else []
         if statement.level:
             package = path.relative_to(self.root / "src").parts[:-1]
@@ -200,7 +200,7 @@ def _sha256(text: str) -> str:
 
 
 class _Stripped(ast.NodeTransformer):
-    """Drop docstrings and what only type checkers read."""
+    """Drop docstrings, and code that only type checkers read."""
 
     def visit(self, node: ast.AST) -> ast.AST | None:
         """Visit statements only: docstrings and imports stand nowhere else."""
@@ -232,11 +232,11 @@ class _Stripped(ast.NodeTransformer):
 class _Imports(ast.NodeTransformer):
     """Take the imports of the package out of a tree.
 
-    Those at the top of the module are one group. Inside a function, import statements in a row are
-    a group: how a formatter splits or sorts them does not count.
+    Imports at the top of the module are one group. Inside a function, import statements in a row
+    are a group. A formatter may split and sort the statements of a group without an effect.
 
     Attributes:
-        names: Names that these imports bind and nothing else in the file does.
+        names: Names that only these imports bind in the file.
         others: First parts of other modules that are imported by name.
     """
 
@@ -289,7 +289,7 @@ def _is_ours(node: ast.Import | ast.ImportFrom) -> bool:
 
 
 def _items(node: ast.Import | ast.ImportFrom, place: int) -> Iterator[Import]:
-    """One entry for each name of a statement; its label is still the name.
+    """One entry for each name of a statement; ``label`` is the name until ``_Uses`` replaces it.
 
     Raises:
         ValueError: If the statement binds names that can't be told from it.
@@ -320,7 +320,7 @@ class _Uses(ast.NodeTransformer):
 
 
 def _bound(tree: ast.AST) -> Iterator[str]:
-    """Names that a file binds otherwise than by importing from the package."""
+    """Names that a file binds in another way than by an import from the package."""
     for node in ast.walk(tree):
         if isinstance(node, ast.arg):
             yield node.arg

@@ -1,4 +1,4 @@
-"""Whether a run has room: a disk that is full before it starts, or was when it failed, is told.
+"""Check free disk space before a run, and name a full disk when a run has failed.
 
 Standard library only.
 """
@@ -14,13 +14,16 @@ MEGABYTES = 16  # Snakemake's records, logs and temporary files of a small exper
 
 
 def shortage(root: str | Path) -> str | None:
-    """Why nothing can be made in this repository now, as a sentence; None if there is room.
+    """Find a full disk.
 
     Args:
-        root: Folder of the repository; the folder for temporary files is looked at too.
+        root: Folder of the repository. The folder for temporary files is checked, too.
+
+    Returns:
+        A sentence that names the full disk and a remedy; None if there is room for a run.
     """
     try:
-        # Python leaves a TMPDIR that is full silently for /tmp; other programs do not
+        # check TMPDIR itself: if it is full, Python alone silently turns to /tmp
         temporary = _named() or tempfile.gettempdir()
     except OSError:
         return "no folder for temporary files can be written; make room in /tmp or set TMPDIR"

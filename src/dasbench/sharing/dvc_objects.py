@@ -1,10 +1,12 @@
-"""What dvc.lock names and a remote sends, looked at before anything is made of it.
+"""Check dvc.lock, and the objects that a remote sends, before their use.
 
-An *object* is a file in DVC's cache and on its remotes, named by its MD5. That of a folder is a
-*list*, ``[{"md5": ..., "relpath": ...}]``, and its name ends in ``.dir``. DVC believes a remote: it
-joins paths and names of lists unchecked, and hashes nothing that a web server sends. So lists come
-first, each looked at before it is stored; DVC fetches only what they name; and nothing is checked
-out before all of it has been hashed.
+An *out* is a file or folder that a stage of dvc.yaml makes and DVC stores. An *object* is a file in
+DVC's cache and on its remotes, named by its MD5. The object of a folder is a *list*,
+``[{"md5": ..., "relpath": ...}]``, and its name ends in ``.dir``.
+
+DVC trusts a remote: it uses the paths in lists without a check, and does not hash files from a web
+server. So ``fetch_lists`` checks each list before it is stored. Then DVC fetches only the objects
+that the lists name. ``check`` hashes all objects before any of them is checked out.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from dasbench.sharing.remote import Remote
 LIST = ".dir"
 _FILE = re.compile(r"[0-9a-f]{32}")
 _OBJECT = re.compile(rf"{_FILE.pattern}({re.escape(LIST)})?")
-# what `./run save` writes; DVC knows more, such as `files`, by which objects come in unseen
+# fields of an out from `./run save`; others of DVC, such as `files`, could name unchecked objects
 _OUT = {"path", "hash", "md5", "size", "nfiles", "isexec"}
 
 
@@ -34,7 +36,7 @@ def read(path: Path) -> dict[str, Any]:
     """The content of dvc.yaml or dvc.lock, with its ``stages``.
 
     Raises:
-        UserError: If it is not a mapping that has stages.
+        UserError: If the file can't be read, or is not a mapping that has stages.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -50,7 +52,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def damaged(name: str, reason: str) -> UserError:
-    """What to say of a broken dvc.yaml or dvc.lock."""
+    """The error for a broken dvc.yaml or dvc.lock."""
     return UserError(
         f"{name} is damaged ({reason}); resolve its merge conflict if it has one (`git diff "
         f"{name}`), or take the committed one: `git checkout {name}`"
@@ -58,15 +60,20 @@ def damaged(name: str, reason: str) -> UserError:
 
 
 def outs(root: Path, stage: str, body: Any) -> dict[str, str]:
-    """Outs of a stage in dvc.lock, and the object of each.
+    """Outs of a stage in dvc.lock: out -> object.
+
+    Args:
+        root: Folder of the repository.
+        stage: Name of the stage.
+        body: Content of dvc.lock for this stage.
 
     Raises:
-        UserError: If it has none, or one that is no plain path in the tree with an MD5.
+        UserError: If the stage has no outs, or an out is not a plain path with an MD5.
     """
     listed = body.get("outs") if isinstance(body, dict) else None
     if not isinstance(listed, list):
         raise damaged("dvc.lock", f"{stage} has no outs")
-    found = {}
+    objects = {}
     for out in listed:
         path, name = (out.get("path"), out.get("md5")) if isinstance(out, dict) else (None, None)
         known = path and set(out) <= _OUT and out.get("hash") == "md5"
@@ -74,40 +81,40 @@ def outs(root: Path, stage: str, body: Any) -> dict[str, str]:
             raise damaged("dvc.lock", f"an out of {stage} is not a path with an MD5: {out!r}")
         if _leads_out(root, str(path)):
             raise damaged("dvc.lock", f"{stage} has the out {path!r}, not one in results/ or data/")
-        found[str(path)] = str(name)
-    return found
+        objects[str(path)] = str(name)
+    return objects
 
 
 def _leads_out(root: Path, path: str) -> bool:
     if records.partition_of(path) is None or not records.is_plain(path):
         return True
-    # the user may keep the whole of results/ elsewhere, by a link of his own
+    # results/ itself may be a link of the user to another disk
     home = (root / path.split("/")[0]).resolve()
     return not (root / path).parent.resolve().is_relative_to(home)
 
 
 def fetch_lists(root: Path, remote: Remote, named: Mapping[str, str]) -> Path:
-    """Put the lists that are not in the cache into it, and look at each, wherever it is from.
+    """Fetch the lists that are not in the cache, and check every list, cached or fetched.
 
     Args:
         root: Folder of the repository.
-        remote: Where the lists are.
+        remote: Source of the lists.
         named: out -> object.
 
     Returns:
-        The cache.
+        Folder of the cache.
 
     Raises:
-        UserError: If a list cannot be had or is refused; then it is not in the cache.
+        UserError: If a list cannot be fetched or is refused; then it is not in the cache.
     """
     from dvc.repo import Repo
 
     with Repo(str(root.resolve())) as repo:
-        repo.drop_data_index()  # may hold what a bare `dvc fetch` read, whatever that was
+        repo.drop_data_index()  # may hold unchecked lists from a bare `dvc fetch`
         cache = Path(repo.cache.local.path)
         try:
             store = repo.cloud.get_remote_odb(remote.name, "pull")
-        except Exception as error:  # each kind of remote has its own
+        except Exception as error:  # each kind of remote raises other classes
             raise _not_given(remote, error) from error
         for out, name in named.items():
             if not name.endswith(LIST):
@@ -126,7 +133,7 @@ def fetch_lists(root: Path, remote: Remote, named: Mapping[str, str]) -> Path:
 
 
 def place_of(store: Path, name: str) -> Path:
-    """Where the cache, or a remote that is a directory, has an object."""
+    """Path of an object in the cache, or in a remote that is a directory."""
     return store / name[:2] / name[2:]
 
 
@@ -159,10 +166,10 @@ def _first(files: list[str]) -> str:
 
 
 def _files(root: Path, out: str, name: str, content: bytes) -> dict[str, str]:
-    """Files of a list, and the object of each.
+    """Files of a list: file -> object.
 
     Raises:
-        UserError: If it has not the bytes that its name says, or names what it may not.
+        UserError: If its bytes do not match its name, or an entry is not a plain path and an MD5.
     """
     if hashlib.md5(content, usedforsecurity=False).hexdigest() + LIST != name:
         raise _other_bytes({out: name})
@@ -200,16 +207,16 @@ def _other_bytes(refused: Mapping[str, str]) -> UserError:
 
 
 def check(root: Path, cache: Path, remote: Remote, named: Mapping[str, str]) -> None:
-    """Hash all objects of outs in the cache, and delete those that have other bytes.
+    """Hash all objects of outs in the cache, and delete those that do not match their MD5.
 
     Args:
         root: Folder of the repository.
         cache: As ``fetch_lists`` returned it.
-        remote: Where the objects are from.
-        named: out -> object, with all lists here.
+        remote: Source of the objects.
+        named: out -> object; all lists must be in the cache.
 
     Raises:
-        UserError: If there is one, or an object is not here.
+        UserError: If an object was deleted, or is not in the cache.
     """
     files = {}
     for out, name in named.items():

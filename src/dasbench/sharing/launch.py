@@ -1,13 +1,14 @@
 """Start a job's program on a machine with several devices, or as several processes.
 
-``workflow/functions/resources.smk`` puts this before every ``python scripts/...`` where the run is
-configured with ``devices`` or ``processes``; what a job computes and depends on stays the same.
+If a run is configured with ``devices`` or ``processes``, ``workflow/functions/resources.smk`` puts
+this module before every ``python scripts/...``. The outputs and the dependencies of a job stay the
+same.
 
-* ``DAS_DEVICES=0,1,2,3``: a job that runs networks takes a device that no other job has (a lock
-  that ends with the job) and sees it alone, through ``CUDA_VISIBLE_DEVICES``.
-* ``DAS_PROCESSES=4``: the base model and the features are made by four processes each, as
-  `accelerate launch --multi_gpu` would start them: each has every fourth image of each batch, or
-  every fourth chunk of a set of features. Without a GPU they talk over gloo.
+* ``DAS_DEVICES=0,1,2,3``: a job that runs networks locks a free device until it ends, and sees only
+  this device, through ``CUDA_VISIBLE_DEVICES``.
+* ``DAS_PROCESSES=4``: four processes train the base model, or compute a set of features, together.
+  They start as with `accelerate launch --multi_gpu`. Each handles every fourth image of each batch,
+  or every fourth chunk of the features. Without a GPU they communicate over gloo.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pathlib import Path
 
 from dasbench.errors import UserError
 
-# what runs networks; the other scripts need no device
+# scripts that run networks; the others need no device
 NETWORKS = (
     "encode_latents",
     "embed_prompts",
@@ -43,17 +44,17 @@ NETWORKS = (
     "measure_grids",
     "measure_removal",
 )
-# what several processes can share
+# scripts whose work several processes can share
 PARALLEL = ("train_base", "compute_features")
 LOCKS = ".snakemake/devices"
-# glibc gives freed memory back to the system after nearly every tensor and asks for it again, a
-# twentieth of a training step; a job keeps up to 256 MB, and tensors up to 32 MB are part of it
+# By default, glibc returns freed memory to the system after nearly every tensor, then requests it
+# again, which takes 5 % of a training step. So a job keeps up to 256 MB, for tensors up to 32 MB.
 MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**28)}
 _WORKER = "--worker"
 
 
 def command(script: str, arguments: Sequence[str], processes: int) -> list[str]:
-    """The command line of a script, with a launcher where it runs as several processes."""
+    """The command line of a script, with torch's launcher for several processes."""
     if processes == 1 or Path(script).stem not in PARALLEL:
         return [sys.executable, script, *arguments]
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
@@ -64,16 +65,19 @@ def command(script: str, arguments: Sequence[str], processes: int) -> list[str]:
 def take_devices(devices: Sequence[str], count: int, patience: float = 0.5) -> list[str]:
     """Wait until ``count`` devices are free, and hold them for the life of this process.
 
-    The locks stay open across ``exec``, so that the program that this process turns into holds
-    them, and the system lets go of them when it ends, however it does.
+    The locks stay open across ``exec``, so the program that replaces this process holds them. The
+    system releases them when that program ends, also if it is killed.
 
     Args:
         devices: Names as ``CUDA_VISIBLE_DEVICES`` takes them.
-        count: How many.
+        count: Number of devices to take.
         patience: Seconds between two attempts.
 
+    Returns:
+        Names of the devices.
+
     Raises:
-        UserError: If there are not that many.
+        UserError: If ``devices`` has fewer than ``count`` names.
     """
     if count > len(devices):
         raise UserError(
@@ -102,7 +106,7 @@ def take_devices(devices: Sequence[str], count: int, patience: float = 0.5) -> l
 
 
 def work(processes: int, script: str, arguments: Sequence[str]) -> None:
-    """Run a script as one of several processes, once it is certain that they found each other.
+    """Check that all processes are connected, then run a script as one of them.
 
     Raises:
         UserError: If Accelerate sees another number of processes: each would then train the whole
@@ -111,7 +115,7 @@ def work(processes: int, script: str, arguments: Sequence[str]) -> None:
     import torch
     from accelerate import PartialState
 
-    # unless it is told that there is only the CPU, Accelerate takes a process there to be alone
+    # on a CPU, Accelerate connects the processes only with cpu=True
     state = PartialState(cpu=os.environ.get("DAS_DEVICE") == "cpu" or not torch.cuda.is_available())
     if state.num_processes != processes:
         raise UserError(

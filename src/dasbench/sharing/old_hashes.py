@@ -1,10 +1,10 @@
-"""Read records that were made when hashes of code depended on where the code lay.
+"""Read records from the time when hashes of code depended on the place of the code.
 
 Until November 2026 a record named the code of a job by a hash over paths and syntax trees, and
-modules by their full names. ``old_hashes.json`` has, for each such hash of the last commit before
-the change, the location-free hash of the same code. A record with one of them is read as if it had
-been made with today's names, so that nothing is computed again for the change of names alone. A
-record with any other hash is left as it is, and its output is made again.
+modules by their full names. ``old_hashes.json`` maps each such hash of the last commit before the
+change to the location-free hash of the same code. A record with one of these hashes is read with
+today's hash and names, so that its output need not be computed again. A record with any other hash
+stays as it is, and its output is computed again.
 """
 
 from __future__ import annotations

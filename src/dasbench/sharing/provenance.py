@@ -1,16 +1,15 @@
-"""Carry Snakemake's records with the artifacts, so that a clone knows what made them.
+"""Carry Snakemake's records with the outputs, so that a clone knows the job behind each output.
 
 Words: see ``dasbench.sharing.records``.
 
-* ``save``: records -> manifests;
-* ``restore``: manifests -> records, for every output whose bytes are the recorded ones. Where both
-  know an output and its bytes fit both, a manifest that came from elsewhere wins: its settings are
-  those of the experiment file that came with it;
-* ``verify``: hash every output and every recorded input again, whatever the time stamps say;
-* ``prune``: forget and delete what the graph no longer makes.
+* ``save``: records -> manifests.
+* ``restore``: manifests -> records, for every output whose bytes are the recorded ones. If an
+  output matches both Snakemake's record and a fetched manifest, the manifest counts: it was
+  recorded with the experiment file that was fetched with it.
+* ``verify``: hash every output and every recorded input again, whatever the time stamps say.
+* ``prune``: forget and delete outputs that the graph no longer makes.
 
-The convention for memory: the benchmark of the job with log ``logs/X.log`` is
-``logs/benchmark/X.tsv``.
+The memory of a job comes from its benchmark: ``logs/benchmark/X.tsv`` for the log ``logs/X.log``.
 """
 
 from __future__ import annotations
@@ -42,20 +41,20 @@ from dasbench.sharing.records import (
     store,
 )
 
-# Snakemake takes the end of a job from its output's time stamp; floats keep microseconds
+# seconds; Snakemake records the time stamp of the output as the end of its job, rounded as a float
 _SAME_TIME = 1e-3
-# folder -> digest of its manifest when that and Snakemake's records last agreed; the number rises
-# when manifests are read in another way, so that each is compared with the records once more
+# JSON: folder -> digest of its manifest when it last agreed with Snakemake's records. Raise 2 if
+# manifests are read in another way: then each is compared with the records once more.
 _AGREED = ".snakemake/das-manifests-2.json"
 
 
 class Verdict(NamedTuple):
-    """What ``verify`` found.
+    """The result of ``verify``.
 
     Attributes:
         problems: One sentence per damaged, missing or outdated output.
         recorded: Number of recorded outputs.
-        absent: Number of these that were never made or fetched here.
+        absent: Number of recorded outputs that were never made or fetched here.
     """
 
     problems: list[str]
@@ -64,21 +63,24 @@ class Verdict(NamedTuple):
 
 
 def save(root: str | Path, experiments: Collection[str] | None = None) -> list[str]:
-    """Write the manifests of what has been made; returns the outputs that were made since.
+    """Write the manifests of all outputs that jobs have made.
 
-    An output keeps its recorded digest for as long as its record stays the same, so bytes that
-    changed after the job are found by ``verify`` and never blessed here. What is recorded but not
-    here (not fetched, or deleted) stays recorded until ``prune``.
+    An output keeps its recorded digest while its record stays the same. So ``verify`` finds bytes
+    that changed after the job. An output that is recorded but not here (not fetched, or deleted)
+    stays recorded until ``prune``.
 
     Args:
         root: Folder of the repository.
-        experiments: Only ``results/<one of these>``; None, all partitions.
+        experiments: Only ``results/<experiment>`` of these; None for all partitions.
+
+    Returns:
+        The outputs that jobs have made since the last call.
     """
     root = Path(root)
     restore(root, [folder for folder in partitions(root) if _is_foreign(root, folder)])
     old: dict[str, Partition] = {}
     new: dict[str, Partition] = {}
-    made = []
+    renewed = []
     for output, record in records(root):
         folder = partition_of(output)
         if folder is None or not _selected(folder, experiments) or not (root / output).is_file():
@@ -89,11 +91,11 @@ def save(root: str | Path, experiments: Collection[str] | None = None) -> list[s
         entry, when = _entry(root, output, record, old[folder])
         new[folder].entries[output], new[folder].times[output] = entry, when
         if when != old[folder].times.get(output):
-            made.append(output)
+            renewed.append(output)
     for folder, partition in new.items():
         store(root, folder, partition)
     _agree(root, new)
-    return made
+    return renewed
 
 
 def _entry(
@@ -103,18 +105,18 @@ def _entry(
     known, before = old.entries.get(output), old.times.get(output, [None, None, None])
     kept = {key: record.get(key) for key in KEEP}
     remote = None not in span and span[0] > span[1]
-    # a record that was restored without its times begins when it ends
+    # ``restore`` writes start = end if it does not know the times
     untimed = before[:2] == [None, None] and span[0] == span[1]
     if known and (untimed or before[remote:2] == span[remote:]):
         memory = benchmark(root, record, "max_rss") if before[2] is None else before[2]
         same = {**kept, "sha256": known["sha256"], "size": known["size"]}
         return same, [*before[:2], memory]
     path = root / output
-    made = {**kept, "sha256": sha256(path), "size": path.stat().st_size}
+    entry = {**kept, "sha256": sha256(path), "size": path.stat().st_size}
     if remote:
-        # a cluster's job: what Snakemake calls its start is when it heard of the end
+        # a cluster's job: Snakemake records as its start when it heard of its end
         span[0] = span[1] - (benchmark(root, record, "s") or 0.0)
-    return made, [*span, benchmark(root, record, "max_rss")]
+    return entry, [*span, benchmark(root, record, "max_rss")]
 
 
 def _selected(folder: str, experiments: Collection[str] | None) -> bool:
@@ -129,9 +131,9 @@ def restore(
 
     Args:
         root: Folder of the repository.
-        folders: Only these partitions; None, all.
-        altered: Is given the outputs that are here with other bytes, though no job made them: they
-            were damaged or edited, and what follows would be made from them.
+        folders: Only these partitions; None for all.
+        altered: A list to extend with the outputs that changed although no job made them again.
+            They were damaged or edited, and later jobs would read them.
 
     Returns:
         Number of outputs whose record was written.
@@ -149,18 +151,18 @@ def restore(
                 continue
             untouched = _untouched(root, output)
             if untouched and not (foreign and _otherwise(root, output, entry)):
-                continue  # Snakemake's own record holds
+                continue  # Snakemake's record is valid
             if _same_bytes(root / output, entry):
                 _restore(root, output, entry, partition.times.get(output))
                 count += 1
             elif altered is not None and not untouched and not _incomplete(root, output):
-                altered.append(output)  # Snakemake judges what it makes of it
+                altered.append(output)  # a warning only: Snakemake decides whether to make it again
     _agree(root, folders)
     return count
 
 
 def _is_foreign(root: Path, folder: str) -> bool:
-    """Whether a manifest is another one than was last written or restored here: it was fetched."""
+    """Whether a manifest was fetched: it is not the one that was last saved or restored here."""
     return read_record(root / _AGREED).get(folder) != sha256(root / folder / MANIFEST)
 
 
@@ -172,14 +174,14 @@ def _agree(root: Path, folders: Iterable[str]) -> None:
 
 
 def _untouched(root: Path, output: str) -> bool:
-    """Whether Snakemake made the output here and nothing has written to it since."""
+    """Whether a job on this machine wrote the output, and nothing has written to it since."""
     recorded = read_record(record_path(root, output))
-    made = recorded.get("endtime") or 0
-    return bool(recorded) and abs(made - (root / output).stat().st_mtime) < _SAME_TIME
+    ended = recorded.get("endtime") or 0
+    return bool(recorded) and abs(ended - (root / output).stat().st_mtime) < _SAME_TIME
 
 
 def _otherwise(root: Path, output: str, entry: Mapping[str, Any]) -> bool:
-    """Whether a manifest says that an output follows from other settings than its record here."""
+    """Whether the manifest and Snakemake's record of an output name different settings."""
     recorded = read_record(record_path(root, output))
     return any(recorded.get(key) != entry[key] for key in KEEP)
 
@@ -198,11 +200,11 @@ def _restore(root: Path, output: str, entry: Mapping[str, Any], when: list | Non
     start, end = when[:2] if when else (stat.st_mtime, stat.st_mtime)
     kept = {key: entry[key] for key in KEEP}
     mark = record_path(root, output, "incomplete")
-    mark.parent.mkdir(parents=True, exist_ok=True)  # without it Snakemake believes in an old format
+    mark.parent.mkdir(parents=True, exist_ok=True)  # without it Snakemake assumes an old format
     write_text(record, json.dumps({**kept, "starttime": start, "endtime": end}))
     mark.unlink(missing_ok=True)
     try:
-        os.utime(path, (end, end))  # the original order; DVC does not keep time stamps
+        os.utime(path, (end, end))  # keep the order; DVC drops time stamps
     except OSError:
         pass  # a link into a shared cache that belongs to someone else
 
@@ -212,7 +214,7 @@ def verify(root: str | Path, experiments: Collection[str] | None = None) -> Verd
 
     Args:
         root: Folder of the repository.
-        experiments: Only these and what they were made from; None, everything.
+        experiments: Only these, and the partitions that they were made from; None for all.
 
     Raises:
         UserError: If a manifest is damaged, or names a path outside of its partition.
@@ -247,11 +249,22 @@ def verify(root: str | Path, experiments: Collection[str] | None = None) -> Verd
 
 
 def mixed(root: str | Path, outputs: Collection[str]) -> list[str]:
-    """What was made from inputs with other bytes than recorded; hashes nothing but such inputs.
+    """Find outputs that were made from inputs with other bytes than recorded.
 
-    The remedy is to make the output again, or the input, if that has not got its bytes back.
+    Only such inputs are hashed. If the input has its recorded bytes again, the remedy is to make
+    the output again, otherwise the input.
+
+    Args:
+        root: Folder of the repository.
+        outputs: The outputs to check, such as those that ``save`` returns.
+
+    Returns:
+        One sentence for each such output, with the remedy.
+
+    Raises:
+        UserError: If a manifest is damaged, or names a path outside of its partition.
     """
-    root, told = Path(root), []
+    root, sentences = Path(root), []
     homes = {partition_of(output) or "" for output in outputs}
     entries = _with_inputs(root, homes.intersection(partitions(root)))
     recorded = {name: entry["sha256"] for name, entry in entries.items()}.get
@@ -259,8 +272,8 @@ def mixed(root: str | Path, outputs: Collection[str]) -> list[str]:
         if other := _changed_input(entries[output], entries, recorded):
             sound = (root / other).is_file() and _same_bytes(root / other, entries[other])
             again = _again(output if sound else other, entries)
-            told.append(f"{output} was made from another {other}; {again}")
-    return told
+            sentences.append(f"{output} was made from another {other}; {again}")
+    return sentences
 
 
 def _again(output: str, entries: Mapping[str, Mapping[str, Any]]) -> str:
@@ -268,7 +281,7 @@ def _again(output: str, entries: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _with_inputs(root: Path, folders: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Entries of the folders and of all partitions that these were made from."""
+    """Entries of the folders, and of all partitions with inputs of these entries."""
     entries: dict[str, dict[str, Any]] = {}
     waiting, seen, known = list(folders), set(), partitions(root)
     while waiting:
@@ -276,9 +289,9 @@ def _with_inputs(root: Path, folders: Iterable[str]) -> dict[str, dict[str, Any]
         if folder in seen:
             continue
         seen.add(folder)
-        found = load(root, folder).entries
-        entries |= found
-        sources = {partition_of(name) for entry in found.values() for name in inputs_of(entry)}
+        recorded = load(root, folder).entries
+        entries |= recorded
+        sources = {partition_of(name) for entry in recorded.values() for name in inputs_of(entry)}
         waiting += [source for source in sources if source in known]
     return entries
 
@@ -286,7 +299,7 @@ def _with_inputs(root: Path, folders: Iterable[str]) -> dict[str, dict[str, Any]
 def _changed_input(
     entry: Mapping[str, Any], entries: Mapping[str, Any], digest: Callable[[str], str | None]
 ) -> str | None:
-    """An input whose bytes are sound, but not those that the output was made from."""
+    """An input that is undamaged, but has other bytes than the output was made from."""
     for name, recorded in inputs_of(entry).items():
         damaged = name in entries and digest(name) != entries[name]["sha256"]
         if digest(name) not in {None, recorded} and not damaged:
@@ -295,7 +308,7 @@ def _changed_input(
 
 
 def _remaker(output: str, entries: Mapping[str, Mapping[str, Any]]) -> str:
-    """An experiment whose run makes the output: its own, or one that reads the data."""
+    """An experiment whose run makes the output; for data, an experiment that reads them."""
     folder = partition_of(output) or ""
     if folder.startswith("results/"):
         return folder.removeprefix("results/")
@@ -315,11 +328,11 @@ def prune(
     Args:
         root: Folder of the repository.
         wanted: All outputs that the graph makes now.
-        experiments: Only ``results/<one of these>``; None, all partitions.
+        experiments: Only ``results/<experiment>`` of these; None for all partitions.
         yes: Delete, instead of only list.
 
     Returns:
-        The outputs in question, sorted.
+        The outputs that the graph does not make, sorted in each partition.
 
     Raises:
         UserError: If a manifest is damaged, or names a path outside of its partition.
@@ -355,24 +368,25 @@ def _delete(root: Path, output: str) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """``python -m dasbench.sharing.provenance save|restore|verify|prune [EXPERIMENT...]``.
 
-    ``prune`` reads what is wanted from standard input, one path a line (``snakemake --summary``).
+    ``prune`` reads the outputs of the graph from standard input, one path a line (as printed by
+    ``snakemake --summary``).
     """
     parser = argparse.ArgumentParser(prog="python -m dasbench.sharing.provenance")
     parser.add_argument("command", choices=["save", "restore", "verify", "prune"])
     parser.add_argument("experiments", nargs="*")
     parser.add_argument("--yes", action="store_true", help="prune: delete instead of only list")
     args = parser.parse_args(arguments)
-    chosen = args.experiments or None
+    experiments = args.experiments or None
     try:
         if args.command == "save":
-            save(".", chosen)
+            save(".", experiments)
         elif args.command == "restore":
             print(f"{restore('.')} records restored")
         elif args.command == "verify":
-            return tell(verify(".", chosen))
+            return tell(verify(".", experiments))
         else:
             wanted = {line.split("\t")[0].rstrip("\n") for line in sys.stdin}
-            print(*prune(".", wanted, chosen, args.yes), sep="\n")
+            print(*prune(".", wanted, experiments, args.yes), sep="\n")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -1,13 +1,16 @@
-"""The two files that travel with a partition, and Snakemake's records: reading and writing.
+"""Read and write Snakemake's records, and the two files that travel with a partition.
 
-A *record* is what Snakemake keeps of one output (``.snakemake/metadata``): rule, params, inputs and
-their checksums. A *partition* is a folder that is shared as a whole, ``results/<experiment>`` or
-``data/<dataset>``; its *manifest* ``provenance.json`` holds the records of its outputs with the
-SHA-256 of each, the same bytes on every machine, and ``runtimes.json`` when each was made and how
-much memory it took: ``{output: [start, end, max_rss]}``, seconds since 1970 and MB or null.
+A *record* is Snakemake's JSON file about one output (``.snakemake/metadata``): rule, params, inputs
+and their checksums. A *partition* is a folder that is shared as a whole, ``results/<experiment>``
+or ``data/<dataset>``. It has two files:
 
-A manifest comes from collaborators, so nothing in it is trusted: each path must lie in its
-partition, a rule must be a name, a time a time. Standard library only.
+* the *manifest* ``provenance.json`` holds the records of its outputs with the SHA-256 of each, and
+  has the same bytes on every machine;
+* ``runtimes.json`` holds the times and the memory of the job of each output, ``{output: [start,
+  end, max_rss]}``, in seconds since 1970 and MB or null.
+
+A manifest comes from collaborators, so ``load`` checks all of it: each path must lie in its
+partition, a rule must be a name, and a time must be a plausible number. Standard library only.
 """
 
 from __future__ import annotations
@@ -44,9 +47,9 @@ KEEP = (
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _RULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
-# what the common file systems take: bytes of one name, and of a path with room for the root
+# limits of common file systems, in bytes: a name, and a path below the root
 _LONGEST_NAME, _LONGEST_PATH = 255, 2000
-# seconds since 1970 and MB beyond which a number is no measurement; os.utime raises for more
+# largest plausible number, in seconds since 1970 or MB; os.utime raises for larger ones
 _LARGEST_TIME = 1e11
 
 
@@ -70,8 +73,8 @@ def sha256(path: Path) -> str:
 
 def partitions(root: Path) -> list[str]:
     """Folders that have a manifest, sorted, as paths relative to root."""
-    found = [path for kind in KINDS for path in root.glob(f"{kind}/*/{MANIFEST}")]
-    return sorted(path.parent.relative_to(root).as_posix() for path in found)
+    manifests = [path for kind in KINDS for path in root.glob(f"{kind}/*/{MANIFEST}")]
+    return sorted(path.parent.relative_to(root).as_posix() for path in manifests)
 
 
 def partition_of(path: str) -> str | None:
@@ -112,18 +115,27 @@ def _read_object(root: Path, name: str) -> dict[str, Any]:
 
 
 def is_plain(path: str) -> bool:
-    """Whether a path is relative, stays below its start, and can be opened and be shown."""
+    """Whether a path is relative, has no ``..``, and is safe to open and to print."""
     parts = path.split("/")
     return (
         not {"", ".", ".."} & set(parts)
-        and path.isprintable()  # no NUL, no half of a surrogate pair, nothing a terminal obeys
+        and path.isprintable()  # no NUL, no lone surrogate, no control characters
         and max(len(part.encode()) for part in parts) <= _LONGEST_NAME
         and len(path.encode()) <= _LONGEST_PATH
     )
 
 
 def benchmark(root: Path, record: Mapping[str, Any], column: str) -> float | None:
-    """What the job's benchmark says: ``max_rss``, its largest memory in MB, or ``s``, seconds."""
+    """A number from the benchmark of a record's job.
+
+    Args:
+        root: Folder of the repository.
+        record: Of an output of the job.
+        column: ``max_rss``, the largest memory in MB, or ``s``, the seconds.
+
+    Returns:
+        The number, or None if the job has no benchmark.
+    """
     for log in record.get("log") or ():
         name = "logs/benchmark/" + log.removeprefix("logs/").removesuffix(".log") + ".tsv"
         try:
@@ -142,7 +154,7 @@ def inputs_of(entry: dict[str, Any]) -> dict[str, str]:
 
 
 def _inside(root: Path) -> Callable[[str, str], str | None]:
-    """A check (folder, path) -> why the path may not be used, or None; remembers folders."""
+    """A function (folder, path) -> reason to refuse the path, or None; caches real folders."""
     real: dict[str, str] = {}
 
     def resolve(folder: str) -> str:
@@ -156,7 +168,7 @@ def _inside(root: Path) -> Callable[[str, str], str | None]:
             return f"it does not lie in {folder}"
         if not is_plain(path):
             return "it is not a plain path"
-        # the user may keep the whole of results/ elsewhere, by a link of his own
+        # results/ itself may be a link of the user to another disk
         home = resolve(parts[0])
         target = resolve("/".join(parts[:-1]))
         if (root / path).is_symlink():
@@ -197,14 +209,14 @@ def _is_time(when: Any) -> bool:
 
 
 def _is_measured(value: Any) -> bool:
-    """A number that a clock or a memory meter can have shown; JSON knows NaN and 1e999 as well."""
+    """Whether a value is a plausible time or memory; JSON may also hold NaN and 1e999."""
     if type(value) not in {int, float}:
         return False
     return 0 <= value <= _LARGEST_TIME and math.isfinite(value)
 
 
 def store(root: Path, folder: str, partition: Partition) -> None:
-    """Write a partition's files where they changed, each by rename."""
+    """Write those files of a partition that changed, each atomically."""
     for name, content in ((MANIFEST, partition.entries), (RUNTIMES, partition.times)):
         path = root / folder / name
         text = json.dumps(content, indent=1, sort_keys=True) + "\n"
@@ -213,7 +225,7 @@ def store(root: Path, folder: str, partition: Partition) -> None:
 
 
 def record_path(root: Path, output: str, kind: str = "metadata") -> Path:
-    """Where Snakemake keeps the record of an output (or its mark of being incomplete)."""
+    """Path of Snakemake's record of an output, or, with kind ``incomplete``, of that mark."""
     name = base64.urlsafe_b64encode(output.encode()).decode()
     longest = os.pathconf(root, "PC_NAME_MAX") - 1
     parts = [name[start : start + longest] for start in range(0, len(name), longest)]
@@ -232,7 +244,7 @@ def records(root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """A record, or nothing where there is none or it was half written when its writer died."""
+    """Read a record; {} if there is none, or if a killed process left it half written."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):

@@ -1,4 +1,4 @@
-"""The DVC remote of a transfer: which one it is, and whether it answers."""
+"""Find the DVC remote of a transfer, and check that it answers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Remote(NamedTuple):
     Attributes:
         name: As in ``dvc remote list``.
         url: A directory, or an address such as ``s3://bucket/path``.
-        address: What answers for it: the url, or the endpoint of the service.
+        address: The address that answers requests: ``url``, or the endpoint of the service.
     """
 
     name: str
@@ -46,14 +46,14 @@ class Remote(NamedTuple):
 
 
 def find_remote(flags: Sequence[str], remedy: str) -> Remote:
-    """The remote that the flags or the configuration name, once it has answered.
+    """Find the remote that the flags or the configuration name, and check that it answers.
 
     Args:
         flags: Those of ``dvc push`` or ``dvc pull``; ``-r NAME`` among them names the remote.
-        remedy: What to do without a remote, for the message.
+        remedy: End of the message if no remote is set: a sentence on how to go on.
 
     Raises:
-        UserError: If there is none, or it is out of reach.
+        UserError: If no remote is set, its name is unknown, or it does not answer.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("-r", "--remote")
@@ -78,15 +78,15 @@ def find_remote(flags: Sequence[str], remedy: str) -> Remote:
 
 def _settings() -> dict[str, str]:
     """DVC's configuration, the user's and the machine's included."""
-    asked = [*DVC, "config", "--list"]
-    shown = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
-    return dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+    command = [*DVC, "config", "--list"]
+    output = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    return dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
 
 
 def _reach(remote: Remote) -> None:
-    """Ask a web address or an S3 endpoint for a sign of life, through the proxy if there is one.
+    """Check that a web address or an S3 endpoint answers, through the proxy if there is one.
 
-    DVC itself takes a web server that is down for one that has none of the files.
+    DVC does not tell a web server that is down from a server without the files.
 
     Raises:
         UserError: If nothing answers.
@@ -97,7 +97,7 @@ def _reach(remote: Remote) -> None:
     try:
         urllib.request.urlopen(request, timeout=_SECONDS_TO_ANSWER).close()
     except (urllib.error.HTTPError, http.client.HTTPException):
-        pass  # it lives; whether it has the files is for DVC to find out
+        pass  # it answers; DVC finds out whether it has the files
     except OSError as error:
         reason = getattr(error, "reason", error)
         if not isinstance(reason, ssl.SSLError):
@@ -105,7 +105,7 @@ def _reach(remote: Remote) -> None:
 
 
 def out_of_reach(remote: Remote, reason: str) -> UserError:
-    """What to say of a remote that does not answer."""
+    """The error for a remote that does not answer."""
     return UserError(
         f"the remote {remote} cannot be reached: {reason}; check the address "
         "(`dvc remote list`) and the connection, or use another remote (-r NAME) or a file "

@@ -1,9 +1,9 @@
-"""Results between machines: what of them DVC knows, and its remotes.
+"""Transfer results between machines with DVC.
 
-A *stage* is one of dvc.yaml's, spelled out as ``lds@digits``; an *out* is a file or folder that a
-stage makes and DVC stores, as ``dvc.lock`` has it. DVC moves the bytes; here stands what it is
-asked for, what a killed transfer leaves behind, and what to say when a remote is out of reach. What
-arrives is looked at in ``objects``.
+A *stage* of dvc.yaml belongs to an experiment or a data set, as in ``lds@digits``. An *out* is a
+file or folder that a stage makes and DVC stores; dvc.lock names its object. DVC moves the bytes.
+This module selects the outs, deletes what a killed transfer left, and explains failures.
+``dvc_objects`` checks the received objects.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from dasbench.experiments import config
 from dasbench.sharing import dvc_objects, records
 from dasbench.sharing.remote import DVC, Remote, find_remote, out_of_reach
 
-# what people read, and all that an empty plan needs; models and features are the heavy rest
+# stages of the outs that people read: enough for an empty plan, without large models and features
 TABLES = "tables"
 TABLE_STAGES = ("scores", "lds", "removal", "report")
 
-# DVC writes beside the target and renames; a reflink begins as an empty file
+# DVC writes a file with such a name beside the target, then renames it
 _HALF = re.compile(r"\.[A-Za-z0-9_-]{22}\.tmp")
 
 
@@ -33,27 +33,27 @@ def stages(root: Path, names: Iterable[str]) -> list[str]:
     """The stages of dvc.yaml that belong to experiments, their parents and their datasets.
 
     Raises:
-        UserError: If an experiment is not recorded there, or the file is broken.
+        UserError: If dvc.yaml has no stages for an experiment, or is broken.
     """
     content = dvc_objects.read(root / "dvc.yaml")
     variables = _variables(content)
-    found: dict[str, None] = {}
+    selected: dict[str, None] = {}
     for name in names:
         owners = with_parents(root, name)
         for stage, body in content["stages"].items():
             items = variables.get(re.sub(r"[${}]", "", str(body.get("foreach"))), [])
-            wanted = (
+            belonging = (
                 {config.pool_name(owners[-1])} if stage == "pool" else {e["name"] for e in owners}
             )
-            found |= {f"{stage}@{item}": None for item in items if item in wanted}
-        if f"report@{name}" not in found:
+            selected |= {f"{stage}@{item}": None for item in items if item in belonging}
+        if f"report@{name}" not in selected:
             recorded = ", ".join(map(str, variables.get("recorded", [])))
             raise UserError(f"{name} is not recorded ({recorded} are); add it to vars in dvc.yaml")
-    return list(found)
+    return list(selected)
 
 
 def _variables(content: dict[str, Any]) -> dict[str, list[Any] | dict[str, Any]]:
-    """What the stages of dvc.yaml are spelled out over."""
+    """The lists and mappings under ``vars`` of dvc.yaml; a stage exists once per item of one."""
     groups = content.get("vars")
     if not isinstance(groups, list) or not all(
         isinstance(group, dict) for group in [*groups, *content["stages"].values()]
@@ -74,10 +74,10 @@ def with_parents(root: Path, name: str) -> list[config.Experiment]:
 
 
 def locked(root: Path, names: Sequence[str]) -> dict[str, dict[str, str]]:
-    """The experiments' stages that dvc.lock knows, and the outs of each with their objects.
+    """The stages of experiments in dvc.lock: stage -> out -> object.
 
     Raises:
-        UserError: If there is none, or dvc.lock is broken.
+        UserError: If dvc.lock has none of the stages, or is broken.
     """
     known = _recorded(root, names)
     if not known:
@@ -90,7 +90,7 @@ def locked(root: Path, names: Sequence[str]) -> dict[str, dict[str, str]]:
 
 def missing(root: Path, names: Sequence[str]) -> list[str]:
     """Recorded outs that are not here, for example after a partial pull."""
-    outs = [out for made in _recorded(root, names).values() for out in made]
+    outs = [out for stage_outs in _recorded(root, names).values() for out in stage_outs]
     return [out for out in outs if not (root / out).exists()]
 
 
@@ -105,7 +105,12 @@ def _recorded(root: Path, names: Sequence[str]) -> dict[str, dict[str, str]]:
 
 
 def push(root: Path, names: Sequence[str], flags: Sequence[str]) -> None:
-    """Send recorded results to the remote; flags go to ``dvc push``.
+    """Send recorded results to the remote.
+
+    Args:
+        root: Folder of the repository.
+        names: Experiments.
+        flags: For ``dvc push``.
 
     Raises:
         UserError: If nothing is recorded, no remote is set, or the transfer fails.
@@ -115,31 +120,31 @@ def push(root: Path, names: Sequence[str], flags: Sequence[str]) -> None:
         flags,
         "name one with `dvc remote add --default NAME URL`, or share one file with ./run bundle",
     )
-    if remote.folder and not remote.folder.parent.is_dir():  # DVC would make it, stick or no stick
+    if remote.folder and not remote.folder.parent.is_dir():  # DVC would create it
         raise out_of_reach(remote, f"there is no directory {remote.folder.parent}")
     _transfer("push", remote, [*flags, *targets])
 
 
 def pull(root: Path, names: Sequence[str], only: Collection[str], flags: Sequence[str]) -> None:
-    """Fetch recorded results from the remote, and put them in place if they are what was recorded.
+    """Fetch recorded results from the remote, check them, and put them in place.
 
-    Call it with the lock held.
+    Hold the lock of ``runlock`` during the call.
 
     Args:
         root: Folder of the repository.
         names: Experiments.
-        only: Which outs; none, all of them; see ``select``.
+        only: Selects some outs, see ``select``; empty for all outs.
         flags: Those of ``dvc pull`` that ``_flags`` knows.
 
     Raises:
-        UserError: If nothing is recorded, no remote is set, the transfer fails, or what came is
-            refused.
+        UserError: If nothing is recorded, no remote is set, the transfer fails, or a received
+            object is refused.
     """
     fetching, placing = _flags(flags)
     known = locked(root, names)
-    named = {out: name for outs in known.values() for out, name in outs.items()}
-    targets = select(known, names, only) if only else list(known)  # a stage is found faster
-    wanted = {out: named[out] for out in targets} if only else named
+    objects = {out: name for outs in known.values() for out, name in outs.items()}
+    targets = select(known, names, only) if only else list(known)  # DVC finds stages faster
+    selected = {out: objects[out] for out in targets} if only else objects
     remote = find_remote(
         flags,
         f"make the results with `./run {' '.join(names)}`, or unpack them with "
@@ -147,18 +152,18 @@ def pull(root: Path, names: Sequence[str], only: Collection[str], flags: Sequenc
     )
     if remote.folder and not remote.folder.is_dir():
         raise out_of_reach(remote, "there is no such directory")
-    sweep(root, named)
-    cache = dvc_objects.fetch_lists(root, remote, wanted)
+    sweep(root, objects)
+    cache = dvc_objects.fetch_lists(root, remote, selected)
     _transfer("fetch", remote, [*fetching, *targets])
-    dvc_objects.check(root, cache, remote, wanted)
+    dvc_objects.check(root, cache, remote, selected)
     _transfer("checkout", remote, [*placing, *targets])
 
 
 def _flags(flags: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What of ``dvc pull``'s arguments its halves take, ``dvc fetch`` and ``dvc checkout``.
+    """Split the flags of ``dvc pull`` into those of ``dvc fetch`` and those of ``dvc checkout``.
 
     Raises:
-        UserError: If another one is among them; most would bring in what nothing has looked at.
+        UserError: If there is another flag; most others would bring in unchecked objects.
     """
     parser = argparse.ArgumentParser(prog="./run pull", add_help=False, allow_abbrev=False)
     parser.add_argument("-r", "--remote")
@@ -180,7 +185,7 @@ def _flags(flags: Sequence[str]) -> tuple[list[str], list[str]]:
 def select(
     known: Mapping[str, Iterable[str]], names: Sequence[str], only: Collection[str]
 ) -> list[str]:
-    """The outs that a partial pull fetches, with the records of what made them.
+    """The outs that a partial pull fetches; the manifest and the runtimes are always among them.
 
     Args:
         known: stage -> its outs; see ``locked``.
@@ -191,27 +196,27 @@ def select(
     Raises:
         UserError: If a name stands for no out.
     """
-    found: dict[str, None] = {}
+    selected: dict[str, None] = {}
     for name in names:
         home = f"results/{name}/"
-        mine = {
+        stage_of = {
             out.removeprefix(home): stage.split("@")[0]
             for stage, outs in known.items()
             for out in outs
             if out.startswith(home)
         }
-        chosen = {records.MANIFEST, records.RUNTIMES} & set(mine)
+        selection = {records.MANIFEST, records.RUNTIMES} & set(stage_of)
         for word in only:
-            hits = {out for out, stage in mine.items() if _stands_for(word, out, stage)}
+            hits = {out for out, stage in stage_of.items() if _stands_for(word, out, stage)}
             if not hits:
-                folders = sorted({*mine, *(out.split("/")[0] for out in mine)})
+                folders = sorted({*stage_of, *(out.split("/")[0] for out in stage_of)})
                 raise UserError(
                     f"--only {word} is nothing that {name} has; expected {TABLES}, or one of "
                     f"{', '.join(folders)}{suggestion(word, [TABLES, *folders])}"
                 )
-            chosen |= hits
-        found |= {home + out: None for out in sorted(chosen)}
-    return list(found)
+            selection |= hits
+        selected |= {home + out: None for out in sorted(selection)}
+    return list(selected)
 
 
 def _stands_for(word: str, out: str, stage: str) -> bool:
@@ -221,17 +226,18 @@ def _stands_for(word: str, out: str, stage: str) -> bool:
 
 
 def sweep(root: Path, outs: Iterable[str]) -> list[Path]:
-    """Delete what a killed ``dvc pull`` left half written; DVC would take it for unsaved work.
+    """Delete half-written files of a killed ``dvc pull``. DVC would take them for unsaved work.
 
-    A half copy has a name of DVC's own, a half reflink no bytes; no artifact is empty.
+    A half-written copy has a temporary name of DVC. A half-written reflink is empty, and no output
+    of a job is empty.
 
     Returns:
-        What was deleted.
+        The deleted files.
     """
     half = set()
     for out in outs:
         if records.partition_of(out) is None or ".." in out.split("/"):
-            continue  # dvc.lock is a file like any other: nothing outside is touched
+            continue  # dvc.lock may be edited: touch no file outside of partitions
         place = root / out
         inside = place.rglob("*") if place.is_dir() else [place, *place.parent.glob(".*.tmp")]
         half |= {p for p in inside if p.is_file() and not p.is_symlink() and _is_half(p)}

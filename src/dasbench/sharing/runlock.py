@@ -1,9 +1,9 @@
 """One run at a time, and no lock left behind by a run that was killed.
 
-Snakemake's own lock is a folder, so ``kill -9`` leaves it. Ours is an ``flock``, which ends with
-the process that holds it: whoever gets it knows that no run is alive and may clear Snakemake's.
-Only jobs may be: ``kill -9`` of Snakemake alone leaves them at work, and what they write would
-replace what the next run has made. So the next run waits for them.
+Snakemake's lock is a folder, so it stays after ``kill -9``. The lock of this module is an
+``flock``, which ends with the process that holds it. A run that gets it knows that no other run is
+alive, and may remove Snakemake's lock. Jobs of a killed run may still be alive: ``kill -9`` of
+Snakemake does not stop them. They could overwrite outputs of the next run, so it waits for them.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from pathlib import Path
 from dasbench.errors import UserError
 
 FILE = ".snakemake/das-run.lock"
-# tells a child process that its parent's lock is its own
+# environment variable <process>:<path>: tells a child process that its parent holds the lock
 INHERITED = "DASBENCH_RUN_LOCK"
 
 _held: dict[str, int] = {}
 
 
 def hold(root: str | Path) -> None:
-    """Take the lock for the life of this process, and of the program that it may turn into.
+    """Take the lock for the life of this process, and of the program that may replace it.
 
-    The file stays open across ``exec``, so ``./run`` takes the lock and becomes Snakemake, whose
-    workflow finds it held by itself. Jobs are started without open files and do not hold it.
+    The file stays open across ``exec``: ``./run`` takes the lock, then replaces itself by
+    Snakemake, which still holds it. Jobs start without open files, so they do not hold it.
 
     Args:
         root: Folder of the repository.
@@ -67,12 +67,12 @@ def hold(root: str | Path) -> None:
 
 
 def _wait_for_orphans(run: str) -> None:
-    """Wait until no process is left that a run, given by its INHERITED, has started."""
-    told: list[int] = []
-    while found := _started_by(run):
-        if found != told:
-            told = found
-            shown = ", ".join(map(str, found))
+    """Wait for the end of all processes of a run; ``run`` is its value of INHERITED."""
+    reported: list[int] = []
+    while orphans := _started_by(run):
+        if orphans != reported:
+            reported = orphans
+            shown = ", ".join(map(str, orphans))
             print(
                 f"run: waiting for what a run that was killed left at work (processes {shown}); "
                 "they may be stopped, nothing is lost by that",
@@ -82,21 +82,21 @@ def _wait_for_orphans(run: str) -> None:
 
 
 def _started_by(run: str) -> list[int]:
-    """Processes other than this one with this INHERITED; none where there is no /proc."""
+    """Processes of a run, except this one; none on a system without /proc."""
     mark = f"{INHERITED}={run}".encode()
-    found = []
+    pids = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             inherited = mark in (folder / "environ").read_bytes().split(b"\0")
         except OSError:
-            continue  # ended meanwhile, or somebody else's
+            continue  # ended meanwhile, or of another user
         if inherited and int(folder.name) != os.getpid():
-            found.append(int(folder.name))
-    return sorted(found)
+            pids.append(int(folder.name))
+    return sorted(pids)
 
 
 def _ours(path: Path) -> bool:
-    """Whether this process holds the lock, or became this program while it did."""
+    """Whether this process holds the lock, perhaps since before an ``exec``."""
     return str(path) in _held or os.environ.get(INHERITED) == f"{os.getpid()}:{path}"
 
 
@@ -109,7 +109,7 @@ def _lock(descriptor: int) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        time.sleep(0.05)  # whoever asks whether it is busy has it for an instant
+        time.sleep(0.05)  # ``busy`` of another process holds it for an instant
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
@@ -140,7 +140,7 @@ def busy(root: str | Path) -> bool:
 
 
 def sweep(root: str | Path) -> None:
-    """Delete what killed jobs were writing; call it with the lock held, before any job starts."""
+    """Delete half-written files of killed jobs. Hold the lock, and call it before any job."""
     parts = [Path(root).glob(".part-*")]
     parts += [Path(root, folder).rglob(".part-*") for folder in ("results", "data")]
     for part in itertools.chain(*parts):

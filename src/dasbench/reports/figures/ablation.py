@@ -1,4 +1,4 @@
-"""What each choice of a score contributes: dots with intervals."""
+"""The contribution of each choice in a score: dots with intervals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ _ROW = 0.2  # inches
 
 @style.styled
 def main_effects(table: pd.DataFrame, target: str = "loss") -> Figure:
-    """Effects of every level against its factor's reference: mean over all cells, and at DAS.
+    """Effect of every level against the reference of its factor.
+
+    Two dots for each level: the mean over all cells, and the cell with all other choices as in DAS.
 
     Args:
         table: ``ablation/main_effects.csv``.
@@ -81,9 +83,9 @@ def gains(table: pd.DataFrame, target: str = "loss") -> Figure:
     for panel, kind in axes:
         part = rows[rows.queries == kind]
         for order, colour, shift in (*forms, ("all", _ALL, 0.0)):
-            own = part[part.order == order]
-            places = [at[r.before, r.after, r.switch] for r in own.itertuples()]
-            _dots(panel, own, places, (colour, shift))
+            of_order = part[part.order == order]
+            places = [at[r.before, r.after, r.switch] for r in of_order.itertuples()]
+            _dots(panel, of_order, places, (colour, shift))
     names = {"shapley": "mean over all orders", "first": "switched first", "last": "switched last"}
     _legend(figure, [(names[order], colour) for order, colour, _ in forms])
     return figure

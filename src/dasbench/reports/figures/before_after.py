@@ -1,4 +1,4 @@
-"""The same initial noise through models retrained without the images that a method names."""
+"""Images from the same initial noise, of models retrained without a method's top images."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def grid(  # noqa: PLR0913 - one argument per artifact
     Args:
         base: [removal queries, C, H, W] float32, the base model's images.
         images: [rows, C, H, W] float32, as ``removal/images.npy``.
-        index: ``removal/images.csv``: row, method, k, query, set. Of random and null the first set
-            is shown.
+        index: ``removal/images.csv``: row, method, k, query, set. For random and null, the first
+            set is shown.
         titles: A name per query.
         per_query: ``removal/per_query.parquet``; its ``image_l2`` is written under each image.
-        k: Which k; the largest if None.
-        families: Family of methods that the registry does not know.
+        k: Number of removed images; None for the largest in ``index``.
+        families: method -> family, for methods that the registry does not have.
 
     Raises:
         UserError: If the table lacks columns, names rows that do not exist, or has none for k.

@@ -13,7 +13,7 @@ _SHOWN = 5
 
 @style.styled
 def curves(table: pd.DataFrame, target: str = "loss") -> Figure:
-    """A panel for each kind of query: the five methods that are best with all models.
+    """A panel for each kind of query, with the five best methods at the largest number of models.
 
     Args:
         table: ``lds/by_models.csv``.
@@ -24,7 +24,7 @@ def curves(table: pd.DataFrame, target: str = "loss") -> Figure:
     """
     rows = table[table.target == target]
     style.require(rows, _COLUMNS, "lds/by_models.csv")
-    rows = rows.astype({"lds": "float32"})  # as it was computed: a table and its file draw alike
+    rows = rows.astype({"lds": "float32"})  # as computed: a table and its file look the same
     kinds = list(dict.fromkeys(rows.queries))
     figure = style.new(height=3.6)
     axes = layout.panels(figure, len(kinds), left=0.6, right=1.2, gap=1.4, bottom=0.5)
@@ -34,10 +34,10 @@ def curves(table: pd.DataFrame, target: str = "loss") -> Figure:
         best = most.sort_values(["lds", "method"], ascending=[False, True]).head(_SHOWN)
         places = layout.spread([100 * y for y in best.lds], 100 * (part.hi - part.lo).max() / 14)
         for shift, (name, y) in enumerate(zip(best.method, places, strict=True)):
-            own, look = part[part.method == name].sort_values("models"), style.look(name)
-            x = own.models + 0.006 * most.models.iloc[0] * (shift - _SHOWN // 2)
-            panel.vlines(x, 100 * own.lo, 100 * own.hi, color=style.tint(look.colour), lw=1)
-            panel.plot(x, 100 * own.lds, color=look.colour, ls=look.dash, marker=look.marker, ms=3)
+            line, look = part[part.method == name].sort_values("models"), style.look(name)
+            x = line.models + 0.006 * most.models.iloc[0] * (shift - _SHOWN // 2)
+            panel.vlines(x, 100 * line.lo, 100 * line.hi, color=style.tint(look.colour), lw=1)
+            panel.plot(x, 100 * line.lds, color=look.colour, ls=look.dash, marker=look.marker, ms=3)
             panel.annotate(
                 name,
                 (x.iloc[-1], y),

@@ -1,4 +1,4 @@
-"""A sheet on which small images and words are placed in inches; shared by the image figures."""
+"""A sheet with small images and words at positions in inches, for all figures of images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dasbench.reports.figures import style
 
 
 def displayable(images: np.ndarray) -> np.ndarray:
-    """Images as the screen shows them.
+    """Images as RGB for the screen.
 
     Args:
         images: [..., C, H, W] float in [-1, 1], or [..., H, W, C] uint8; C is 1 or 3.
@@ -38,7 +38,7 @@ def displayable(images: np.ndarray) -> np.ndarray:
 class Canvas:
     """Places images by nearest neighbour (a pixel stays a square) at positions in inches.
 
-    The origin is the top left corner, as one reads. Must be used inside ``style.styled``.
+    The origin is the top left corner. Use it only inside ``style.styled``.
     """
 
     def __init__(self, width: float, height: float) -> None:
@@ -78,7 +78,7 @@ class Canvas:
         self.axes.text(x, y, words, fontsize=size, **style_options)
 
     def bar(self, x: float, y: float, length: float, height: float, colour: str) -> None:
-        """A filled rectangle."""
+        """Draw a filled rectangle."""
         self.axes.add_patch(Rectangle((x, y), length, height, color=colour, lw=0))
 
     def _limits(self) -> None:

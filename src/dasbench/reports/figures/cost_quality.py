@@ -1,4 +1,4 @@
-"""Seconds against LDS, with the front of what nothing else beats."""
+"""LDS against seconds, with the front: methods that no cheaper method equals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _COLUMNS = ("method", "queries", "seconds", "lds", "lo", "hi", "front")
 
 @style.styled
 def points(table: pd.DataFrame, reference: str) -> Figure:
-    """A panel for each kind of query; points of the front are numbered and named below it.
+    """A panel for each kind of query; points of the front have numbers, with names below.
 
     Args:
         table: From ``acceleration.points``.
@@ -49,8 +49,8 @@ def points(table: pd.DataFrame, reference: str) -> Figure:
             panel.annotate(number, (row.seconds, 100 * row.hi), (0, 2), ha="center", **_NOTE)
             column, below = divmod(place, rows)
             at = (72 * _COLUMN * column, -40 - 72 * _LINE * below)  # points from the corner
-            named = {"text": f"{number}  {row.method}", "xycoords": "axes fraction", "va": "top"}
-            panel.annotate(xy=(0, 0), xytext=at, **named, **_NOTE)
+            label = {"text": f"{number}  {row.method}", "xycoords": "axes fraction", "va": "top"}
+            panel.annotate(xy=(0, 0), xytext=at, **label, **_NOTE)
         panel.set_xscale("log")
         panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}")  # mathtext is off

@@ -1,4 +1,4 @@
-"""Where the time went: seconds per rule."""
+"""Seconds per rule."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 from dasbench.reports.figures import layout, style
 
 _ACCENT = "#0a66a8"
-_FEW = 10  # seconds that are worth a decimal
+_FEW = 10  # seconds; below it one decimal is shown
 
 
 def duration(seconds: float) -> str:
-    """A length of time as people say it: ``0.8 s``, ``42 s``, ``3 min 05 s``, ``1 h 12 min``."""
+    """A time in words: ``0.8 s``, ``42 s``, ``3 min 05 s``, ``1 h 12 min``."""
     if seconds < _FEW:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -27,7 +27,7 @@ def by_rule(costs: pd.DataFrame) -> Figure:
     """Bars of the total seconds per rule, with the number of jobs.
 
     Args:
-        costs: As ``timings.costs``: rule, jobs, seconds, share.
+        costs: As ``cost_page.costs`` returns it: rule, jobs, seconds, share.
 
     Raises:
         UserError: If the table lacks columns.

@@ -1,7 +1,7 @@
-"""LDS along the damping grid: how much the choice matters, and where the held-out choice fell.
+"""LDS along the damping grid: how much the damping matters, and the two selected dampings.
 
-Tables as in ``lds/summary.csv``; rows with selection ``path`` are the curve, ``held_out`` and
-``oracle`` the two choices on it.
+Tables as in ``lds/summary.csv``: rows with selection ``path`` are the curve, rows with ``held_out``
+and ``oracle`` the two selected dampings.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ def paths(
     Args:
         summary: ``lds/summary.csv``; damping in units of the kernel's largest eigenvalue.
         target: ``loss`` or ``displacement``.
-        families: Family of methods that the registry does not know.
+        families: method -> family, for methods that the registry does not have.
 
     Returns:
-        The figure. Without any method that has a damping it says so instead of being empty.
+        The figure; a sentence instead of panels if no method has a damping.
 
     Raises:
         UserError: If the table lacks columns.
@@ -109,7 +109,7 @@ def _label_ends(
     limits: tuple[float, float],
     families: Mapping[str, str] | None,
 ) -> None:
-    """Names at the right ends of the lines, moved apart, joined to their line by a thin leader."""
+    """Write names at the right ends of the lines, moved apart, each with a thin leader."""
     height = panel.figure.get_size_inches()[1] * panel.get_position().height * 72  # points
     gap = 1.35 * _LABEL * (limits[1] - limits[0]) / height
     heights = layout.spread([value for _, value in ends.values()], gap)

@@ -1,4 +1,4 @@
-"""Where things stand in a figure: panels in inches, labels moved apart, logarithmic ticks."""
+"""Layout of figures: panels in inches, labels moved apart, logarithmic ticks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 def panels(  # noqa: PLR0913
     figure: Figure, count: int, left: float, right: float, gap: float, *, bottom: float = 0.8
 ) -> list[Axes]:
-    """Panels side by side with margins in inches, so that labels never depend on a layout engine.
+    """Panels side by side with margins in inches, independent of a layout engine.
 
     Args:
         figure: The figure.
@@ -34,16 +34,16 @@ def panels(  # noqa: PLR0913
 
 
 def spread(positions: Sequence[float], gap: float) -> list[float]:
-    """Move labels apart to at least ``gap``, as little as pooling neighbours allows, order kept.
+    """Move labels apart to at least ``gap`` by the least squared shift, and keep their order.
 
-    Isotonic regression of ``positions - gap * rank`` (pool adjacent violators).
+    Isotonic regression of ``positions - gap * rank``, by pooling adjacent violators.
 
     Args:
-        positions: Where the labels would like to be, any order.
+        positions: Preferred positions of the labels, in any order.
         gap: Smallest distance between two labels.
 
     Returns:
-        New positions, in the order given.
+        New positions, in the order of ``positions``.
     """
     order = np.argsort(positions, kind="stable")
     blocks: list[tuple[float, int]] = []

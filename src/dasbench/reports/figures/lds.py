@@ -1,6 +1,7 @@
 """LDS per method: bars with bootstrap intervals, and the three transforms beside each other.
 
-Tables as in ``lds/summary.csv`` and ``lds/ceiling.csv``; LDS are fractions there, percent here.
+Tables as in ``lds/summary.csv`` and ``lds/ceiling.csv``. LDS are fractions in the tables, and
+percent in the figures.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ TRANSFORMS = {"identity": "o", "square": "s", "signed_square": "^"}
 _ROW = 0.25  # inches of height for one method
 _SEPARATION = 0.7  # rows between the methods and the controls
 _FAR_CEILING = (
-    2.2  # a ceiling beyond this multiple of the largest value is named at the edge, not drawn
+    2.2  # a ceiling above this multiple of the largest value is written as text, not drawn
 )
 
 
@@ -45,7 +46,7 @@ def order(summary: pd.DataFrame, target: str = "loss") -> list[str]:
 
 
 def rows_at(methods: list[str]) -> dict[str, float]:
-    """Vertical position of each method, first on top (0), the controls set apart."""
+    """Vertical position of each method in rows, from 0 at the top; a gap before the controls."""
     gaps = {name: _SEPARATION if name in style.CONTROLS else 0.0 for name in methods}
     return {name: i + gaps[name] for i, name in enumerate(methods)}
 
@@ -112,7 +113,7 @@ def bars(
 def transforms(
     summary: pd.DataFrame, target: str = "loss", families: Mapping[str, str] | None = None
 ) -> Figure:
-    """Held-out LDS of every method under each transform; the method's own is filled.
+    """Held-out LDS of every method under each transform; its own transform is filled.
 
     Args:
         summary: ``lds/summary.csv``.
@@ -159,10 +160,10 @@ def transforms(
         )
         for name, mark in TRANSFORMS.items()
     ]
-    own = Line2D(
+    filled = Line2D(
         [], [], marker="o", ls="", ms=6.5, color=style.INK, label="filled: the method’s own"
     )
-    _legend(figure, [*handles, own])
+    _legend(figure, [*handles, filled])
     return figure
 
 
@@ -207,15 +208,15 @@ def _bar(panel: Axes, row: Any, y: float, colour: str, reach: float) -> None:
 
 
 def _say(panel: Axes, y: float, reach: float, words: str) -> None:
-    """Words where a bar would be."""
+    """Write words in the place of a bar."""
     panel.text(0.012 * reach, y, words, color=style.MUTED, fontsize=7, va="center")
 
 
 def _ceiling(panel: Axes, bound: pd.DataFrame, top: float, far: bool) -> float:
-    """Draw the ceiling, or name it at the edge where drawing it would flatten the bars.
+    """Draw the ceiling, or only write its value if a line so far out would flatten the bars.
 
     Returns:
-        The largest value that the panel has to show.
+        The largest value in the panel.
     """
     if bound.empty or not np.isfinite(bound.ceiling.iloc[0]):
         return top

@@ -1,4 +1,4 @@
-"""The training images that each method puts behind a query."""
+"""The training images with the highest scores for a query, by each method."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dasbench.reports.figures.canvas import Canvas, displayable
 
 _NAMES = 0.98  # inches for the names of the methods
 _QUERY = 0.82  # inches for the query's image
-_LINE = 0.13  # inches under an image for its label
+_LINE = 0.13  # inches under an image, for its label
 _TITLE = 0.3
 _MARGIN = 0.3  # inches between two blocks
 
@@ -25,7 +25,7 @@ def top(scores: np.ndarray, ids: np.ndarray, count: int) -> np.ndarray:
     Args:
         scores: [N].
         ids: [N], unique.
-        count: How many.
+        count: Number of indices.
     """
     return np.lexsort((ids, -scores))[:count]
 
@@ -45,18 +45,18 @@ def rows(  # noqa: PLR0913 - one argument per artifact
 ) -> Figure:
     """One block per query: the query, and a row of its highest-scored examples per method.
 
-    Under each image stands its label and a bar for its score relative to the row's first.
+    Under each image are its label and a bar: its score relative to the first score of the row.
 
     Args:
         queries: [Q, C, H, W] float32 in [-1, 1].
         examples: The N training examples.
         scores: Per method [N, Q] float32, higher is more helpful.
-        chosen: Which queries, as positions along Q.
+        chosen: Positions of the shown queries along Q.
         kind: ``val`` or ``gen``, for the titles.
         count: Images in a row.
-        labels: [Q] label of each query, or None where there is none.
+        labels: [Q] label of each query, or None.
         classes: Name of each label; numbers if None.
-        families: Family of methods that the registry does not know.
+        families: method -> family, for methods that the registry does not have.
 
     Raises:
         UserError: If a score matrix does not fit, or a query is out of range.
@@ -74,8 +74,8 @@ def rows(  # noqa: PLR0913 - one argument per artifact
     for i, query in enumerate(chosen):
         x, y = (i % 2) * (block + _MARGIN), (i // 2) * height
         label = None if labels is None else int(labels[query])
-        told = "" if label is None else f", label {names.get(label, label)}"
-        sheet.text(x + 0.02, y + 0.17, f"{kind} query {query}{told}", size=9, weight="bold")
+        suffix = "" if label is None else f", label {names.get(label, label)}"
+        sheet.text(x + 0.02, y + 0.17, f"{kind} query {query}{suffix}", size=9, weight="bold")
         sheet.image(pictures[i], x + 0.02, y + _TITLE, _QUERY - 0.04, edge=style.MUTED)
         for rank in range(count):
             middle = x + _QUERY + 0.12 + _NAMES + rank * (size + 0.04) + size / 2
@@ -120,12 +120,12 @@ def _row(  # noqa: PLR0913
         sheet.image(displayable(examples.images[index]), left, y, size)
         share = float(np.clip(scores[index] / first, 0, 1)) if first > 0 else 0.0
         sheet.bar(left, y + size + 0.015, share * size, 0.018, style.tint(colour, 0.3))
-        own = int(examples.labels[index])
-        other = label is not None and own != label
+        example_label = int(examples.labels[index])
+        other = label is not None and example_label != label
         sheet.text(
             left + size / 2,
             y + size + 0.105,
-            names[own],
+            names[example_label],
             size=5.2,
             ha="center",
             color=style.INK if other else style.MUTED,
@@ -134,7 +134,7 @@ def _row(  # noqa: PLR0913
 
 
 def _check(
-    queries: np.ndarray, examples: Examples, scores: Mapping[str, np.ndarray], chosen: Sequence[int]
+    queries: np.ndarray, examples: Examples, scores: Mapping[str, np.ndarray], shown: Sequence[int]
 ) -> None:
     expected = (len(examples.ids), len(queries))
     for method, matrix in scores.items():
@@ -143,7 +143,7 @@ def _check(
                 f"the scores of {method} have shape {matrix.shape}, expected {expected} "
                 "(training examples, queries): make them for this experiment's examples and queries"
             )
-    outside = [query for query in chosen if not 0 <= query < len(queries)]
+    outside = [query for query in shown if not 0 <= query < len(queries)]
     if outside:
         raise UserError(
             f"queries {outside} do not exist, there are {len(queries)}: ask for fewer in the report"

@@ -1,7 +1,7 @@
-"""What retraining without the top-k examples changed, against removing k random examples.
+"""Effects of retraining without the top-k examples, against removals of k random examples.
 
-Tables as in ``removal/summary.csv`` and ``removal/per_query.parquet``. Everything is drawn as the
-excess over the mean of the random removals, so that zero means "no better than chance".
+Tables as in ``removal/summary.csv`` and ``removal/per_query.parquet``. All values are the excess
+over the mean of the random removals, so zero means "no better than chance".
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def effects(
     Args:
         summary: ``removal/summary.csv``.
         per_query: ``removal/per_query.parquet``, with the rows of ``random`` and ``null``.
-        families: Family of methods that the registry does not know.
+        families: method -> family, for methods that the registry does not have.
 
     Raises:
         UserError: If a table lacks columns or has no rows of a method.
@@ -74,7 +74,7 @@ def effects(
 
 
 def named(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with the null arm's name, which a CSV reader may take for a missing value."""
+    """Restore the name of the arm ``null``, which a CSV reader may take for a missing value."""
     return table.assign(method=table.method.fillna("null"))
 
 
@@ -89,11 +89,11 @@ def _references(per_query: pd.DataFrame, measure: str) -> dict[str, pd.DataFrame
 
 
 def _spread(sets: dict[str, pd.DataFrame], measure: str, k: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Random sets and null models at one k, both minus the mean of the random sets."""
+    """Values of random sets and null models at one k, minus the mean of the random sets."""
     random = sets["random"]
-    chosen = random[random.k == k][measure].to_numpy()
-    centre = chosen.mean() if len(chosen) else 0.0
-    return chosen - centre, sets["null"][measure].to_numpy() - centre
+    at_k = random[random.k == k][measure].to_numpy()
+    centre = at_k.mean() if len(at_k) else 0.0
+    return at_k - centre, sets["null"][measure].to_numpy() - centre
 
 
 def _dots(

@@ -1,7 +1,7 @@
-"""One look for all figures: palette, fonts, and a save whose bytes depend on content alone.
+"""The style of all figures: palette, fonts, and ``save``, whose bytes depend on content alone.
 
-Colours tell the family of a method (after Okabe and Ito, safe for colour-blind readers); dash and
-marker tell the variant within it, so that ``das`` and ``das_common`` are kin, yet distinct in grey.
+The colour shows the family of a method (after Okabe and Ito, safe for colour-blind readers). Dash
+and marker show the variant within a family: ``das`` and ``das_common`` differ also in grey print.
 
 Source: M. Okabe and K. Ito, Color Universal Design (2008), https://jfly.uni-koeln.de/color/.
 """
@@ -61,7 +61,7 @@ _SHADES = (0.0, -0.3, 0.3, 0.15, -0.15)  # towards white if positive, black if n
 _VARIANTS = {"common": 1, "l1": 2, "released": 3, "dot": 0, "cosine": 1, "probes": 4}
 
 RC = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib, hence the same on every machine
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so all machines have it
     "font.size": 8.5,
     "axes.titlesize": 9.5,
     "axes.titleweight": "bold",
@@ -98,7 +98,7 @@ QUERY_TITLES = {"val": "Held-out images (val)", "gen": "Generated images (gen)"}
 
 @dataclass(frozen=True)
 class Look:
-    """How one method is drawn."""
+    """Colour, dash and marker of one method."""
 
     colour: str
     dash: Any
@@ -106,7 +106,7 @@ class Look:
 
 
 def family(method: str, families: Mapping[str, str] | None = None) -> str:
-    """The family of a method: what ``families`` says, else the registry's names, else by prefix."""
+    """The family of a method: from ``families``, else from ``_MEMBERS``, else by its prefix."""
     if families and families.get(method) in FAMILIES:
         return families[method]
     for name, members in _MEMBERS.items():
@@ -117,7 +117,7 @@ def family(method: str, families: Mapping[str, str] | None = None) -> str:
 
 
 def look(method: str, families: Mapping[str, str] | None = None) -> Look:
-    """Colour, dash and marker of a method; depends on nothing but its name and family."""
+    """Colour, dash and marker of a method, a function of its name and family alone."""
     name = family(method, families)
     members = _MEMBERS.get(name, ())
     suffix = method.rsplit("_", 1)[-1]
@@ -140,12 +140,12 @@ def _shade(colour: str, amount: float) -> str:
 
 
 def tint(colour: str, amount: float = 0.55) -> str:
-    """The colour mixed with white: 0 leaves it, 1 is white."""
+    """Mix a colour with white: amount 0 keeps it, 1 gives white."""
     return _shade(colour, amount)
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Run a drawing function under the common style, whatever the user's matplotlibrc says."""
+    """Decorate a drawing function: it uses the common style, not the user's matplotlibrc."""
 
     @functools.wraps(draw)
     def wrapper(*args: Any, **kwargs: Any) -> Figure:
@@ -184,7 +184,7 @@ def require(table: Any, columns: Iterable[str], what: str) -> None:
     """Refuse a table that lacks columns or rows.
 
     Raises:
-        UserError: Naming what is missing.
+        UserError: If columns or all rows are missing.
     """
     missing = sorted(set(columns) - set(table.columns))
     if missing:
