@@ -3,7 +3,7 @@
 Vocabulary: *kernel* Phi^T Phi with Phi the training features, without damping; *dual* the N x N
 form Phi Phi^T (N <= P); *primal* the P x P form. Both have the same nonzero eigenvalues; the
 smaller form is decomposed. The result does not depend on methods, transforms, dampings or queries.
-Shapes: Phi [N, P], r = min(N, P). All sums are float64, whatever the type of Phi: float32 squares
+Shapes: Phi [N, P], r = min(N, P). All sums are float64, for any type of Phi. Squares in float32
 would halve the digits of the small eigenvalues, and scores at small damping depend on these.
 Cost: r^2 max(N, P) for the kernel, about 10 r^3 for the eigenvectors, r^2 max(N, P) for the
 eigenvalues. Memory: a few r x r matrices and one block of Phi; Phi itself may stay in its file.

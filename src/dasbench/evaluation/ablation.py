@@ -1,10 +1,12 @@
 """Every combination of residual, leverage, transform, kernel and damping on one set of features.
 
 Vocabulary: a *factor row* is r_i / (1 - h_i) of one (residual, leverage); a *cell* is one
-combination of all options. A cell is judged like a method: damping selected on tuning subsets and
-tuning queries, LDS on evaluation subsets and queries, intervals from the same draws as
-``dasbench.evaluation.lds``. Shapes: N training examples, Q queries, M subset models, T timesteps, P
-features, G dampings, C factor rows, B bootstrap draws.
+combination of all options. A cell is judged like a method: its damping is selected on tuning
+subsets and tuning queries, its LDS is measured on evaluation subsets and queries. Its interval uses
+the same draws as ``dasbench.evaluation.lds``.
+
+Shapes: N training examples, Q queries, M subset models, T timesteps, P features, G dampings, C
+factor rows, B bootstrap draws.
 
 A factor row may multiply the masks instead of the scores, because the transforms are
 multiplicative: transform(f s) = transform(f) transform(s). So one product [C M, N] x [N, Q] serves

@@ -29,9 +29,9 @@ a latent model predicts fewer numbers, which multiplies all scores by a constant
 There is no leverage. The exact form of 1 / (1 - h) would be (1 - J_i K^-1 J_i^T)^-1, a block of T D
 rows; m probes only sample it. This method is *not* TRAK, whose kernel uses loss gradients.
 
-References: the vector form of DAS, Lin et al. (2025), arXiv 2410.18639, section 3; with the signed
-effect it is the influence function (Koh and Liang, 2017, arXiv 1703.04730) with the Gauss-Newton
-matrix of the output, which EK-FAC (Grosse et al., 2023, arXiv 2308.03296) approximates otherwise.
+References: the vector form of DAS, Lin et al. (2025), arXiv 2410.18639, section 3. With effect loss
+it is the influence function (Koh and Liang, 2017, arXiv 1703.04730) with the Gauss-Newton matrix of
+the output. EK-FAC (Grosse et al., 2023, arXiv 2308.03296) is another approximation of that matrix.
 Cost: features of N + Q images of m probes and of the loss, one eigendecomposition of size
 min(m N, P / m) (pooled: m T N rows), then 2 N Q P / m per damping; for the displacement, per
 damping and probe.
