@@ -50,12 +50,12 @@ def run() -> None:
         )
         labels = load(args.labels)[: len(queries)]
     tuning = settings.get("tuning", 0)
-    chosen = range(tuning, min(tuning + settings.get("queries", 6), len(queries)))
+    shown = range(tuning, min(tuning + settings.get("queries", 6), len(queries)))
     figure = neighbours.rows(
         queries,
         examples,
         scores,
-        chosen,
+        shown,
         settings["kind"],
         count=settings.get("top", 8),
         labels=labels,

@@ -1,4 +1,4 @@
-"""Draw the effect of removal per method, and images before and after it."""
+"""Draw the effect of removal for each method, and images before and after removal."""
 
 from dasbench.core import artifacts, script_main, tables
 from dasbench.reports.figures import before_after, removal, style
@@ -26,7 +26,7 @@ def run() -> None:
     rank = {query: place for place, query in enumerate(shown)}
 
     def placed(table):
-        """Rows of the shown queries, counted among them."""
+        """Rows of the shown queries, with ``query`` as the position among these."""
         table = table[table["query"].isin(rank)]
         return table.assign(query=table["query"].map(rank))
 

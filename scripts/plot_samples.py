@@ -1,4 +1,4 @@
-"""Draw what the base model generates beside what it was trained on."""
+"""Draw samples of the base model beside images of its training set."""
 
 from dasbench.core import artifacts, script_main
 from dasbench.reports.figures import samples, style

@@ -1,4 +1,4 @@
-"""Write everything that a data set's source has, in one form, and a card that says what it is."""
+"""Write all images of a data set's source in one format, and a card that describes them."""
 
 import hashlib
 from pathlib import Path

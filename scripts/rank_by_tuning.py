@@ -1,4 +1,4 @@
-"""Rank an experiment's methods by their LDS on tuning subsets and tuning queries alone."""
+"""Rank the methods of an experiment by LDS on tuning subsets and tuning queries only."""
 
 import pandas as pd
 
@@ -11,9 +11,9 @@ def run() -> None:
     parser.add_argument("--selections", nargs="+", required=True, help="selection.csv of each")
     parser.add_argument("--ranking", required=True, help="output, .csv")
     args = parser.parse_args()
-    own = args.settings["transforms"]
+    transforms = args.settings["transforms"]
     table = pd.concat([tables.load_table(path) for path in args.selections])
-    table["own"] = [own[row.method] == row.transform for row in table.itertuples()]
+    table["own"] = [transforms[row.method] == row.transform for row in table.itertuples()]
     means = table.groupby(["method", "transform"])["lds"].transform("mean")
     table = table.assign(mean_lds=means)
     order = ["mean_lds", "method", "transform", "queries"]

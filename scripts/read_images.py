@@ -1,4 +1,4 @@
-"""Read a data set's files into one pool of images, and measure what was read."""
+"""Read a data set's files into one pool of images, and write a card with its size and hash."""
 
 import hashlib
 from pathlib import Path
@@ -12,7 +12,7 @@ from dasbench.data import files as sources
 
 
 def about(registry: Path, experiment: Path, dataset: str, files: dict) -> dict:
-    """What a message tells of absent data; of all this only the digests decide anything."""
+    """Facts for messages about missing data; only the digests affect the result."""
     known = yaml.safe_load(registry.read_text(encoding="utf-8"))[dataset]
     data = yaml.safe_load(experiment.read_text(encoding="utf-8")).get("data", {})
     return {**known, **data.get("card", {}), "files": files}

@@ -1,4 +1,4 @@
-"""Render the page of an experiment without subset models: the highest-scored images, unjudged."""
+"""Render the page of an experiment without subset models: the highest-scored images, no LDS."""
 
 from pathlib import Path
 

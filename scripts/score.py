@@ -1,4 +1,4 @@
-"""Write a method's scores, under its own transform and held-out damping."""
+"""Write the scores of a method, with the transform of its settings and its held-out damping."""
 
 from pathlib import Path
 
@@ -20,8 +20,9 @@ def run() -> None:
     spectrum = method_inputs.load_spectrum(files)
     for kind in settings["kinds"]:
         inputs = method_inputs.load(files, kind, settings["axes"], settings["options"], spectrum)
-        damping, own = selection[kind, settings["transform"]], settings["transform"]
-        interface.write_scores(args.out / f"{kind}.npy", settings["options"], inputs, damping, own)
+        transform, file = settings["transform"], args.out / f"{kind}.npy"
+        damping = selection[kind, transform]
+        interface.write_scores(file, settings["options"], inputs, damping, transform)
 
 
 if __name__ == "__main__":

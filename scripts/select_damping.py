@@ -1,4 +1,4 @@
-"""Choose a method's damping on tuning subsets and tuning queries alone."""
+"""Select the damping of a method on tuning subsets and tuning queries only."""
 
 import numpy as np
 import pandas as pd
@@ -24,26 +24,26 @@ def run() -> None:
     masks = artifacts.load_array(args.masks, (None, None), bool)
     grid = damping_grid(settings["damping"])
     uses = artifacts.load_json(files.queries / "uses.json")
-    found, spectrum = [], method_inputs.load_spectrum(files)
+    tables_by_kind, spectrum = [], method_inputs.load_spectrum(files)
     for kind in settings["kinds"]:
-        chosen = uses[kind]["tuning"]
+        queries = uses[kind]["tuning"]
         outputs = artifacts.load_array(
             getattr(args, f"loss_{kind}"), (None, len(masks), None), np.float32
         )
         inputs = method_inputs.load(files, kind, settings["axes"], settings["options"], spectrum)
         predicted = predictions.predict(
-            interface.paths(settings["options"], inputs, grid, chosen), masks
+            interface.paths(settings["options"], inputs, grid, queries), masks
         )
-        selected = lds.select(predicted, outputs[:, :, chosen])
+        selected = lds.select(predicted, outputs[:, :, queries])
         if settings["options"].get("tuning"):
-            selected["lds"] = np.nan  # made from these very outputs: an LDS here says nothing
+            selected["lds"] = np.nan  # the scores use these outputs, so their LDS is biased
         names = {
             "experiment": settings["experiment"],
             "method": settings["method"],
             "queries": kind,
         }
-        found.append(lds.label(selected, **names))
-    tables.save_table(args.selection, pd.concat(found))
+        tables_by_kind.append(lds.label(selected, **names))
+    tables.save_table(args.selection, pd.concat(tables_by_kind))
 
 
 if __name__ == "__main__":

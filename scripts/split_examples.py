@@ -1,6 +1,6 @@
-"""Choose training images from a pool's training part, and held-out ones from its held-out part.
+"""Draw training images from the training part of a pool, held-out images from its held-out part.
 
-A pool without a held-out part gives both from what it has, none of them twice.
+If the pool has no held-out part, both come from the training part, and no image is in both.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ from dasbench.errors import UserError
 
 
 def load(path: Path) -> tuple[artifacts.Examples, np.ndarray]:
-    """Images, labels and ids of a pool, and the part that each image belongs to."""
+    """Examples of a pool, and the part of each image: 0 training, 1 held-out."""
     try:
         with np.load(path, allow_pickle=False) as content:
             arrays = {name: content[name] for name in ("images", "labels", "ids", "parts")}
@@ -37,14 +37,14 @@ def run() -> None:
     order = rng.permutation(np.flatnonzero(parts == 0))
     train, held_out = order[: settings["train"]], rng.permutation(np.flatnonzero(parts == 1))
     val = held_out if len(held_out) else order[settings["train"] :]
-    for name, wanted, found in (
+    for name, required, available in (
         ("data.train", settings["train"], len(train)),
         ("queries.val", settings["val"], len(val)),
     ):
-        if found < wanted:
+        if available < required:
             raise UserError(
-                f"{name} asks for {wanted} images, {args.pool} has {found} for it; lower one of "
-                "data.train and queries.val in the experiment file"
+                f"{name} asks for {required} images, {args.pool} has {available} for it; lower one "
+                "of data.train and queries.val in the experiment file"
             )
     for path, part in ((args.train, train), (args.val, val)):
         artifacts.save_examples(path, pool.images[part], pool.labels[part], pool.ids[part])

@@ -1,4 +1,4 @@
-"""Join the cells of all feature sets; main effects, and shares of the gain, on the same draws."""
+"""Join the ablation cells of all feature sets, and write main effects and shares of the gain."""
 
 from pathlib import Path
 
@@ -19,19 +19,19 @@ def run() -> None:
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     args = parser.parse_args()
     settings = args.settings
-    found, draws = [], []
+    cell_tables, draws = [], []
     for name in settings["sets"]:
-        found.append(tables.load_table(args.cells / name / "cells.csv"))
+        cell_tables.append(tables.load_table(args.cells / name / "cells.csv"))
         draws.append(artifacts.load_array(args.cells / name / "draws.npy", (None, None)))
-    table = pd.concat(found).assign(experiment=settings["experiment"])
+    table = pd.concat(cell_tables).assign(experiment=settings["experiment"])
     tables.save_table(args.out / "cells.csv", table[[*COLUMNS, "undefined"]])
     cells = ablation_effects.Cells(table, np.concatenate(draws), settings["level"])
-    for name, made in (
+    for name, effects in (
         ("main_effects", ablation_effects.main_effects),
         ("gains", ablation_effects.gains),
     ):
         tables.save_table(
-            args.out / f"{name}.csv", made(cells).assign(experiment=settings["experiment"])
+            args.out / f"{name}.csv", effects(cells).assign(experiment=settings["experiment"])
         )
 
 

@@ -1,4 +1,4 @@
-"""Join the methods' tables, and compare methods on the same bootstrap draws."""
+"""Join the tables of all methods, and compare methods on the same bootstrap draws."""
 
 from pathlib import Path
 
@@ -16,25 +16,25 @@ COLUMNS = [
 
 
 def ceilings(outputs: Path, uses: dict, settings: dict) -> pd.DataFrame:
-    """The ceiling table, on the draws that the methods were judged with."""
-    bootstrap, found = Bootstrap(settings["draws"], settings["level"]), []
+    """The table of ceilings, on the same draws as the LDS of the methods."""
+    bootstrap, rows = Bootstrap(settings["draws"], settings["level"]), []
     for kind in KINDS:
-        judged = uses[kind]["evaluation"]
+        queries = uses[kind]["evaluation"]
         arrays = {
-            t: artifacts.load_array(outputs / f"{t}-{kind}.npy")[:, :, judged] for t in TARGETS
+            t: artifacts.load_array(outputs / f"{t}-{kind}.npy")[:, :, queries] for t in TARGETS
         }
         draws = bootstrap.shared(settings["axes"], kind, *arrays["loss"].shape[1:])
-        found.append(
+        rows.append(
             lds.label(lds.ceilings(arrays, draws), experiment=settings["experiment"], queries=kind)
         )
-    return pd.concat(found)
+    return pd.concat(rows)
 
 
 def compared(folder: Path, pair: dict, kind: str, settings: dict) -> pd.DataFrame:
     """Paired differences of two methods on one kind of query."""
     sides = [lds.read(folder / pair[side])[kind] for side in "ab"]
     table = lds.compare(*sides, level=settings["level"])
-    # a comparison was fixed beforehand with its held-out damping; the oracle's is not a test
+    # comparisons are fixed in advance for the held-out damping; with the oracle's they are no test
     held_out = table["selection"] == "held_out"
     table["kind"] = held_out.map({True: pair["kind"], False: "exploratory"})
     names = {"experiment": settings["experiment"], "a": pair["a"], "b": pair["b"], "queries": kind}

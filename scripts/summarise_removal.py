@@ -1,4 +1,4 @@
-"""Join the arms of the removal study and compare every method with removing at random."""
+"""Join the arms of the removal study, and compare every method with random removals."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Join an experiment's LDS with that of its replicates: values, mean and spread, comparisons."""
+"""Join the LDS of an experiment and its replicates: values, mean and spread, comparisons."""
 
 from pathlib import Path
 

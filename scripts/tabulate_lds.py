@@ -1,4 +1,4 @@
-"""The full table with fractions of the ceiling, and LDS against the number of subset models."""
+"""Write the full table with fractions of the ceiling, and LDS by number of subset models."""
 
 from pathlib import Path
 
@@ -25,17 +25,17 @@ def run() -> None:
     uses, curves = artifacts.load_json(home / "queries/uses.json"), []
     for kind in KINDS:
         methods = settings["methods"][kind]
-        judged = uses[kind]["evaluation"]
+        queries = uses[kind]["evaluation"]
         scores = {
             name: artifacts.load_array(args.scores / name / f"{kind}.npy", dtype=np.float32)
             for name in methods
         }
         outputs = {
-            t: artifacts.load_array(home / f"outputs/eval/{t}-{kind}.npy")[:, :, judged]
+            t: artifacts.load_array(home / f"outputs/eval/{t}-{kind}.npy")[:, :, queries]
             for t in TARGETS
         }
         axes = (*settings["axes"], kind)
-        scores = {name: own[:, judged] for name, own in scores.items()}
+        scores = {name: array[:, queries] for name, array in scores.items()}
         table = lds_by_models.curve(scores, masks, outputs, axes, settings["lds"])
         curves.append(table.assign(queries=kind))
     joined = pd.concat(curves)[lds_by_models.COLUMNS].assign(experiment=settings["experiment"])

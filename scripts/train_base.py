@@ -1,4 +1,4 @@
-"""Train the model that is attributed, on the full training set, and keep checkpoints on the way."""
+"""Train the base model on the full training set, and save checkpoints during training."""
 
 from pathlib import Path
 

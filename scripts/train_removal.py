@@ -1,4 +1,4 @@
-"""Retrain without some examples, with the base model's own draws; the null arm has other seeds."""
+"""Retrain without some examples, with the seeds of the base model; the null arm uses others."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Train one shard of subset models: models s*K .. s*K + K - 1 of one use and retraining seed."""
+"""Train shard s of the subset models of one use and retraining seed: models s*K .. s*K + K - 1."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Write the small flat table of numbers that `dvc metrics` compares between versions."""
+"""Write a small flat table of numbers, which `dvc metrics` compares between versions."""
 
 from dasbench.core import artifacts, script_main, tables
 
@@ -12,8 +12,8 @@ def run() -> None:
     parser.add_argument("--metrics", required=True, help="output, .json")
     args = parser.parse_args()
     summary = tables.load_table(args.summary)
-    own = summary[summary["own"] & (summary["selection"] == "held_out")]
-    metrics = {f"lds.{r.target}.{r.queries}.{r.method}": round(r.lds, 6) for r in own.itertuples()}
+    held = summary[summary["own"] & (summary["selection"] == "held_out")]
+    metrics = {f"lds.{r.target}.{r.queries}.{r.method}": round(r.lds, 6) for r in held.itertuples()}
     for r in tables.load_table(args.ceiling).itertuples():
         metrics[f"ceiling.{r.target}.{r.queries}"] = round(r.ceiling, 6)
     removed = tables.load_table(args.removal).dropna(subset=["excess"]) if args.removal else None

@@ -1,8 +1,8 @@
-"""Candidate sets: a query looks only at the training images that resemble it.
+"""Candidate sets: only the training images that resemble a query get a score for that query.
 
-Features are computed of images that are a candidate of some query; the others have zero features.
-A query's score of an image that is not its own candidate is 0: it counts as such in the LDS, and
-comes last in removal.
+Features are computed for images that are a candidate of at least one query; all other images have
+zero features. If an image is not a candidate of a query, its score for that query is 0. The LDS
+counts this 0 like any score, and removal ranks the image last.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from dasbench.core.query_kinds import KINDS
 
 
 def chosen(images: np.ndarray, queries: Path, count: int | None) -> np.ndarray:
-    """Which training images get features: those that are a candidate of some query.
+    """Training images that get features: the candidates of at least one query.
 
     Args:
         images: [N, H, W, C] uint8, the training images.
         queries: Folder of the queries.
-        count: Candidates of one query; None is everything.
+        count: Candidates of one query; None: every training image.
 
     Returns:
         [N] bool.
     """
     if count is None:
         return np.ones(len(images), bool)
-    asked = [artifacts.load_array(queries / f"{kind}.npy") for kind in KINDS]
-    return nearest(pixels(images), np.concatenate(asked), count).any(axis=1)
+    query_images = [artifacts.load_array(queries / f"{kind}.npy") for kind in KINDS]
+    return nearest(pixels(images), np.concatenate(query_images), count).any(axis=1)
 
 
 def of_method(
     options: Mapping[str, Any], images: np.ndarray, queries: np.ndarray
 ) -> np.ndarray | None:
-    """The candidates of each query, [N, Q] bool, or None if a method looks at every image.
+    """The candidates of each query, [N, Q] bool, or None if the method scores every image.
 
     Args:
         options: Of the method.
@@ -55,19 +55,19 @@ def nearest(train: np.ndarray, queries: np.ndarray, count: int) -> np.ndarray:
     Args:
         train: [N, C, H, W].
         queries: [Q, C, H, W].
-        count: Candidates of one query; N or more is everything.
+        count: Candidates of one query; N or more: every training image.
 
     Returns:
         [N, Q] bool. Ties go to the smaller position.
     """
-    found = np.zeros((len(train), len(queries)), bool)
+    near = np.zeros((len(train), len(queries)), bool)
     flat = train.reshape(len(train), -1).astype(np.float64)
     lengths = np.square(flat).sum(1)
     for q, query in enumerate(queries.reshape(len(queries), -1).astype(np.float64)):
-        found[np.argsort(lengths - 2 * flat @ query, kind="stable")[:count], q] = True
-    return found
+        near[np.argsort(lengths - 2 * flat @ query, kind="stable")[:count], q] = True
+    return near
 
 
 def pixels(images: np.ndarray) -> np.ndarray:
-    """[N, H, W, C] uint8 to [N, C, H, W] float64 in [-1, 1], as queries are kept."""
+    """[N, H, W, C] uint8 to [N, C, H, W] float64 in [-1, 1], the format of query images."""
     return images.transpose(0, 3, 1, 2).astype(np.float64) / 127.5 - 1

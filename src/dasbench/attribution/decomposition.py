@@ -1,12 +1,12 @@
-"""The eigendecomposition of a training kernel: made once, used by everything that shares features.
+"""The eigendecomposition of a training kernel, computed once for all methods with these features.
 
-Vocabulary: *kernel* Phi^T Phi with Phi the training features, damping not yet added; *dual* the
-N x N form Phi Phi^T (N <= P), *primal* the P x P form. Both have the same eigenvalues other than
-zero; the smaller is decomposed. Neither methods, transforms, dampings nor kinds of queries enter.
-Shapes: Phi [N, P], r = min(N, P). All sums are float64, whatever Phi is: squaring float32 features
-would halve the digits of the small eigenvalues, which small dampings ask about.
-Cost: r^2 max(N, P) for the kernel and again for the eigenvalues, about 10 r^3 between. Memory: some
-r x r matrices and one block of Phi, which may stay in its file.
+Vocabulary: *kernel* Phi^T Phi with Phi the training features, without damping; *dual* the N x N
+form Phi Phi^T (N <= P); *primal* the P x P form. Both have the same nonzero eigenvalues; the
+smaller form is decomposed. The result does not depend on methods, transforms, dampings or queries.
+Shapes: Phi [N, P], r = min(N, P). All sums are float64, for any type of Phi. Squares in float32
+would halve the digits of the small eigenvalues, and scores at small damping depend on these.
+Cost: r^2 max(N, P) for the kernel, about 10 r^3 for the eigenvectors, r^2 max(N, P) for the
+eigenvalues. Memory: a few r x r matrices and one block of Phi; Phi itself may stay in its file.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def decompose(train: np.ndarray, memory: int = BLOCK) -> Decomposition:
 
     Args:
         train: [N, P] training features of any float type; may be a mapped file.
-        memory: Bytes of one block in float64. It changes the order of sums, so numbers agree to
-            rounding from one value to another, and exactly for the same one.
+        memory: Bytes of one block in float64. It sets the order of sums: results with different
+            values agree up to rounding, results with the same value exactly.
 
     Returns:
         The decomposition.
@@ -53,16 +53,16 @@ def decompose(train: np.ndarray, memory: int = BLOCK) -> Decomposition:
     Raises:
         ValueError: If all features are zero.
     """
-    from scipy.linalg import eigh  # the rules import this module, and decompose nothing
+    from scipy.linalg import eigh  # imported late: rules load this module but never decompose
 
     small = min(train.shape)
     kernel = np.zeros((small, small))
     for block in long_blocks(train, memory):
-        kernel += block.T @ block  # BLAS takes half the work: both factors are one array
+        kernel += block.T @ block  # both factors are one array, so BLAS does half the work
     _, vectors = eigh(kernel, overwrite_a=True, check_finite=False)
     del kernel
-    # as squared lengths, the smallest eigenvalues are right where eigh's are rounding errors of
-    # the largest: an image that is in the training set twice makes a kernel with zeros
+    # eigenvalues as squared lengths of the rotated features: eigh returns rounding errors of the
+    # largest for the smallest, and a training image that occurs twice gives an exact zero
     eigenvalues = np.zeros(small)
     for block in long_blocks(train, memory):
         rotated = block @ vectors
@@ -75,7 +75,7 @@ def decompose(train: np.ndarray, memory: int = BLOCK) -> Decomposition:
 
 
 def long_blocks(train: np.ndarray, memory: int = BLOCK) -> Iterator[np.ndarray]:
-    """Blocks [b, r] in float64 of Phi, or of Phi^T if that has more rows, in order."""
+    """Blocks [b, r] of Phi, or of Phi^T if it has more rows, float64, in order."""
     tall = train.T if is_dual(train.shape) else train
     for rows in memory_blocks(len(tall), 8 * tall.shape[1], memory):
         yield np.asarray(tall[rows], np.float64)

@@ -1,8 +1,8 @@
-"""Which files the rules give to a method of an experiment, and the flags that name them.
+"""The input files of a method in an experiment, and the flags that name them.
 
-What a method needs is listed by its family (``needs``) and defined in
-``dasbench.attribution.method_inputs``; here stands only what an experiment makes of it. Scripts do
-not import this module: what it derives reaches them as flags.
+A family of methods lists its needs (``needs``), and ``dasbench.attribution.method_inputs`` defines
+each need. This module derives the paths from the experiment file. Rules import it; scripts do not:
+they receive the paths as flags.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from dasbench.experiments import config, feature_sets, residual_sets
 
 
 def method_of(name: str, options: Mapping[str, Any], experiment: Mapping[str, Any]) -> Method:
-    """What the paths of a method's inputs follow from.
+    """The ``Method`` of an experiment; the paths of its inputs follow from it.
 
     Args:
-        name: Of the method.
+        name: Name of the method.
         options: ``config.methods(experiment)[name]``.
         experiment: From ``config.load``.
     """
@@ -48,9 +48,9 @@ def files(
     """Flag -> file or files of one method of an experiment.
 
     Args:
-        name: Of the method.
+        name: Name of the method.
         experiment: From ``config.load``.
-        options: ``config.methods(experiment)[name]``, for a caller that has it already.
+        options: ``config.methods(experiment)[name]``; None: read from ``experiment``.
     """
     options = config.methods(experiment)[name] if options is None else options
     method = method_of(name, options, experiment)
@@ -68,7 +68,7 @@ def paths(named: Mapping[str, str | list[str]]) -> list[str]:
 
 
 def flags(named: Mapping[str, str | list[str]]) -> str:
-    """The files as command line options; those of a list go as their folders."""
+    """The files as command line options; a list of files becomes a list of their folders."""
     parts = []
     for name, entry in named.items():
         folders = [] if isinstance(entry, str) else [str(Path(path).parent) for path in entry]

@@ -1,10 +1,11 @@
-"""What a method may look at: which files hold it, on which flags they are named, how it is read.
+"""The inputs of a method: their files, the flags that name the files, and the readers.
 
 A *need* is one kind of input, such as ``features`` or ``residuals``. A family of methods lists its
-needs (``needs = ("features", "residuals")`` in its module); a method of the family is given those
-that its options ask for. ``NEEDS`` has the files and the reader of each need, in the order of the
-flags. To add a need: one entry in ``NEEDS``, its flags in ``Files``, its values in ``Inputs``. This
-module knows no experiments: ``dasbench.attribution.method_files`` says what a ``Method`` is in one.
+needs (``needs = ("features", "residuals")`` in its module). The options of a method decide which of
+these needs it receives. ``NEEDS`` holds the files and the reader of each need, in the order of the
+flags. To add a need, add one entry to ``NEEDS``, its flags to ``Files`` and its values to
+``Inputs``. This module does not read experiment files: ``dasbench.attribution.method_files``
+derives a ``Method`` from one.
 
 Shapes: N training examples, Q queries, P feature dimensions, T timesteps, M subsets, R seeds.
 """
@@ -26,21 +27,21 @@ from dasbench.core.query_kinds import COMPUTED, KINDS, SPECTRUM
 from dasbench.errors import UserError
 
 SPLITS = ("train", *KINDS)
-ROWS, COLUMNS = 0, 1  # where an array has its queries
+ROWS, COLUMNS = 0, 1  # the axis of an array that runs over queries
 
 
 @dataclass(frozen=True)
 class Method:
-    """What the paths of a method's inputs follow from.
+    """A method of an experiment; the paths of its inputs follow from these values.
 
     Attributes:
-        name: Of the method.
+        name: Name of the method.
         options: Complete options of the method.
         folder: ``results/<experiment>``.
-        home: Results of the experiment whose models are used.
+        home: ``results/<experiment>`` of the experiment that trained the models.
         features: Names of its sets of features, averaged over timesteps, in order.
         timesteps: Name of its set of features by timestep, or None.
-        spectrum: Whether its first set of features has a kernel that is decomposed beforehand.
+        spectrum: Whether a rule decomposes the kernel of its first set of features.
         residuals: Name of its residuals, or None.
     """
 
@@ -55,15 +56,15 @@ class Method:
 
 
 def _flag(words: str, several: bool = False) -> Any:
-    """A field of ``Files`` that a method may lack."""
+    """An optional field of ``Files``."""
     return field(default=() if several else None, metadata={"help": words, "several": several})
 
 
 @dataclass(frozen=True)
 class Files:
-    """The files of a method; each field is a flag of the scripts, with the help that stands here.
+    """The files of a method; each field is a flag of the scripts, with its help text.
 
-    Files that lie in one folder under fixed names are given by the folder.
+    One folder stands for all files with fixed names in it.
     """
 
     examples: Path = field(metadata={"help": "training split, .npz"})
@@ -84,10 +85,10 @@ class Files:
 
 @dataclass(frozen=True)
 class Computed:
-    """Scores of a method that needs the network itself, computed at all its dampings by a rule.
+    """Scores of a method that needs the network; a rule computes them at all dampings.
 
     Attributes:
-        dampings: [G] float64, ascending, in the method's own unit.
+        dampings: [G] float64, ascending, in the unit of the method.
         scores: [G, N, Q] float32, mapped.
     """
 
@@ -96,15 +97,15 @@ class Computed:
 
 
 def _by_query(axis: int, **default: Any) -> Any:
-    """A field of ``Inputs`` whose array has the queries on ``axis``."""
+    """A field of ``Inputs`` whose array has one entry for each query along ``axis``."""
     return field(metadata={"queries": axis}, **default)
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Everything a method may use for some queries of one kind; what it does not need is None.
+    """All inputs of a method for some queries of one kind; inputs that it does not need are None.
 
-    Features and scores may be mapped files: ``dasbench.core.blocks`` walks them.
+    Features and scores may be mapped files; ``dasbench.core.blocks`` iterates over them.
 
     Attributes:
         train_images: [N, H, W, C] uint8.
@@ -115,23 +116,25 @@ class Inputs:
         train_features: [N, P] float32.
         query_features: [Q, P] float32; with --journey, along sampling trajectories.
         residuals: [N] float32, or [T, N].
-        scores: [N, Q] float, somebody else's.
+        scores: [N, Q] float, computed outside this benchmark.
         axes: Leading seed axes (experiment, seed, "methods", kind) for methods that draw.
-        spectrum: Of ``train_features``, decomposed once for all who share them; None: a family that
-            needs one makes it. With features by timestep, their kernels.
-        positions: [Q] where these queries stand among all of their kind; None: they are all.
-        asked: Number of queries of this kind in all; None: Q.
+        spectrum: Decomposed kernel of ``train_features``, shared by all methods with these
+            features; None: the family decomposes it. With features by timestep, their kernels.
+        positions: [Q], the positions of these queries among all queries of the kind; None: these
+            are all queries of the kind.
+        asked: Number of all queries of this kind; None: Q.
         tuning_masks: [M, N] bool, the tuning subsets.
-        tuning_outputs: [M, Q] float64, their outputs (target ``loss``, averaged over seeds).
-        computed: Scores that a rule of their own computed, for all queries of the kind.
-        others: ([N, P], [Q, P]) float32 of the further sets of a method with several, in order; the
+        tuning_outputs: [M, Q] float64, outputs of the models trained on the tuning subsets (target
+            ``loss``, averaged over seeds).
+        computed: Scores from a separate rule, for all queries of the kind.
+        others: ([N, P], [Q, P]) float32 for each set of features after the first, in order; the
             first set is ``train_features`` and ``query_features``.
         query_timesteps: [T, Q, P] float32, for a kernel that keeps timesteps apart; the training
             side is in ``spectrum``.
-        candidates: [N, Q] bool, the examples that a query looks at, see
-            ``dasbench.attribution.candidates``;
-            None: every one.
-        prepared: What the family's ``prepare`` made for all queries; None: it makes it when needed.
+        candidates: [N, Q] bool, the candidates of each query, see
+            ``dasbench.attribution.candidates``; None: every training example.
+        prepared: Result of the family's ``prepare``, the same for all queries; None: not prepared,
+            the family computes it at its first use.
     """
 
     train_images: np.ndarray
@@ -161,7 +164,7 @@ class Inputs:
         return len(self.train_images), len(self.query_images)
 
     def about(self, queries: slice | Sequence[int]) -> Inputs:
-        """The same for some of these queries alone, in the order given."""
+        """The inputs for a part of these queries, in the order of ``queries``."""
         positions = np.arange(self.shape[1]) if self.positions is None else self.positions
         parts = {}
         for one in fields(self):
@@ -178,13 +181,13 @@ class Inputs:
 
 
 class Reading(NamedTuple):
-    """What a reader knows.
+    """The arguments of a reader.
 
     Attributes:
-        files: Of the method.
-        kind: Of the queries.
-        n: Training examples.
-        q: Queries of this kind.
+        files: Files of the method.
+        kind: Kind of the queries, "val" or "gen".
+        n: Number of training examples.
+        q: Number of queries of this kind.
         spectrum: From ``load_spectrum``.
     """
 
@@ -199,8 +202,8 @@ class Need(NamedTuple):
     """One kind of input.
 
     Attributes:
-        files: Flag -> file or files of a method; nothing if its options do not ask for this.
-        read: Field of ``Inputs`` -> value, or None if the files are not given.
+        files: Flag -> file or files of a method; empty if its options do not use this input.
+        read: Field of ``Inputs`` -> value; the value is None if there are no files.
     """
 
     files: Callable[[Method], dict[str, str | list[str]]]
@@ -230,7 +233,7 @@ def _feature_files(method: Method) -> dict[str, list[str]]:
 
 
 def _read_features(r: Reading) -> dict[str, Any]:
-    """The first set, mapped once if its kernel is decomposed, and the others."""
+    """The first set and the others; a file that the spectrum has mapped is not mapped again."""
 
     def pair(folder: Path) -> tuple[np.ndarray, np.ndarray]:
         train = _mapped(folder / "train.npy", r.n, None)
@@ -242,8 +245,8 @@ def _read_features(r: Reading) -> dict[str, Any]:
         train = r.spectrum.train
     else:
         train = _mapped(first and first / "train.npy", r.n, None)
-    found = {"train_features": train, "query_features": _mapped(query, r.q, None)}
-    return {**found, "others": tuple(map(pair, more))}
+    first_set = {"train_features": train, "query_features": _mapped(query, r.q, None)}
+    return {**first_set, "others": tuple(map(pair, more))}
 
 
 def _spectrum_files(method: Method) -> dict[str, list[str]]:
@@ -288,7 +291,7 @@ def _read_computed(r: Reading) -> dict[str, Any]:
 
 
 def _tuning_files(method: Method) -> dict[str, str]:
-    """What a method may see of retrained models; no rule gives it more."""
+    """The tuning subsets and their outputs: a method sees no other results of retraining."""
     if not method.options.get("tuning"):
         return {}
     outputs = {f"tuning-{k}": f"{method.home}/outputs/tune/loss-{k}.npy" for k in KINDS}
@@ -333,20 +336,20 @@ def files_of(method: Method, needs: Sequence[str]) -> dict[str, str | list[str]]
     """Flag -> file or files of a method, in the order of ``NEEDS``.
 
     Args:
-        method: Of an experiment.
-        needs: Names of inputs that its family lists.
+        method: The method, with its paths.
+        needs: Names of the needs that its family lists.
     """
-    found: dict[str, str | list[str]] = {}
+    by_flag: dict[str, str | list[str]] = {}
     for name, need in NEEDS.items():
         if name in needs:
-            found |= need.files(method)
-    return found
+            by_flag |= need.files(method)
+    return by_flag
 
 
 def load_spectrum(files: Files) -> Spectrum | Spectra | None:
-    """The decomposed kernel that ``--spectrum`` names, or None; it serves every kind of query.
+    """The decomposed kernel that ``--spectrum`` names, or None; the same for every kind of query.
 
-    Kernels of ``--timesteps`` are decomposed here, when they are first needed.
+    Kernels of ``--timesteps`` have no file: ``Spectra`` decomposes each at its first use.
 
     Raises:
         UserError: If a file is missing, damaged, or does not fit the features.
@@ -369,10 +372,11 @@ def load(
     """Read and check the files of a method for one kind of query.
 
     Args:
-        files: Of the method.
+        files: Files of the method.
         kind: "val" or "gen".
         axes: Leading seed axes (experiment, seed).
-        options: Of the method; ``features.candidates`` decides which examples a query looks at.
+        options: Options of the method; ``features.candidates`` is the number of candidates of one
+            query.
         spectrum: From ``load_spectrum``.
 
     Raises:

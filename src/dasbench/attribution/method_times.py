@@ -1,9 +1,14 @@
-"""What a method of the kernel family costs: seconds of each of its parts, in this process.
+"""The cost of a method of the kernel family: seconds of each of its parts, in this process.
 
-From a loaded model to scores: features of the training images and of both kinds of queries, the
-drawing of projections included; residuals, if it has them; the decomposition of its kernel, or of
-one for each timestep; scores of all queries at one damping. Start-up, training and files are left
-out.
+The parts, from a loaded model to scores:
+
+features    features of the training images and of both kinds of queries; drawing the projections
+            is included
+residuals   residuals, if the method uses them
+decompose   decomposition of its kernel, or of one kernel for each timestep
+score       scores of all queries at one damping
+
+Start-up, training, and reading or writing files are not included.
 """
 
 from __future__ import annotations
@@ -38,23 +43,23 @@ def method(
 
     Args:
         unet: The denoiser, in evaluation mode.
-        process: Its process.
+        process: The diffusion process of the denoiser.
         images: split -> [n, C, H, W] float32.
-        own: kernel (averaged, per_t), features and residuals (settings, None for none).
+        own: Settings of the method: kernel (averaged, per_t), features, residuals (None: none).
         axes: Leading seed axes.
     """
     from dasbench.gradients import features, residuals
 
-    marks, phi, chosen = [time.perf_counter()], {}, own["features"]
-    extractor = features.Extractor(unet, process, chosen, axes)
-    count = chosen["candidates"] or len(images["train"])
+    marks, phi, settings = [time.perf_counter()], {}, own["features"]
+    extractor = features.Extractor(unet, process, settings, axes)
+    count = settings["candidates"] or len(images["train"])
     queries = np.concatenate([images[kind] for kind in KINDS])
-    wanted = candidates.nearest(images["train"], queries, count).any(axis=1)
-    for split, own_images in images.items():
-        use = wanted if split == "train" else np.ones(len(own_images), bool)
-        made = _stacked(extractor, own["kernel"], own_images[use], np.flatnonzero(use), split)
-        phi[split] = np.zeros((len(made), len(own_images), made.shape[2]), np.float32)
-        phi[split][:, use] = made
+    is_candidate = candidates.nearest(images["train"], queries, count).any(axis=1)
+    for split, pixels in images.items():
+        use = is_candidate if split == "train" else np.ones(len(pixels), bool)
+        stacked = _stacked(extractor, own["kernel"], pixels[use], np.flatnonzero(use), split)
+        phi[split] = np.zeros((len(stacked), len(pixels), stacked.shape[2]), np.float32)
+        phi[split][:, use] = stacked
     marks.append(time.perf_counter())
     if own["residuals"]:
         ids = np.arange(len(images["train"]))
@@ -62,8 +67,8 @@ def method(
     marks.append(time.perf_counter())
     decomposed = [decomposition.decompose(train) for train in phi["train"]]
     marks.append(time.perf_counter())
-    for step, (train, made) in enumerate(zip(phi["train"], decomposed, strict=True)):
-        spectrum = Spectrum(train, decomposed=made)
+    for step, (train, parts) in enumerate(zip(phi["train"], decomposed, strict=True)):
+        spectrum = Spectrum(train, decomposed=parts)
         spectrum.one_minus_leverage(0.01)
         for kind in KINDS:
             spectrum.of(phi[kind][step]).inner(0.01)
@@ -74,7 +79,7 @@ def method(
 def _stacked(
     extractor: features.Extractor, kernel: str, images: np.ndarray, examples: np.ndarray, split: str
 ) -> np.ndarray:
-    """Features [K, n, P] of K kernels: of one, averaged over timesteps, or of each timestep."""
+    """Features [K, n, P] for K kernels: K = 1 (averaged over timesteps), or K = T."""
     if kernel == "averaged":
         return np.hstack(extractor(images, examples, split))[None]
     return np.concatenate(extractor.by_timestep(images, examples, split), axis=2)

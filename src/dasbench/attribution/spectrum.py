@@ -1,10 +1,10 @@
 """The regularised kernel of gradient features, for every damping from one eigendecomposition.
 
 Vocabulary: *kernel* K = Phi^T Phi + lambda I with Phi the training features; *damping* lambda,
-given relative to the largest eigenvalue of Phi^T Phi; *leverage* h_i = phi_i^T K^-1 phi_i; *dual*
-the N x N form (N <= P), *primal* the P x P form. Both give the same numbers; the smaller is used.
-Shapes: Phi [N, P], query features [Q, P], scores [N, Q], G dampings, r = min(N, P). Everything is
-float64: float32 inverses of a rank-deficient kernel are wrong at small damping.
+always relative to the largest eigenvalue of Phi^T Phi; *leverage* h_i = phi_i^T K^-1 phi_i; *dual*
+the N x N form (N <= P); *primal* the P x P form. Both forms give the same numbers; the smaller is
+used. Shapes: Phi [N, P], query features [Q, P], scores [N, Q], G dampings, r = min(N, P). All
+arrays are float64: float32 inverses of a rank-deficient kernel are wrong at small damping.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Spectrum:
 
     Args:
         train: [N, P] training features; may be a mapped file.
-        query: [Q, P] query features; None if no product with queries will be asked for.
-        decomposed: Of ``train``; None decomposes here.
+        query: [Q, P] query features; None if no product with queries is needed.
+        decomposed: Decomposition of ``train``; None: decompose it here.
 
     Attributes:
         scale: Largest eigenvalue of Phi^T Phi: the unit of the damping.
@@ -45,10 +45,10 @@ class Spectrum:
         query: np.ndarray | None = None,
         decomposed: Decomposition | None = None,
     ):
-        """Take or make the decomposition, and rotate the training features if primal."""
+        """Decompose if needed, and rotate the training features if primal."""
         self.train, self.right = train, None
         if query is not None:
-            self._fits(query)  # before the work
+            self._fits(query)  # before the costly decomposition
         self.eigenvalues, self._vectors = decomposed or decompose(train)
         self.dual = is_dual(train.shape)
         self.scale = float(self.eigenvalues.max())
@@ -58,16 +58,16 @@ class Spectrum:
             self.right = self._rotated(query)
 
     def of(self, query: np.ndarray) -> Spectrum:
-        """The same kernel, asked about other queries [Q, P]; nothing is decomposed again."""
+        """The same kernel with other queries [Q, P]; the decomposition is reused."""
         self._fits(query)
         other = copy.copy(self)
         other.right = self._rotated(query)
         return other
 
     def seen_from(self, left: np.ndarray) -> Spectrum:
-        """The same kernel and queries, with other rows [n, r] in the place of the examples'.
+        """The same kernel and queries, with ``left`` [n, r] as the training side.
 
-        Products are linear in the rows of ``left``: those of a mean of examples are the mean.
+        Products are linear in the rows of ``left``: a mean of rows gives the mean of the products.
         """
         other = copy.copy(self)
         other.left = left
@@ -90,11 +90,11 @@ class Spectrum:
         return np.sqrt(self._squares((self.eigenvalues if self.dual else 1.0) / shifted**2))
 
     def _squares(self, weights: np.ndarray) -> np.ndarray:
-        """Weighted squared lengths of the rows of ``left``: weights [r] or [G, r], same result."""
-        found = np.empty((*weights.shape[:-1], len(self.left)))
+        """Weighted squared lengths [N] or [G, N] of the rows of ``left``; weights [r] or [G, r]."""
+        lengths = np.empty((*weights.shape[:-1], len(self.left)))
         for rows in memory_blocks(len(self.left), self.left[:1].nbytes):
-            found[..., rows] = weights @ np.square(self.left[rows]).T
-        return found
+            lengths[..., rows] = weights @ np.square(self.left[rows]).T
+        return lengths
 
     def _rotated(self, query: np.ndarray) -> np.ndarray:
         """Query side [Q, r]: phi_q^T V in the primal form, phi_q^T Phi^T V in the dual one."""
@@ -122,10 +122,10 @@ class Spectrum:
 
 def _times(train: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Phi @ right in float64, [N, k], a block of examples at a time."""
-    found = np.empty((len(train), right.shape[1]))
+    product = np.empty((len(train), right.shape[1]))
     for rows in memory_blocks(len(train), 8 * train.shape[1]):
-        np.matmul(np.asarray(train[rows], np.float64), right, out=found[rows])
-    return found
+        np.matmul(np.asarray(train[rows], np.float64), right, out=product[rows])
+    return product
 
 
 def damping_grid(settings: Mapping[str, Sequence[int]]) -> np.ndarray:

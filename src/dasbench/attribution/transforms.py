@@ -1,28 +1,27 @@
-"""What may be done to a score before it is summed over a subset.
+"""Transforms of a score before the sum over a subset.
 
-The linear datamodelling score adds scores up, so squaring them first changes the ranking of
-subsets; published methods differ in this step alone. Every method is therefore reported under all
-three transforms, its own marked.
+The linear datamodelling score (LDS) sums scores over a subset, so squaring them first changes the
+ranking of subsets. Some published methods differ only in this step. The results therefore show
+every method under all three transforms, and mark the transform of its publication.
 """
 
 import numpy as np
 
-MATRIX = 2  # axes
+MATRIX = 2  # number of axes of scores [N, Q]
 TRANSFORMS = ("identity", "square", "signed_square")
 
 
 def apply(scores: np.ndarray, name: str) -> np.ndarray:
-    """Transform scores, one by one.
+    """Transform every score s: ``identity`` s, ``square`` s^2, ``signed_square`` s |s|.
 
-    ``identity`` s, ``square`` s^2, ``signed_square`` s |s| (stretches large scores, keeps the order
-    and the sign).
+    The signed square stretches large scores and keeps their order and sign.
 
     Args:
         scores: Any shape, any real dtype.
         name: One of ``TRANSFORMS``.
 
     Returns:
-        Same shape, float64: the square of a small float32 would underflow to an artificial tie.
+        Same shape, float64: squares of small float32 scores would underflow to 0 and become ties.
 
     Raises:
         ValueError: If the name is not a transform.
@@ -40,11 +39,11 @@ def apply(scores: np.ndarray, name: str) -> np.ndarray:
 
 
 def combine(scores: np.ndarray, name: str) -> np.ndarray:
-    """Transformed scores [N, Q]; of scores by timestep [T, N, Q], the mean of the transformed.
+    """Transformed scores [N, Q]; with a leading axis [T, N, Q], their mean over that axis.
 
     Args:
         scores: [N, Q] or [T, N, Q], any real dtype.
         name: One of ``TRANSFORMS``.
     """
-    made = apply(scores, name)
-    return made.mean(axis=0) if made.ndim > MATRIX else made
+    transformed = apply(scores, name)
+    return transformed.mean(axis=0) if transformed.ndim > MATRIX else transformed

@@ -1,1 +1,1 @@
-"""What scores are worth: LDS, removal, intervals, comparisons, ablations."""
+"""The quality of scores: LDS, removal, intervals, comparisons, ablations."""

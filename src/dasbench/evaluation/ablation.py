@@ -1,12 +1,16 @@
 """Every combination of residual, leverage, transform, kernel and damping on one set of features.
 
 Vocabulary: a *factor row* is r_i / (1 - h_i) of one (residual, leverage); a *cell* is one
-combination of all options, judged like a method: damping chosen on tuning subsets and tuning
-queries, LDS on the others, intervals from the same draws as ``dasbench.evaluation.lds``.
+combination of all options. A cell is judged like a method: its damping is selected on tuning
+subsets and tuning queries, its LDS is measured on evaluation subsets and queries. Its interval uses
+the same draws as ``dasbench.evaluation.lds``.
+
 Shapes: N training examples, Q queries, M subset models, T timesteps, P features, G dampings, C
-factor rows, B bootstrap draws. A product with a factor row is the same row on the masks, and the
-transforms are multiplicative, transform(f s) = transform(f) transform(s), so that one product
-[C M, N] x [N, Q] serves all C rows, and one decomposition of a kernel everything.
+factor rows, B bootstrap draws.
+
+A factor row may multiply the masks instead of the scores, because the transforms are
+multiplicative: transform(f s) = transform(f) transform(s). So one product [C M, N] x [N, Q] serves
+all C factor rows, and one decomposition of a kernel serves all cells with this kernel.
 """
 
 from __future__ import annotations
@@ -33,11 +37,11 @@ class Kernels:
     """The decomposed kernels of one set of features by timestep [T, N, P]."""
 
     def __init__(self, train: np.ndarray):
-        """Decompose the averaged kernel; the others when they are asked for."""
+        """Decompose the averaged kernel; ``Spectra`` decomposes the others at their first use."""
         self.averaged, self.spectra = Spectrum(_mean(train)), Spectra(train)
 
     def asked(self, kernel: str, query: np.ndarray) -> list[Spectrum]:
-        """One product with the queries [T, Q, P] for each tau_t, a single one if averaged."""
+        """The kernel with queries [T, Q, P]: one ``Spectrum`` for each tau_t, or one in all."""
         if kernel == "averaged":
             return [self.averaged.of(_mean(query))]
         return self.spectra.of(kernel, query)
@@ -54,7 +58,7 @@ def _mean(features: np.ndarray) -> np.ndarray:
 
 
 class Use(NamedTuple):
-    """What is summed over: subsets and the queries that are asked about."""
+    """Subsets whose scores are summed, and the positions of the queries."""
 
     masks: np.ndarray  # [M, N] bool
     queries: Sequence[int]
@@ -68,14 +72,14 @@ def predict(
     """Predicted outputs of subset models for every damping, transform and factor row.
 
     Args:
-        asked: From ``Kernels.asked``: one for each tau_t.
+        asked: From ``Kernels.asked``, one for each tau_t.
         rows: Yields (damping, factor rows [C, N] or [C, T, N]), dampings ascending.
         uses: name -> subsets and queries.
 
     Returns:
         use -> transform -> [G, C, M, q] float64.
     """
-    found: dict[str, dict[str, list]] = {u: {name: [] for name in TRANSFORMS} for u in uses}
+    sums: dict[str, dict[str, list]] = {u: {name: [] for name in TRANSFORMS} for u in uses}
     for damping, factors in rows:
         count = len(factors)
         totals = {
@@ -83,17 +87,17 @@ def predict(
             for u, use in uses.items()
             for name in TRANSFORMS
         }
-        for t, one in enumerate(asked):
-            scores = one.inner(damping)
-            own = factors if factors.ndim == 2 else factors[:, t]  # noqa: PLR2004 [C, N]
+        for t, spectrum in enumerate(asked):
+            scores = spectrum.inner(damping)
+            row = factors if factors.ndim == 2 else factors[:, t]  # noqa: PLR2004 [C, N]
             for name in TRANSFORMS:
-                weights, made = apply(own, name), apply(scores, name) / len(asked)
+                weights, transformed = apply(row, name), apply(scores, name) / len(asked)
                 for u, use in uses.items():
-                    wide = (weights[:, None, :] * use.masks).reshape(-1, own.shape[1])
-                    totals[u, name] += wide @ made[:, use.queries]
+                    wide = (weights[:, None, :] * use.masks).reshape(-1, row.shape[1])
+                    totals[u, name] += wide @ transformed[:, use.queries]
         for (u, name), total in totals.items():
-            found[u][name].append(total.reshape(count, -1, total.shape[1]))
-    return {u: {n: np.stack(each) for n, each in by.items()} for u, by in found.items()}
+            sums[u][name].append(total.reshape(count, -1, total.shape[1]))
+    return {u: {n: np.stack(each) for n, each in by.items()} for u, by in sums.items()}
 
 
 def factor_rows(
@@ -104,7 +108,7 @@ def factor_rows(
     Args:
         kernels: Of the training features.
         kernel: averaged, pooled or per_t.
-        residuals: name -> [N], [T, N] or 1.0 for none.
+        residuals: name -> [N], [T, N], or 1.0 for no residual.
         grid: Relative dampings.
     """
     for damping in grid:
@@ -124,7 +128,7 @@ class Judge:
         tuning: [R, M_tune, Q_tune] for the target loss.
         outputs: target -> [R, M, Q].
         draws: For (M, Q).
-        fixed: Relative dampings that are judged whatever the others choose.
+        fixed: Relative dampings that are always judged, next to the selected ones.
     """
 
     def __init__(
@@ -149,13 +153,13 @@ class Judge:
             judged: transform -> [G, M, Q] predictions.
 
         Yields:
-            (values of COLUMNS as far as they are known here, draws [B] float32).
+            (values of COLUMNS without kernel, queries, residual and leverage; draws [B] float32).
         """
-        chosen = lds.select(Predicted(grid, dict(tuned)), self.tuning).set_index("transform")
+        selection = lds.select(Predicted(grid, dict(tuned)), self.tuning).set_index("transform")
         for transform, sums in judged.items():
             for target, truth in self.truths.items():
                 along = lds.PathLDS(sums, truth.mean)
-                picks = {"held_out": _nearest(grid, chosen["damping"][transform])}
+                picks = {"held_out": _nearest(grid, selection["damping"][transform])}
                 picks |= {"oracle": along.best}
                 picks |= {f"fixed_{value:g}": _nearest(grid, value) for value in self.fixed}
                 drawn = truth.resample(sums, picks)
@@ -188,22 +192,21 @@ def cells(
         residuals: kernel -> residual -> [N], [T, N] or 1.0.
         grid: [G] relative dampings, ascending.
         uses: kind -> {"tune": ..., "eval": ...}.
-        judges: kind -> its judge.
+        judges: kind -> judge of this kind of query.
 
     Returns:
-        A table with COLUMNS, and draws [rows, B] float32 in its order.
+        A table with COLUMNS, and draws [rows, B] float32 in the order of its rows.
     """
     rows, draws = [], []
-    for kernel, own in residuals.items():
-        names = [(residual, leverage) for residual in own for leverage in LEVERAGE]
+    for kernel, by_name in residuals.items():
+        names = [(residual, leverage) for residual in by_name for leverage in LEVERAGE]
         for kind, query in queries.items():
-            found = predict(
-                kernels.asked(kernel, query), factor_rows(kernels, kernel, own, grid), uses[kind]
-            )
+            spectra = kernels.asked(kernel, query)
+            predicted = predict(spectra, factor_rows(kernels, kernel, by_name, grid), uses[kind])
             for c, (residual, leverage) in enumerate(names):
                 head = {"kernel": kernel, "queries": kind}
                 head |= {"residual": residual, "leverage": leverage}
-                sums = [{n: s[:, c] for n, s in found[use].items()} for use in ("tune", "eval")]
+                sums = [{n: s[:, c] for n, s in predicted[use].items()} for use in ("tune", "eval")]
                 for row, drawn in judges[kind](grid, *sums):
                     rows.append(head | row)
                     draws.append(drawn)

@@ -1,14 +1,15 @@
-"""What each choice contributes: main effects of the factorial, and shares of a method's gain.
+"""The contribution of each choice: main effects of the factorial, and shares of a method's gain.
 
-Every cell was judged on the same bootstrap draws, so that all differences here are paired: an
-estimate is a linear combination of cells' LDS, its draws are the same combination of their draws.
+All cells are judged on the same bootstrap draws, so all differences here are paired. An estimate is
+a linear combination of the LDS of cells; its draws are the same combination of their draws.
 
-Vocabulary: a *main effect* of a level is the mean, over all combinations of the other factors, of
-the cell with this level minus the cell with the factor's reference level; a *neighbour* effect is
-that difference at one method alone, everything else as the method has it. A *path* leads from one
-method to another by *switches*; a switch's share depends on what was switched before it. ``first``
-is its effect where nothing else is switched, ``last`` where everything else is, ``shapley`` the
-mean over all orders; the shares of the last kind add up to the whole gain.
+Vocabulary: the *difference* of a level is the LDS of a cell with this level minus the LDS of the
+cell with the reference level of the factor. A *main effect* is the mean difference over all
+combinations of the other factors. A *neighbour* effect is the difference at one method, with the
+other factors as in the method. A *path* leads from one method to another by *switches* of a factor.
+The share of a switch depends on the switches before it: ``first`` is its effect before all others,
+``last`` its effect after all others, ``shapley`` the mean over all orders. Only the ``shapley``
+shares always add up to the whole gain.
 
 Source: Shapley (1953), A value for n-person games.
 """
@@ -56,7 +57,7 @@ class Cells:
     """
 
     def __init__(self, table: pd.DataFrame, draws: np.ndarray, level: float):
-        """Order the levels as they occur: the first of each factor is its reference."""
+        """Order the levels as in the table: the first level of each factor is its reference."""
         self.table, self.draws = table.reset_index(drop=True), draws
         self.bootstrap = Bootstrap(draws.shape[1], level)
         self.levels = {f: list(dict.fromkeys(table[f].tolist())) for f in FACTORS}
@@ -68,11 +69,11 @@ class Cells:
         return list(self.table[OUTCOME].drop_duplicates().itertuples(index=False, name=None))
 
     def find(self, options: Mapping[str, Any], outcome: Sequence[str]) -> int | None:
-        """Row of one cell, None if the design does not have it."""
+        """Row of one cell; None if the design lacks it."""
         return self._place.get((*(options[f] for f in FACTORS), *outcome))
 
     def where(self, outcome: Sequence[str], **levels: Any) -> np.ndarray:
-        """Rows with some levels."""
+        """Rows of one outcome with these levels."""
         table = self.table
         keep = (table["queries"] == outcome[0]) & (table["target"] == outcome[1])
         for factor, value in levels.items():
@@ -88,20 +89,20 @@ class Cells:
         return {"difference": difference, "lo": float(lo), "hi": float(hi)}
 
     def contrast(self, plus: Sequence[int], minus: Sequence[int]) -> dict[str, float]:
-        """Mean of some cells minus the mean of others, with its interval."""
+        """Mean of the cells ``plus`` minus the mean of the cells ``minus``, with its interval."""
         weights = {int(row): 1 / len(plus) for row in plus}
         weights |= {int(row): -1 / len(minus) for row in minus}
         return self.combine(weights)
 
 
 def main_effects(cells: Cells) -> pd.DataFrame:
-    """Effects of every level against its factor's reference, over all cells and beside methods.
+    """Main effects and neighbour effects of every level.
 
-    Effects of other factors than the damping rule are taken at the held-out damping.
+    Every factor except the damping rule is compared at the held-out damping.
 
     Returns:
-        scope ("all" or the method of the other factors), factor, level, reference,
-        queries, target, difference, lo, hi, pairs.
+        scope ("all", or the method of a neighbour effect), factor, level, reference, queries,
+        target, difference, lo, hi, pairs.
     """
     rows = []
     for outcome in cells.outcomes():
@@ -121,7 +122,7 @@ def main_effects(cells: Cells) -> pd.DataFrame:
 
 
 def _neighbours(cells: Cells, outcome: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """The same at every method of the design, the other factors as the method has them."""
+    """Neighbour effects at every method of the design."""
     for method, options in METHODS.items():
         if cells.find(options, outcome) is None:
             continue
@@ -137,12 +138,12 @@ def _neighbours(cells: Cells, outcome: Sequence[str]) -> Iterator[dict[str, Any]
 
 
 def gains(cells: Cells, paths: Sequence[tuple[str, str]] = PATHS) -> pd.DataFrame:
-    """How much of the gain of one method over another each of their differences is.
+    """Shares of every switch in the gain of one method over another.
 
     Returns:
-        before, after, switch ("all" for the whole gain), order (first, last, shapley; all), level
-        before and after, queries, target, difference, lo, hi. Paths that the design does not have
-        are left out.
+        before, after, switch ("all" for the whole gain), order (first, last, shapley; all), from
+        and to (level before and after the switch), queries, target, difference, lo, hi. Paths with
+        a cell that the design lacks are left out.
     """
     rows: list[dict[str, Any]] = []
     for start, end in paths:
@@ -174,16 +175,16 @@ def _shares(
     """Weights of the cells in the three forms of a switch's share."""
     others = [f for f in switches if f != switch]
     n = len(switches)
-    found: dict[str, dict[int, float]] = {"shapley": {}}
+    weights: dict[str, dict[int, float]] = {"shapley": {}}
     for size in range(n):
         weight = factorial(size) * factorial(n - size - 1) / factorial(n)
         for subset in combinations(others, size):
             after = tuple(f for f in switches if f in subset or f == switch)
             pair = {place[after]: 1.0, place[subset]: -1.0}
             for row, sign in pair.items():
-                found["shapley"][row] = found["shapley"].get(row, 0.0) + sign * weight
+                weights["shapley"][row] = weights["shapley"].get(row, 0.0) + sign * weight
             if size == 0:
-                found["first"] = pair
+                weights["first"] = pair
             if size == n - 1:
-                found["last"] = pair
-    return {order: found[order] for order in ("first", "last", "shapley")}
+                weights["last"] = pair
+    return {order: weights[order] for order in ("first", "last", "shapley")}

@@ -1,12 +1,11 @@
-"""Bootstrap: how items are resampled, and what interval the resamples give an estimate.
+"""Bootstrap: resamples of items, and the interval of an estimate from them.
 
-Letters: B draws, M subset models, Q queries. A *resample* draws items with replacement. It is kept
-as counts (how often each item was drawn), never as copied rows.
+Letters: B draws, M subset models, Q queries. A *resample* draws items with replacement. It is
+stored as counts (how often each item was drawn), never as copied rows.
 
-Every interval of the benchmark is made by ``Bootstrap.interval`` and every resample by
-``Bootstrap.counts``: to change how intervals are made, change one of these. ``Bootstrap.shared`` is
-the one constructor of the draws on which all methods are judged, so that differences between
-methods are paired.
+``Bootstrap.interval`` computes every interval of the benchmark, and ``Bootstrap.counts`` draws
+every resample: change the definition of intervals there. ``Bootstrap.shared`` returns the draws on
+which all methods are judged, so that differences between methods are paired.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ from scipy.stats import norm
 
 from dasbench import seeds
 
-POWER = 0.8  # of the test that "detectable" speaks of
+POWER = 0.8  # power of the test in the definition of ``detectable``
 Name = TypeVar("Name", bound=Hashable)
 
 
 class Difference(NamedTuple):
-    """A paired difference, its interval, and the smallest true one that would be detected."""
+    """A paired difference, its interval, and the smallest detectable true difference."""
 
     difference: float
     lo: float
@@ -35,7 +34,7 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True)
 class Draws:
-    """B resamples of the evaluation subsets and, independently, of the evaluation queries.
+    """B resamples of the evaluation subsets and, independently, B of the evaluation queries.
 
     Attributes:
         bootstrap: The bootstrap that drew them.
@@ -70,7 +69,7 @@ class Bootstrap:
         Args:
             rng: Generator keyed by the caller.
             items: Number of items.
-            size: Items in a resample; None for as many as there are.
+            size: Items in a resample; None: ``items``.
 
         Returns:
             [B, items] int64, how often each item was drawn; every row sums to ``size``.
@@ -86,7 +85,7 @@ class Bootstrap:
         Args:
             rng: Generator keyed by the caller.
             items: Name -> number of items, drawn in this order from one generator. A kind with a
-                single item uses no randomness, so that it leaves the counts after it as they were.
+                single item uses no randomness, so it does not change the counts after it.
 
         Returns:
             Name -> [B, items] counts.
@@ -96,7 +95,7 @@ class Bootstrap:
     def draw(self, rng: np.random.Generator, models: int, queries: int) -> Draws:
         """Resample M subset models and Q queries, the subsets first.
 
-        Equal generators therefore give equal subsets, whatever the number of queries.
+        Equal generators therefore give equal subsets for any number of queries.
         """
         return Draws(self, **self.resample(rng, {"subsets": models, "queries": queries}))
 
@@ -117,8 +116,8 @@ class Bootstrap:
         """Interval of an estimate: the percentiles of its resampled values.
 
         Args:
-            estimate: The estimate on the data itself, a number or an array. Percentiles need its
-                shape only; other intervals (basic, BCa) would need its value.
+            estimate: The estimate on the data itself, a number or an array. Percentiles use only
+                its shape; other intervals (basic, BCa) would use its value.
             resampled: [B, ...], the same estimate on each resample.
 
         Returns:
@@ -145,14 +144,14 @@ class Bootstrap:
     ) -> Difference:
         """Compare two estimates whose resampled values come from the same draws.
 
-        ``detectable = (z_{(1 + level) / 2} + z_{POWER}) se``, se the standard deviation of the
-        paired draws: the smallest true difference that a two-sided test at 1 - level finds with
-        probability ``POWER``.
+        ``detectable = (z_{(1 + level) / 2} + z_{POWER}) se``, with se the standard deviation of
+        the paired draws. It is the smallest true difference that a two-sided test at significance
+        1 - level detects with probability ``POWER``.
 
         Args:
             estimates: The two estimates on the data itself.
             a: [B] resampled values of the first.
-            b: [B] of the second, draw by draw on the same resamples.
+            b: [B] resampled values of the second, on the same resamples in the same order.
 
         Returns:
             First minus second and its interval, in the unit of the estimates.

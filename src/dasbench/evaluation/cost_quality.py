@@ -1,9 +1,10 @@
-"""Cheaper attribution: seconds against held-out LDS, and how many times cheaper is as good.
+"""Cheaper attribution: seconds against held-out LDS, and speed-ups without loss of LDS.
 
-Vocabulary: a *configuration* is a method of the experiment; the *reference* is the one whose cost
-the others are measured by, such as the released form; a *point* is a configuration's seconds and
-LDS on one kind of query; a point is on the *front* if none is both cheaper and at least as good.
-All differences are paired: the same bootstrap draws for all methods (``dasbench.evaluation.lds``).
+Vocabulary: a *configuration* is a method of the experiment. The *reference* is the configuration
+that all costs and LDS are compared with, such as the released form. A *point* is the seconds and
+the LDS of a configuration on one kind of query. A point is on the *front* if no other point is both
+cheaper and at least as good. A *speed-up* is the seconds of the reference divided by those of a
+configuration. Differences are paired: all methods share the draws of ``dasbench.evaluation.lds``.
 """
 
 from __future__ import annotations
@@ -21,22 +22,22 @@ from dasbench.core.query_kinds import KINDS
 from dasbench.evaluation import lds
 
 TARGET = "loss"
-MARGIN = 0.01  # one point of LDS x 100, by which "not worse" may be missed
+MARGIN = 0.01  # a "not worse" interval may reach this far below zero: one point of LDS x 100
 
 
 def points(methods: Path, times: pd.DataFrame, reference: str, level: float) -> pd.DataFrame:
     """One row per configuration and kind of query.
 
     Args:
-        methods: Folder ``lds/methods`` with a folder for each.
+        methods: Folder ``lds/methods``, with one folder for each method.
         times: From ``scripts/time_methods.py``: method, P, PARTS (seconds of each).
-        reference: The method whose seconds are divided.
+        reference: Name of the reference.
         level: Coverage of the intervals.
 
     Returns:
-        method, queries, tuning (LDS on tuning subsets and queries), lds, lo, hi, difference (minus
-        the reference's LDS), difference_lo, difference_hi, seconds, speedup, front, and the columns
-        of ``times``.
+        method, queries, tuning (LDS on tuning subsets and queries), lds, lo, hi, difference (LDS
+        minus LDS of the reference), difference_lo, difference_hi, seconds, speedup, front, and the
+        columns of ``times``.
     """
     times = times.assign(seconds=times[list(PARTS)].sum(axis=1)).set_index("method")
     sides = {name: lds.read(methods / name) for name in times.index}
@@ -70,15 +71,16 @@ def points(methods: Path, times: pd.DataFrame, reference: str, level: float) -> 
     return table
 
 
-def _tuning(chosen: pd.DataFrame, kind: str, transform: str) -> float:
-    """LDS on tuning data at the damping that was chosen there."""
-    return float(chosen[(chosen.queries == kind) & (chosen["transform"] == transform)].lds.iloc[0])
+def _tuning(selection: pd.DataFrame, kind: str, transform: str) -> float:
+    """LDS on tuning data at the damping that was selected on them."""
+    rows = selection[(selection.queries == kind) & (selection["transform"] == transform)]
+    return float(rows.lds.iloc[0])
 
 
 def front(seconds: np.ndarray, quality: np.ndarray) -> np.ndarray:
-    """Which points no other one beats: bool, of the shape of both.
+    """Mask of the points on the front: bool, of the shape of both.
 
-    A point is beaten by one that is cheaper and at least as good, or as cheap and better.
+    Of two points with equal seconds, only the better can be on the front; of equal points, one.
     """
     order = np.lexsort((-quality, seconds))
     best, kept = -np.inf, np.zeros(len(seconds), bool)
@@ -92,12 +94,15 @@ def speedups(table: pd.DataFrame, reference: str) -> dict[str, dict[str, Any]]:
     """The cheapest configuration that is as good as the reference, in three senses.
 
     Returns:
-        kind of query, or "both" for one configuration that is as good on each -> sense ->
-        {method, speedup, difference: kind -> [difference, lo, hi] on evaluation data}; None where
-        there is none. ``chosen_on_tuning``: its LDS on tuning data is at least the reference's, so
-        that its difference was not looked at before. The others are with hindsight, and therefore
-        optimistic: ``at_equal_lds``, the difference is not below zero; ``not_worse``, moreover the
-        lower end of its paired interval is above -MARGIN.
+        kind of query, or "both" for one configuration that is as good on both kinds -> sense ->
+        {method, speedup, difference: kind -> [difference, lo, hi] on evaluation data}; None if no
+        configuration is as good. The senses:
+        ``chosen_on_tuning``: LDS on tuning data is at least that of the reference. Evaluation data
+        play no part in this choice.
+        ``at_equal_lds``: the difference on evaluation data is not below zero. Choice and estimate
+        use the same data, so the speed-up is optimistic.
+        ``not_worse``: as ``at_equal_lds``, and the lower end of the paired interval is above
+        -MARGIN. It is optimistic for the same reason.
     """
     base = table[table.method == reference].set_index("queries").tuning
     others = table[table.method != reference]
@@ -116,9 +121,9 @@ def speedups(table: pd.DataFrame, reference: str) -> dict[str, dict[str, Any]]:
 
 
 def _everywhere(table: pd.DataFrame, kinds: Sequence[str], good: pd.Series) -> set[str]:
-    """Methods that are good on every one of the kinds."""
-    counted = table[good & table.queries.isin(kinds)].groupby("method").size()
-    return set(counted[counted == len(kinds)].index)
+    """Methods that are good on all of these kinds of query."""
+    counts = table[good & table.queries.isin(kinds)].groupby("method").size()
+    return set(counts[counts == len(kinds)].index)
 
 
 def _cheapest(table: pd.DataFrame, names: set[str]) -> Mapping[str, Any] | None:

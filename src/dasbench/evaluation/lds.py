@@ -1,13 +1,12 @@
-"""The linear datamodelling score: choose a damping, judge it, compare methods.
+"""The linear datamodelling score (LDS): select a damping, judge a method, compare methods.
 
 Letters: N training examples, Q queries, M subset models, R retraining seeds, B bootstrap draws, G
-dampings of a grid. Scores enter as predictions (``dasbench.evaluation.predictions``). The choice of
-a damping (``select``) is given tuning subsets and tuning queries; the judgement (``evaluate``)
-takes the choice as it is. Undefined correlations enter every mean as 0 and are counted, so a method
-cannot gain by being undefined where it is bad.
+dampings of a grid. Scores enter as predictions (``dasbench.evaluation.predictions``). ``select``
+reads only tuning subsets and tuning queries; ``evaluate`` uses the selected damping unchanged. An
+undefined correlation enters every mean as 0 and is counted, so no query drops out of a mean.
 
-Source: Park et al. (2023), TRAK, arXiv 2303.14186; held-out damping and two-way intervals are this
-benchmark's.
+Source: Park et al. (2023), TRAK, arXiv 2303.14186. Held-out damping and two-way intervals are
+additions of this benchmark.
 """
 
 from collections.abc import Mapping
@@ -26,7 +25,7 @@ from dasbench.evaluation.predictions import Predicted, sum_scores
 
 Side = tuple[pd.DataFrame, np.ndarray]  # a method's summary and its draws, from ``evaluate``
 
-# The contract of the tables, in order; callers add what they know (``label``).
+# Columns of the tables, in order; ``label`` adds those that only the caller knows.
 SELECTION_COLUMNS = "experiment method transform queries damping lds edge".split()
 SUMMARY_COLUMNS = (
     "experiment method transform queries target selection damping lds lo hi "
@@ -40,7 +39,8 @@ DRAWN = ("held_out", "oracle")  # selections with an interval, in the order of t
 def lds_per_query(masks: np.ndarray, scores: np.ndarray, outputs: np.ndarray) -> np.ndarray:
     """Linear datamodelling score of each query.
 
-    Spearman over subsets of the predicted output and the true one, averaged over seeds.
+    It is the Spearman correlation over subsets of the predicted output and the true output, where
+    the true output is averaged over seeds.
 
     Args:
         masks: [M, N] bool.
@@ -63,7 +63,7 @@ class PathLDS:
     Attributes:
         per_query: [G, Q], NaN where undefined.
         mean: [G], over queries; an undefined LDS enters as 0.
-        best: Index of the damping with the highest mean, ties to the larger damping.
+        best: Index of the damping with the highest mean; of equal means, the larger damping.
     """
 
     def __init__(self, sums: np.ndarray, truth: np.ndarray) -> None:
@@ -78,11 +78,11 @@ class PathLDS:
 
 
 def select(predicted: Predicted, loss_outputs: np.ndarray) -> pd.DataFrame:
-    """Choose the damping of each transform on tuning subsets and tuning queries, all it is given.
+    """Select the damping of each transform on tuning subsets and tuning queries.
 
     Args:
         predicted: For the tuning subsets and tuning queries.
-        loss_outputs: [R, M_tune, Q_tune] for the target ``loss``; the choice serves every target.
+        loss_outputs: [R, M_tune, Q_tune] for the target ``loss``; the damping serves every target.
 
     Returns:
         One row per transform: transform, damping (NaN if the method has none), lds (mean on tuning,
@@ -105,13 +105,13 @@ def evaluate(
 ) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray]:
     """Judge a method on evaluation subsets and queries, once per transform and target.
 
-    Rows ``held_out`` use the damping of ``selection``, ``oracle`` the best one on these very data
-    (as published numbers do; its interval does not repeat that choice), ``path`` every damping,
-    without intervals. A method without damping has ``held_out`` rows only.
+    Rows ``held_out`` use the damping of ``selection``. Rows ``oracle`` use the best damping on the
+    evaluation data, like published numbers; the resamples keep that damping. Rows ``path`` list
+    every damping, without intervals. A method without damping has only ``held_out`` rows.
 
     Args:
         predicted: For the evaluation subsets and queries.
-        selection: From ``select``; transform and damping are read.
+        selection: From ``select``; only transform and damping are used.
         outputs: target -> [R, M, Q].
         draws: The shared bootstrap draws.
 
@@ -124,11 +124,11 @@ def evaluate(
             the summary.
 
     Raises:
-        ValueError: If shapes disagree, values are not finite, or the chosen damping is not on the
-            path.
+        ValueError: If shapes disagree, values are not finite, or the selected damping is not on
+            the path.
     """
-    chosen = {row.transform: predicted.find(row.damping) for row in selection.itertuples()}
-    if missing := set(TRANSFORMS) - set(chosen):
+    selected = {row.transform: predicted.find(row.damping) for row in selection.itertuples()}
+    if missing := set(TRANSFORMS) - set(selected):
         raise ValueError(
             f"the selection has no damping for {sorted(missing)}; select every transform first"
         )
@@ -138,7 +138,7 @@ def evaluate(
         sums = predicted.sums[name]
         for target, truth in truths.items():
             along = PathLDS(sums, truth.mean)
-            picks = {"held_out": chosen[name]}
+            picks = {"held_out": selected[name]}
             if predicted.damped:
                 picks["oracle"] = along.best
             drawn = truth.resample(sums, picks)
@@ -168,7 +168,7 @@ class Truth:
         about: ceiling, R, M, Q.
 
     Raises:
-        ValueError: If the outputs are not of the size that was drawn for.
+        ValueError: If the outputs and the draws differ in M or Q.
     """
 
     def __init__(self, outputs: np.ndarray, draws: Draws) -> None:
@@ -186,7 +186,7 @@ class Truth:
         self.about |= dict(zip("RMQ", outputs.shape, strict=True))
 
     def resample(self, sums: np.ndarray, picks: Mapping[str, int]) -> dict[int, np.ndarray]:
-        """Mean LDS [B] in every resample, for each damping that is picked.
+        """Mean LDS [B] in every resample, for each damping in ``picks``.
 
         Args:
             sums: [G, M, Q] predictions.
@@ -202,7 +202,7 @@ def _rows(
     picks: Mapping[str, int],
     draws: Draws,
 ) -> list[dict[str, Any]]:
-    """Rows of the summary: the picked dampings with intervals, then the grid without."""
+    """Rows of the summary: the dampings of ``picks`` with intervals, the grid without."""
     grid = range(len(along.mean)) if predicted.damped else ()
     rows = []
     for pick, g in [*picks.items(), *(("path", g) for g in grid)]:
@@ -216,7 +216,7 @@ def _rows(
 
 
 def ceilings(outputs: Mapping[str, np.ndarray], draws: Draws) -> pd.DataFrame:
-    """Best LDS that any predictor of the subset means could expect, for each target.
+    """Highest expected LDS of any predictor of the subset means, for each target.
 
     Args:
         outputs: target -> [R, M, Q]; with R = 1 the numbers are NaN.
@@ -224,23 +224,22 @@ def ceilings(outputs: Mapping[str, np.ndarray], draws: Draws) -> pd.DataFrame:
 
     Returns:
         target, reliability, rho, ceiling, lo, hi (of the ceiling), M, R, Q. ``lo`` is 0 exactly
-        where the lower bound of rho is not positive: there no fraction of the ceiling may be
-        stated.
+        where the lower bound of rho is not positive. Do not report a fraction of the ceiling there.
     """
     rows = []
     for target, array in outputs.items():
-        got = statistics.reliability(array, draws)
-        values = {"reliability": got.r, "rho": got.rho, "ceiling": got.ceiling}
-        values |= {"lo": got.lo, "hi": got.hi}
+        agreement = statistics.reliability(array, draws)
+        values = {"reliability": agreement.r, "rho": agreement.rho, "ceiling": agreement.ceiling}
+        values |= {"lo": agreement.lo, "hi": agreement.hi}
         rows.append({"target": target} | values | dict(zip("RMQ", array.shape, strict=True)))
     return _ordered(pd.DataFrame(rows))
 
 
 def read(folder: Path) -> dict[str, Side]:
-    """A judged method, as ``scripts/evaluate_lds.py`` wrote it.
+    """Read the results of one method from ``scripts/evaluate_lds.py``.
 
     Args:
-        folder: With ``summary.csv`` and ``draws.npy``.
+        folder: Folder with ``summary.csv`` and ``draws.npy``.
 
     Returns:
         Kind of query -> summary and draws, for ``compare``.
@@ -260,15 +259,15 @@ def compare(
     """Paired differences of two methods judged on the same draws.
 
     Args:
-        a: (summary, draws) of ``evaluate``, of one method and one kind of queries.
-        b: The same of the other method.
-        transforms: Of a and of b; None takes each method's own (column ``own`` of the summary, see
-            ``label``).
-        level: Such as 0.95.
+        a: (summary, draws) of ``evaluate``, for one method and one kind of queries.
+        b: (summary, draws) of the other method.
+        transforms: Transform of a and of b; None: the transform that the column ``own`` of each
+            summary marks (see ``label``).
+        level: Coverage of the intervals, such as 0.95.
 
     Returns:
         One row per target and selection that both have: transform_a, transform_b, target,
-        selection, difference, lo, hi, detectable (smallest true difference found with 80 % power).
+        selection, difference, lo, hi, detectable (see ``Bootstrap.difference``).
 
     Raises:
         ValueError: If draws and summary disagree, or a transform is absent.
@@ -278,16 +277,16 @@ def compare(
     rows = []
     for key in [key for key in left if key in right]:
         (x, x_draws), (y, y_draws) = left[key], right[key]
-        got = Bootstrap(len(x_draws), level).difference((x, y), x_draws, y_draws)
+        difference = Bootstrap(len(x_draws), level).difference((x, y), x_draws, y_draws)
         head = {"transform_a": names[0], "transform_b": names[1]}
-        rows.append(head | {"target": key[0], "selection": key[1]} | got._asdict())
+        rows.append(head | {"target": key[0], "selection": key[1]} | difference._asdict())
     return pd.DataFrame(rows)
 
 
 def _own(summary: pd.DataFrame) -> str:
-    """The transform that the summary marks as the method's own."""
-    own = summary["own"].astype(bool) if "own" in summary else np.zeros(len(summary), dtype=bool)
-    names = summary.loc[own, "transform"].unique()
+    """The transform that the column ``own`` of the summary marks."""
+    marked = summary["own"].astype(bool) if "own" in summary else np.zeros(len(summary), dtype=bool)
+    names = summary.loc[marked, "transform"].unique()
     if len(names) != 1:
         raise ValueError(
             f"own transforms are {list(names)}, expected one; label the summary or pass transforms"
@@ -305,26 +304,25 @@ def _drawn(
             f"got {len(draws)} rows of draws for {len(rows)} held_out and oracle rows; load those "
             "written with this summary"
         )
-    wanted = {
+    estimates = {
         (row.target, row.selection): (row.lds, resampled)
         for row, resampled in zip(rows.itertuples(), draws, strict=True)
         if row.transform == transform
     }
-    if not wanted:
+    if not estimates:
         raise ValueError(
             f"the summary has no rows with transform {transform!r}; use one of {TRANSFORMS}"
         )
-    return wanted
+    return estimates
 
 
 def label(frame: pd.DataFrame, own: str | None = None, **columns: str) -> pd.DataFrame:
-    """Name a table's experiment, method and queries; order its columns by the contract.
+    """Add constant columns such as the experiment to a table, and put its columns in order.
 
     Args:
         frame: From ``select``, ``evaluate`` or ``ceilings``.
-        own: The method's own transform; adds the bool column ``own``.
-        **columns: Such as experiment="digits", method="das", queries="val"; the same value in every
-            row.
+        own: The transform of the method as published; the bool column ``own`` marks its rows.
+        **columns: Constant columns, such as experiment="digits", method="das", queries="val".
 
     Returns:
         A new table.
@@ -336,7 +334,7 @@ def label(frame: pd.DataFrame, own: str | None = None, **columns: str) -> pd.Dat
 
 
 def _ordered(frame: pd.DataFrame) -> pd.DataFrame:
-    """The columns in the order of the contract that holds them all; any other table as it is."""
+    """Columns in the order of the first list that has them all; other tables unchanged."""
     for contract in (SELECTION_COLUMNS, PER_QUERY_COLUMNS, SUMMARY_COLUMNS, CEILING_COLUMNS):
         if set(frame) <= set(contract):
             return frame[[name for name in contract if name in frame]]

@@ -1,8 +1,9 @@
 """LDS and the width of its interval against the number of subset models, and the full table.
 
-What would have been found with fewer models: the estimate is the mean over random choices of m of
-the M evaluation subsets, without replacement; the interval is that of a bootstrap which draws m
-subsets, and queries, with replacement. Scores are those that were stored, at the held-out damping.
+The curve shows the LDS that fewer subset models would give. For m models, the estimate is the mean
+LDS over random choices of m of the M evaluation subsets, without replacement. The interval is from
+a bootstrap that draws m subsets, and queries, with replacement. Scores are read from the stored
+files, at the held-out damping.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from dasbench.evaluation.predictions import sum_scores
 
 CHOICES = 50  # random choices of m subsets
 MOST = 500  # bootstrap draws
-LEAST = 4  # models from which a rank correlation says something
+LEAST = 4  # models; a rank correlation over fewer is meaningless
 COLUMNS = ["method", "queries", "target", "models", "lds", "lo", "hi", "width"]
 
 
 def sizes(models: int) -> list[int]:
-    """Numbers of models that are looked at, ascending; the last is all of them."""
+    """Numbers of models on the curve, ascending; the last is all models."""
     parts = {round(models * share) for share in (1 / 8, 1 / 4, 3 / 8, 1 / 2, 3 / 4)}
     return [m for m in sorted(parts) if m >= LEAST] + [models]
 
@@ -56,7 +57,7 @@ def curve(
     for size in sizes(m):
         draws = Draws(bootstrap, bootstrap.counts(rng, m, size), queries)
         plan.append((size, _choices(rng, m, size), draws))
-    sums = {name: sum_scores(masks, own) for name, own in scores.items()}
+    sums = {name: sum_scores(masks, values) for name, values in scores.items()}
     rows = []
     for target, array in outputs.items():
         mean = array.mean(axis=0, dtype=np.float64)
@@ -71,7 +72,7 @@ def curve(
 
 
 def _choices(rng: np.random.Generator, models: int, size: int) -> np.ndarray:
-    """Random choices without replacement, as counts [CHOICES, M] of 0 and 1; all: a single one."""
+    """Random choices without replacement, as counts 0 or 1: [CHOICES, M], or [1, M] for all."""
     if size == models:
         return np.ones((1, models), dtype=np.int64)
     order = rng.random((CHOICES, models)).argsort(axis=1).argsort(axis=1)
@@ -86,8 +87,8 @@ def full_table(summary: pd.DataFrame, ceiling: pd.DataFrame) -> pd.DataFrame:
         ceiling: ``lds/ceiling.csv``.
 
     Returns:
-        The rows with ceiling_lo, ceiling_hi and fraction, which is empty where the lower bound of
-        the ceiling is not positive.
+        The rows with ceiling_lo, ceiling_hi and fraction (LDS over ceiling). The fraction is NaN
+        where the lower bound of the ceiling is not positive.
     """
     bounds = ceiling[["queries", "target", "lo", "hi"]]
     bounds = bounds.rename(columns={"lo": "ceiling_lo", "hi": "ceiling_hi"})

@@ -1,10 +1,10 @@
-"""How many timesteps measure a subset model: outputs and LDS on grids of timesteps, against all.
+"""Number of timesteps needed to measure a subset model: outputs and LDS on grids of timesteps.
 
 Vocabulary: a *grid* is a number of timesteps and their spacing
-(``dasbench.diffusion.outputs.grid``). Noise
-is keyed by query and timestep, and every point of a grid is one of all timesteps: two grids differ
-in nothing else. Letters: G grids, the last of all timesteps, K models of a shard, M subset models,
-R retraining seeds, T timesteps, N training examples, Q queries. The target is the loss.
+(``dasbench.diffusion.outputs.grid``). The last grid is all timesteps, and the others are compared
+with it. Noise is keyed by query and timestep, so two grids differ only in their timesteps and
+weights. Letters: G grids, K models of a shard, M subset models, R retraining seeds, T timesteps, N
+training examples, Q queries. The target is the loss.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def average(losses: np.ndarray, grids: Sequence[tuple[np.ndarray, np.ndarray]]) 
 
     Args:
         losses: [K, T, Q], minus the loss at every timestep.
-        grids: Timesteps [t] and weights [t] of each, from ``dasbench.diffusion.outputs.grid``.
+        grids: Timesteps [t] and weights [t] of each grid, from ``dasbench.diffusion.outputs.grid``.
 
     Returns:
         [G, K, Q] float32.
@@ -40,13 +40,13 @@ def average(losses: np.ndarray, grids: Sequence[tuple[np.ndarray, np.ndarray]]) 
 
 
 def agreement(outputs: np.ndarray) -> pd.DataFrame:
-    """Rank correlation over subsets of the outputs on each grid with those of all timesteps.
+    """Rank correlation over subsets between the outputs on each grid and those on all timesteps.
 
     Args:
         outputs: [G, R, M, Q], the last grid of all timesteps.
 
     Returns:
-        GRID, rank_correlation (mean over queries; an undefined one enters as 0).
+        GRID, rank_correlation (mean over queries; an undefined correlation enters as 0).
     """
     *means, whole = outputs.mean(axis=1, dtype=np.float64)  # [M, Q] each
     ranks = [np.nan_to_num(statistics.spearman(mean, whole)).mean() for mean in means]
@@ -56,7 +56,7 @@ def agreement(outputs: np.ndarray) -> pd.DataFrame:
 def compare(
     outputs: np.ndarray, scores: Mapping[str, np.ndarray], masks: np.ndarray, draws: Draws
 ) -> pd.DataFrame:
-    """LDS of every method on each grid, beside that with all timesteps and its interval.
+    """LDS of every method on each grid, and on all timesteps with its interval.
 
     Args:
         outputs: [G, R, M, Q], the last grid of all timesteps.

@@ -1,10 +1,11 @@
-"""What scores predict: the output of each subset model, for every damping and transform.
+"""Predictions from scores: the output of each subset model, for every damping and transform.
 
 Letters: N training examples, Q queries, M subset models, G dampings of a grid. A *path* is an
-iterable of (damping relative to the largest eigenvalue, or None; scores before any transform,
-[N, Q] or by timestep [T, N, Q]), one item per damping. It is read once and only its predictions
-[M, Q] are kept, so one pass serves every transform, and many queries come in blocks, a path for
-each: the linear datamodelling score of a query depends on no other query.
+iterable with one item (damping, scores) per damping. The damping is relative to the largest
+eigenvalue, or None. Scores have no transform yet; they are [N, Q], or [T, N, Q] by timestep.
+
+A path is read once, for all transforms, and only its predictions [M, Q] are kept. Many queries come
+in blocks with one path each: the linear datamodelling score of a query depends on no other query.
 """
 
 from collections.abc import Iterable
@@ -40,8 +41,8 @@ def sum_scores(masks: np.ndarray, scores: np.ndarray) -> np.ndarray:
             "scores contain NaN or infinity; give examples without influence the score 0"
         )
     sums = masks.astype(np.float64, copy=False) @ scores
-    # Equal scores on subsets of equal size must tie; summed in floating point they would differ by
-    # rounding and be ranked.
+    # Constant scores must give ties on subsets of equal size; floating-point sums would differ by
+    # rounding, and the ranking would use these differences.
     constant = (scores == scores[0]).all(axis=0)
     sums[:, constant] = masks.sum(axis=1)[:, None] * scores[0, constant]
     return sums
@@ -64,11 +65,11 @@ class Predicted(NamedTuple):
         return not np.isnan(self.dampings[0])
 
     def edge(self, index: int) -> bool:
-        """Whether a damping is an end of the grid, so that a better one may lie outside."""
+        """Whether a damping is an end of the grid; a better one may then lie outside."""
         return self.damped and index in (0, len(self.dampings) - 1)
 
     def find(self, damping: float) -> int:
-        """Index of a damping that may have passed through a text file."""
+        """Index of a damping, up to the rounding of a text file."""
         if not self.damped and np.isnan(damping):
             return 0
         match = np.flatnonzero(np.isclose(self.dampings, damping, rtol=1e-9, atol=0))
@@ -80,7 +81,7 @@ class Predicted(NamedTuple):
 
 
 def predict(paths: Iterable[Path], masks: np.ndarray) -> Predicted:
-    """Predictions of every damping and transform, all that the LDS needs of the scores.
+    """Predictions for every damping and transform; the LDS needs nothing else of the scores.
 
     Args:
         paths: One path per block of queries, in order, all with the same dampings.

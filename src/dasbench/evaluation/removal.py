@@ -1,9 +1,9 @@
-"""Removal: which examples to leave out, and what the retrained models say.
+"""Removal: the examples to leave out, and the change of the query after retraining without them.
 
-Letters: N training examples, Q queries, S random sets, B bootstrap draws, k examples removed.
-Removing a method's k highest-scored examples should hurt the query more than removing k random
-ones; the *excess* is that difference. The null arm retrains on everything with other seeds: a
-change no larger than its own is noise.
+Letters: N training examples, Q queries, S random sets, B bootstrap draws, k removed examples. The
+removal of a method's k highest-scored examples should change the query more than the removal of k
+random examples; the *excess* is that difference. The *null arm* retrains on all examples with other
+seeds. A change that is not larger than the change of the null arm is noise.
 """
 
 from collections.abc import Mapping
@@ -16,16 +16,15 @@ from dasbench.evaluation.bootstrap import Bootstrap
 
 MEASURES = ("loss_change", "image_l2", "embedding_cosine")
 SUMMARY_COLUMNS = ["method", "k", "measure", "mean", "excess", "lo", "hi", "queries", "sets"]
-ARMS = ("random", "null")  # rows of these have a set index and every query
+ARMS = ("random", "null")  # arms with several sets; every set has a row for every query
 
 
 def top_k(scores: np.ndarray, ids: np.ndarray, k: int) -> np.ndarray:
     """The k highest-scored training examples of each query.
 
     Args:
-        scores: [N, Q]; -inf marks an example outside the candidates, which then comes last.
-        ids: [N] distinct integers; equal scores are taken in ascending order of id, wherever the
-            example stands.
+        scores: [N, Q]; -inf marks an example that is not a candidate and ranks last.
+        ids: [N] distinct integers; equal scores rank in ascending order of id, not of position.
         k: 1 … N.
 
     Returns:
@@ -73,7 +72,7 @@ def random_sets(rng: np.random.Generator, examples: int, k: int, sets: int) -> n
 
 
 def image_l2(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Euclidean distance of two images each, both clipped to [-1, 1] as they would be shown.
+    """Euclidean distance of each pair of images, clipped to [-1, 1] as for display.
 
     Args:
         a: [Q, ...].
@@ -96,23 +95,24 @@ def image_l2(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def summarise(
     per_query: pd.DataFrame, rng: np.random.Generator, bootstrap: Bootstrap
 ) -> pd.DataFrame:
-    """Mean change per method, k and measure, and its excess over removing as many at random.
+    """Mean change per method, k and measure, and its excess over random removals of the same k.
 
-    The interval is of the excess: queries, random sets and the sets of the null arm are resampled
-    independently, with the same draws for all methods. A set is resampled as a whole, because one
-    retrained model serves all its queries.
+    The interval is for the excess. Queries, random sets and sets of the null arm are resampled
+    independently, with the same draws for all methods. A set is resampled as a whole, because its
+    single retrained model serves all queries.
 
     Args:
-        per_query: Columns method, k, query, set and the measures. method ``random`` (each k) and
-            ``null`` (k empty or 0) have every query in every set; other methods one row per k and
-            query.
+        per_query: Columns method, k, query, set and the measures. The methods ``random`` (each k)
+            and ``null`` (k empty or 0) have every query in every set; other methods have one row
+            per k and query.
         rng: Generator keyed by the caller.
         bootstrap: Number of draws and level of the intervals.
 
     Returns:
-        method, k, measure, mean, excess, lo, hi, queries, sets (random sets; for ``random`` and
-        ``null`` their own). For each k: ``random`` has its mean alone, ``null`` is repeated with
-        its excess over the random sets of that k. A measure that is empty everywhere has no rows.
+        method, k, measure, mean, excess, lo, hi, queries, sets (number of random sets; for ``null``
+        the number of sets of the null arm). ``random`` has a mean but no excess. ``null`` has a row
+        for each k, with its excess over the random sets of that k. A measure without any value has
+        no rows.
 
     Raises:
         ValueError: If there are no random rows for a k, or a method lacks a query, or a row is
@@ -165,8 +165,8 @@ def _weights(
 ) -> dict:
     """Resampled weights: "queries" -> [B, Q]; (method, k) -> [B, sets].
 
-    A method has a single set, which uses no randomness: adding a method leaves the intervals of the
-    others as they were.
+    A method has a single set, which uses no randomness: a further method does not change the
+    intervals of the others.
     """
     items = {"queries": queries} | {key: part["set"].nunique() for key, part in groups.items()}
     return {key: counts / items[key] for key, counts in bootstrap.resample(rng, items).items()}
@@ -201,15 +201,15 @@ def compare(
         means, drawn = values.mean(), counts @ values / len(values)  # of each method
         for name in values.columns.drop(base):
             pair = [name, base]
-            got = bootstrap.difference(tuple(means[pair]), *drawn[pair].to_numpy().T)
-            rows.append([*pair, int(k), measure, got.difference, got.lo, got.hi])
+            paired = bootstrap.difference(tuple(means[pair]), *drawn[pair].to_numpy().T)
+            rows.append([*pair, int(k), measure, paired.difference, paired.lo, paired.hi])
     return pd.DataFrame(rows, columns=["a", "b", "k", "measure", "difference", "lo", "hi"])
 
 
 def _matrix(
     part: pd.DataFrame, measure: str, key: tuple[str, int], queries: np.ndarray
 ) -> np.ndarray:
-    """Values [sets, Q] of one method and k; raises ValueError where one is missing."""
+    """Values [sets, Q] of one method and k; raises ValueError if a value is missing."""
     matrix = (
         part.pivot(index="set", columns="query", values=measure)
         .reindex(columns=queries)

@@ -1,7 +1,8 @@
-"""How much LDS depends on the random draws outside its interval: features, and the base model.
+"""Variation of the LDS over random draws that its interval ignores: features and base model.
 
-Vocabulary: a *replicate* is one (base, features) draw on the same data, queries and subset models;
-number 0 of each is the experiment's own. The bootstrap does not cover these draws.
+Vocabulary: a *replicate* repeats an experiment with another random draw of the base model or of the
+features, on the same data, queries and subset models. Base 0 and features 0 are the draws of the
+experiment itself. The bootstrap intervals do not include this variation.
 """
 
 from __future__ import annotations
@@ -16,17 +17,20 @@ SELECTIONS = ("held_out", "oracle")
 
 
 def values(summaries: Mapping[str, pd.DataFrame], draws: Mapping[str, Mapping[str, int]]) -> Any:
-    """Every method's own transform in every replicate: experiment, base, features, KEY, lds.
+    """LDS of every method in every replicate, under the transform that the column ``own`` marks.
 
     Args:
         summaries: experiment -> ``lds/summary.csv``.
-        draws: experiment -> base, features.
+        draws: experiment -> numbers of its base and features draws.
+
+    Returns:
+        experiment, base, features, KEY, lds.
     """
     tables = []
     for name, summary in summaries.items():
         keep = summary.own.astype(bool) & summary.selection.isin(SELECTIONS)
-        own = summary.loc[keep, [*KEY, "lds"]]
-        tables.append(own.assign(experiment=name, **draws[name]))
+        rows = summary.loc[keep, [*KEY, "lds"]]
+        tables.append(rows.assign(experiment=name, **draws[name]))
     return pd.concat(tables)[["experiment", "base", "features", *KEY, "lds"]]
 
 
@@ -37,8 +41,8 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
         table: From ``values``.
 
     Returns:
-        KEY, replicates, mean, sd (over all), lowest, highest, sd_features (pooled within a base
-        model), sd_base (of the base models' means); NaN where there is only one.
+        KEY, replicates, mean, sd (over all), lowest, highest, sd_features (within a base model,
+        pooled), sd_base (of the means of base models). A standard deviation of one value is NaN.
     """
     rows = []
     for key, part in table.groupby(KEY, sort=False):
@@ -56,15 +60,15 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def comparisons(table: pd.DataFrame, pairs: Sequence[Mapping[str, str]]) -> pd.DataFrame:
-    """Primary differences a - b in every replicate, summarised.
+    """Mean and spread over replicates of the primary differences a - b, at held-out damping.
 
     Args:
         table: From ``values``.
-        pairs: Of the experiment file: a, b.
+        pairs: Comparisons of the experiment file, each with a and b.
 
     Returns:
-        a, b, queries, target, replicates, mean, sd, lowest, highest, positive (how many are above
-        0), at the held-out damping.
+        a, b, queries, target, replicates, mean, sd, lowest, highest, positive (number of
+        differences above 0).
     """
     rows = []
     held = table[table.selection == "held_out"]

@@ -1,7 +1,8 @@
-"""Rank correlation, the same in every resample, and what a perfect predictor could reach.
+"""Rank correlation, rank correlation in every resample, and the ceiling of the LDS.
 
-Letters: M subset models, Q queries, R retraining seeds, B bootstrap draws. Resamples are counts
-[B, M] from ``dasbench.evaluation.bootstrap``: everything below is linear or bilinear in counts.
+The ceiling is the LDS of a predictor of the true expected outputs. Letters: M subset models, Q
+queries, R retraining seeds, B bootstrap draws. Resamples are counts [B, M] from
+``dasbench.evaluation.bootstrap``.
 """
 
 from itertools import combinations
@@ -13,14 +14,14 @@ from scipy.stats import rankdata
 from dasbench.core.blocks import memory_blocks
 from dasbench.evaluation.bootstrap import Draws
 
-MATRIX = 2  # axes
+MATRIX = 2  # number of axes of [M, Q]
 MEMORY = 200_000_000  # bytes that one bootstrap may hold
 BLOCK = 8_000_000  # bytes of one block of resampled ranks, so that passes over it stay in cache
 TINY = 1e-12  # keeps Spearman-Brown finite at its pole r = -1 / (R - 1)
 
 
 def _pair(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Two finite float64 matrices of one shape, or a ValueError that says what is wrong."""
+    """Two finite float64 matrices of one shape; raises ValueError for other input."""
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     if x.ndim != MATRIX or x.shape != y.shape:
         raise ValueError(
@@ -41,8 +42,7 @@ def spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         y: [M, Q].
 
     Returns:
-        [Q] float64 in [-1, 1]; NaN where either column is constant (there is no ranking to
-        compare).
+        [Q] float64 in [-1, 1]; NaN where either column is constant and has no ranking.
 
     Raises:
         ValueError: If the shapes differ or a value is not finite.
@@ -59,17 +59,18 @@ def spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 class ResampledRanks:
-    """Ranks of one matrix in every resample, ready to be correlated with many others.
+    """Ranks of one matrix in every resample, for correlations with many other matrices.
 
     In a resample with counts c, twice the centred average rank of row k is ``d_k = sum_j c_j
-    sign(y_k - y_j)``: the number of drawn rows below minus the number above. So all ranks of all
-    resamples are one matrix product, exact in float32 (integers below 2^24), and Spearman is
-    ``sum_k c_k d_k e_k`` over the two norms of the same form.
+    sign(y_k - y_j)``: the number of drawn rows below minus the number above. So one matrix product
+    gives all ranks of all resamples, exactly in float32 (integers below 2^24). With e_k the ranks
+    of the other matrix, Spearman is ``sum_k c_k d_k e_k`` over the norms ``sqrt(sum_k c_k d_k^2)``
+    and ``sqrt(sum_k c_k e_k^2)``.
 
     Args:
         y: [M, Q], finite.
         counts: [B, M], from ``Bootstrap.counts``.
-        memory: Bytes for the ranks kept for reuse; above it they are computed again in each call.
+        memory: Bytes for ranks kept for reuse; larger ranks are computed again in each call.
 
     Raises:
         ValueError: If shapes disagree or a value is not finite.
@@ -84,7 +85,7 @@ class ResampledRanks:
             )
         self.counts = counts.astype(np.float32)
         bytes_per_query = 4 * self.counts.size
-        # of queries, each small enough for the cache
+        # blocks of queries, each small enough for the cache
         self.blocks = memory_blocks(self.y.shape[1], bytes_per_query, BLOCK)
         self.kept = None
         if bytes_per_query * self.y.shape[1] <= memory:
@@ -112,14 +113,13 @@ class ResampledRanks:
 
     def _ranks(self, x: np.ndarray) -> np.ndarray:
         """Twice the centred ranks [B, q, M] of the columns of x [M, q]."""
-        ranks = rankdata(x, axis=0).astype(
-            np.float32
-        )  # comparing ranks cannot overflow as comparing values might
+        # differences of ranks cannot overflow; differences of values might
+        ranks = rankdata(x, axis=0).astype(np.float32)
         signs = np.sign(ranks.T[None, :, :] - ranks[:, :, None])  # [j, q, k]
         return (self.counts @ signs.reshape(len(x), -1)).reshape(len(self.counts), *ranks.T.shape)
 
     def _weighted(self, block: slice) -> np.ndarray:
-        """Ranks of y times counts over their norm [B, q, M]; NaN where y is constant when drawn."""
+        """Ranks of y times counts over their norm [B, q, M]; NaN where the drawn y is constant."""
         ranks = self._ranks(self.y[:, block])
         weighted = ranks * self.counts[:, None, :]
         squares = np.einsum("bqk,bqk->bq", ranks, weighted)
@@ -128,7 +128,7 @@ class ResampledRanks:
 
 
 def bootstrap_spearman(x: np.ndarray, y: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Spearman correlation in every resample of the rows, ranks computed anew in each.
+    """Spearman correlation in every resample of the rows, with ranks within the resample.
 
     Args:
         x: [M, Q].
@@ -145,7 +145,7 @@ def bootstrap_spearman(x: np.ndarray, y: np.ndarray, counts: np.ndarray) -> np.n
 
 
 class Reliability(NamedTuple):
-    """Agreement r of two seeds, reliability rho of the mean of R, ceiling with its lo and hi."""
+    """Agreement r of two seeds, reliability rho of the mean of R seeds, ceiling; with intervals."""
 
     r: float
     rho: float
@@ -159,9 +159,9 @@ class Reliability(NamedTuple):
 def spearman_brown(r: float | np.ndarray, seeds: int) -> np.ndarray:
     """Reliability of a mean of R parallel measurements: ``rho = R r / (1 + (R - 1) r)``.
 
-    Below its pole r = -1 / (R - 1), which no mean of correlations of R variables passes, the
-    denominator is held at a tiny positive number, so that rounding there cannot turn total
-    disagreement into a large positive rho.
+    A mean of correlations of R variables is never below the pole r = -1 / (R - 1), but rounding may
+    move it there. The denominator is therefore at least a tiny positive number: otherwise total
+    disagreement could become a large positive rho.
 
     Source: Spearman (1910), Brown (1910).
     """
@@ -170,12 +170,14 @@ def spearman_brown(r: float | np.ndarray, seeds: int) -> np.ndarray:
 
 
 def ceiling(rho: float | np.ndarray) -> np.ndarray:
-    """``sqrt(max(rho, 0))``: what the true expected outputs score against a mean of noisy ones."""
+    """``sqrt(max(rho, 0))``: correlation of the true expected outputs with a mean of noisy ones."""
     return np.sqrt(np.maximum(rho, 0))
 
 
 def seed_agreement(outputs: np.ndarray) -> float:
-    """Mean over queries and pairs of seeds of Spearman over m; an undefined one enters as 0.
+    """Mean Spearman correlation over subsets, for all queries and pairs of seeds.
+
+    An undefined correlation enters as 0.
 
     Args:
         outputs: [R, M, Q].
@@ -190,15 +192,15 @@ def seed_agreement(outputs: np.ndarray) -> float:
 def reliability(outputs: np.ndarray, draws: Draws) -> Reliability:
     """Agreement of seeds, the reliability of their mean and the ceiling, with intervals.
 
-    The interval of the ceiling is that of rho mapped through ``ceiling``, so its lower end is 0
-    exactly where rho's is not positive: there no fraction of the ceiling may be stated.
+    The interval of the ceiling is ``ceiling`` of the interval of rho. Its lower end is 0 exactly
+    where the lower end of rho is not positive; do not report a fraction of the ceiling there.
 
     Args:
         outputs: [R, M, Q], R retrained models per subset.
         draws: Resamples of the M subsets and the Q queries.
 
     Returns:
-        Seven numbers; all NaN with a single seed, from which nothing can be said.
+        Seven numbers; all NaN with a single seed, which has no agreement.
 
     Source: correction for attenuation (Spearman 1904).
     """

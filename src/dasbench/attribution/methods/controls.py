@@ -1,13 +1,13 @@
-"""Controls: scores that any method should beat, or that explain why one does well.
+"""Controls: scores that any method should beat, or that explain why a method does well.
 
-random        independent Gaussian noise: the LDS of knowing nothing, zero in expectation.
+random        independent Gaussian noise: its expected LDS is zero.
 class_match   1 where the labels agree, else 0. A generated query has the majority label of its
               five pixel-nearest training images (stored with the queries). Under stratified
               subsets every class has the same count everywhere: its LDS is undefined by design.
-train_norm    ||phi_i||, the same for every query: an example that moves the model much, wherever.
+train_norm    ||phi_i||, the same for every query: how much an example moves the model.
 
-References: none of them is a method of the field; Hammoudeh and Lowd (2022), arXiv 2201.10055,
-discuss what the norm alone explains.
+References: no control is a published method; Hammoudeh and Lowd (2022), arXiv 2201.10055, discuss
+how much the norm alone explains.
 Cost: none beyond the features.
 Direction: class_match "more influential"; train_norm likewise; random has none.
 Does not apply: class_match without labels; train_norm without gradients (a black-box model).
@@ -36,7 +36,7 @@ def path(
 
 
 def random(inputs: Inputs) -> np.ndarray:
-    """[N, Q] standard normal, from named seeds; a query's are the same whoever else is asked."""
+    """[N, Q] standard normal, from named seeds; scores of a query ignore the other queries."""
     if inputs.positions is None:
         return seeds.generator(*inputs.axes, "random").standard_normal(inputs.shape)
     rng, scores = seeds.generator(*inputs.axes, "random"), np.empty(inputs.shape)

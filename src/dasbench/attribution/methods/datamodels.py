@@ -1,23 +1,23 @@
-"""Attribution from retraining alone: what subset models did with and without each example.
+"""Attribution from retraining alone: outputs of subset models with and without each example.
 
-empirical_influence  mean output of the tuning subsets that have the example minus that of those
-                     that lack it; 0 for an example that all of them have, or none.
-datamodel            ridge regression of the output on the subsets' membership. Membership is
-                     centred, the intercept is free; the penalty is chosen for each query by
-                     leave-one-subset-out error, in closed form, on a grid relative to the largest
-                     eigenvalue.
+empirical_influence  mean output of the tuning subsets with the example minus the mean output of
+                     those without it; 0 if all tuning subsets contain the example, or none.
+datamodel            ridge regression of the output on the membership of examples in the subsets.
+                     Membership is centred; the intercept has no penalty. Each query uses the
+                     penalty with the least leave-one-subset-out error, in closed form, from a grid
+                     relative to the largest eigenvalue.
 
-Outputs are those of the tuning subsets for the target ``loss``, averaged over retraining seeds; no
-file of the evaluation subsets is among a method's inputs. How many subsets were seen (M_tune)
-stands in the row of the table: with more of them these methods approach the ceiling, at the price
-of that many trainings.
+Outputs come from the tuning subsets, for the target ``loss``, averaged over retraining seeds; these
+methods never read a file of the evaluation subsets. The table of results shows the number of tuning
+subsets (M_tune): with more subsets these methods approach the ceiling, at the cost of more
+trainings.
 
 References: empirical influence, Feldman and Zhang (2020), arXiv 2008.03703; datamodels, Ilyas et
 al. (2022), arXiv 2202.00622 (with the lasso; ridge here, because M_tune is far below N).
 Cost: M_tune trainings of R seeds, then one eigendecomposition of size M_tune.
 Direction: signed, helpful is positive.
-Does not apply: where no model can be retrained; with fewer than four tuning subsets a datamodel has
-nothing to choose its penalty by.
+Does not apply: where no model can be retrained; datamodel with fewer than four tuning subsets, too
+few to select a penalty.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from dasbench.attribution.method_inputs import Inputs
 
 needs = ("tuning",)
 
-# of the largest eigenvalue: from next to nothing to so much that only the direction is left
+# relative to the largest eigenvalue; at the large end only the direction of the weights matters
 PENALTIES = 10.0 ** np.arange(-4, 5)
 
 
@@ -46,7 +46,7 @@ def empirical_influence(masks: np.ndarray, outputs: np.ndarray) -> np.ndarray:
     """Mean output with each example minus mean output without it.
 
     Args:
-        masks: [M, N] bool, which subset has which example.
+        masks: [M, N] bool, True where the subset contains the example.
         outputs: [M, Q] float64, higher = better for the query.
 
     Returns:
@@ -66,8 +66,8 @@ def datamodel(
 ) -> np.ndarray:
     """Coefficients of a ridge regression of outputs on centred membership, with an intercept.
 
-    The hat matrix of one penalty is H = 1/M + K (K + penalty)^-1 with K = X X^T of the centred
-    masks; the error of a subset that is left out is e_m / (1 - H_mm), intercept included.
+    The hat matrix of one penalty is H = 1/M + K (K + penalty)^-1 with K = X X^T and X the centred
+    masks. The leave-one-out error of subset m is e_m / (1 - H_mm), intercept included.
 
     Args:
         masks: [M, N] bool.
@@ -75,7 +75,8 @@ def datamodel(
         penalties: Relative to the largest eigenvalue of K.
 
     Returns:
-        [N, Q] float64, each query at the penalty of its least leave-one-out error (ties: larger).
+        [N, Q] float64. Each query has the penalty with its least leave-one-out error; of equal
+        errors, the larger penalty.
 
     Raises:
         ValueError: If all subsets are equal.

@@ -1,17 +1,16 @@
 """Influence with an EK-FAC Gauss-Newton matrix: g_q^T (F + lambda)^-1 g_i.
 
-The curvature of all weights, block-diagonal over layers, instead of the kernel of projected
-features: no projection, no N x N matrix. ``dasbench.gradients.ekfac`` computes it and says how;
-norm layers are left out. Dampings are relative to the largest corrected eigenvalue of all layers,
-on the grid of every other method.
+F is the curvature of all weights, block-diagonal over layers. It replaces the kernel of projected
+features: there is no projection and no N x N matrix. ``dasbench.gradients.ekfac`` describes and
+computes it, without the norm layers. Dampings are relative to the largest corrected eigenvalue of
+all layers, on the grid of every other method.
 
 References: Grosse et al. (2023), arXiv 2308.03296; for diffusion models, with the Gauss-Newton
 matrix of the loss, Mlodozeniec et al. (ICLR 2025), arXiv 2410.13850.
 Cost: three passes of gradients over N images at T timesteps, one over Q; d^3 for each side of a
 layer; 2 N Q p for every damping; memory of Q p numbers.
 Direction: signed, helpful is positive.
-Does not apply: to a network without linear or convolution layers, or where its weights are not at
-hand.
+Does not apply: to a network without linear or convolution layers, or without access to its weights.
 """
 
 from __future__ import annotations
@@ -30,5 +29,5 @@ needs = ("computed",)
 def path(
     inputs: Inputs, options: Mapping[str, Any], damping: Sequence[float]
 ) -> Iterator[tuple[float | None, np.ndarray]]:
-    """Yield (relative damping, scores [N, Q]) of what the rule compute_ekfac made."""
+    """Yield (relative damping, scores [N, Q]) from the files of the rule compute_ekfac."""
     yield from computed_path(inputs, damping)

@@ -1,9 +1,9 @@
-"""Somebody else's scores, judged with no change here.
+"""Scores computed outside this benchmark, evaluated without any change.
 
 ``scores: {val: path.npy, gen: path.npy}``, each [N, Q] (tuning queries first), float, no pickle.
 
-Reference: whoever made them.
-Cost: unknown here; the table of costs has no row for what made them.
+Reference: the source of the scores.
+Cost: unknown; the table of costs has no row for their computation.
 Direction: as in the files; higher must mean more helpful, or more influential.
 Does not apply: where scores of one kind of query are missing.
 """
@@ -23,5 +23,5 @@ needs = ("scores",)
 def path(
     inputs: Inputs, options: Mapping[str, Any], damping: Sequence[float]
 ) -> Iterator[tuple[float | None, np.ndarray]]:
-    """Yield the given scores once; damping, if any, was chosen elsewhere."""
+    """Yield the scores of the files once; a damping, if any, was selected outside."""
     yield None, inputs.scores.astype(np.float64)

@@ -1,4 +1,4 @@
-"""Run a method of any family, all queries at once or a block of them at a time."""
+"""Run a method of any family, for all queries at once or for one block of queries at a time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dasbench.attribution.method_inputs import Inputs
 from dasbench.core import memmaps
 from dasbench.core.blocks import memory_blocks
 
-BLOCK = 2**27  # bytes of one block of scores; a method and its transforms hold a few of them
+BLOCK = 2**27  # bytes of one block of scores; a method and its transforms hold a few such blocks
 
 
 def computed_path(inputs: Inputs, damping: Sequence[float]) -> Iterator[tuple[float, np.ndarray]]:
@@ -23,25 +23,27 @@ def computed_path(inputs: Inputs, damping: Sequence[float]) -> Iterator[tuple[fl
 
     Args:
         inputs: With ``computed``.
-        damping: One value asks for that one; several, for all that were computed.
+        damping: One value selects the scores at that damping; several values select the scores at
+            all computed dampings.
 
     Raises:
-        ValueError: If the one value was not computed.
+        ValueError: If there is one value and no scores at that damping.
     """
-    found = inputs.computed
-    chosen = range(len(found.dampings))
+    computed = inputs.computed
+    indices = range(len(computed.dampings))
     if len(damping) == 1:
-        chosen = [g for g in chosen if np.isclose(found.dampings[g], damping[0], rtol=1e-9, atol=0)]
-        if not chosen:
-            raise ValueError(f"damping {damping[0]} is none of those computed: {found.dampings}")
-    for g in chosen:
-        whole = found.scores[g]
+        value = damping[0]
+        indices = [g for g in indices if np.isclose(computed.dampings[g], value, rtol=1e-9, atol=0)]
+        if not indices:
+            raise ValueError(f"damping {value} is none of those computed: {computed.dampings}")
+    for g in indices:
+        whole = computed.scores[g]
         scores = whole if inputs.positions is None else whole[:, inputs.positions]
-        yield float(found.dampings[g]), np.asarray(scores, np.float64)
+        yield float(computed.dampings[g]), np.asarray(scores, np.float64)
 
 
 def family(options: Mapping[str, Any]) -> ModuleType:
-    """The module of a method's family, by its name: a file beside this one."""
+    """The module of a method's family: the file beside this one that ``module`` names."""
     return importlib.import_module(f"{__package__}.{options['module']}")
 
 
@@ -56,11 +58,11 @@ def path(
 ) -> Iterator[tuple[float | None, np.ndarray]]:
     """Run the family that ``options["module"]`` names; see ``dasbench.attribution.methods``.
 
-    What is no candidate of a query scores 0.
+    Training examples that are not candidates of a query score 0.
     """
-    seen = inputs.candidates
+    allowed = inputs.candidates
     for value, scores in family(options).path(inputs, options, damping):
-        yield value, scores if seen is None else np.where(seen, scores, 0.0)
+        yield value, scores if allowed is None else np.where(allowed, scores, 0.0)
 
 
 def paths(
@@ -70,16 +72,16 @@ def paths(
     queries: Sequence[int] | None = None,
     memory: int = BLOCK,
 ) -> Iterator[Iterator[tuple[float | None, np.ndarray]]]:
-    """``path`` for one block of queries after the other.
+    """``path`` for each block of queries, in order.
 
-    Scores of a query do not depend on other queries, so blocks bound the memory and change the
+    Blocks bound the memory. Scores of a query do not depend on other queries, so blocks change the
     numbers by rounding at most.
 
     Args:
-        options: Of the method.
+        options: Options of the method.
         inputs: For all queries of a kind.
         damping: Relative dampings.
-        queries: Which of them are asked about, in this order; None: all.
+        queries: Positions of the queries to score, in this order; None: all.
         memory: Bytes of one block of scores [N, q] or [T, N, q] in float64.
 
     Yields:
@@ -87,20 +89,20 @@ def paths(
     """
     if hasattr(family(options), "prepare"):
         inputs = family(options).prepare(inputs, options)
-    chosen = np.arange(inputs.shape[1]) if queries is None else np.asarray(queries)
+    positions = np.arange(inputs.shape[1]) if queries is None else np.asarray(queries)
     steps = 1 if inputs.query_timesteps is None else len(inputs.query_timesteps)
-    for block in memory_blocks(len(chosen), 8 * steps * inputs.shape[0], memory):
-        yield path(options, inputs.about(chosen[block]), damping)
+    for block in memory_blocks(len(positions), 8 * steps * inputs.shape[0], memory):
+        yield path(options, inputs.about(positions[block]), damping)
 
 
 def write_scores(
     file: Path, options: Mapping[str, Any], inputs: Inputs, damping: float, transform: str
 ) -> None:
-    """Write transformed scores, float32 [N, Q], at one damping, a block of queries at a time."""
+    """Write the transformed scores at one damping, float32 [N, Q], block by block of queries."""
     with memmaps.create(file, inputs.shape, np.float32) as stored:
         start = 0
-        for made in paths(options, inputs, [damping]):
-            ((_, scores),) = made
+        for block_path in paths(options, inputs, [damping]):
+            ((_, scores),) = block_path
             stop = start + scores.shape[-1]
             stored[:, start:stop] = transforms.combine(scores, transform)
             start = stop

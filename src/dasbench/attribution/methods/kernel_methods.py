@@ -1,36 +1,37 @@
 """Methods with the inverse kernel of gradient features: TRAK, D-TRAK, relative influence, DAS.
 
-One implementation, tau_i(q) = phi_q^T K^-1 phi_i * r_i / (1 - h_i) / d_i, each factor an option:
+One formula serves all, tau_i(q) = phi_q^T K^-1 phi_i * r_i / (1 - h_i) / d_i. Its options are:
 
 residual      r_i: how badly the model fits example i ("none" is 1).
-leverage      1 / (1 - h_i): the exact step from "down-weight" to "leave out" in the linear model.
+leverage      1 / (1 - h_i): turns the effect of down-weighting i into the exact effect of leaving i
+              out, in the linear model.
 denominator   d_i: "preconditioned_norm" ||K^-1 phi_i|| (relative influence), "feature_norm"
               ||phi_i|| (renormalised influence), "none".
 kernel        "averaged": K of features averaged over timesteps; "pooled" and "per_t" keep the
               timesteps apart (see ``dasbench.attribution.by_timestep``), and need features by
               timestep.
-features      which readout, noise and normalisation the features have
-              (see ``dasbench.gradients.features``);
-              readout probe: the features of m probes side by side (see
-              ``dasbench.gradients.probes``).
-journey       the query's features are taken along its sampling trajectory
-              (``dasbench.gradients.trajectories``).
+features      readout, noise and normalisation of the features (see
+              ``dasbench.gradients.features``); with readout probe, the features of m probes side by
+              side (see ``dasbench.gradients.probes``).
+journey       features of a query are computed along its sampling trajectory (see
+              ``dasbench.gradients.trajectories``).
 
-Names: trak is {loss}, dtrak {square readout}, relative_if {loss, preconditioned_norm}, das {mean
-readout, normalise, residual, leverage, square}; renormalized_if {loss, feature_norm}; journey_trak
-{loss, journey}; das_probes {das with m probes}; ``*_common`` adds one noise to every image.
+Methods and their options: trak {readout loss}; dtrak {readout square}; relative_if {readout loss,
+preconditioned_norm}; renormalized_if {readout loss, feature_norm}; journey_trak {readout loss,
+journey}; das {readout mean, normalise, residual, leverage, transform square}; das_probes {das with
+m probes}. ``*_common`` adds the same noise to every image.
 
 References: TRAK, Park et al. (2023), arXiv 2303.14186; Journey TRAK, Georgiev et al. (2023), arXiv
 2312.06205; D-TRAK, Zheng et al. (2024), arXiv 2311.00500; relative influence, Barshan et al.
 (2020), arXiv 2003.11630; renormalised influence, Hammoudeh and Lowd (2022), arXiv 2201.10055; DAS,
 Lin et al. (2025), arXiv 2410.18639.
-Cost: features of N + Q images at T timesteps (m probes: (1 + m) / 2 times as much), one
-eigendecomposition of size min(N, P) that all methods with these features share, then
-2 N Q min(N, P) per damping. journey_trak: the queries are sampled again.
-Direction: those with loss gradients signed, helpful is positive; the square transform (das) is
-unsigned.
-Does not apply: without gradients (a black-box model); journey_trak to images that were not sampled
-from the model, or from unknown noise: held-out images.
+Cost: features of N + Q images at T timesteps ((1 + m) / 2 times as much with m probes); one
+eigendecomposition of size min(N, P), shared by all methods with these features; then
+2 N Q min(N, P) per damping. journey_trak also samples the queries again.
+Direction: methods with loss gradients are signed, helpful is positive; the square transform (das)
+is unsigned.
+Does not apply: without gradients (a black-box model); journey_trak to held-out images, which the
+model did not sample, or to samples from unknown noise.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def path(
 
 
 def prepare(inputs: Inputs, options: Mapping[str, Any]) -> Inputs:
-    """The same with the kernel, or every member's, decomposed: once for all queries."""
+    """The inputs with the kernels of all members decomposed, once for all queries."""
     if options["kernel"] != "averaged":
         return inputs
     others = _members(inputs, options)
@@ -81,7 +82,7 @@ def prepare(inputs: Inputs, options: Mapping[str, Any]) -> Inputs:
 
 
 def _members(inputs: Inputs, options: Mapping[str, Any]) -> tuple:
-    """The further sets of features of an ensemble; none once they are side by side."""
+    """The sets of features of an ensemble after the first; none once they are side by side."""
     return inputs.others if options.get("ensemble") else ()
 
 
@@ -90,9 +91,10 @@ def _ensemble(
 ) -> Iterator[tuple[float, np.ndarray]]:
     """Yield (relative damping, scores) of several feature sets that share all other options.
 
-    Combined by scores, [S, N, Q]: one for each of S members, every one with a kernel and a unit of
-    damping of its own, brought to a mean square of 1 so that none outweighs another; a transform
-    acts on each. By kernels, [N, Q]: one kernel, the sum of the members', each of trace 1.
+    Combined by scores, [S, N, Q]: each of the S members has a separate kernel and unit of damping.
+    The scores of each member are scaled to a mean square of 1, so that no member outweighs another;
+    a transform acts on each member. Combined by kernels, [N, Q]: one kernel, the sum of the
+    kernels of the members, each scaled to trace 1.
     """
     if options.get("combine", "scores") == "kernels":
         yield from path(_side_by_side(inputs), options, damping)
@@ -104,13 +106,13 @@ def _ensemble(
         for (train, query), spectrum in zip(inputs.others, spectra, strict=True)
     ]
     for parts in zip(*(path(member, options, damping) for member in members), strict=True):
-        scores = np.stack([own for _, own in parts])
-        sizes = np.sqrt(np.square(scores).mean(axis=1, keepdims=True))  # of each query
+        scores = np.stack([member_scores for _, member_scores in parts])
+        sizes = np.sqrt(np.square(scores).mean(axis=1, keepdims=True))  # [S, 1, Q]
         yield parts[0][0], scores / np.where(sizes > 0, sizes, 1.0)
 
 
 def _side_by_side(inputs: Inputs) -> Inputs:
-    """All members' features as one set."""
+    """The features of all members as one set; the kernel of each member has trace 1."""
     pairs = [(inputs.train_features, inputs.query_features), *inputs.others]
     sizes = [np.sqrt(np.square(norms(train)).sum()) or 1.0 for train, _ in pairs]
     train, query = (
@@ -180,5 +182,5 @@ def example_factors(
 
 
 def _nonzero(lengths: np.ndarray, features: np.ndarray) -> np.ndarray:
-    """Lengths, 1 for an example without gradient: it scores 0, not rounding over rounding."""
+    """Lengths, with 1 for zero features: their score is then 0, not a quotient of roundings."""
     return np.where(features.any(axis=1), lengths, 1.0)

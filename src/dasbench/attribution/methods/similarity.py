@@ -4,19 +4,19 @@ pixel_*           pixels in [-1, 1]. No model. "More influential".
 embedding_*       image embeddings of a CLIP model (Radford et al., 2021, arXiv 2103.00020), see
                   ``dasbench.diffusion.clip``. No diffusion model. "More influential".
 gradient_dot      phi_i . phi_q with loss gradients: the first-order change of the query's loss.
-gradient_cosine   the same over both norms (Charpiat et al., 2019, arXiv 2102.05262).
+gradient_cosine   gradient_dot divided by both norms (Charpiat et al., 2019, arXiv 2102.05262).
 tracincp          mean over checkpoints of gradient_dot (Pruthi et al., 2020, arXiv 2002.08484,
                   without its learning rates: a schedule that ends at zero would drop the last).
 gas               mean over checkpoints of gradient_cosine (Hammoudeh and Lowd, 2022, arXiv
-                  2201.10055, whose static form this is: gradients of kept checkpoints).
+                  2201.10055, in its static form: gradients at stored checkpoints).
 
 References: beside each.
 Cost: pixels, nothing; embeddings, a forward pass of the CLIP model; gradient forms, features of
-N + Q images at T timesteps, and for tracincp and gas as often as there are checkpoints.
+N + Q images at T timesteps, for each checkpoint with tracincp and gas.
 Direction: gradient forms signed, helpful is positive.
 Does not apply: embedding_* without a CLIP model; tracincp and gas without checkpoints of training;
-gradient forms without gradients (a black-box model). None of them accounts for what other examples
-already teach the model; the kernel methods do.
+gradient forms without gradients (a black-box model). Similarity ignores that other examples may
+teach the model the same; the kernel methods account for it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ needs = ("features",)
 def path(
     inputs: Inputs, options: Mapping[str, Any], damping: Sequence[float]
 ) -> Iterator[tuple[float | None, np.ndarray]]:
-    """Yield the similarities, their mean over sets of features, once; there is no damping."""
+    """Yield once the similarities, averaged over sets of features; there is no damping."""
     if options["features"] == "pixels":
         images = candidates.pixels(inputs.train_images), inputs.query_images
         train, query = (x.reshape(len(x), -1) for x in images)

@@ -1,34 +1,40 @@
-"""The vector residual: what an example's whole prediction error, not its length, did to the model.
+"""The vector residual: the effect of an example through its prediction error as a vector.
 
-The network is linearised, eps_theta(x_t) = J_t theta + const, and fitted by least squares. What
-example i added to the parameters is then, to first order in its own weight,
+Other methods use only the length of the prediction error. The network is linearised,
+eps_theta(x_t) = J_t theta + const, and fitted by least squares. The contribution of example i to
+the parameters is then, to first order in the weight of i,
 
     Delta theta_i = K^-1 b_i        b_i = mean_t J_{i,t}^T r_{i,t} = -(D / 2) mean_t grad L_i
     K = sum_i mean_t J_{i,t}^T J_{i,t} + lambda I = E_v sum_i mean_t (v^T J)^T (v^T J) + lambda I
 
-with r = target - prediction and independent signs v: only isotropic v have E[v v^T] = I. So the
-residual needs no file: it is in the gradient of the loss. Two sets of features, both unnormalised,
-with the same noise and in the same projection: those of m probes, v^T J / D side by side, and those
-of the loss, P // m wide like each probe (``dasbench.experiments.feature_sets.loss_side``). The
-number m follows from the widths. ``effect`` says what is made of the step:
+with r = target - prediction and v vectors of independent random signs; v must be isotropic,
+E[v v^T] = I. The residual needs no file, because the gradient of the loss contains it. The method
+uses two sets of features, both unnormalised, with the same noise and projection:
 
-loss          -grad L_q^T Delta theta_i, what leaving i out adds to the query's loss (vector_if).
-displacement  v^T J_q Delta theta_i for every v, whose mean square is ||J_q Delta theta_i||^2, how
-              far leaving i out moves the query's prediction (das_vector).
+probes  v^T J / D of m probes side by side;
+loss    gradients of the loss, P // m wide like each probe
+        (``dasbench.experiments.feature_sets.loss_side``).
 
-``kernel``: "pooled" is K as above; "averaged" has the means over t of v^T J in the place of J_t.
-Damping is relative to the largest eigenvalue of K without it. D is that of the images; a model of
-latents predicts fewer numbers, which multiplies all scores by a constant.
+The number m follows from the widths. The option ``effect`` names the effect of Delta theta_i:
 
-There is no leverage: in the place of 1 / (1 - h) stands (1 - J_i K^-1 J_i^T)^-1, a block of T D
-rows, of which m probes are a sample. What it is *not*: TRAK, whose kernel is that of loss
-gradients.
+loss          -grad L_q^T Delta theta_i: how much leaving i out adds to the query's loss
+              (vector_if).
+displacement  v^T J_q Delta theta_i for every v. Its mean square is ||J_q Delta theta_i||^2: how far
+              leaving i out moves the query's prediction (das_vector).
 
-References: the vector form of DAS, Lin et al. (2025), arXiv 2410.18639, section 3; with the signed
-effect it is the influence function (Koh and Liang, 2017, arXiv 1703.04730) with the Gauss-Newton
-matrix of the output, which EK-FAC (Grosse et al., 2023, arXiv 2308.03296) approximates otherwise.
+The option ``kernel``: "pooled" is K as above; "averaged" replaces J_t by the mean over t of v^T J.
+Damping is relative to the largest eigenvalue of K without lambda. D is the dimension of the images;
+a latent model predicts fewer numbers, which multiplies all scores by a constant.
+
+There is no leverage. The exact form of 1 / (1 - h) would be (1 - J_i K^-1 J_i^T)^-1, a block of T D
+rows; m probes only sample it. This method is *not* TRAK, whose kernel uses loss gradients.
+
+References: the vector form of DAS, Lin et al. (2025), arXiv 2410.18639, section 3. With effect loss
+it is the influence function (Koh and Liang, 2017, arXiv 1703.04730) with the Gauss-Newton matrix of
+the output. EK-FAC (Grosse et al., 2023, arXiv 2308.03296) is another approximation of that matrix.
 Cost: features of N + Q images of m probes and of the loss, one eigendecomposition of size
-min(m N, P / m) (pooled: m T N rows), then 2 N Q P / m per damping and, for the displacement, probe.
+min(m N, P / m) (pooled: m T N rows), then 2 N Q P / m per damping; for the displacement, per
+damping and probe.
 Direction: loss signed, helpful is positive; displacement unsigned under the square.
 Does not apply: without gradients (a black-box model); with probes that are not isotropic.
 """
@@ -74,19 +80,19 @@ def path(
     wide = train_loss.shape[1]
     probes, steps = query.shape[2] // wide, len(query)
     if effect == "loss":
-        asked = -np.asarray(query_loss, np.float64)[None]  # [1, Q, P]
+        directions = -np.asarray(query_loss, np.float64)[None]  # [1, Q, P]
     else:
         parts = np.asarray(query, np.float64).reshape(steps, -1, probes, wide)
-        asked = size * parts.transpose(0, 2, 1, 3).reshape(steps * probes, -1, wide)
+        directions = size * parts.transpose(0, 2, 1, 3).reshape(steps * probes, -1, wide)
     b = -size / 2 * np.asarray(train_loss, np.float64)
     values, basis = inputs.prepared or _span(_rows(inputs, options))
     values = values * size**2 / (probes * steps)
-    for value, scores in _products(values, basis, b, asked, damping):
+    for value, scores in _products(values, basis, b, directions, damping):
         yield value, scores[0] if effect == "loss" else scores
 
 
 def prepare(inputs: Inputs, options: Mapping[str, Any]) -> Inputs:
-    """The same with the kernel decomposed: once for all queries."""
+    """The inputs with the kernel decomposed, once for all queries."""
     return replace(inputs, prepared=_span(_rows(inputs, options)))
 
 
@@ -98,7 +104,7 @@ def _rows(inputs: Inputs, options: Mapping[str, Any]) -> np.ndarray:
 
 
 def _span(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Eigenvalues [r] of rows^T rows other than zero, and their eigenvectors [P, r].
+    """The nonzero eigenvalues [r] of rows^T rows, and their eigenvectors [P, r].
 
     Args:
         rows: [n, P], any float type; may be a mapped file.
@@ -120,8 +126,8 @@ def _products(
 ) -> Iterator[tuple[float, np.ndarray]]:
     """Yield (damping, left K^-1 right^T) with K = basis diag(values) basis^T + lambda I.
 
-    What of ``left`` and ``right`` the basis does not span is damped by lambda alone. It is kept
-    apart: from the whole, (1 / lambda - 1 / (e + lambda)) would have to be subtracted.
+    Only lambda damps the part of ``left`` and ``right`` outside the span of the basis. That part is
+    computed separately: a difference of left right^T / lambda and the rest would lose digits.
 
     Args:
         values: [r].
@@ -133,11 +139,11 @@ def _products(
     Yields:
         (damping, [R, N, Q]).
     """
-    ours, theirs = left @ basis, right @ basis  # [N, r], [R, Q, r]
+    left_in, right_in = left @ basis, right @ basis  # [N, r], [R, Q, r]
     rest = None
     if basis.shape[1] < len(basis):
-        rest = (left - ours @ basis.T) @ (right - theirs @ basis.T).transpose(0, 2, 1)
+        rest = (left - left_in @ basis.T) @ (right - right_in @ basis.T).transpose(0, 2, 1)
     for relative in damping:
         shift = relative * values.max()
-        scores = (ours / (values + shift)) @ theirs.transpose(0, 2, 1)
+        scores = (left_in / (values + shift)) @ right_in.transpose(0, 2, 1)
         yield relative, scores if rest is None else scores + rest / shift
