@@ -43,9 +43,8 @@ from dasbench.sharing.records import (
 
 # seconds; Snakemake records the time stamp of the output as the end of its job, rounded as a float
 _SAME_TIME = 1e-3
-# JSON: folder -> digest of its manifest when it last agreed with Snakemake's records. Raise 2 if
-# manifests are read in another way: then each is compared with the records once more.
-_AGREED = ".snakemake/das-manifests-2.json"
+# JSON: folder -> digest of its manifest when it last agreed with Snakemake's records
+_AGREED = ".snakemake/das-manifests.json"
 
 
 class Verdict(NamedTuple):

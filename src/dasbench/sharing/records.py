@@ -28,7 +28,6 @@ from typing import Any, NamedTuple
 
 from dasbench.core.writing import write_text
 from dasbench.errors import UserError
-from dasbench.sharing import old_hashes
 
 MANIFEST, RUNTIMES = "provenance.json", "runtimes.json"
 KINDS = ("data", "results")
@@ -98,7 +97,7 @@ def load(root: Path, folder: str) -> Partition:
         if problem:
             raise UserError(f"{folder}/{MANIFEST}: entry {path!r} is refused, because {problem}")
     sound = {path: when for path, when in times.items() if path in entries and _is_time(when)}
-    return Partition({path: old_hashes.renewed(entry) for path, entry in entries.items()}, sound)
+    return Partition(entries, sound)
 
 
 def _read_object(root: Path, name: str) -> dict[str, Any]:
