@@ -20,6 +20,7 @@ import os
 import resource
 import runpy
 import selectors
+import shutil
 import signal
 import socket
 import struct
@@ -107,6 +108,7 @@ class Server:
         for process, _ in self.children.values():
             with suppress(ProcessLookupError):
                 os.killpg(process, signal.SIGKILL)
+        shutil.rmtree(Path(self.address).parent, ignore_errors=True)
         os._exit(0)
 
     def accept(self, listener):
