@@ -1,6 +1,9 @@
 """Which tests run in which process and order, and what they took: for pytest and pytest-xdist."""
 
+from pathlib import Path
+
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from clones import ROOT
 
@@ -32,9 +35,19 @@ def pytest_collection_modifyitems(config, items):
         config.hook.pytest_deselected(items=left_out)
     slow = {group(item.path) for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: (rank(item), group(item.path) not in slow, group(item.path)))
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            item.add_marker(pytest.mark.xdist_group(group(item.path)))
+
+
+class Groups(LoadScopeScheduling):
+    """Gives all tests of a group to one process."""
+
+    def _split_scope(self, nodeid):
+        return group(Path(nodeid.partition("::")[0]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """In the place of loadgroup, whose marks xdist 3.8 loses with pytest 9.2."""
+    return Groups(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
 @pytest.hookimpl(trylast=True)

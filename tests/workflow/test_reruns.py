@@ -50,7 +50,7 @@ def test_a_comment_or_docstring_reruns_nothing(copy):
     copy.edit(
         "src/dasbench/attribution/spectrum.py", '"""The regularised kernel', '"""The ridge kernel'
     )
-    copy.edit("scripts/score.py", '"""Write a method', '"""Save a method')
+    copy.edit("scripts/score.py", '"""Write the scores', '"""Save the scores')
     assert copy.plan() == {}
 
 
