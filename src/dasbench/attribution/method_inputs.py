@@ -1,13 +1,10 @@
 """The inputs of a method: their files, the flags that name the files, and the readers.
 
-A *need* is one kind of input, such as ``features`` or ``residuals``. A family of methods lists its
-needs (``needs = ("features", "residuals")`` in its module). The options of a method decide which of
-these needs it receives. ``NEEDS`` holds the files and the reader of each need, in the order of the
-flags. To add a need, add one entry to ``NEEDS``, its flags to ``Files`` and its values to
-``Inputs``. This module does not read experiment files: ``dasbench.attribution.method_files``
-derives a ``Method`` from one.
+A family of methods lists its *needs*, each one kind of input, such as ``features``; the options of
+a method decide which of them it receives. To add a need, add one entry to ``NEEDS``, its flags to
+``Files`` and its values to ``Inputs``. ``attribution.method_files`` derives a ``Method``.
 
-Shapes: N training examples, Q queries, P feature dimensions, T timesteps, M subsets, R seeds.
+Shapes: N examples, Q queries, P feature dimensions, T timesteps, M subsets, R seeds.
 """
 
 from __future__ import annotations
@@ -375,8 +372,7 @@ def load(
         files: Files of the method.
         kind: "val" or "gen".
         axes: Leading seed axes (experiment, seed).
-        options: Options of the method; ``features.candidates`` is the number of candidates of one
-            query.
+        options: Options of the method, with the number of candidates of one query.
         spectrum: From ``load_spectrum``.
 
     Raises:

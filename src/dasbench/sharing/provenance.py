@@ -3,9 +3,8 @@
 Words: see ``dasbench.sharing.records``.
 
 * ``save``: records -> manifests.
-* ``restore``: manifests -> records, for every output whose bytes are the recorded ones. If an
-  output matches both Snakemake's record and a fetched manifest, the manifest counts: it was
-  recorded with the experiment file that was fetched with it.
+* ``restore``: manifests -> records, for every output whose bytes are the recorded ones. A fetched
+  manifest counts more than Snakemake's record: it belongs to the fetched experiment file.
 * ``verify``: hash every output and every recorded input again, whatever the time stamps say.
 * ``prune``: forget and delete outputs that the graph no longer makes.
 
@@ -14,17 +13,14 @@ The memory of a job comes from its benchmark: ``logs/benchmark/X.tsv`` for the l
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shlex
-import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dasbench.core.writing import write_text
-from dasbench.errors import UserError
 from dasbench.sharing.records import (
     KEEP,
     MANIFEST,
@@ -64,9 +60,8 @@ class Verdict(NamedTuple):
 def save(root: str | Path, experiments: Collection[str] | None = None) -> list[str]:
     """Write the manifests of all outputs that jobs have made.
 
-    An output keeps its recorded digest while its record stays the same. So ``verify`` finds bytes
-    that changed after the job. An output that is recorded but not here (not fetched, or deleted)
-    stays recorded until ``prune``.
+    An output keeps its recorded digest while its record stays the same, so ``verify`` finds bytes
+    that changed after the job. An output that is not here stays recorded until ``prune``.
 
     Args:
         root: Folder of the repository.
@@ -364,34 +359,6 @@ def _delete(root: Path, output: str) -> None:
             folder.rmdir()
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """``python -m dasbench.sharing.provenance save|restore|verify|prune [EXPERIMENT...]``.
-
-    ``prune`` reads the outputs of the graph from standard input, one path a line (as printed by
-    ``snakemake --summary``).
-    """
-    parser = argparse.ArgumentParser(prog="python -m dasbench.sharing.provenance")
-    parser.add_argument("command", choices=["save", "restore", "verify", "prune"])
-    parser.add_argument("experiments", nargs="*")
-    parser.add_argument("--yes", action="store_true", help="prune: delete instead of only list")
-    args = parser.parse_args(arguments)
-    experiments = args.experiments or None
-    try:
-        if args.command == "save":
-            save(".", experiments)
-        elif args.command == "restore":
-            print(f"{restore('.')} records restored")
-        elif args.command == "verify":
-            return tell(verify(".", experiments))
-        else:
-            wanted = {line.split("\t")[0].rstrip("\n") for line in sys.stdin}
-            print(*prune(".", wanted, experiments, args.yes), sep="\n")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
 def tell(verdict: Verdict) -> int:
     """Print a verdict; the exit status is 1 if there are problems."""
     for problem in verdict.problems:
@@ -402,7 +369,3 @@ def tell(verdict: Verdict) -> int:
     )
     print(f"{checked} outputs checked{unfetched}, {len(verdict.problems)} problems")
     return 1 if verdict.problems else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

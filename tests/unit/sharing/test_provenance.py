@@ -227,15 +227,15 @@ def test_prune_lists_and_deletes(root):
     assert provenance.prune(root, wanted) == []
 
 
-def test_command_line(root, monkeypatch, capsys):
+def test_the_verdict_is_printed(root, monkeypatch, capsys):
     monkeypatch.chdir(root)
-    assert provenance.main(["verify"]) == 0
+    assert provenance.tell(provenance.verify(".")) == 0
     assert capsys.readouterr().out == "3 outputs checked, 0 problems\n"
     (root / SCORES).write_text("SCORES")
-    assert provenance.main(["verify", "toy"]) == 1
+    assert provenance.tell(provenance.verify(".", ["toy"])) == 1
     (root / "results/toy/provenance.json").write_text("{")
-    assert provenance.main(["verify"]) == 1
-    assert capsys.readouterr().err.startswith("error: results/toy/provenance.json is damaged")
+    with pytest.raises(UserError, match=r"results/toy/provenance\.json is damaged"):
+        provenance.verify(".")
 
 
 def test_an_output_of_a_stopped_job_is_incomplete_and_not_damaged(root):
