@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 import recorded
+from dasbench.errors import UserError
 from dasbench.sharing import provenance, records
 from recorded import POOL, SCORES, TRAIN, content, make
 
