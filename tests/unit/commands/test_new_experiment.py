@@ -274,7 +274,7 @@ def test_a_pipeline_of_latents_or_prompts_is_refused(root, pictures, tmp_path):
     for part, taken in (("vqvae", "latents"), ("text_encoder", "prompts")):
         parts = {"_class_name": "LDMPipeline", part: ["diffusers", "VQModel"]}
         index.write_text(json.dumps(parts))
-        with pytest.raises(UserError, match=f"the UNet of .*pipeline takes {taken}; expected"):
+        with pytest.raises(UserError, match=f"the model in .*pipeline takes {taken}, expected"):
             write(root, pictures, "--checkpoint", place)
 
 
@@ -290,6 +290,9 @@ def test_a_class_conditional_checkpoint_wants_as_many_labels(root, pictures, tmp
 def test_a_folder_that_is_no_pipeline_is_refused(root, pictures, tmp_path):
     (tmp_path / "unet").mkdir()
     (tmp_path / "unet/config.json").write_text('{"_class_name": "UNet2DConditionModel"}')
-    for folder in (tmp_path, tmp_path / "gone"):
-        with pytest.raises(UserError, match="is no pipeline of a square UNet2DModel"):
+    for folder, told in (
+        (tmp_path, "is of a UNet2DConditionModel, expected a UNet2DModel"),
+        (tmp_path / "gone", "gone is no folder here; expected a folder that"),
+    ):
+        with pytest.raises(UserError, match=told):
             write(root, pictures, "--checkpoint", folder)

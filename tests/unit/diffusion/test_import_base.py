@@ -89,5 +89,5 @@ def test_images_of_another_size_are_refused(place, monkeypatch):
 
 def test_a_pipeline_of_latents_is_refused(place, monkeypatch):
     mend(place, "model_index.json", vqvae=["diffusers", "VQModel"])
-    with pytest.raises(UserError, match=r"base is .*pipeline, whose UNet takes latents; expected"):
+    with pytest.raises(UserError, match=r"base is .*pipeline takes latents, expected an unc"):
         imported(place, monkeypatch)
