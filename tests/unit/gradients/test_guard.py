@@ -457,7 +457,7 @@ def test_a_weight_of_two_layers_is_refused_even_if_one_is_left_out(other):
 
 
 def test_real_conditions_are_used():
-    """Of two rows at least one differs from the first: a condition of a single image is repeated."""
+    """Those of the first two images; that of a single image is repeated."""
     table = torch.randn(3, 5, dtype=torch.float64)
     for rows in ([2, 0, 1], [1]):
         condition = Condition("words", torch.tensor(rows), table)
