@@ -209,7 +209,7 @@ def test_a_subclass_keeps_its_betas():
 
 
 def test_every_scheduler_with_betas_has_a_row():
-    """A class without a row is refused; one of diffusers whose file has betas must not be unknown."""
+    """A class without a row is unknown, hence refused."""
     with_betas = set()
     for name in dir(diffusers):
         if name.endswith("Scheduler"):
