@@ -7,11 +7,10 @@ import torch
 
 from dasbench.core import artifacts, script_main
 from dasbench.core.yaml_schema import shorten
-from dasbench.diffusion import model_inputs, pipelines
+from dasbench.diffusion import model_inputs, own_checkpoint, unet_config
 from dasbench.errors import UserError
 
-# ``check_images`` compares the size; DDIM draws no noise, so the variance has no effect
-LEFT_OUT = ("sample_size", "variance_type")
+LEFT_OUT = ("sample_size",)  # ``check_images`` compares it
 
 
 def check_images(unet, settings: dict, shape: tuple[int, ...]) -> None:
@@ -31,15 +30,18 @@ def check_alike(network, process, model: model_inputs.Model, shape: tuple[int, .
     settings, (_, height, width, channels) = model.settings, shape
     with torch.device("meta"):  # allocates no weights; only the configuration is compared
         like, planned = model.build((channels, height, width), settings["axes"])
-    pairs = {"UNet": (like, network), "scheduler": (planned.scheduler, process.scheduler)}
+    pairs = {
+        "UNet": (compared(like), compared(network)),
+        "scheduler": (planned.training, process.training),
+    }
     for part, (expected, imported) in pairs.items():
-        theirs = compared(imported)
-        for key, value in compared(expected).items():
-            if value != theirs[key]:
+        for key, value in expected.items():
+            if value != imported[key]:
                 raise UserError(
                     f"the {part}'s {key} is {shorten(value)} by the experiment file, "
-                    f"{shorten(theirs[key])} in {settings['base']}; subset models must be like the "
-                    "base model: mend model and diffusion, or have scores alone by subsets: null"
+                    f"{shorten(imported[key])} in {settings['base']}; subset models must be like "
+                    "the base model: mend model and diffusion, or have scores alone by subsets: "
+                    "null"
                 )
 
 
@@ -60,14 +62,11 @@ def run() -> None:
     args = parser.parse_args()
     settings, model = args.settings, model_inputs.open(args.settings, args.threads, device="cpu")
     folder = Path(settings["base"]).expanduser()
-    if not (folder / "model_index.json").is_file():
-        raise UserError(
-            f"base is {folder}, which is no diffusers pipeline here; expected a folder with "
-            "model_index.json, unet/ and scheduler/"
-        )
-    if inputs := pipelines.takes(folder):
-        raise UserError(f"base is {folder}, whose UNet takes {inputs}; expected one of images")
-    network, process = model.load(folder)
+    try:
+        network, process = own_checkpoint.load(folder)
+    except UserError as error:
+        raise UserError(f"base is {settings['base']}: {error}") from error
+    unet_config.say_learned_variance(network.config)
     images = artifacts.load_examples(args.examples).images
     check_images(network, settings, np.shape(images))
     if settings["retrained"]:

@@ -218,7 +218,7 @@ _FROZEN = 4 * 1_070_000_000  # all of Stable Diffusion 1 in float32
 #   rank; None: count the size from ``model``
 # * frozen_bytes: memory of the pretrained pipeline
 # * parameters: groups of parameters that its network has, from
-#   ``dasbench.gradients.layers.SUBSETS``
+#   ``dasbench.gradients.selection.SUBSETS``
 # * pipeline: the class of diffusers that opens the folder
 # * tag: the hub's name of its task
 # * needs: keys of ``model`` that it needs

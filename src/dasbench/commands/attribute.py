@@ -17,6 +17,7 @@ import numpy as np
 from dasbench import registry
 from dasbench.attribution import transforms
 from dasbench.attribution.methods import interface
+from dasbench.commands import attributed_model
 from dasbench.core import artifacts, script_main, tables
 from dasbench.errors import UserError
 
@@ -35,41 +36,51 @@ RELEASED_TIMESTEPS = 100
 ROOT = Path(__file__).parents[3]
 
 
-def attribute(
-    model: str | Path | tuple[Any, Any],
+def attribute(  # noqa: PLR0913 - the last three have defaults that few change
+    model: str | Path | tuple[Any, Any] | Any,
     images: np.ndarray,
     queries: np.ndarray,
     method: str = DEFAULT_METHOD,
     damping: float = DEFAULT_DAMPING,
     seed: int = 0,
+    scheduler: str | Path | None = None,
     **feature_options: Any,
 ) -> np.ndarray:
     """Score every training image for every query.
 
     Args:
-        model: A diffusers pipeline folder (unconditional, ``UNet2DModel``), or (unet, scheduler).
+        model: An unconditional model of pixels: the folder of a diffusers pipeline or of a
+            ``UNet2DModel`` with a scheduler; a pipeline; or (network, scheduler). It is used in
+            evaluation mode and left as it was.
         images: [N, H, W, C] uint8, the training images of the model.
         queries: [Q, H, W, C] uint8, the images to explain.
         method: A gradient method of ``dasbench.registry``, such as "das_common" or "dtrak".
         damping: Relative to the largest eigenvalue of the training kernel.
         seed: Seed of the noise and the projection.
+        scheduler: For a folder without one, the ``scheduler_config.json`` of the model's training.
         **feature_options: timesteps, draws, dimensions, projection, norms, parameters, dtype.
 
     Returns:
         [N, Q] float64, higher = more influential, after the transform of the method.
 
     Raises:
-        UserError: If the method or an option is unknown, the images do not fit the model, or the
-            model takes latents, prompts or classes.
+        UserError: If the method or an option is unknown, the images do not fit the model, the model
+            takes latents, prompts or classes, its noise process is not supported or not stated, or
+            a layer's gradient cannot be computed.
 
     Example:
         >>> scores = attribute("results/digits/models/base", train, generated)  # doctest: +SKIP
         >>> scores[:, 0].argsort()[::-1][:8]  # doctest: +SKIP
     """
     options = _options(method, feature_options)
-    pair = model if isinstance(model, tuple) else _load(Path(model))
+    pair = attributed_model.pair(model, scheduler)
     complete = {**FEATURE_DEFAULTS, **feature_options, **options["features"]}
-    return scores(pair, images, queries, {**options, "features": complete}, damping, seed)
+    try:
+        return scores(pair, images, queries, {**options, "features": complete}, damping, seed)
+    except UserError as error:
+        raise attributed_model.advised(
+            error, "give projection='rademacher', or parameters='…'"
+        ) from error
 
 
 def scores(
@@ -100,32 +111,35 @@ def scores(
         UserError: If the images do not fit the model, or the kernel keeps timesteps apart.
     """
     from dasbench.diffusion import denoiser
-    from dasbench.diffusion import process as processes
-    from dasbench.gradients import features, residuals
+    from dasbench.diffusion.evaluation_mode import evaluating
+    from dasbench.gradients import residuals
 
     if options["kernel"] != "averaged":
         raise UserError(f"kernel {options['kernel']} cannot be used here; choose averaged")
-    unet, process = model[0], processes.of(model[1])
+    unet, process = attributed_model.checked(model)
     train_inputs, query_inputs = denoiser.to_model(images), denoiser.to_model(queries)
-    _fits(unet, train_inputs, "training images")
-    _fits(unet, query_inputs, "queries")
+    attributed_model.fit(unet, train_inputs, "training images")
+    attributed_model.fit(unet, query_inputs, "queries")
     axes, ids, settings = ("attribute", seed), np.arange(len(train_inputs)), options["features"]
-    residual = None
-    if options["residual"] != "none":
-        grid = {"kind": options["residual"]}
-        if options["residual"] == "released":
-            grid |= {"timestep_rule": "released", "timesteps": released_timesteps}
-        residual = residuals.compute(unet, process, train_inputs, ids, {**settings, **grid}, axes)
+    with evaluating(unet):
+        extract = attributed_model.extractor(unet, process, settings, axes, train_inputs.shape[1:])
+        residual = None
+        if options["residual"] != "none":
+            grid = {"kind": options["residual"]}
+            if options["residual"] == "released":
+                grid |= {"timestep_rule": "released", "timesteps": released_timesteps}
+            form = {**settings, **grid}
+            residual = residuals.compute(unet, process, train_inputs, ids, form, axes)
+        train_features = np.hstack(extract(train_inputs, ids, "train"))
+        query_features = np.hstack(extract(query_inputs, np.arange(len(query_inputs)), "query"))
     inputs = interface.Inputs(
         train_images=images,
         train_labels=np.zeros(len(train_inputs), np.int64),
         train_ids=ids,
         query_images=query_inputs,
         query_labels=np.zeros(len(query_inputs), np.int64),
-        train_features=features.compute(unet, process, train_inputs, ids, "train", settings, axes),
-        query_features=features.compute(
-            unet, process, query_inputs, np.arange(len(query_inputs)), "query", settings, axes
-        ),
+        train_features=train_features,
+        query_features=query_features,
         residuals=residual,
         scores=None,
         axes=axes,
@@ -154,36 +168,9 @@ def _usable(methods: Mapping[str, Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _load(folder: Path) -> tuple[Any, Any]:
-    """(unet, process) of an unconditional pipeline of pixels.
-
-    Raises:
-        UserError: If it takes latents, prompts or classes, which an image file does not have.
-    """
-    from dasbench.diffusion import checkpoints, pipelines
-    from dasbench.diffusion.families import pixel
-
-    takes = pipelines.takes(folder)
-    unet, process = (None, None) if takes else pixel.load(folder, checkpoints.pick_device())
-    if unet is not None and unet.config.get("num_class_embeds"):
-        takes = "classes"
-    if takes:
-        raise UserError(
-            f"the model in {folder} takes {takes}, expected an unconditional one of pixels; make "
-            "the images queries of an experiment, whose scores are files in results/"
-        )
-    return unet, process
-
-
-def _fits(unet: Any, images: np.ndarray, what: str) -> None:
-    size = unet.config.sample_size
-    height, width = (size, size) if isinstance(size, int) else size
-    expected = (unet.config.in_channels, height, width)
-    if images.shape[1:] != expected:
-        raise UserError(
-            f"{what} have (channels, height, width) {images.shape[1:]}, the model works on "
-            f"{expected}; resize them"
-        )
+def _load(folder: Path, scheduler: Path | None = None) -> tuple[Any, Any]:
+    """See ``attributed_model.load``."""
+    return attributed_model.load(folder, scheduler)
 
 
 def read_images(
@@ -292,6 +279,11 @@ def main() -> None:
     )
     parser.add_argument("--model", type=Path, help="a diffusers pipeline folder instead")
     parser.add_argument("--data", type=Path, help="folder of the images that it was trained on")
+    parser.add_argument(
+        "--scheduler", type=Path, help="its scheduler_config.json, for a model folder without one"
+    )
+    parser.add_argument("--projection", help="of gradients, for networks that kronecker refuses")
+    parser.add_argument("--parameters", help="the subset whose gradients are taken")
     parser.add_argument("--method", default=DEFAULT_METHOD, help=f"({DEFAULT_METHOD})")
     parser.add_argument("--damping", type=float, help="relative; default: the experiment's choice")
     parser.add_argument("--top", type=int, default=8, help="how many training images to name (8)")
@@ -301,10 +293,13 @@ def main() -> None:
         raise UserError("--model and --data go together: the model and what it was trained on")
     own_model = args.model is not None
     options, released_timesteps, data = _method(args.method, None if own_model else args.experiment)
+    asked = {"projection": args.projection, "parameters": args.parameters}
+    features = {**options["features"], **{k: v for k, v in asked.items() if v is not None}}
+    options = {**options, "features": features}
     checkpoints.use_threads(max(1, (os.cpu_count() or 1)))
     home = ROOT / "results" / args.experiment
     folder = args.model or home / "models" / "base"
-    unet, process = _load(folder)
+    unet, process = _load(folder, args.scheduler)
     size = unet.config.sample_size
     shape = (unet.config.in_channels, *((size, size) if isinstance(size, int) else size))
     train, names = _training_set(home, args.data, shape)
@@ -313,7 +308,12 @@ def main() -> None:
     if damping is None and not own_model:
         damping = _damping(home / "lds" / "selection.csv", args.method, options["transform"])
     damping = DEFAULT_DAMPING if damping is None else damping
-    matrix = scores((unet, process), train, queries, options, damping, 0, released_timesteps)
+    try:
+        matrix = scores((unet, process), train, queries, options, damping, 0, released_timesteps)
+    except UserError as error:
+        raise attributed_model.advised(
+            error, "give --projection rademacher, or --parameters"
+        ) from error
     print(f"{args.method}, damping {damping:g} of the largest eigenvalue")
     for path, column in zip(args.images, matrix.T, strict=True):
         print(path)

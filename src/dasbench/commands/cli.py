@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from dasbench.core.yaml_schema import suggestion
-from dasbench.errors import UserError
+from dasbench.errors import UserError, print_notes
 from dasbench.experiments import config
 from dasbench.reports import cost_page
 from dasbench.sharing import bundle, disk_space, provenance, records, remotes, runlock
@@ -43,6 +43,7 @@ ROOT = Path()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand, or Snakemake; a user's mistake is one sentence and status 1."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    print_notes()
     # with a default profile, --workflow-profile replaces single keys and keeps the others
     os.environ.setdefault("SNAKEMAKE_PROFILE", "profiles/default")
     try:

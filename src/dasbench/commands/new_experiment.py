@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from dasbench.core.yaml_schema import read_schema
-from dasbench.diffusion import pipelines
+from dasbench.diffusion import own_checkpoint, process_table, unet_config
 from dasbench.errors import UserError
 from dasbench.experiments import config
 from dasbench.planning import planned_jobs, rates, rule_costs
@@ -187,9 +187,10 @@ def plan(request: Request, root: Path) -> dict[str, Any]:
     size, channels, base = request.size, 1 if request.grey else 3, None
     diffusion = "{timesteps: 1000, beta_schedule: linear, prediction_type: epsilon}"
     if request.checkpoint is not None:
-        base = _checkpoint(request.checkpoint, len(set(label_of.values())))
-        size, channels = base["sample_size"], base["in_channels"]
-        diffusion = json.dumps(_process(request.checkpoint, _sections(root)["diffusion"]))
+        model = _checkpoint(request.checkpoint, len(set(label_of.values())), request.lds)
+        base, (channels, size, _) = model.config, model.shape
+        schema = _sections(root)["diffusion"]
+        diffusion = json.dumps(process_table.section(model.schedule, str(model.scheduler), schema))
     elif size is None:
         smaller = [s for s in SIDES if s <= max(side, SIDES[-1])]
         size = smaller[0] if has_gpu() else min(smaller[0], SIDE_ON_CPU)
@@ -297,22 +298,30 @@ def has_gpu() -> bool:
     return Path("/dev/nvidia0").exists()
 
 
-def _checkpoint(folder: Path, labels: int) -> dict[str, Any]:
-    """Configuration of the UNet in a pipeline folder; ``labels`` is the number of labels."""
-    if taken := pipelines.takes(folder):
+def _checkpoint(folder: Path, labels: int, judged: bool) -> own_checkpoint.Found:
+    """The model in a folder.
+
+    Args:
+        folder: See ``own_checkpoint.find``.
+        labels: Number of labels of the pictures.
+        judged: Whether subset models follow, which must be like this one.
+
+    Raises:
+        UserError: If an experiment cannot use the model.
+    """
+    found = own_checkpoint.find(folder)
+    unet = found.config
+    height, width = unet["sample_size"]
+    if height != width:
         raise UserError(
-            f"the UNet of {folder} takes {taken}; expected a pipeline of a UNet2DModel that takes "
-            "images"
+            f"{found.unet / 'config.json'} has the sample_size [{height}, {width}], expected a "
+            f"square one: an experiment has no others; {process_table.ASK}"
         )
-    try:
-        unet = json.loads((folder / "unet/config.json").read_text(encoding="utf-8"))
-        if unet["_class_name"] != "UNet2DModel" or not isinstance(unet["sample_size"], int):
-            raise ValueError(f"it is a {unet['_class_name']}")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    unet_config.say_learned_variance(unet)
+    if judged and unet_config.learned_variance(unet):
         raise UserError(
-            f"{folder} is no pipeline of a square UNet2DModel ({error}); expected a folder with "
-            "model_index.json, unet/ and scheduler/"
-        ) from error
+            f"{folder} predicts variances, which subset models do not learn; leave out --lds"
+        )
     classes = unet.get("num_class_embeds")
     if classes not in (None, labels):
         raise UserError(
@@ -320,45 +329,13 @@ def _checkpoint(folder: Path, labels: int) -> dict[str, Any]:
             "expected as many: subfolders, or a CSV by --labels, whose names in the order of the "
             "alphabet are the model's classes 0, 1, ..."
         )
-    return unet
+    return found
 
 
 def _sections(root: Path) -> dict[str, Any]:
     """Section of an experiment -> key -> schema of the key."""
     schema = read_schema(root / config.SCHEMA)["properties"]
     return {name: part.get("properties", {}) for name, part in schema.items()}
-
-
-def _process(folder: Path, schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The ``diffusion`` section for the scheduler of a checkpoint."""
-    path = folder / "scheduler/scheduler_config.json"
-    try:
-        scheduler = json.loads(path.read_text(encoding="utf-8"))
-        section = {
-            "timesteps": int(scheduler["num_train_timesteps"]),
-            "beta_schedule": str(scheduler["beta_schedule"]),
-            "prediction_type": str(scheduler.get("prediction_type", "epsilon")),
-        }
-        section |= {
-            key: float(scheduler[key]) for key in ("beta_start", "beta_end") if key in scheduler
-        }
-        other = [key for key in ("trained_betas", "rescale_betas_zero_snr") if scheduler.get(key)]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{path} cannot be read ({error}); expected that of a DDPM scheduler"
-        ) from error
-    if other:
-        raise UserError(
-            f"{path} has {other[0]}, expected betas that beta_schedule, beta_start and beta_end "
-            "give: an experiment can state no others, so this pipeline cannot be used"
-        )
-    for key in ("beta_schedule", "prediction_type"):
-        if section[key] not in schema[key]["enum"]:
-            raise UserError(
-                f"{path} has the {key} {section[key]}, expected one of "
-                f"{', '.join(schema[key]['enum'])}: this pipeline cannot be used"
-            )
-    return section
 
 
 def _model(base: Mapping[str, Any] | None, size: int, root: Path) -> str:

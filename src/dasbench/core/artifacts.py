@@ -119,12 +119,34 @@ def load_json(path: str | Path) -> Any:
 
 
 def remake(path: str | Path) -> str:
-    """End of a sentence: the command that remakes or fetches a missing or damaged file."""
+    """End of a sentence about a missing or damaged file: how to get it.
+
+    For a file of the workflow this is a command. Every other file comes from the user.
+    """
+    path = Path(path)
+    if home := experiment_of(path):
+        if not home.is_dir():
+            return (
+                f"{home.name} has not been run here; make it with ./run {home.name}, or fetch it "
+                f"with ./run pull {home.name}"
+            )
+        return (
+            f"remake it with ./run {home.name} --forcerun {path}, or fetch it with ./run pull "
+            f"{home.name}"
+        )
+    if path.name == "pool.npz" and path.parent.parent.name == "data":
+        return f"remake it with ./run --forcerun {path}, or fetch it with ./run pull"
+    return "the workflow does not make it, so write it or copy it again"
+
+
+def experiment_of(path: str | Path) -> Path | None:
+    """Folder of the experiment, ``results/E``, that a file belongs to; None for other files."""
     parts = Path(path).parts
-    experiment = ""
-    if "results" in parts[:-1]:
-        experiment = parts[parts.index("results") + 1] + " "
-    return f"remake it with ./run {experiment}--forcerun {path}, or fetch it with ./run pull"
+    for i, part in enumerate(parts[:-1]):
+        file = Path("config", "experiments", f"{parts[i + 1]}.yaml")
+        if part == "results" and (file.is_file() or Path(*parts[:i], file).is_file()):
+            return Path(*parts[: i + 2])
+    return None
 
 
 def read(path: str | Path, parse: Any) -> Any:

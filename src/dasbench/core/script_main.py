@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from dasbench.errors import UserError
+from dasbench.errors import UserError, print_notes
 
 Form = TypeVar("Form")
 
@@ -61,6 +61,7 @@ def paths(args: argparse.Namespace, form: type[Form]) -> Form:
 
 def main(run: Callable[[], None]) -> None:
     """Run a script; for a UserError, print its sentence without a traceback and exit with 1."""
+    print_notes()
     try:
         run()
     except UserError as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from dasbench.core import artifacts
 
@@ -15,9 +17,13 @@ def takes(folder: Path) -> str | None:
     Args:
         folder: Folder of a pipeline (``model_index.json``) or of LoRA weights.
     """
-    index, lora = folder / "model_index.json", folder / "pytorch_lora_weights.safetensors"
+    index = folder / "model_index.json"
     content = artifacts.load_json(index) if index.is_file() else {}
-    parts = content if isinstance(content, dict) else {}
-    if lora.is_file() or "text_encoder" in parts:
+    return inputs(folder, content if isinstance(content, dict) else {})
+
+
+def inputs(folder: Path, index: Mapping[str, Any]) -> str | None:
+    """As ``takes``, with the content of ``model_index.json``."""
+    if (folder / "pytorch_lora_weights.safetensors").is_file() or "text_encoder" in index:
         return "prompts"
-    return "latents" if "vqvae" in parts or "vae" in parts else None
+    return "latents" if "vqvae" in index or "vae" in index else None

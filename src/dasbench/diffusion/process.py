@@ -1,7 +1,8 @@
 """The process of a diffusion model: its noising, its training target, and its sampling steps.
 
 Every computation that noises an image calls a ``Process``. ``build`` and ``load`` of a family
-return it together with the network. To add another kind of process, add a class here.
+return it together with the network. To add another kind of process, add a class here and to
+``CLASSES``, and its row to ``dasbench.diffusion.process_table``.
 
 Symbols (Ho et al., 2020, arXiv 2006.11239): x image, t timestep, eps Gaussian noise,
 abar_t = prod_{s<=t} (1 - beta_s). Shapes: n images of C channels, H and W pixels.
@@ -9,6 +10,7 @@ abar_t = prod_{s<=t} (1 - beta_s). Shapes: n images of C channels, H and W pixel
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +19,9 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 
-PREDICTIONS = ("epsilon", "sample", "v_prediction")
+from dasbench.diffusion import process_table
+from dasbench.diffusion.process_table import PREDICTIONS
+from dasbench.errors import UserError
 
 
 class Step(NamedTuple):
@@ -61,12 +65,15 @@ class Process(ABC):
         total: Number of training timesteps.
         bounded: Whether samples are images in [-1, 1]; sampling then clips them to this range.
         settings: The section ``diffusion`` of an experiment with this process.
+        training: Entries of the scheduler's configuration that training depends on; the others are
+            for sampling.
     """
 
     scheduler: Any
     total: int
     bounded: bool
     settings: dict[str, Any]
+    training: dict[str, Any]
 
     @abstractmethod
     def pair(
@@ -126,6 +133,13 @@ class Ddpm(Process):
         self.bounded = config.clip_sample
         keys = ("beta_schedule", "beta_start", "beta_end", "prediction_type")
         self.settings = {"timesteps": self.total, **{key: config[key] for key in keys}}
+        self.training = {key: config.get(key) for key in process_table.TRAINING_KEYS}
+        self.training["rescale_betas_zero_snr"] = bool(config.get("rescale_betas_zero_snr"))
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Ddpm:
+        """The process of a configuration from ``process_table.resolve``."""
+        return cls(DDPMScheduler.from_config(config))
 
     def pair(
         self, x: torch.Tensor, noise: torch.Tensor, t: torch.Tensor
@@ -188,10 +202,52 @@ def load(folder: Path, **changes: Any) -> Process:
     Args:
         folder: Contains ``scheduler_config.json``.
         **changes: New values of entries of the configuration, such as ``clip_sample``.
+
+    Raises:
+        UserError: If the process is not supported, or the file does not state it completely.
     """
-    return Ddpm(DDPMScheduler.from_pretrained(folder, local_files_only=True, **changes))
+    file = folder / "scheduler_config.json"
+    return from_config({**json.loads(file.read_text(encoding="utf-8")), **changes}, str(file))
 
 
-def of(scheduler: Process | DDPMScheduler) -> Process:
-    """The process of a scheduler of diffusers; a process is returned unchanged."""
-    return scheduler if isinstance(scheduler, Process) else Ddpm(scheduler)
+def from_config(config: Mapping[str, Any], where: str) -> Process:
+    """The process that a scheduler's configuration states, see ``process_table.resolve``."""
+    found = process_table.resolve(config, where)
+    return CLASSES[found.process].from_config(found.config)
+
+
+def of(scheduler: Any) -> Process:
+    """The process of a scheduler of diffusers; a process is returned unchanged.
+
+    Raises:
+        UserError: If the process is not supported.
+    """
+    if isinstance(scheduler, Process):
+        return scheduler
+    config = getattr(scheduler, "config", None)
+    if not isinstance(config, Mapping):
+        raise UserError(
+            f"the scheduler is a {type(scheduler).__name__}; expected one of diffusers, such as "
+            "DDPMScheduler, with which the model was trained"
+        )
+    # the name of a subclass is not in the table, that of its base class may be
+    names = [cls.__name__ for cls in type(scheduler).__mro__]
+    name = next((name for name in names if process_table.kind_of(name)), names[0])
+    process = from_config({**config, "_class_name": name}, "the scheduler")
+    if isinstance(scheduler, DDPMScheduler):
+        return Ddpm(scheduler)  # a subclass may have betas of its own
+    ours, theirs = (getattr(s, "alphas_cumprod", None) for s in (process.scheduler, scheduler))
+    if (
+        ours is not None
+        and theirs is not None
+        and not torch.allclose(ours, theirs.to(ours), atol=1e-6)
+    ):
+        raise UserError(
+            f"the scheduler, a {type(scheduler).__name__}, has other alphas_cumprod than its "
+            "configuration gives; expected a DDPMScheduler with trained_betas"
+        )
+    return process
+
+
+# name of a process in the table -> its class
+CLASSES: dict[str, type[Ddpm]] = {"ddpm": Ddpm}

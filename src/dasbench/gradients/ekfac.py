@@ -89,6 +89,7 @@ class Ekfac:
             images: [N, C, H, W] float32 in [-1, 1].
             examples: [N] ids, which key the noise and the sampled targets.
         """
+        self.recorder.check(self.process, images.shape[1:])
         covariances: dict[str, list[torch.Tensor]] = {}
 
         def see(layer, wide, delta):

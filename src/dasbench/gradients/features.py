@@ -31,9 +31,10 @@ from dasbench.core.blocks import blocks
 from dasbench.diffusion import conditions, denoiser, timestep_grids
 from dasbench.diffusion import noise as noise_policies
 from dasbench.diffusion.conditions import Condition
+from dasbench.diffusion.evaluation_mode import evaluating
 from dasbench.diffusion.process import Process
 from dasbench.errors import UserError
-from dasbench.gradients import hooks, layers, probes
+from dasbench.gradients import hooks, probes, selection
 from dasbench.gradients.kronecker import Kronecker
 from dasbench.gradients.projection import Projection
 
@@ -59,7 +60,7 @@ def per_example_gradients(
     Args:
         unet: The denoiser, in evaluation mode.
         readout: A name in ``READOUTS``, or a function (target, prediction) -> [n].
-        parameters: One of ``dasbench.gradients.layers.SUBSETS``.
+        parameters: One of ``dasbench.gradients.selection.SUBSETS``.
 
     Returns:
         Gradients in the order of ``unet.named_parameters()``, flattened and joined.
@@ -77,8 +78,7 @@ def per_example_gradients(
         )
     scalar = readout if callable(readout) else _readout(readout)
     everything = {name: p.detach() for name, p in unet.named_parameters()}
-    subset = {name for names in layers.members(unet, parameters).values() for name in names}
-    trained = {name: p for name, p in everything.items() if name in subset}
+    trained = {name: everything[name] for name in selection.trained_parameters(unet, parameters)}
     fixed = {**dict(unet.named_buffers()), **everything}
 
     def value(weights, x_t, time, target, keywords):
@@ -114,8 +114,8 @@ class Extractor:
             projection; optional: norms (for ``normalise`` with kronecker: "exact", the norm of the
             gradient, or "projected", the norm of its projection), oversampling (``Kronecker``),
             timestep_range (``dasbench.diffusion.timestep_grids``), parameters
-            (``dasbench.gradients.layers.SUBSETS``), dtype (float32 or bfloat16, the arithmetic of
-            the denoiser); with readout "probe", probes (see ``dasbench.gradients.probes``).
+            (``dasbench.gradients.selection.SUBSETS``), dtype (float32 or bfloat16, the arithmetic
+            of the denoiser); with readout "probe", probes (see ``dasbench.gradients.probes``).
         axes: Leading seed axes: experiment, seed; stream "features".
         batch: Noised images in a forward pass; by default 64, or 512 if images are small. Memory
             holds one backward pass over them and batch * P numbers. It does not grow with n or T.
@@ -165,16 +165,17 @@ class Extractor:
                 parts * settings.get("oversampling", 1),
             )
             self.gradients, self.held, self.late = self._narrow, self.batch, False
+            self.checked = False
         elif self.dtype is not None:
             raise UserError(
                 f"dtype: bfloat16 needs projection: kronecker, got {kind}; use float32 with it"
             )
         else:
-            names = [name for part in layers.members(unet, parameters).values() for name in part]
-            p = sum(unet.get_parameter(name).numel() for name in names)
+            p = sum(p.numel() for p in selection.trained_parameters(unet, parameters).values())
             self.project = Projection(kind, p, dimensions, axes)
             self.wide = [per_example_gradients(unet, read, parameters) for read, _ in self.readouts]
             self.gradients, self.held, self.late = self._dense, 8 * self.batch, True
+            self.checked = True  # autograd itself
         self.dimensions = self.project.dimensions
 
     def __call__(
@@ -196,6 +197,18 @@ class Extractor:
             The arrays. Up to float32 rounding they depend neither on ``batch`` nor on the other
             readouts. Rounding differs because matrix products of other sizes sum in another order.
         """
+        with evaluating(self.unet):
+            return self._features(images, examples, split, condition)
+
+    def _features(
+        self,
+        images: np.ndarray,
+        examples: Sequence[int],
+        split: str,
+        condition: Condition | None,
+    ) -> list[np.ndarray]:
+        """See ``__call__``."""
+        self.check(images.shape[1:], condition)
         like = next(self.unet.parameters())
         collected: list[list[np.ndarray]] = [[] for _ in self.readouts]
         for held in blocks(len(images), self.held):
@@ -221,16 +234,32 @@ class Extractor:
         The arguments are those of ``__call__``, which returns the mean over T, up to rounding.
         Memory is T times as large; reference kinds hold T * batch * p numbers.
         """
+        self.check(images.shape[1:], condition)
         like = next(self.unet.parameters())
         collected: list[list[np.ndarray]] = [[] for _ in self.readouts]
-        for rows in blocks(len(images), self.batch):
-            x = torch.from_numpy(images[rows]).to(like)
-            c = None if condition is None else condition[rows].to(x)
-            gradients = self._each(x, examples[rows], split, c)
-            for arrays, g in zip(collected, gradients, strict=True):
-                phi = self.project(g) if self.late else g
-                arrays.append(phi.view(len(self.grid), len(x), -1).float().cpu().numpy())
+        with evaluating(self.unet):
+            for rows in blocks(len(images), self.batch):
+                x = torch.from_numpy(images[rows]).to(like)
+                c = None if condition is None else condition[rows].to(x)
+                gradients = self._each(x, examples[rows], split, c)
+                for arrays, g in zip(collected, gradients, strict=True):
+                    phi = self.project(g) if self.late else g
+                    arrays.append(phi.view(len(self.grid), len(x), -1).float().cpu().numpy())
         return [np.concatenate(arrays, axis=1) for arrays in collected]
+
+    def check(self, shape: Sequence[int], condition: Condition | None = None) -> None:
+        """Compare the rules for layers with autograd, once; calls do it, too.
+
+        Args:
+            shape: (C, H, W) of the images.
+            condition: Conditions of some images, or None.
+
+        Raises:
+            UserError: If the rules do not give the network's gradients; it names the layer.
+        """
+        if not self.checked:
+            self.project.check(self.process, shape, condition)
+            self.checked = True
 
     def _each(
         self, x: torch.Tensor, examples: Sequence[int], split: str, condition: Condition | None

@@ -31,6 +31,9 @@ from torch import nn
 
 from dasbench.errors import UserError
 from dasbench.gradients.layers import Layer
+from dasbench.gradients.selection import LayerError
+
+_ADVICE = "choose parameters that leave it out or, for features, projection: rademacher"
 
 Keep = Callable[[Layer, torch.Tensor], tuple[torch.Tensor, ...]]
 Use = Callable[[Layer, tuple[torch.Tensor, ...], torch.Tensor, int], torch.Tensor]
@@ -68,10 +71,10 @@ class Watched:
         """
         missing = [layer.name for layer in self.layers if layer.name not in self.calls]
         if missing:
-            raise UserError(
+            raise LayerError(
                 f"{missing[0]} was not called in a forward pass, so that its gradient cannot be "
-                "recorded; choose parameters that leave it out or, for features, projection: "
-                "rademacher"
+                "recorded",
+                _ADVICE,
             )
         self._sums = {}
         output.backward(gradient, retain_graph=again)
@@ -127,10 +130,10 @@ class Watched:
                 "choose parameters that leave the layer out"
             )
         if len(x) != self.images:
-            raise UserError(
+            raise LayerError(
                 f"{layer.name} saw {len(x)} rows for {self.images} images, and its gradient needs "
-                "one row for each; choose parameters that leave it out or, for features, "
-                "projection: rademacher"
+                "one row for each",
+                _ADVICE,
             )
 
 
@@ -146,7 +149,7 @@ def watch(
 
     Args:
         network: The network of the layers. Its forward pass runs inside the context.
-        layers: From ``dasbench.gradients.layers.select``.
+        layers: From ``dasbench.gradients.selection.select``.
         images: Number of images n of the forward pass.
         keep: Function of (layer, x [n, ...]) that returns the tensors which ``use`` needs of the
             input x. The watcher calls it at each call of a layer in the forward pass.

@@ -32,8 +32,9 @@ from torch import nn
 from dasbench import seeds
 from dasbench.diffusion import denoiser
 from dasbench.diffusion.conditions import Condition
+from dasbench.diffusion.process import Process
 from dasbench.errors import UserError
-from dasbench.gradients import hooks, layers
+from dasbench.gradients import guard, hooks, layers, selection
 
 
 @dataclass
@@ -152,7 +153,7 @@ class Kronecker:
 
     Args:
         unet: A denoiser in evaluation mode.
-        parameters: One of ``dasbench.gradients.layers.SUBSETS``.
+        parameters: One of ``dasbench.gradients.selection.SUBSETS``.
         dimensions: P.
         axes: Seed axes; stream "projection".
         exact_norms: Also compute the norms of the unprojected gradients.
@@ -181,7 +182,7 @@ class Kronecker:
         """Compute the sides of every layer and draw the matrices."""
         self.unet = unet
         self.exact = exact_norms
-        self.layers = layers.select(unet, parameters)
+        self.layers = selection.select(unet, parameters)
         self.blocks: dict[str, Block] = {}
         shares = budget([layer.size for layer in self.layers], oversampling * dimensions)
         roots = [layer.size**0.5 for layer in self.layers]
@@ -259,6 +260,35 @@ class Kronecker:
                 self.squares.append(self._square)
         return projected
 
+    def check(
+        self, process: Process, shape: Sequence[int], condition: Condition | None = None
+    ) -> None:
+        """Stop if the rules do not give this network's gradients, see ``dasbench.gradients.guard``.
+
+        Args:
+            process: The process of the network.
+            shape: (C, H, W) of its inputs.
+            condition: Conditions of some images of the data, or None.
+        """
+        guard.check(self.unet, self.layers, process, shape, condition, self._errors)
+
+    def _errors(self, batch: guard.Batch, truth: guard.Matrices) -> dict[str, torch.Tensor]:
+        """Length of (block - A G^T B^T) for each layer, [2], with G of autograd."""
+        found = self.gradients(
+            batch.x_t,
+            batch.time,
+            batch.target,
+            [lambda target, out: (target - out).square().flatten(1).mean(1)],
+            batch.condition,
+        )[0]
+        errors = {}
+        for name, block in self.blocks.items():
+            expected = block.inputs @ truth[name].transpose(2, 3)
+            if block.outputs is not None:
+                expected = expected @ block.outputs.transpose(1, 2)
+            errors[name] = (found[:, block.columns] - expected.flatten(1)).norm(dim=1)
+        return errors
+
     def _joined(self, sums: dict[str, torch.Tensor], x_t: torch.Tensor) -> torch.Tensor:
         """All blocks, side by side in [n, width]; zero for layers that the readout ignores."""
         zeros = {
@@ -277,7 +307,7 @@ class Kronecker:
         channels, area = layer.module.in_channels, math.prod(layer.module.kernel_size)
         mixes, kernels, constants = separable(axes, k, channels, area)
         dense = (mixes[:, :, None] * kernels[:, None, :]).reshape(k, -1)
-        if layer.module.bias is not None:
+        if layer.bias:
             dense = np.concatenate([dense, constants[:, None]], 1)
         like = layer.module.weight
         factors = layers.Factors(

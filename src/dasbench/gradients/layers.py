@@ -25,47 +25,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from dasbench.errors import UserError
-
-SUBSETS = ("all", "weights", "up_blocks", "attention", "lora")
 # Up to this number of places, a product with a [places, places] matrix is faster than a convolution
 # of few channels.
 _FEW = 64
-_PARTS = {"up_blocks": ("up_blocks.",), "attention": ("attn", "attention"), "lora": ("lora_",)}
-
-
-def members(network: nn.Module, parameters: str) -> dict[str, list[str]]:
-    """Full names of the parameters of a subset, grouped by the name of their module.
-
-    Args:
-        network: Any network.
-        parameters: "all"; "weights" (all but the scales and shifts of norm layers); "up_blocks"
-            (the decoder half); "attention"; "lora".
-
-    Returns:
-        module's name -> full names of its parameters.
-
-    Raises:
-        ValueError: If the subset is unknown.
-        UserError: If it is empty.
-    """
-    if parameters not in SUBSETS:
-        raise ValueError(f"parameters must be one of {', '.join(SUBSETS)}, got {parameters!r}")
-    parts = _PARTS.get(parameters, ("",))
-    subset: dict[str, list[str]] = {}
-    for name, module in network.named_modules():
-        if parameters == "weights" and type(module).__name__.endswith("Norm"):
-            continue
-        names = [full for full, _ in module.named_parameters(name, recurse=False)]
-        names = [full for full in names if any(part in full for part in parts)]
-        if names:
-            subset[name] = names
-    if not subset:
-        raise UserError(
-            f"parameters: {parameters} leaves none of the {type(network).__name__}'s parameters; "
-            f"choose another of {', '.join(SUBSETS)}"
-        )
-    return subset
 
 
 @dataclass
@@ -103,6 +65,7 @@ class Layer:
         groups: g; 1 except for grouped convolutions.
         d_in: Columns of G, including that of the bias.
         d_out: Rows of G.
+        bias: Whether a column of G belongs to the bias, which is trained.
     """
 
     name: str
@@ -110,6 +73,7 @@ class Layer:
     groups: int
     d_in: int
     d_out: int
+    bias: bool = False
 
     @property
     def size(self) -> int:
@@ -150,6 +114,13 @@ class Layer:
         """G = sum_s delta_s x_s^T, [n, g, d_out, d_in]."""
         return self.outgoing(delta) @ self.wide(x).transpose(2, 3)
 
+    def matrix(self, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+        """G [n, g, d_out, d_in] from gradients [n, ...] of the weight and of the bias."""
+        g = weight.reshape(len(weight), self.groups, self.d_out, -1)
+        if bias is None:
+            return g
+        return torch.cat([g, bias.reshape(len(bias), self.groups, self.d_out, 1)], 3)
+
     def square(self, x: torch.Tensor, delta: torch.Tensor) -> torch.Tensor:
         """Squared norm of G, [n], from G or from S x S products, whichever is cheaper.
 
@@ -166,15 +137,15 @@ class Layer:
         return squares.view(len(x), -1).sum(1)
 
     def _with_one(self, wide: torch.Tensor) -> torch.Tensor:
-        """Append a row of ones to [n, g, d, S] if the layer has a bias."""
-        if self.module.bias is None:
+        """Append a row of ones to [n, g, d, S] if the bias of the layer is trained."""
+        if not self.bias:
             return wide
         return torch.cat([wide, torch.ones_like(wide[:, :, :1])], 2)
 
     def _split(self, a: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """A as the weight [g * k_in, ...] and the bias of a layer with a narrower output."""
         flat = a.flatten(0, 1)
-        if self.module.bias is None:
+        if not self.bias:
             return flat, None
         return flat[:, :-1], flat[:, -1]
 
@@ -185,9 +156,8 @@ class Linear(Layer):
     @classmethod
     def of(cls, name: str, module: nn.Linear) -> Linear:
         """Sides of the layer."""
-        return cls(
-            name, module, 1, module.in_features + (module.bias is not None), module.out_features
-        )
+        bias = trained(module, "bias")
+        return cls(name, module, 1, module.in_features + bias, module.out_features, bias)
 
     def inputs(
         self, x: torch.Tensor, a: torch.Tensor, factors: Factors | None = None
@@ -208,8 +178,10 @@ class Conv2d(Layer):
     @classmethod
     def of(cls, name: str, module: nn.Conv2d) -> Conv2d:
         """Sides of one group."""
-        d_in = math.prod(module.weight.shape[1:]) + (module.bias is not None)
-        return cls(name, module, module.groups, d_in, module.out_channels // module.groups)
+        bias = trained(module, "bias")
+        d_in = math.prod(module.weight.shape[1:]) + bias
+        d_out = module.out_channels // module.groups
+        return cls(name, module, module.groups, d_in, d_out, bias)
 
     def inputs(
         self, x: torch.Tensor, a: torch.Tensor, factors: Factors | None = None
@@ -234,7 +206,7 @@ class Conv2d(Layer):
         """
         m, k = self.module, y.shape[1]
         kernels = factors.kernels.reshape(k, 1, *m.kernel_size)
-        constants = None if m.bias is None else factors.constants
+        constants = factors.constants if self.bias else None
         size = y.shape[2:]
         if size.numel() > _FEW:
             return self._convolved(y, kernels, constants, k).reshape(len(y), k, -1)
@@ -310,6 +282,10 @@ class Embedding(Layer):
         one_hot = functional.one_hot(x.reshape(len(x), 1, -1), self.d_in) * self._counts(x)
         return one_hot.transpose(2, 3).to(self.module.weight.dtype)
 
+    def matrix(self, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+        """G [n, 1, d_out, d_in] from gradients [n, indices, d_out] of the table."""
+        return weight.transpose(1, 2)[:, None]
+
     def _counts(self, x: torch.Tensor) -> torch.Tensor:
         """False for the padding index, which is never trained, else true; [n, 1, S, 1]."""
         padding = -1 if self.module.padding_idx is None else self.module.padding_idx
@@ -322,7 +298,8 @@ class Norm(Layer):
     @classmethod
     def of(cls, name: str, module: nn.GroupNorm | nn.LayerNorm) -> Norm:
         """Sides of the layer."""
-        return cls(name, module, 1, 1 + (module.bias is not None), module.weight.numel())
+        bias = trained(module, "bias")
+        return cls(name, module, 1, 1 + bias, module.weight.numel(), bias)
 
     def inputs(
         self, x: torch.Tensor, a: torch.Tensor, factors: Factors | None = None
@@ -344,6 +321,11 @@ class Norm(Layer):
         """G, [n, 1, channels, 2 or 1]."""
         return self._transposed(self.inputs(x, None), delta).transpose(1, 2)[:, None]
 
+    def matrix(self, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+        """G [n, 1, channels, 2 or 1] from gradients of scale and shift."""
+        columns = [part.flatten(1) for part in (weight, bias) if part is not None]
+        return torch.stack(columns, 2)[:, None]
+
     def square(self, x: torch.Tensor, delta: torch.Tensor) -> torch.Tensor:
         """Squared norm of G, [n]."""
         return self._transposed(self.inputs(x, None), delta).square().sum((1, 2))
@@ -356,41 +338,7 @@ class Norm(Layer):
         return torch.stack([c.reshape(len(c), -1, self.d_out).sum(1) for c in columns], 1)
 
 
-RULES = {
-    nn.Linear: Linear,
-    nn.Conv2d: Conv2d,
-    nn.Embedding: Embedding,
-    nn.GroupNorm: Norm,
-    nn.LayerNorm: Norm,
-}
-
-
-def select(network: nn.Module, parameters: str) -> list[Layer]:
-    """The layers with parameters of a subset, in the order of the network.
-
-    Args:
-        network: Any network of linear, convolution, embedding and norm layers.
-        parameters: One of ``SUBSETS``.
-
-    Raises:
-        UserError: If the subset is empty, a parameter belongs to another kind of layer, or two
-            layers share a parameter.
-    """
-    selected, owners = [], {}
-    for name, names in members(network, parameters).items():
-        module = network.get_submodule(name)
-        for full in names:
-            first = owners.setdefault(id(network.get_parameter(full)), full)
-            if first != full:
-                raise UserError(
-                    f"{full} is the same parameter as {first}; features need one owner for "
-                    "each, so give the layers weights of their own"
-                )
-        rule = next((rule for kind, rule in RULES.items() if isinstance(module, kind)), None)
-        if rule is None:
-            raise UserError(
-                f"projection: kronecker has no rule for {names[0]} of a {type(module).__name__}; "
-                "use projection: rademacher, or parameters that leave it out"
-            )
-        selected.append(rule.of(name, module))
-    return selected
+def trained(module: nn.Module, part: str) -> bool:
+    """Whether the weight or the bias of a layer exists and requires a gradient."""
+    parameter = module._parameters.get(part)
+    return parameter is not None and parameter.requires_grad

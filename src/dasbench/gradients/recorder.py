@@ -17,7 +17,7 @@ from dasbench.diffusion import denoiser
 from dasbench.diffusion import noise as noise_policies
 from dasbench.diffusion.process import Process
 from dasbench.errors import UserError
-from dasbench.gradients import hooks, layers
+from dasbench.gradients import guard, hooks, layers, selection
 
 Matrices = dict[str, torch.Tensor]
 
@@ -27,7 +27,7 @@ class Recorder:
 
     Args:
         unet: The denoiser, in evaluation mode.
-        parameters: One of ``dasbench.gradients.layers.SUBSETS``.
+        parameters: One of ``dasbench.gradients.selection.SUBSETS``.
 
     Attributes:
         layers: The linear, convolution and embedding layers with parameters of the subset.
@@ -39,7 +39,7 @@ class Recorder:
     def __init__(self, unet: torch.nn.Module, parameters: str):
         """Select the layers."""
         self.unet = unet
-        subset = layers.select(unet, parameters)
+        subset = selection.select(unet, parameters, selection.CURVATURE_ADVICE)
         self.layers = [layer for layer in subset if not isinstance(layer, layers.Norm)]
         if not self.layers:
             raise UserError(
@@ -51,6 +51,15 @@ class Recorder:
     def size(self) -> int:
         """Number of parameters."""
         return sum(layer.size for layer in self.layers)
+
+    def check(self, process: Process, shape: Sequence[int]) -> None:
+        """Stop if the rules do not give this network's gradients, see ``dasbench.gradients.guard``.
+
+        Args:
+            process: The process of the network.
+            shape: (C, H, W) of its inputs.
+        """
+        guard.check(self.unet, self.layers, process, shape, advice=selection.CURVATURE_ADVICE)
 
     def gradients(
         self,
@@ -119,7 +128,7 @@ def add_step(layer: layers.Layer, step: torch.Tensor) -> None:
         if isinstance(module, torch.nn.Embedding):
             module.weight += step[0].T
             return
-        if module.bias is not None:
+        if layer.bias:
             module.bias += step[..., -1].reshape(module.bias.shape)
             step = step[..., :-1]
         module.weight += step.reshape(module.weight.shape)

@@ -74,6 +74,7 @@ class Unlearning:
             images: [N, C, H, W] float32 in [-1, 1].
             examples: [N] ids, which key the noise.
         """
+        self.recorder.check(self.process, images.shape[1:])
         x = torch.from_numpy(images).to(self.where)
         noise = Noise(self.axes, "train", examples, x.shape[1:])
         squares: Matrices = {}

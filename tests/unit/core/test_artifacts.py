@@ -186,11 +186,24 @@ def test_permissions_follow_the_umask(name, mask, tmp_path):
 @by_format
 def test_a_missing_file_names_itself_and_the_command_that_makes_it(name, tmp_path):
     path = tmp_path / "results" / "smoke" / "lds" / name
-    with pytest.raises(UserError, match="is missing") as caught:
+    told = rf"^{path} is missing: smoke has not been run here; make it with \./run smoke, or fetch"
+    with pytest.raises(UserError, match=told):
         load(path)
-    assert f"{path} is missing" in str(caught.value)
-    assert f"./run smoke --forcerun {path}" in str(caught.value)
-    assert "./run pull" in str(caught.value)
+    path.parent.parent.mkdir(parents=True)
+    told = (
+        rf"^{path} is missing: remake it with \./run smoke --forcerun {path}, .*\./run pull smoke$"
+    )
+    with pytest.raises(UserError, match=told):
+        load(path)
+
+
+@by_format
+def test_a_user_s_file_is_not_said_to_be_the_workflow_s(name, tmp_path):
+    """Neither in a folder of the user's, nor in one that is called results."""
+    for path in (tmp_path / name, tmp_path / "results" / "mine" / name):
+        with pytest.raises(UserError, match=r"is missing: the workflow does not make it") as caught:
+            load(path)
+        assert "./run" not in str(caught.value)
 
 
 @pytest.mark.parametrize("keep", [0, 1, 10, 0.5, -1])
@@ -205,7 +218,7 @@ def test_a_truncated_file_is_refused(name, keep, tmp_path):
     with pytest.raises(UserError, match="is damaged") as caught:
         load(path)
     assert str(path) in str(caught.value)
-    assert "--forcerun" in str(caught.value)
+    assert "write it or copy it again" in str(caught.value)
 
 
 def test_an_empty_table_file_is_refused(tmp_path):
@@ -317,7 +330,7 @@ def test_an_unexpected_array_is_refused(wanted, says, tmp_path):
     with pytest.raises(UserError, match=says) as caught:
         artifacts.load_array(tmp_path / "a.npy", **wanted)
     assert str(tmp_path / "a.npy") in str(caught.value)
-    assert "--forcerun" in str(caught.value)
+    assert "write it or copy it again" in str(caught.value)
     loaded = artifacts.load_array(tmp_path / "a.npy", (None, 4), "float32")
     np.testing.assert_array_equal(loaded, ARRAY)
 
@@ -358,8 +371,15 @@ def test_an_archive_without_labels_is_refused(tmp_path):
         artifacts.load_examples(tmp_path / "a.npz")
 
 
-def test_the_remedy_names_the_experiment_of_the_path():
-    assert "./run digits --forcerun results/digits/a.npy" in artifacts.remake(
-        "results/digits/a.npy"
-    )
-    assert "./run --forcerun data/a.npz" in artifacts.remake(Path("data/a.npz"))
+def test_the_remedy_names_the_experiment_of_the_path(tmp_path, monkeypatch):
+    (tmp_path / "config/experiments").mkdir(parents=True)
+    (tmp_path / "config/experiments/mine.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+    file = "results/mine/a.npy"
+    assert artifacts.remake(file).startswith("mine has not been run here; make it with ./run mine,")
+    (tmp_path / "results/mine").mkdir(parents=True)
+    assert f"./run mine --forcerun {file}" in artifacts.remake(file)
+    monkeypatch.chdir("/")
+    assert f"./run mine --forcerun {tmp_path / file}" in artifacts.remake(tmp_path / file)
+    assert "./run --forcerun data/a/pool.npz" in artifacts.remake(Path("data/a/pool.npz"))
+    assert "./run" not in artifacts.remake(Path("data/a/mine.npz"))

@@ -16,7 +16,7 @@ from dasbench.diffusion import denoiser, model_inputs, outputs, sampling, timest
 from dasbench.diffusion.families import latent, pixel, text_to_image
 from dasbench.diffusion.process import Ddpm
 from dasbench.errors import UserError
-from dasbench.gradients import features, layers, residuals
+from dasbench.gradients import features, residuals, selection
 from tiny import AXES, DIFFUSION, MODEL
 
 SD = {
@@ -110,7 +110,7 @@ def test_the_registry_says_what_the_modules_say():
         assert entry["member_files"] == module.MEMBER_FILES, name
         assert entry["latents"] == hasattr(module, "encode"), name
         assert entry["prompts"] == hasattr(module, "embed"), name
-        assert set(entry["parameters"]) <= set(layers.SUBSETS), name
+        assert set(entry["parameters"]) <= set(selection.SUBSETS), name
         assert hasattr(diffusers, entry["pipeline"]), name
         assert set(entry) == set(registry.FAMILIES["pixel"]), name
 

@@ -11,6 +11,7 @@ from diffusers import DDIMScheduler, DDPMScheduler
 import dasbench
 import oracle
 from dasbench.diffusion import process as processes
+from dasbench.diffusion import process_table
 from dasbench.diffusion.process import PREDICTIONS, Ddpm
 
 SHAPE = (2, 4, 6)
@@ -131,7 +132,7 @@ def test_a_scheduler_becomes_a_process_and_a_process_stays():
 
 
 def test_nothing_else_reads_the_noise_schedule():
-    """Whoever noises an image asks the process; only settings are checked elsewhere."""
+    """Whoever noises an image asks the process; the table beside it checks configurations."""
     schedule = re.compile(r"alphas_cumprod|add_noise|\.prediction_type|DD[PI]MScheduler")
     readers = {path.name for path in PACKAGE.rglob("*.py") if schedule.search(path.read_text())}
-    assert readers == {Path(processes.__file__).name}
+    assert readers == {Path(module.__file__).name for module in (processes, process_table)}

@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 import explicit
 from dasbench.errors import UserError
-from dasbench.gradients import hooks, layers
+from dasbench.gradients import hooks, layers, selection
 from dasbench.gradients.features import READOUTS, per_example_gradients
 from dasbench.gradients.kronecker import Kronecker
 from dasbench.gradients.recorder import Recorder
@@ -83,6 +83,8 @@ def test_an_input_given_by_keyword():
 
 
 def test_an_input_whose_keyword_is_not_input():
+    """A subclass with another forward has no rule; the watcher itself takes any keyword."""
+
     class Tokens(nn.Linear):
         def forward(self, hidden_states, scale=1.0):
             return super().forward(hidden_states) * scale
@@ -90,7 +92,14 @@ def test_an_input_whose_keyword_is_not_input():
     def function(self, x, t):
         return self.a(scale=1.0, hidden_states=x).sin()
 
-    agree(denoiser(function, a=Tokens(9, 9)), 6, 9)
+    network = denoiser(function, a=Tokens(9, 9)).double()
+    with pytest.raises(UserError, match="a.weight of a Tokens, whose forward is not that of Lin"):
+        selection.select(network, "all")
+    layer, x = layers.Linear.of("a", network.a), images(6, 9)
+    seen = []
+    with hooks.watch(network, [layer], 3, lambda _, x: (x,), lambda *a: seen.append(a)) as watched:
+        watched._record(layer, hooks._input(network.a, (), {"hidden_states": x}), x.clone())
+    assert watched.calls == {"a": 1}
 
 
 def test_an_operation_in_place_after_each_layer():
@@ -179,7 +188,7 @@ CONDITIONS = {labelled: "class_embedding", prompted: "attn2.to_k"}
 def test_checkpointing_of_networks_with_conditions(build, reader):
     """Class labels and prompts are read by layers like any others; on or off, the same bytes."""
     network = build()
-    assert any(reader in layer.name for layer in layers.select(network, "all"))
+    assert any(reader in layer.name for layer in selection.select(network, "all"))
     plain = agree(network, 1, 8, 8)
     forwards = []
     handle = network.unet.mid_block.resnets[0].register_forward_hook(lambda *_: forwards.append(1))
@@ -270,8 +279,9 @@ def state(network):
 @pytest.mark.parametrize("broken", ["nothing", "forward", "refusal", "use"])
 def test_the_network_is_left_as_it_was(broken, consumer, monkeypatch):
     network = labelled().double().eval()
-    for p in list(network.parameters())[::3]:
-        p.requires_grad_(False)
+    for module in list(network.modules())[::3]:
+        for p in module.parameters(recurse=False):
+            p.requires_grad_(False)
     before, weights = state(network), [p.clone() for p in network.parameters()]
     assert before[0] == 0
     x = images(1, 8, 8)
@@ -313,7 +323,7 @@ def test_a_repeated_pass_adds_nothing_and_parameters_need_no_gradient():
         frozen.append([p.requires_grad for p in network.parameters()])
         return delta
 
-    chosen = layers.select(network, "all")
+    chosen = selection.select(network, "all")
     with hooks.watch(network, chosen, 3, keep, use) as watched:
         out = network(images(6, 7, 9), TIMES).sample
         sums = watched.backward(out.sum())

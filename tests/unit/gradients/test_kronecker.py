@@ -8,7 +8,7 @@ from torch import nn
 
 import explicit
 from dasbench.errors import UserError
-from dasbench.gradients import layers
+from dasbench.gradients import selection
 from dasbench.gradients.features import READOUTS, per_example_gradients
 from dasbench.gradients.kronecker import Kronecker
 from explicit import inputs
@@ -90,7 +90,7 @@ def test_networks_against_explicit_gradients(build, parameters):
     assert [p.requires_grad for p in network.parameters()] == flags
     assert all(p.grad is None for p in network.parameters())
     truth = explicit.gradients(network, made.blocks, x, t, wanted, READOUTS["loss"])
-    chosen = layers.members(network, parameters)
+    chosen = selection.members(network, parameters)
     assert list(made.blocks) == list(chosen)
     numbers = sum(network.get_parameter(name).numel() for own in chosen.values() for name in own)
     assert sum(g[0].numel() for g in truth.values()) == numbers
@@ -106,7 +106,7 @@ def test_networks_against_explicit_gradients(build, parameters):
 
 def test_adapters_are_exactly_what_lora_means():
     network = lora().eval()
-    names = [layer.name for layer in layers.select(network, "lora")]
+    names = [layer.name for layer in selection.select(network, "lora")]
     assert names
     assert all(".lora_A." in name or ".lora_B." in name for name in names)
     convolutions = [n for n in names if isinstance(network.get_submodule(n), nn.Conv2d)]

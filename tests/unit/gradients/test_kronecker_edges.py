@@ -82,7 +82,7 @@ def test_squared_norms_are_not_negative():
         weights -= weights.mean()
 
         def forward(self, x, t, weights=weights):
-            return self.layer(x[:, :1, 0].expand(-1, 6, -1)) * weights
+            return (self.layer(x[:, :1, 0].expand(-1, 6, -1)) * weights)[:, :, None]
 
         network = explicit.Denoiser(forward, layer=nn.Linear(64, 64, bias=False))
         x = torch.randn(5, 6, 1, 64)

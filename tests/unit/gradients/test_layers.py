@@ -7,7 +7,7 @@ from torch.nn import functional
 
 import explicit
 from dasbench.errors import UserError
-from dasbench.gradients import layers
+from dasbench.gradients import layers, selection
 from dasbench.gradients.features import READOUTS
 from dasbench.gradients.kronecker import Kronecker
 
@@ -223,7 +223,7 @@ def test_layers_without_a_rule_are_named():
     for name, module in refused.items():
         network = network_of(first=nn.Linear(2, 2), **{name: module})
         with pytest.raises(UserError, match=rf"no rule for {name}\.weight of a ") as caught:
-            layers.select(network, "all")
+            selection.select(network, "all")
         assert type(module).__name__ in str(caught.value)
         assert "projection: rademacher" in str(caught.value)
 
@@ -235,7 +235,7 @@ def test_subsets_of_parameters():
     )
 
     def names(parameters):
-        return {full for own in layers.members(network, parameters).values() for full in own}
+        return {full for own in selection.members(network, parameters).values() for full in own}
 
     assert names("all") == {name for name, _ in network.named_parameters()}
     assert names("weights") == {name for name in names("all") if ".norm." not in name}
@@ -243,16 +243,16 @@ def test_subsets_of_parameters():
     assert all("attentions" in name for name in names("attention"))
     assert len(names("attention")) == 2
     with pytest.raises(UserError, match="parameters: lora leaves none of the Denoiser's"):
-        layers.members(network, "lora")
+        selection.members(network, "lora")
     with pytest.raises(ValueError, match="parameters must be one of .*got 'down'"):
-        layers.members(network, "down")
+        selection.members(network, "down")
 
 
 def test_layers_without_parameters_do_not_count():
     network = network_of(
         free=nn.GroupNorm(1, 2, affine=False), own=nn.LayerNorm(2, elementwise_affine=True)
     )
-    assert [layer.name for layer in layers.select(network, "all")] == ["own"]
+    assert [layer.name for layer in selection.select(network, "all")] == ["own"]
 
 
 LAYOUTS = (

@@ -89,7 +89,10 @@ def load(
         # diffusers would fill missing weights with random numbers
         if info["missing_keys"] or info["unexpected_keys"]:
             raise ValueError("its weights are not those of its config.json")
-        process = processes.load(place / "scheduler")
+        try:
+            process = processes.load(place / "scheduler")
+        except UserError as error:  # the workflow wrote this file, so it is damaged
+            raise ValueError(str(error)) from error
     checkpoints.check_finite(unet, place / files[-1])
     return unet.eval().to(device), process
 

@@ -1,0 +1,145 @@
+"""The model that ``attribute`` is asked about: where it comes from, and whether it can be used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dasbench.core import artifacts
+from dasbench.errors import UserError, first_line
+
+
+def pair(model: Any, scheduler: str | Path | None = None) -> tuple[Any, Any]:
+    """(network, scheduler or process) of a folder, a pipeline or a pair.
+
+    Raises:
+        UserError: If it is something else.
+    """
+    if isinstance(model, str | Path):
+        return load(Path(model), scheduler)
+    if scheduler is not None:
+        raise UserError("scheduler is for a folder; give (network, scheduler) as the model instead")
+    if isinstance(model, tuple | list):
+        if len(model) != 2:  # noqa: PLR2004 - a pair
+            raise UserError(f"model has {len(model)} parts, expected (network, scheduler)")
+        return model[0], model[1]
+    parts = getattr(model, "components", None)
+    if isinstance(parts, dict) and {"unet", "scheduler"} <= set(parts):
+        if taken := next((k for k in ("text_encoder", "vae", "vqvae") if parts.get(k)), None):
+            takes = "prompts" if taken == "text_encoder" else "latents"
+            raise _takes_more("the pipeline", takes)
+        return parts["unet"], parts["scheduler"]
+    raise UserError(
+        f"the model is a {type(model).__name__}; expected the folder of a diffusers pipeline, a "
+        "pipeline with a unet and a scheduler, or (network, scheduler)"
+    )
+
+
+def load(folder: Path, scheduler: str | Path | None = None) -> tuple[Any, Any]:
+    """(unet, process) of an unconditional model of pixels.
+
+    Raises:
+        UserError: If it takes latents, prompts or classes, which an image file does not have.
+    """
+    from dasbench.diffusion import checkpoints, own_checkpoint, pipelines
+    from dasbench.diffusion.families import pixel
+
+    device = checkpoints.pick_device()
+    # a file that the workflow made has another remedy than the user's
+    if artifacts.experiment_of(folder / "model_index.json") and scheduler is None:
+        if takes := pipelines.takes(folder):
+            raise _takes_more(f"the model in {folder}", takes)
+        unet, process = pixel.load(folder, device)
+    else:
+        unet, process = own_checkpoint.load(folder, device, scheduler)
+    if _classes(unet.config):
+        raise _takes_more(f"the model in {folder}", "classes")
+    return unet, process
+
+
+def _classes(config: Mapping[str, Any]) -> bool:
+    return bool(config.get("num_class_embeds") or config.get("class_embed_type"))
+
+
+def _takes_more(what: str, takes: str) -> UserError:
+    by = (
+        "`./run new-experiment NAME --images DIR --checkpoint DIR` attributes a model with classes"
+        if takes == "classes"
+        else "make the images queries of an experiment with this family of models"
+    )
+    return UserError(
+        f"{what} takes {takes}, expected an unconditional one of pixels; {by}, whose scores are "
+        "files in results/"
+    )
+
+
+def checked(model: tuple[Any, Any]) -> tuple[Any, Any]:
+    """(network, process), checked; see ``evaluation_mode.usable`` and ``process.of``."""
+    from dasbench.diffusion import evaluation_mode, unet_config
+    from dasbench.diffusion import process as processes
+
+    network, process = evaluation_mode.usable(model[0]), processes.of(model[1])
+    config = getattr(network, "config", None)
+    if isinstance(config, Mapping):
+        if _classes(config):
+            raise _takes_more("the model", "classes")
+        if type(network).__name__ == "UNet2DConditionModel":
+            raise _takes_more("the model", "prompts")
+        if type(network).__name__ == "UNet2DModel":
+            unet_config.check(config, "the network's config")
+            unet_config.say_learned_variance(config)
+    return network, process
+
+
+def extractor(
+    unet: Any, process: Any, settings: Mapping[str, Any], axes: Sequence[Any], shape: Sequence[int]
+) -> Any:
+    """The extractor of features, after the network and its layers have been tried."""
+    import torch
+
+    from dasbench.diffusion import denoiser
+    from dasbench.gradients import features
+
+    x = torch.zeros(1, *shape).to(next(unet.parameters()))
+    steps = torch.full((1,), process.total // 2, device=x.device)
+    try:
+        with torch.no_grad():
+            denoiser.predict(unet, x, process.time(steps))
+    except UserError:
+        raise
+    except Exception as error:  # a network of the user raises anything
+        raise UserError(
+            f"the network cannot be called with images [1, {', '.join(map(str, shape))}] and "
+            f"timesteps [1] ({type(error).__name__}: {first_line(error)}); expected an "
+            "unconditional denoiser, network(x_t, t)"
+        ) from error
+    try:
+        made = features.Extractor(unet, process, settings, axes)
+    except ValueError as error:  # an option of the user
+        raise UserError(str(error)) from error
+    made.check(shape)
+    return made
+
+
+def advised(error: UserError, advice: str) -> UserError:
+    """The error of a layer with an advice that this door has; every other error unchanged."""
+    fault = getattr(error, "fault", None)
+    return error if fault is None else UserError(f"{fault}; {advice}")
+
+
+def fit(unet: Any, images: np.ndarray, what: str) -> None:
+    """Refuse images [n, C, H, W] of another shape than the network's; ``what`` names them."""
+    config = getattr(unet, "config", None)
+    size = config.get("sample_size") if isinstance(config, Mapping) else None
+    if size is None:  # a network that does not say; it is tried with the images
+        return
+    height, width = (size, size) if isinstance(size, int) else size
+    expected = (config["in_channels"], height, width)
+    if images.shape[1:] != expected:
+        raise UserError(
+            f"{what} have (channels, height, width) {images.shape[1:]}, the model works on "
+            f"{expected}; resize them"
+        )

@@ -1,0 +1,254 @@
+"""Compare the rules for layers with autograd, before a network's gradients are computed by rules.
+
+A rule cannot see everything that a network does. A weight may be used by a function besides its
+layer; the first axis of a layer's input may not be that of the images; a hook may change an output.
+So two random images are noised at an early and at a late timestep, and the gradient of each layer
+is computed twice: by the rules, for both images in one batch; and by autograd, one image at a time.
+
+``error`` of a layer is ||G_rules - G_autograd|| / ||G_autograd||, for one image. It must be at most
+1e-3 in float32 and 1e-6 in float64. A layer whose gradient is rounding noise, less than 1e-5
+(float64: 1e-12) of the whole gradient, may differ by that much. Squares lose half of the digits, so
+the norm of a layer's gradient may differ by 1e-3 (float64: 1e-6) of the norm of the whole gradient.
+
+Shapes: n = 2 images; G [g, d_out, d_in] of a layer (``dasbench.gradients.layers``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from dasbench import seeds
+from dasbench.diffusion import denoiser
+from dasbench.diffusion.conditions import Condition
+from dasbench.diffusion.evaluation_mode import evaluating
+from dasbench.diffusion.process import Process
+from dasbench.errors import UserError
+from dasbench.gradients import hooks
+from dasbench.gradients.layers import Layer
+from dasbench.gradients.selection import FEATURES_ADVICE, LayerError
+
+IMAGES = 2
+TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-6}
+NOISE = {torch.float32: 1e-5, torch.float64: 1e-12}
+Matrices = dict[str, torch.Tensor]
+Readout = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+class Batch(NamedTuple):
+    """Two noised images: arguments of a network, and the training target.
+
+    Attributes:
+        x_t: [2, C, H, W].
+        time: [2].
+        target: [2, C, H, W].
+        condition: Condition of the two images, or None.
+    """
+
+    x_t: torch.Tensor
+    time: torch.Tensor
+    target: torch.Tensor
+    condition: Condition | None
+
+    def one(self, i: int) -> Batch:
+        """The batch of image i alone."""
+        row = slice(i, i + 1)
+        condition = None if self.condition is None else self.condition[row]
+        return Batch(self.x_t[row], self.time[row], self.target[row], condition)
+
+
+def batches(
+    network: nn.Module, process: Process, shape: Sequence[int], condition: Condition | None
+) -> list[Batch]:
+    """Two random images at an early and at a late timestep.
+
+    Args:
+        network: The network, for the device and the dtype.
+        process: Its process.
+        shape: (C, H, W).
+        condition: Conditions of two or more images of the data, or None.
+    """
+    like = next(network.parameters())
+    rng = seeds.generator("guard", *shape)
+    x, noise = (
+        torch.from_numpy(a.astype(np.float32)).to(like)
+        for a in (rng.uniform(-1, 1, (IMAGES, *shape)), rng.standard_normal((IMAGES, *shape)))
+    )
+    if condition is not None:
+        rows = torch.arange(IMAGES) % len(condition.rows)
+        condition = condition[rows.to(condition.rows.device)].to(x)
+    made = []
+    for t in (process.total // 10, process.total - 1 - process.total // 10):
+        steps = torch.full((IMAGES,), t, device=x.device)
+        x_t, target = process.pair(x, noise, steps)
+        made.append(Batch(x_t, process.time(steps), target, condition))
+    return made
+
+
+def check(
+    network: nn.Module,
+    layers: Sequence[Layer],
+    process: Process,
+    shape: Sequence[int],
+    condition: Condition | None = None,
+    features: Callable[[Batch, Matrices], Mapping[str, torch.Tensor]] | None = None,
+    advice: str = FEATURES_ADVICE,
+) -> None:
+    """Stop if the rules do not give the gradients of a network.
+
+    Args:
+        network: The network, in evaluation mode.
+        layers: From ``dasbench.gradients.selection.select``.
+        process: Its process.
+        shape: (C, H, W) of its inputs.
+        condition: Conditions of some images of the data, or None.
+        features: Function of (batch, G of autograd for its images [2, g, d_out, d_in] by layer)
+            that returns, by layer, the error of what a consumer computes, [2], in units of G; see
+            ``Kronecker.errors``.
+        advice: End of an error's sentence.
+
+    Raises:
+        LayerError: If a layer differs; it names the first one.
+        UserError: If the prediction is not finite.
+    """
+    with evaluating(network), _full_precision():
+        for batch in batches(network, process, shape, condition):
+            _check(network, layers, batch, features, advice)
+
+
+def _check(
+    network: nn.Module,
+    layers: Sequence[Layer],
+    batch: Batch,
+    features: Callable[[Batch, Matrices], Mapping[str, torch.Tensor]] | None,
+    advice: str,
+) -> None:
+    """See ``check``, for one timestep."""
+    truth = by_autograd(network, layers, batch)
+    found, squares = by_rules(network, layers, batch)
+    errors = {name: _length(found[name] - g) for name, g in truth.items()}
+    _compare(layers, truth, errors, "gradient", advice, NOISE)
+    errors = {
+        name: (squares[name].clamp_min(0).sqrt() - _length(g)).abs()
+        for name, g in truth.items()
+        if name in squares
+    }
+    _compare(layers, truth, errors, "norm of the gradient", advice, TOLERANCE)
+    if features is not None:
+        errors = features(batch, truth)
+        _compare(layers, truth, errors, "projected gradient", advice, NOISE)
+
+
+def _compare(
+    layers: Sequence[Layer],
+    truth: Matrices,
+    errors: Mapping[str, torch.Tensor],
+    what: str,
+    advice: str,
+    noises: Mapping[torch.dtype, float],
+) -> None:
+    """Stop at the first layer whose error, [2], is too large."""
+    dtype = next(iter(truth.values())).dtype
+    tolerance, noise = (table.get(dtype, table[torch.float32]) for table in (TOLERANCE, noises))
+    whole = torch.stack([_length(g) for g in truth.values()]).norm(dim=0)
+    for layer in layers:
+        if layer.name not in errors:
+            continue
+        length, error = _length(truth[layer.name]), errors[layer.name]
+        if not bool((error <= tolerance * length + noise * whole).all()):
+            worst = float((error / length.clamp_min(torch.finfo(dtype).tiny)).max())
+            raise LayerError(
+                f"the {what} of {layer.name} by the rules of projection: kronecker differs from "
+                f"autograd by {worst:.2g} of its length, where {tolerance:g} is allowed: the "
+                f"network uses this {type(layer.module).__name__} in a way that the rules do not "
+                "know",
+                advice,
+            )
+
+
+def by_autograd(network: nn.Module, layers: Sequence[Layer], batch: Batch) -> Matrices:
+    """G of every layer and image by autograd, one image at a time, [2, g, d_out, d_in]."""
+    parts = [(layer, _parts(layer)) for layer in layers]
+    weights = [parameter for _, pair in parts for parameter in pair]
+    rows = []
+    with torch.enable_grad():
+        for i in range(IMAGES):
+            one = batch.one(i)
+            predicted = denoiser.predict(network, one.x_t, one.time, one.condition)
+            if not torch.isfinite(predicted).all():
+                raise UserError(
+                    f"the network's prediction at timestep {one.time[0].item():g} is not finite; "
+                    "its weights and its noise process do not fit together"
+                )
+            found = torch.autograd.grad(_loss(predicted, one), weights, allow_unused=True)
+            rows.append([_dense(g, w) for g, w in zip(found, weights, strict=True)])
+    truth, start = {}, 0
+    for layer, pair in parts:
+        columns = [torch.stack([row[start + k] for row in rows]) for k in range(len(pair))]
+        truth[layer.name] = layer.matrix(*columns)
+        start += len(pair)
+    return truth
+
+
+def by_rules(
+    network: nn.Module, layers: Sequence[Layer], batch: Batch
+) -> tuple[Matrices, Matrices]:
+    """G of every layer and image by the rules, both images in one batch; and its squared length.
+
+    The squared length is left out for a layer with several calls, whose parts do not add up.
+    """
+    squares: Matrices = {}
+
+    def multiply(layer, kept, delta, calls):
+        x, delta = kept[0], delta.to(layer.module.weight)
+        if calls == 1:
+            squares[layer.name] = layer.square(x, delta)
+        return layer.gradient(x, delta)
+
+    with hooks.watch(network, layers, IMAGES, lambda _, x: (x,), multiply) as watched:
+        predicted = denoiser.predict(network, batch.x_t, batch.time, batch.condition)
+        found = watched.backward(_loss(predicted, batch))
+    for layer in layers:
+        if layer.name not in found:
+            like = layer.module.weight
+            found[layer.name] = like.new_zeros(IMAGES, layer.groups, layer.d_out, layer.d_in)
+    return found, squares
+
+
+@contextmanager
+def _full_precision() -> Iterator[None]:
+    """Without TF32 on a GPU, whose rounding errors are as large as the tolerance."""
+    places = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    before = [place.allow_tf32 for place in places]
+    try:
+        for place in places:
+            place.allow_tf32 = False
+        yield
+    finally:
+        for place, value in zip(places, before, strict=True):
+            place.allow_tf32 = value
+
+
+def _loss(predicted: torch.Tensor, batch: Batch) -> torch.Tensor:
+    return (predicted - batch.target).square().flatten(1).mean(1).sum()
+
+
+def _parts(layer: Layer) -> list[nn.Parameter]:
+    """The trained parameters of a layer: weight, and bias if it counts."""
+    return [layer.module.weight, *([layer.module.bias] if layer.bias else [])]
+
+
+def _dense(gradient: torch.Tensor | None, like: torch.Tensor) -> torch.Tensor:
+    if gradient is None:
+        return torch.zeros_like(like)
+    return gradient.to_dense() if gradient.is_sparse else gradient
+
+
+def _length(g: torch.Tensor) -> torch.Tensor:
+    """Norms [2] of G [2, g, d_out, d_in]."""
+    return g.flatten(1).norm(dim=1)
