@@ -340,7 +340,7 @@ def _with_children(names: Sequence[str]) -> list[str]:
 
 def _with_phases(names: Iterable[str]) -> list[str]:
     """Targets for all files of these experiments; a run without targets makes no studies."""
-    experiments = resolved.load_all(ROOT)
+    experiments = resolved.load_all(ROOT)  # all: outputs of a broken file would seem stale
     parts = {name: phases.phase_files(experiments[name], experiments) for name in names}
     return [*parts, *(f"{phase}_{name}" for name, files in parts.items() for phase in files)]
 

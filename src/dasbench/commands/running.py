@@ -17,7 +17,8 @@ from pathlib import Path
 from dasbench.core.yaml_schema import suggestion
 from dasbench.errors import UserError
 from dasbench.experiments import config
-from dasbench.sharing import disk_space, runlock, stopping
+from dasbench.planning import preflight
+from dasbench.sharing import disk_space, remotes, runlock, stopping
 
 DEFAULT = "digits"
 
@@ -113,7 +114,7 @@ def run(arguments: Sequence[str], subcommands: Iterable[str] = ()) -> int:
             under way.
     """
     names, flags = arrange(arguments, subcommands)
-    config.load_all(Path())  # one sentence; Snakemake would hide it among many lines
+    need_sound([*names, *flags[flags.index("--") + 1 :]] if "--" in flags else names or [DEFAULT])
     if "--" in flags:
         targets = names  # the flags already end in targets of the user
     else:
@@ -132,6 +133,28 @@ def run(arguments: Sequence[str], subcommands: Iterable[str] = ()) -> int:
     answers = any(flag in PLANNING - DRY for flag in flags)  # Snakemake prints something else
     display = [] if spoken or answers else ["--logger", "dasbench"]
     return snakemake([*display, *flags, *targets], again)
+
+
+def need_sound(targets: Iterable[str]) -> None:
+    """Check the files of all experiments that targets belong to; Snakemake would hide a sentence.
+
+    Args:
+        targets: Experiments, or any targets of Snakemake.
+
+    Raises:
+        UserError: If such a file is broken, diffusers refuses its model, or its data do not suffice.
+    """
+    asked = [name for name in config.names(Path()) if any(_is_of(t, name) for t in targets)]
+    experiments: dict[str, config.Experiment] = {}
+    for name in asked:
+        for experiment in remotes.with_parents(Path(), name):
+            experiments[experiment["name"]] = experiment
+    preflight.check(experiments.values(), Path())
+
+
+def _is_of(target: str, name: str) -> bool:
+    """Whether a target is an experiment, a phase of it, or a file of it."""
+    return target == name or target.endswith(f"_{name}") or f"results/{name}/" in target
 
 
 def snakemake(arguments: Sequence[str], again: str) -> int:

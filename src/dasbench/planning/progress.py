@@ -120,7 +120,7 @@ def predictions(root: str | Path, planned: Iterable[str]) -> dict[str, tuple[flo
     predicted: dict[str, tuple[float, int]] = {}
     try:
         known = rates.load(Path(root, rates.FILE))
-        experiments = config.load_all(root)
+        experiments = config.load_sound(root)[0]
     except UserError:
         return {}  # Snakemake reports the error; without predictions no time left is shown
     rules = list(planned)
