@@ -75,6 +75,21 @@ def load_all(root: str | Path) -> dict[str, Experiment]:
     return {name: load(name, root) for name in names(root)}
 
 
+def load_sound(root: str | Path) -> tuple[dict[str, Experiment], dict[str, UserError]]:
+    """Load every experiment that can be loaded, so that a broken file stops its own runs alone.
+
+    Returns:
+        The experiments; and name -> error of the others, children of a broken experiment included.
+    """
+    loaded, broken = {}, {}
+    for name in names(root):
+        try:
+            loaded[name] = load(name, root)
+        except UserError as error:
+            broken[name] = error
+    return loaded, broken
+
+
 def load(name: str, root: str | Path) -> Experiment:
     """Load one experiment.
 

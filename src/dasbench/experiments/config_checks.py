@@ -21,7 +21,7 @@ CONTROLS = frozenset({"random", "null"})
 def problems(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield every violation of a condition between keys, or between a key and a registry."""
     judged = (_training, _subsets) if experiment["subsets"] else (_unjudged,)
-    for check in (_dataset, _model, _base, *judged, _queries, _timesteps, _damping):
+    for check in (_dataset, _model, _diffusion, _base, *judged, _queries, _timesteps, _damping):
         yield from check(experiment)
     features, model = experiment["features"], experiment["model"]
     yield from method_checks.group(("features",), features, model)
@@ -63,6 +63,18 @@ def _model(experiment: Mapping[str, Any]) -> Iterator[Problem]:
         yield ("model", "prompt"), f"is {model['prompt']}, expected {{class}} somewhere in it"
     yield from _blocks(model)
     yield from _levels(experiment)
+
+
+def _diffusion(experiment: Mapping[str, Any]) -> Iterator[Problem]:
+    """Check the order of the betas, by diffusers' defaults for those that are left out."""
+    diffusion = experiment["diffusion"]
+    start, end = diffusion.get("beta_start", 1e-4), diffusion.get("beta_end", 0.02)
+    if start > end:
+        key = "beta_start" if "beta_start" in diffusion else "beta_end"
+        yield (
+            ("diffusion", key),
+            f"is {diffusion[key]}, expected beta_start ({start}) to be at most beta_end ({end})",
+        )
 
 
 def refused(family: Mapping[str, Any], key: str) -> bool:

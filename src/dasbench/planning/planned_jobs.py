@@ -47,10 +47,9 @@ def count(
         parent, the jobs of the parent are left out.
 
     Raises:
-        UserError: If an experiment file of the repository is broken, or Snakemake cannot plan.
+        UserError: If Snakemake cannot plan.
     """
     root = Path(root).resolve()
-    config.load_all(root)  # one sentence; Snakemake would hide it among many lines
     aliases = _aliases(len(files), config.names(root))
     with tempfile.TemporaryDirectory(prefix="dasbench-plan-") as folder:
         _link(root, Path(folder))

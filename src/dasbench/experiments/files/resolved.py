@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dasbench import registry
+from dasbench.errors import UserError
 from dasbench.experiments import config, feature_sets
 
 
@@ -71,3 +72,9 @@ def load_all(root: str | Path) -> dict[str, Resolved]:
         UserError: As ``config.load`` does.
     """
     return {name: Resolved(loaded) for name, loaded in config.load_all(root).items()}
+
+
+def load_sound(root: str | Path) -> tuple[dict[str, Resolved], dict[str, UserError]]:
+    """As ``config.load_sound``: the experiments, and name -> error of those that are broken."""
+    loaded, broken = config.load_sound(root)
+    return {name: Resolved(experiment) for name, experiment in loaded.items()}, broken
