@@ -217,6 +217,7 @@ METHODS: dict[str, dict[str, Any]] = {
 # is read from files (data/registry.yaml names their source) or comes with a package
 DATASETS: dict[str, dict[str, Any]] = {
     "digits": {"module": "digits", "shape": (1, 8, 8), "files": False},
+    "digits_moved": {"module": "digits_moved", "shape": (1, 12, 12), "files": False},
     "fashion": {"module": "fashion", "shape": (1, 28, 28), "files": True},
     "cifar10": {"module": "cifar10", "shape": (3, 32, 32), "files": True},
     "celeba": {"module": "celeba", "shape": (3, 140, 140), "files": True},

@@ -6,8 +6,9 @@ a method's parameters, of which tuning data select one (see ``dasbench.attributi
 family without this function has no parameters. Its function ``path(inputs, options, points)``
 yields (point, scores [N, Q]) for each of these points, in their order. Scores are float64. A higher
 score means that training on example n lowers the loss of query q more; for unsigned methods, that n
-is more influential. A family returns scores without a transform; ``dasbench.attribution.transforms``
-applies it. ``dasbench.registry`` maps the name of a method to its family and options.
+is more influential. A family returns scores without a transform;
+``dasbench.attribution.transforms`` applies it. ``dasbench.registry`` maps the name of a method to
+its family and options.
 
 A family receives one block of queries at a time, so that memory does not grow with Q. The scores of
 a query must not depend on the other queries in ``inputs``. A family with a kernel of features uses
