@@ -1,4 +1,4 @@
-"""Select the damping of a method on tuning subsets and tuning queries only."""
+"""Select the parameters of a method on tuning subsets and tuning queries only."""
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ def run() -> None:
     args = parser.parse_args()
     settings, files = args.settings, script_main.paths(args, Files)
     masks = artifacts.load_array(args.masks, (None, None), bool)
-    grid = damping_grid(settings["damping"])
+    points = interface.grid(settings["options"], damping_grid(settings["damping"]))
     uses = artifacts.load_json(files.queries / "uses.json")
     tables_by_kind, spectrum = [], method_inputs.load_spectrum(files)
     for kind in settings["kinds"]:
@@ -32,7 +32,7 @@ def run() -> None:
         )
         inputs = method_inputs.load(files, kind, settings["axes"], settings["options"], spectrum)
         predicted = predictions.predict(
-            interface.paths(settings["options"], inputs, grid, queries), masks
+            interface.paths(settings["options"], inputs, points, queries), masks
         )
         selected = lds.select(predicted, outputs[:, :, queries])
         if settings["options"].get("tuning"):

@@ -11,7 +11,7 @@ from dasbench.evaluation.bootstrap import Bootstrap
 
 COLUMNS = [
     *["experiment", "kind", "a", "b", "transform_a", "transform_b", "queries", "target"],
-    *["selection", "difference", "lo", "hi", "detectable"],
+    *["selection", "difference", "lo", "hi", "detectable", "fixed"],
 ]
 
 
@@ -34,9 +34,11 @@ def compared(folder: Path, pair: dict, kind: str, settings: dict) -> pd.DataFram
     """Paired differences of two methods on one kind of query."""
     sides = [lds.read(folder / pair[side])[kind] for side in "ab"]
     table = lds.compare(*sides, level=settings["level"])
-    # comparisons are fixed in advance for the held-out damping; with the oracle's they are no test
+    # comparisons are fixed in advance for held-out parameters; with the oracle's they are no test
     held_out = table["selection"] == "held_out"
     table["kind"] = held_out.map({True: pair["kind"], False: "exploratory"})
+    table["fixed"] = pair.get("fixed", "")
+    table = table[table["target"].isin(pair["truth"])]
     names = {"experiment": settings["experiment"], "a": pair["a"], "b": pair["b"], "queries": kind}
     return table.assign(**names)[COLUMNS]
 
@@ -62,7 +64,8 @@ def run() -> None:
         compared(args.methods, pair, kind, settings)
         for pair in settings["comparisons"]
         for kind in KINDS
-        if not any(kind in reasons.get(pair[side], {}) for side in "ab")
+        if set(pair["truth"]) & set(TARGETS)
+        and not any(kind in reasons.get(pair[side], {}) for side in "ab")
     ]
     comparisons = pd.concat(pairs) if pairs else pd.DataFrame(columns=COLUMNS)
     tables.save_table(args.out / "comparisons.csv", comparisons)

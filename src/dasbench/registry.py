@@ -27,6 +27,9 @@ Options of the similarity family: ``features`` (gradients as above, pixels, embe
 (dot, cosine), ``checkpoints`` (all, or a list of numbers: the score is the mean over these
 checkpoints of the base model).
 
+Options of the floor family: ``form``, ``features`` (pixels, embeddings), ``grid`` (parameter -> its
+values, of which tuning data select one); or ``members``, the floors of which they select one.
+
 Options of other families: ``tuning`` (whether scores are computed from the tuning subsets'
 outputs), ``computed`` (name X of the rule ``compute_X``, for scores that need the network itself),
 ``noise`` (for EK-FAC), ``steps`` and ``loss_timesteps`` (for unlearning).
@@ -49,6 +52,7 @@ _VECTOR = "vector_residual"
 _EKFAC = "ekfac"
 _UNLEARNING = "unlearning"
 _DATAMODELS = "datamodels"
+_FLOORS = "floors"
 
 
 def _features(
@@ -121,6 +125,24 @@ def _datamodel(estimate: str) -> dict[str, Any]:
     return {"module": _DATAMODELS, "estimate": estimate, "tuning": True, "transform": "identity"}
 
 
+def _floor(form: str, features: str = "pixels", **grid: list) -> dict[str, Any]:
+    """A similarity without a model, whose parameters tuning data select from a grid."""
+    options = {"form": form, "features": features, "grid": grid}
+    return {"module": _FLOORS, **options, "transform": "identity"}
+
+
+_POWERS = [1, 2, 3, 4, 6, 8, 12, 16]
+_WIDTHS = [0.02, 0.05, 0.1, 0.2, 0.5, 1, 2]
+_RIDGE = {"width": _WIDTHS[2:], "penalty": [1e-4, 1e-3, 1e-2, 1e-1], "power": [1, 2]}
+_COUNTS = [3, 10, 30, 100, 300]
+_FLOORS_OF_PIXELS = {
+    "pixel_cosine_power": _floor("cosine_power", centre=["zero", "black", "mean"], power=_POWERS),
+    "pixel_rbf": _floor("rbf", width=_WIDTHS),
+    "pixel_ridge": _floor("ridge", **_RIDGE),
+    "nearest": _floor("nearest", count=_COUNTS),
+    "ideal_denoiser": _floor("ideal_denoiser", power=[0.25, 0.5, 1]),
+}
+
 _PROBES = {"constant": 1, "rademacher": 1, "cosine": 2}
 
 METHODS: dict[str, dict[str, Any]] = {
@@ -131,6 +153,20 @@ METHODS: dict[str, dict[str, Any]] = {
     "pixel_cosine": _similarity("pixels", "cosine"),
     "embedding_dot": _similarity("embeddings", "dot"),
     "embedding_cosine": _similarity("embeddings", "cosine"),
+    **_FLOORS_OF_PIXELS,
+    "embedding_cosine_power": _floor(
+        "cosine_power", "embeddings", centre=["zero", "mean"], power=_POWERS
+    ),
+    "embedding_rbf": _floor("rbf", "embeddings", width=_WIDTHS),
+    "embedding_ridge": _floor("ridge", "embeddings", **_RIDGE),
+    "embedding_nearest": _floor("nearest", "embeddings", count=_COUNTS),
+    # an experiment's ``floor`` has the floors among its methods as members
+    "floor": {
+        "module": _FLOORS,
+        "members": [{"name": name, **options} for name, options in _FLOORS_OF_PIXELS.items()],
+        "features": "pixels",
+        "transform": "identity",
+    },
     "gradient_dot": _similarity(_features("loss"), "dot"),
     "gradient_cosine": _similarity(_features("loss"), "cosine"),
     "tracincp": _similarity(_features("loss"), "dot", checkpoints="all"),
@@ -181,6 +217,7 @@ METHODS: dict[str, dict[str, Any]] = {
 # is read from files (data/registry.yaml names their source) or comes with a package
 DATASETS: dict[str, dict[str, Any]] = {
     "digits": {"module": "digits", "shape": (1, 8, 8), "files": False},
+    "digits_moved": {"module": "digits_moved", "shape": (1, 12, 12), "files": False},
     "fashion": {"module": "fashion", "shape": (1, 28, 28), "files": True},
     "cifar10": {"module": "cifar10", "shape": (3, 32, 32), "files": True},
     "celeba": {"module": "celeba", "shape": (3, 140, 140), "files": True},

@@ -7,7 +7,7 @@ include: "../functions/methods.smk"
 
 
 from dasbench.core import query_kinds
-from dasbench.experiments.files import scores, settings
+from dasbench.experiments.files import scores
 
 
 rule fix_damping:
@@ -23,8 +23,8 @@ rule fix_damping:
         mem_mb=mem_mb("fix_damping"),
         runtime=minutes("fix_damping"),
     params:
-        settings=of(settings.sections, names=["damping"]),
-        code=code("fix_damping"),
+        settings=of(scores.method_settings, names=["damping"]),
+        code=method_code("fix_damping"),
     shell:
         "python scripts/fix_damping.py --settings {params.settings:q} --selection {output} > {log} 2>&1"
 

@@ -77,19 +77,20 @@ class Files:
     tuning_masks: Path | None = _flag("[M, N] .npy of the tuning subsets")
     tuning_val: Path | None = _flag("[R, M, Q] .npy of the tuning subsets")
     tuning_gen: Path | None = _flag("[R, M, Q] .npy of the tuning subsets")
+    uses: Path | None = _flag("uses of the queries, .json")
     computed: Path | None = _flag("folder with dampings.npy and scores")
 
 
 @dataclass(frozen=True)
 class Computed:
-    """Scores of a method that needs the network; a rule computes them at all dampings.
+    """Scores of a method that needs the network; a rule computes them on the whole grid.
 
     Attributes:
-        dampings: [G] float64, ascending, in the unit of the method.
+        values: [G] float64, ascending: the dampings or step sizes of the method.
         scores: [G, N, Q] float32, mapped.
     """
 
-    dampings: np.ndarray
+    values: np.ndarray
     scores: np.ndarray
 
 
@@ -119,7 +120,9 @@ class Inputs:
             features; None: the family decomposes it. With features by timestep, their kernels.
         positions: [Q], the positions of these queries among all queries of the kind; None: these
             are all queries of the kind.
-        asked: Number of all queries of this kind; None: Q.
+        whole: The inputs for all queries of this kind; None: these are.
+        tuning_queries: [q], the positions of the tuning queries among all queries of the kind;
+            None: all of them.
         tuning_masks: [M, N] bool, the tuning subsets.
         tuning_outputs: [M, Q] float64, outputs of the models trained on the tuning subsets (target
             ``loss``, averaged over seeds).
@@ -146,7 +149,8 @@ class Inputs:
     axes: tuple[str | int, ...]
     spectrum: Spectrum | Spectra | None = None
     positions: np.ndarray | None = None
-    asked: int | None = None
+    whole: Inputs | None = None
+    tuning_queries: np.ndarray | None = None
     tuning_masks: np.ndarray | None = None
     tuning_outputs: np.ndarray | None = _by_query(COLUMNS, default=None)
     computed: Computed | None = None
@@ -160,6 +164,11 @@ class Inputs:
         """(N, Q)."""
         return len(self.train_images), len(self.query_images)
 
+    @property
+    def asked(self) -> int:
+        """Number of all queries of this kind."""
+        return (self.whole or self).shape[1]
+
     def about(self, queries: slice | Sequence[int]) -> Inputs:
         """The inputs for a part of these queries, in the order of ``queries``."""
         positions = np.arange(self.shape[1]) if self.positions is None else self.positions
@@ -171,7 +180,7 @@ class Inputs:
         return replace(
             self,
             positions=positions[queries],
-            asked=self.shape[1] if self.asked is None else self.asked,
+            whole=self.whole or self,
             others=tuple((train, query[queries]) for train, query in self.others),
             **parts,
         )
@@ -317,6 +326,17 @@ def _read_scores(r: Reading) -> dict[str, Any]:
     return {"scores": scores}
 
 
+def _use_files(method: Method) -> dict[str, str]:
+    return {"uses": f"{method.home}/queries/uses.json"}
+
+
+def _read_uses(r: Reading) -> dict[str, Any]:
+    if r.files.uses is None:
+        return {}
+    uses = artifacts.load_json(r.files.uses)
+    return {"tuning_queries": np.array(uses[r.kind]["tuning"], np.int64)}
+
+
 NEEDS: dict[str, Need] = {
     "timesteps": Need(_timestep_files, _read_timesteps),
     "features": Need(_feature_files, _read_features),
@@ -326,6 +346,7 @@ NEEDS: dict[str, Need] = {
     "computed": Need(_computed_files, _read_computed),
     "tuning": Need(_tuning_files, _read_tuning),
     "scores": Need(_score_files, _read_scores),
+    "uses": Need(_use_files, _read_uses),
 }
 
 

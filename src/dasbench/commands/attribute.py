@@ -17,6 +17,7 @@ import numpy as np
 from dasbench import registry
 from dasbench.attribution import transforms
 from dasbench.attribution.methods import interface
+from dasbench.attribution.parameters import dampings
 from dasbench.commands import attributed_model
 from dasbench.core import artifacts, script_main, tables
 from dasbench.errors import UserError
@@ -144,7 +145,7 @@ def scores(
         scores=None,
         axes=axes,
     )
-    _, raw = next(interface.path(options, inputs, [damping]))
+    _, raw = next(interface.path(options, inputs, dampings([damping])))
     return transforms.apply(raw, options["transform"])
 
 

@@ -298,7 +298,18 @@ def methods(experiment: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _all_methods(experiment: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    return {name: _resolve(name, over, experiment) for name, over in experiment["methods"].items()}
+    resolved = {n: _resolve(n, over, experiment) for n, over in experiment["methods"].items()}
+    floors = [{"name": n, **o} for n, o in resolved.items() if "form" in o and kinds(o)]
+    for options in resolved.values():
+        if "members" in options:
+            options["members"] = floors
+            options["features"] = "embeddings" if any(map(_embeds, floors)) else "pixels"
+    return resolved
+
+
+def _embeds(options: Mapping[str, Any]) -> bool:
+    """Whether a method compares embeddings."""
+    return options.get("features") == "embeddings"
 
 
 def kinds(options: Mapping[str, Any]) -> tuple[str, ...]:
@@ -326,7 +337,7 @@ def _resolve(
             options[key] = {**options[key], **value} if both else copy.deepcopy(value)
     if isinstance(options.get("features"), dict):
         options["features"] = {**experiment["features"], **options["features"]}
-    if options.get("features") == "embeddings" and not experiment["embedding"]["model"]:
+    if _embeds(options) and not experiment["embedding"]["model"]:
         options["inapplicable"] = dict.fromkeys(KINDS, NO_EMBEDDING)
     return options
 

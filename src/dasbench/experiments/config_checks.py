@@ -136,6 +136,16 @@ def _unjudged(experiment: Mapping[str, Any]) -> Iterator[Problem]:
             "null, so that none can be chosen; give one, such as "
             "{mantissas: [1], exponents: [-4, -4]}",
         )
+    for name, overrides in experiment["methods"].items():
+        entry = registry.METHODS.get(overrides.get("like", name), {})
+        choices = [*{**entry.get("grid", {}), **overrides.get("grid", {})}.values()]
+        choices += [overrides.get("steps", entry.get("steps", [0])), entry.get("members", [0])]
+        if any(len(values) > 1 for values in choices):
+            yield (
+                ("methods", name),
+                "has a grid of parameters, but subsets is null, so that none can be chosen; leave "
+                "it out",
+            )
     for key, value in (
         ("removal", experiment["removal"]["methods"]),
         ("comparisons", experiment["comparisons"]),
@@ -285,8 +295,15 @@ def _comparisons(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     for index, pair in enumerate(pairs):
         if pair["a"] == pair["b"]:
             yield ("comparisons", index), f"compares {pair['a']} with itself; expected two methods"
-        if pair in pairs[:index]:
+        if any((pair["a"], pair["b"]) == (other["a"], other["b"]) for other in pairs[:index]):
             yield ("comparisons", index), f"repeats {pair['a']} - {pair['b']}; keep one of them"
+        removed = experiment["removal"]["methods"]
+        if "removal" in pair.get("truth", ()) and not {pair["a"], pair["b"]} <= set(removed):
+            yield (
+                ("comparisons", index, "truth"),
+                f"has removal, so removal.methods needs {pair['a']} and {pair['b']}; it has "
+                f"{', '.join(removed) or 'none'}",
+            )
 
 
 def _references(experiment: Mapping[str, Any], uses: list[tuple[tuple, str]]) -> Iterator[Problem]:

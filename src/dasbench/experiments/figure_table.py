@@ -2,7 +2,7 @@
 
 The rules, the report and Snakemake's report read this table; none of them has a list of figures.
 To add a figure, write its script and add a row here. The row defines the rule, and the report shows
-the figure in its section. Standard library only.
+the figure in its section.
 
 Vocabulary: a *drawing* is a job that draws one figure or a few from the same files; its script has
 the name of its rule. A *stem* is the name of a figure's files without the suffix.
@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+from dasbench.registry import METHODS
 
 FORMATS = ("svg", "png")
 
@@ -124,7 +126,7 @@ DRAWINGS = (
                 alt="LDS of every method along the damping grid",
                 caption="LDS (loss target, evaluation data) along the damping grid, each method "
                 "under its own transform; damping in units of the largest eigenvalue of the "
-                "method’s own kernel (unlearning: the step size). Dot: the value chosen on tuning "
+                "method’s own kernel. Dot: the value chosen on tuning "
                 "data. Ring: the best value in hindsight. The height between dot and ring is what "
                 "reporting the best value would have added.",
             ),
@@ -141,6 +143,21 @@ DRAWINGS = (
                 section="displacement",
                 alt="LDS of every method with its interval, for the displacement target",
                 caption="As the first figure, for the displacement target.",
+            ),
+        ),
+    ),
+    Drawing(
+        "plot_beyond",
+        needs="floor",
+        reads={"summary": "lds/summary.csv"},
+        figures=(
+            Figure(
+                "lds-beyond",
+                section="beyond",
+                alt="LDS of every method, and its partial LDS given the floor, with intervals",
+                caption="Bar and interval: the partial LDS of each method given the floor’s "
+                "predictions (loss target, own transform). Ring: its LDS. A bar that reaches its "
+                "ring owes nothing to similarity; a bar at zero knows nothing beyond it.",
             ),
         ),
     ),
@@ -249,9 +266,11 @@ def parts(experiment: Mapping[str, Any]) -> dict[str, bool]:
         experiment: As ``config.load`` returns it.
     """
     judged = bool(experiment["subsets"])
+    entries = [METHODS.get(o.get("like", n), {}) for n, o in experiment["methods"].items()]
     return {
         "": True,
         "lds": judged,
+        "floor": judged and any("members" in entry for entry in entries),
         "ablation": judged and bool(experiment["ablation"]["readouts"]),
         "removal": judged and bool(experiment["removal"]["methods"]),
         "costs": judged and bool(experiment["acceleration"]["reference"]),

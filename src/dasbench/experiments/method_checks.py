@@ -23,6 +23,7 @@ def problems(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield every violation of a condition on methods that involves more than one key."""
     yield from _methods(experiment)
     yield from _applicable(experiment)
+    yield from _floors(experiment)
 
 
 def _methods(experiment: Mapping[str, Any]) -> Iterator[Problem]:
@@ -50,7 +51,8 @@ def _options(
     path: tuple, entry: Mapping[str, Any], overrides: Mapping[str, Any]
 ) -> Iterator[Problem]:
     """Check that overrides are options in the method's registry entry, and fit together."""
-    allowed = [key for key in entry if key not in ("module", "journey", "inapplicable")]
+    fixed = ("module", "journey", "inapplicable", "form", "members")
+    allowed = [key for key in entry if key not in fixed]
     allowed += ["ensemble", "combine"] * ("leverage" in entry)
     for key in overrides:
         if key not in allowed and key != "like":
@@ -59,6 +61,13 @@ def _options(
                 (*path, key),
                 f"is not an option of this method; allowed: {', '.join(allowed)}{hint}",
             )
+    for key in (
+        set(overrides.get("grid", {})) - set(entry.get("grid", {})) if "grid" in entry else ()
+    ):
+        yield (
+            (*path, "grid", key),
+            f"is no parameter of this method; expected {', '.join(entry['grid'])}",
+        )
     features = overrides.get("features")
     if features is not None and isinstance(features, dict) != isinstance(
         entry.get("features"), dict
@@ -133,6 +142,21 @@ def _vector(
         )
     if overrides.get("kernel") == "per_t":
         yield (*path, "kernel"), "is per_t, expected averaged or pooled with a vector residual"
+
+
+def _floors(experiment: Mapping[str, Any]) -> Iterator[Problem]:
+    """Check that the method ``floor`` has floors to select from."""
+    entries = {n: METHODS.get(o.get("like", n), {}) for n, o in experiment["methods"].items()}
+    embedded = bool(experiment["embedding"]["model"])
+    floors = [
+        e for e in entries.values() if "form" in e and (embedded or e["features"] == "pixels")
+    ]
+    selecting = [name for name, entry in entries.items() if "members" in entry]
+    for name in selecting[1:]:
+        yield ("methods", name), f"selects a floor as {selecting[0]} does; keep one of the two"
+    if selecting and not floors:
+        known = ", ".join(name for name, entry in METHODS.items() if "form" in entry)
+        yield ("methods", selecting[0]), f"has no floors to select from; add some of {known}"
 
 
 def _applicable(experiment: Mapping[str, Any]) -> Iterator[Problem]:

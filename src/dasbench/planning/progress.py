@@ -45,7 +45,7 @@ PHASES = {
     ),
     "outputs": ("measure_outputs", "gather_outputs"),
     "scores": ("select_damping", "fix_damping", "rank_by_tuning", "score", "score_kind"),
-    "LDS": ("evaluate_lds", "summarise_lds"),
+    "LDS": ("predict_floor", "evaluate_lds", "summarise_lds"),
     "costs": ("time_methods", "relate_costs"),
     "ablation": ("evaluate_cells", "summarise_ablation"),
     "replicates": ("summarise_replicates",),

@@ -43,7 +43,26 @@ def test_smoke_has_the_graph_of_digits():
     # how many checkpoints are kept is a setting of its own
     sets = [[n for n in feature_sets.sets(e) if "checkpoint" not in n] for e in (smoke, digits)]
     assert sets[0] == sets[1]
-    assert smoke["comparisons"] == digits["comparisons"]
+    pairs = [[(c["a"], c["b"]) for c in e["comparisons"]] for e in (smoke, digits)]
+    assert pairs[0] == pairs[1]
+
+
+def test_digits_moved_is_digits_on_a_larger_canvas():
+    """Any other difference would make the two sets incomparable."""
+    digits, moved = (config.load(name, ROOT) for name in ("digits", "digits_moved"))
+    changed = {"title", "name", "seed_name", "base_home", "data", "subsets", "methods"}
+    changed |= {"removal", "comparisons"}
+    assert {key for key in digits if digits[key] != moved[key]} == changed
+    assert set(digits["methods"]) - set(moved["methods"]) == {"unlearning"}
+    assert {**moved["data"], "dataset": "digits"} == digits["data"]
+    sizes = [moved["subsets"][use][key] for use, key in (("eval", "models"), ("eval", "seeds"))]
+    assert [*sizes, moved["subsets"]["tune"]["models"]] == [48, 2, 24]
+    assert not any("fixed" in pair for pair in moved["comparisons"])  # primary in the full sense
+    floors = [pair for pair in digits["comparisons"] if pair["b"] == "floor"]
+    assert [pair["a"] for pair in floors] == ["das_stepwise", "das_common", "das"]
+    for pair in floors:
+        assert pair["truth"] == ["loss", "displacement", "removal"]
+        assert pair["fixed"].endswith("after the gradient scores and before the floors were judged")
 
 
 def test_defaults_are_filled_in(blank):
