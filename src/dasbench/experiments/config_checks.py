@@ -37,6 +37,11 @@ def _dataset(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     name = data["dataset"]
     if data["channels"] == 2:  # noqa: PLR2004
         yield ("data", "channels"), "is 2, expected 1 for grey or 3 for RGB"
+    if data["range"] is not None and not data["range"][0] < data["range"][1]:
+        yield ("data", "range"), f"is {data['range']}, expected [BLACK, WHITE], the smaller first"
+    for key in ("range", "held_out"):
+        if data[key] is not None and name != "folder":
+            yield ("data", key), f"is for the data set folder, not for {name}; leave it out"
     if name not in DATASETS:
         listed = f"known: {', '.join(sorted(DATASETS))}{suggestion(name, DATASETS)}"
         yield ("data", "dataset"), f"is {name}, which is not a registered dataset; {listed}"
