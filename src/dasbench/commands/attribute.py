@@ -6,8 +6,6 @@ nothing is measured about the quality of a method: that is the task of the bench
 
 from __future__ import annotations
 
-import argparse
-import math
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -19,12 +17,13 @@ import numpy as np
 from dasbench import registry
 from dasbench.attribution import transforms
 from dasbench.attribution.methods import interface
-from dasbench.commands import answers
+from dasbench.commands import answers, attribute_options, image_files
+from dasbench.commands.attribute_options import DEFAULT_METHOD
+from dasbench.commands.image_files import read_images as read_images
 from dasbench.core import artifacts, script_main, tables
 from dasbench.data import arrays, pictures
 from dasbench.errors import UserError
 
-DEFAULT_METHOD = "das_common"
 DEFAULT_DAMPING = 1e-4  # of the largest eigenvalue; the held-out choice for das_common on digits
 FEATURE_DEFAULTS = {
     "timesteps": 10,
@@ -36,7 +35,6 @@ FEATURE_DEFAULTS = {
     "parameters": "weights",
 }
 RELEASED_TIMESTEPS = 100
-READING = {"resize": "crop", "background": (255, 255, 255), "range": None}
 ROOT = Path(__file__).parents[3]
 
 
@@ -76,7 +74,7 @@ def attribute(
         >>> scores[:, 0].argsort()[::-1][:8]  # doctest: +SKIP
     """
     options = _options(method, feature_options)
-    _check_damping(damping)
+    attribute_options.check_damping(damping)
     pair = model if isinstance(model, tuple) else _load(Path(model))
     shape = _shape(pair[0])
     train, asked = (
@@ -90,11 +88,6 @@ def attribute(
         sentence = answers.sentence(len(below), len(same), list(below.values()))
         warnings.warn(sentence, UserWarning, stacklevel=2)
     return matrix
-
-
-def _check_damping(damping: float) -> None:
-    if not (damping > 0 and math.isfinite(damping)):
-        raise UserError(f"damping is {damping:g}, expected a positive number such as 1e-4")
 
 
 def scores(
@@ -216,89 +209,6 @@ def _shape(unet: Any) -> tuple[int, int, int]:
     return unet.config.in_channels, height, width
 
 
-def read_images(
-    paths: Sequence[Path], shape: tuple[int, int, int], data: Mapping[str, Any] | None = None
-) -> np.ndarray:
-    """Images [n, H, W, C] uint8 of files, at the size of the model; see ``_read``."""
-    return _read({str(path): path for path in paths}, shape, data)[0]
-
-
-def _read(
-    named: Mapping[str, Path],
-    shape: tuple[int, int, int],
-    data: Mapping[str, Any] | None = None,
-    skip_bad: bool = False,
-) -> tuple[np.ndarray, list[str]]:
-    """Read image files as the data set ``folder`` does, at the size of the model.
-
-    What was done to them is printed: cropped ones, animations, identical ones.
-
-    Args:
-        named: Name to show -> image file.
-        shape: (C, H, W) of the model; 1 channel reads as grey, 3 as RGB.
-        data: The experiment's ``data`` section, for its ``resize``, ``background`` and ``range``;
-            None for the defaults of the reader (crop, white). CelebA's crop to 140 pixels is not
-            repeated, because most queries are samples of the model, which look cropped already.
-        skip_bad: Leave out files that cannot be read, and name them.
-
-    Returns:
-        Images [n, H, W, C] uint8, and their names.
-
-    Raises:
-        UserError: If files are missing or not images, or do not fit the shape; all are named.
-    """
-    channels, height, width = shape
-    # the reader makes squares; for a model that is not square, the file must have its size
-    fit = {**READING, **{key: data[key] for key in READING if data and key in data}}
-    fit |= {"size": height if height == width else None, "channels": 1 if channels == 1 else 3}
-    found = pictures.read_all(named, fit)
-    bad = found.bad
-    if bad and not skip_bad:
-        raise UserError(
-            f"{len(bad)} files cannot be read as images: "
-            f"{'; '.join(f'{pictures.shown(name)} ({why})' for name, why in bad)}; mend them, or "
-            "leave them out by --skip-bad"
-        )
-    pictures.refuse("", bad, skip=True)
-    names = [list(named)[i] for i in found.good]
-    if not names:
-        raise UserError("no image is left that can be read; give PNG or JPEG files")
-    for name, image in zip(names, found.images, strict=True):
-        if image.shape != (height, width, channels):
-            raise UserError(
-                f"{name} reads as (height, width, channels) {image.shape}, the model works on "
-                f"{(height, width, channels)}; give images of that form"
-            )
-    for note in found.notes:
-        print(f"note: {note}")
-    return np.stack(list(found.images)), names
-
-
-def _files(paths: Sequence[Path], what: str) -> dict[str, Path]:
-    """Name to show -> file, for files and for the pictures in folders.
-
-    Raises:
-        UserError: If paths are missing, all of which are named, or a folder holds no picture.
-    """
-    from dasbench.data import folder
-
-    if missing := [str(path) for path in paths if not path.exists() and not path.is_symlink()]:
-        raise UserError(f"{what} missing: {pictures.listed(missing, 10)}; check the paths")
-    files: dict[str, Path] = {}
-    for path in paths:
-        if not path.is_dir():
-            files[str(path)] = path
-            continue
-        listing = folder.listing(path)
-        inside = [*listing.label_of, *(name for name, _ in listing.bad)]
-        if not inside:
-            raise UserError(f"{path} holds no image files; expected PNG, JPEG or the like")
-        files |= {str(path / name): path / name for name in sorted(inside)}
-        for note in listing.notes:
-            print(f"note: {path}: {note}")
-    return files
-
-
 def _training_set(
     home: Path,
     data: Path | None,
@@ -312,7 +222,9 @@ def _training_set(
         return train.images, [
             f"id {i} (label {c})" for i, c in zip(train.ids, train.labels, strict=True)
         ]
-    return _read(_files([data], "the training images are"), shape, reading, skip_bad)
+    return image_files.read(
+        image_files.below([data], "the training images are"), shape, reading, skip_bad
+    )
 
 
 def _method(method: str, name: str | None) -> tuple[dict[str, Any], int, dict[str, Any] | None]:
@@ -352,73 +264,13 @@ def _damping(selection: Path, method: str, transform: str) -> float:
     return float(rows["damping"].iloc[0]) if len(rows) else DEFAULT_DAMPING
 
 
-def _parser() -> argparse.ArgumentParser:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="./run attribute", description=main.__doc__, allow_abbrev=False
-    )
-    parser.add_argument(
-        "images", type=Path, nargs="+", metavar="IMAGE", help="the queries: image files or folders"
-    )
-    parser.add_argument(
-        "--experiment", default="digits", help="whose model and training set (digits)"
-    )
-    parser.add_argument("--model", type=Path, help="a diffusers pipeline folder instead")
-    parser.add_argument("--data", type=Path, help="folder of the images that it was trained on")
-    parser.add_argument("--method", default=DEFAULT_METHOD, help=f"({DEFAULT_METHOD})")
-    parser.add_argument("--damping", type=float, help="relative; default: the experiment's choice")
-    parser.add_argument("--top", type=int, default=8, help="how many training images to name (8)")
-    parser.add_argument("--scores", type=Path, help="also write the [N, Q] scores here, .npy")
-    parser.add_argument(
-        "--skip-bad", action="store_true", help="leave out files that are no images"
-    )
-    parser.add_argument(
-        "--resize",
-        choices=("crop", "pad", "stretch"),
-        help="how images become squares; default: the experiment's, or crop",
-    )
-    parser.add_argument(
-        "--range",
-        type=float,
-        nargs=2,
-        metavar=("BLACK", "WHITE"),
-        help="numbers of black and white in images of more than 8 bits",
-    )
-    return parser
-
-
-def _check(args: argparse.Namespace) -> None:
-    """Refuse options that cannot work, before any work.
-
-    Raises:
-        UserError: If a value is impossible, or the scores cannot be written.
-    """
-    if (args.model is None) != (args.data is None):
-        raise UserError("--model and --data go together: the model and what it was trained on")
-    for given, what in ((args.model, "--model"), (args.data, "--data")):
-        if given is not None and not given.exists():
-            raise UserError(f"{what} {given} is missing; check the path")
-    if args.damping is not None:
-        _check_damping(args.damping)
-    if args.top < 1:
-        raise UserError(f"--top is {args.top}, expected 1 or more")
-    if args.range and not args.range[0] < args.range[1]:
-        raise UserError(f"--range is {args.range}, expected BLACK and WHITE, the smaller first")
-    if args.scores is not None:
-        if args.scores.suffix != ".npy" or args.scores.is_dir():
-            raise UserError(f"--scores is {args.scores}, expected a file with the ending .npy")
-        place = next(p for p in args.scores.absolute().parents if p.exists())
-        if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-            raise UserError(f"--scores {args.scores} cannot be written: {place} refuses files")
-
-
 def main() -> None:
     """Print the training images with the highest scores for each image."""
     from dasbench.diffusion import checkpoints
 
-    args = _parser().parse_args()
-    _check(args)
-    files = _files(args.images, "the queries are")
+    args = attribute_options.parser(main.__doc__).parse_args()
+    attribute_options.check(args)
+    files = image_files.below(args.images, "the queries are")
     own_model = args.model is not None
     options, released_timesteps, data = _method(args.method, None if own_model else args.experiment)
     given = {"resize": args.resize, "range": args.range}
@@ -428,7 +280,7 @@ def main() -> None:
     folder = args.model or home / "models" / "base"
     unet, process = _load(folder)
     shape = _shape(unet)
-    queries, asked = _read(files, shape, reading, args.skip_bad)
+    queries, asked = image_files.read(files, shape, reading, args.skip_bad)
     train, names = _training_set(home, args.data, shape, reading, args.skip_bad)
     damping = args.damping
     if damping is None and not own_model:
