@@ -5,7 +5,6 @@ import pandas as pd
 from dasbench.attribution import spectrum
 from dasbench.attribution.transforms import TRANSFORMS
 from dasbench.core import script_main, tables
-from dasbench.core.query_kinds import KINDS
 
 
 def run() -> None:
@@ -16,7 +15,7 @@ def run() -> None:
     (damping,) = spectrum.damping_grid(args.settings["damping"])
     rows = [
         {"queries": kind, "transform": name, "damping": float(damping)}
-        for kind in KINDS
+        for kind in args.settings["kinds"]
         for name in TRANSFORMS
     ]
     tables.save_table(args.selection, pd.DataFrame(rows))

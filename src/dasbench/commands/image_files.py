@@ -49,7 +49,7 @@ def read(
     # the reader makes squares; for a model that is not square, the file must have its size
     fit = {**READING, **{key: data[key] for key in READING if data and key in data}}
     fit |= {"size": height if height == width else None, "channels": 1 if channels == 1 else 3}
-    found = pictures.read_all(named, fit)
+    found = pictures.read_all(named, fit, whole=False)
     bad = found.bad
     if bad and not skip_bad:
         raise UserError(

@@ -121,7 +121,7 @@ def opened(folder: Path, what: str) -> Path:
     if folder.is_dir():
         return folder
     if not folder.exists():
-        raise UserError(f"{what}: {folder} is missing; expected a folder with pictures")
+        raise UserError(f"{what}: {folder} is missing or is no folder; expected one with pictures")
     how = "unpack it first" if folder.suffix.lower() in _ARCHIVES else "name the folder it lies in"
     raise UserError(f"{what}: {folder} is no folder but a file; {how}")
 

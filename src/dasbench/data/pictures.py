@@ -38,11 +38,12 @@ class Read(NamedTuple):
     identical: list[list[str]]
 
 
-def read_all(paths: Mapping[str, Path], options: Mapping[str, Any]) -> Read:
+def read_all(paths: Mapping[str, Path], options: Mapping[str, Any], whole: bool = True) -> Read:
     """Read pictures.
 
     Args:
         paths: Name to show -> file.
+        whole: Whether these are all pictures for which ``range`` is meant.
         options: ``size``, ``resize``, ``background``, ``channels``, ``range`` of a ``data``
             section.
 
@@ -68,15 +69,26 @@ def read_all(paths: Mapping[str, Path], options: Mapping[str, Any]) -> Read:
             images.append(image)
             good.append(i)
     names = list(paths)
-    _check_depth(seen, span)
-    groups = identical(zip((names[i] for i in good), images, strict=True))
-    alike = len({image.shape for image in images}) <= 1
-    stacked = np.stack(images) if images and alike else np.asarray(images, object)
-    return Read(stacked, good, bad, [*_notes(seen), *_twins(groups)], groups)
+    check_depth(seen, span, whole)
+    alike = identical(zip((names[i] for i in good), images, strict=True))
+    one_shape = len({image.shape for image in images}) == 1
+    stacked = np.stack(images) if one_shape else np.asarray(images, object)
+    return Read(stacked, good, bad, [*_notes(seen), *twins(alike)], alike)
 
 
-def _check_depth(seen: Mapping[str, decode.Seen], span: Sequence[float] | None) -> None:
-    """Refuse 16 bits that look like fewer, for all pictures together, and a range without use."""
+def check_depth(
+    seen: Mapping[str, decode.Seen], span: Sequence[float] | None, whole: bool = True
+) -> None:
+    """Refuse 16 bits that look like fewer, for all pictures together, and a range without use.
+
+    Args:
+        seen: Name -> what was seen of the picture.
+        span: ``data.range``.
+        whole: See ``read_all``.
+
+    Raises:
+        UserError: In these cases.
+    """
     peaks = {name: each.peak for name, each in seen.items() if each.peak is not None}
     if 0 < max(peaks.values(), default=0) <= decode.DARK:
         name = max(peaks, key=peaks.__getitem__)
@@ -86,7 +98,7 @@ def _check_depth(seen: Mapping[str, decode.Seen], span: Sequence[float] | None) 
             f"and white by data.range (--range): [0, 65535] if they are as dark as that, [0, 4095] "
             "if they hold 12 bits"
         )
-    if span is not None and seen and not any(each.deep for each in seen.values()):
+    if whole and span is not None and seen and not any(each.deep for each in seen.values()):
         raise UserError(
             f"data.range is {list(span)}, but all pictures have 8 bits, whose black is 0 and white "
             "is 255; leave it out"
@@ -127,22 +139,30 @@ def _is(names: Sequence[str]) -> str:
 
 
 def identical(images: Iterable[tuple[str, np.ndarray]]) -> list[list[str]]:
-    """Groups of two or more names whose arrays have equal bytes, in the order of the names."""
-    groups: dict[tuple[Any, bytes], list[str]] = {}
-    for name, image in images:
-        key = (image.shape, hashlib.sha256(image.tobytes()).digest())
-        groups.setdefault(key, []).append(name)
-    return [names for names in groups.values() if len(names) > 1]
+    """Groups of two or more names whose arrays are equal, in the order of the names."""
+    return groups(
+        (name, f"{image.shape} {hashlib.sha256(image.tobytes()).hexdigest()}")
+        for name, image in images
+    )
 
 
-def _twins(groups: Sequence[Sequence[str]]) -> list[str]:
-    if not groups:
+def groups(digests: Iterable[tuple[str, str]]) -> list[list[str]]:
+    """Groups of two or more names with equal digests, in the order of the names."""
+    by_digest: dict[str, list[str]] = {}
+    for name, digest in digests:
+        by_digest.setdefault(digest, []).append(name)
+    return [names for names in by_digest.values() if len(names) > 1]
+
+
+def twins(alike: Sequence[Sequence[str]]) -> list[str]:
+    """A note about groups of identical pictures, if there are any."""
+    if not alike:
         return []
-    pairs = "; ".join(" = ".join(map(shown, names[: NAMED + 1])) for names in groups[:NAMED])
-    more = "; …" if len(groups) > NAMED else ""
+    pairs = "; ".join(" = ".join(map(shown, names[: NAMED + 1])) for names in alike[:NAMED])
+    more = "; …" if len(alike) > NAMED else ""
     return [
-        f"{sum(map(len, groups))} pictures are identical to another one at this size, in "
-        f"{len(groups)} groups ({pairs}{more}): they share what they stand behind"
+        f"{sum(map(len, alike))} pictures are identical to another one, in {len(alike)} groups "
+        f"({pairs}{more}): they share what they stand behind"
     ]
 
 

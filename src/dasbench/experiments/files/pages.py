@@ -20,7 +20,7 @@ def _with_scores(experiment: Resolved, kind: str) -> list[str]:
 
 def methods_by_kind(experiment: Resolved) -> dict[str, list[str]]:
     """Kind of query -> methods with scores of it."""
-    return {kind: _with_scores(experiment, kind) for kind in query_kinds.KINDS}
+    return {kind: _with_scores(experiment, kind) for kind in query_kinds.of(experiment)}
 
 
 def figure_files(experiment: Resolved, reported: bool) -> list[str]:
