@@ -63,10 +63,11 @@ def main(arguments: Sequence[str], root: str | Path = ".") -> int:
     file.write_text(text, encoding="utf-8")
     for note in values["notes"]:
         print(f"note: {note}")
+    machine = f"{_cores()} cores{' and an assumed GPU' * has_gpu()}"
     print(
         f"{config.FOLDER}/{args.name}.yaml: {values['train']} training pictures of "
-        f"{values['size']} x {values['size']}, {most} evaluation models; {_duration(hours)} "
-        f"on {_cores()} cores{' and an assumed GPU' * has_gpu()} by `./run estimate {args.name}`. "
+        f"{values['size']} x {values['size']}, {most or 'no'} evaluation models; "
+        f"{_duration(hours)} on {machine} by `./run estimate {args.name}`. "
         f"Next: ./run {args.name} -n"
     )
     return 0
@@ -77,7 +78,9 @@ def _duration(hours: float) -> str:
     minutes = 60 * hours
     if minutes < 1:
         return "less than a minute"
-    return f"about {hours:.1f} hours" if minutes >= 60 else f"about {minutes:.0f} minutes"  # noqa: PLR2004
+    if minutes >= 60:  # noqa: PLR2004
+        return f"about {hours:.1f} hours"
+    return f"about {minutes:.0f} minute{'s' * (round(minutes) != 1)}"
 
 
 def _cores() -> int:
