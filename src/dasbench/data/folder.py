@@ -251,14 +251,14 @@ def ordered(names: set[str]) -> list[str]:
     Raises:
         UserError: If two names are the same number, such as 1 and 01.
     """
-    numbers = {name: tables.number(name) for name in names}
+    numbers = {name: tables.number(name) for name in names if name}
     if None in numbers.values():
         return sorted(names)
     by_number: dict[float, str] = {}
-    for name in sorted(names):
+    for name in sorted(numbers):
         other = by_number.setdefault(numbers[name], name)
         if other != name:
             raise UserError(
                 f"the labels {other!r} and {name!r} are the same number; expected one spelling"
             )
-    return sorted(names, key=lambda name: numbers[name])
+    return [""] * ("" in names) + sorted(numbers, key=lambda name: numbers[name])

@@ -92,9 +92,11 @@ def _inside(file: str, table: Path, folder: Path) -> str | None:
     for spelling in filter(None, dict.fromkeys(spellings)):
         for place in (folder, table.parent):
             absolute = Path(os.path.normpath(Path(os.path.abspath(place), spelling)))
-            for root in (Path(os.path.abspath(folder)), folder.resolve()):
-                if root in absolute.parents and _is_file(absolute):
-                    return absolute.relative_to(root).as_posix()
+            if not _is_file(absolute):
+                continue
+            for parent in absolute.parents:  # the folder itself, or a link to it
+                if parent.resolve() == folder.resolve():
+                    return absolute.relative_to(parent).as_posix()
     return None
 
 
