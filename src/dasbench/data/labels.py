@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import os
 import re
 import unicodedata
@@ -95,9 +96,14 @@ def _inside(file: str, table: Path, folder: Path) -> str | None:
             if not _is_file(absolute):
                 continue
             for parent in absolute.parents:  # the folder itself, or a link to it
-                if parent.resolve() == folder.resolve():
+                if _resolved(parent) == _resolved(folder):
                     return absolute.relative_to(parent).as_posix()
     return None
+
+
+@functools.lru_cache(maxsize=1024)
+def _resolved(folder: Path) -> Path:
+    return folder.resolve()
 
 
 def _is_file(path: Path) -> bool:
