@@ -52,11 +52,6 @@ class Method:
     residuals: str | None = None
     kinds: tuple[str, ...] = KINDS
 
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """Files of a set of features."""
-        return ("train", *self.kinds)
-
 
 def _flag(words: str, several: bool = False) -> Any:
     """An optional field of ``Files``."""
@@ -221,7 +216,7 @@ def _timestep_files(method: Method) -> dict[str, list[str]]:
     if method.timesteps is None:
         return {}
     folder = f"{method.folder}/features/{method.timesteps}/by_timestep"
-    return {"timesteps": [f"{folder}/{split}.npy" for split in method.splits]}
+    return {"timesteps": [f"{folder}/{split}.npy" for split in ("train", *method.kinds)]}
 
 
 def _read_timesteps(r: Reading) -> dict[str, Any]:
@@ -231,7 +226,8 @@ def _read_timesteps(r: Reading) -> dict[str, Any]:
 
 def _feature_files(method: Method) -> dict[str, list[str]]:
     folders = [f"{method.folder}/features/{name}" for name in method.features]
-    paths = [f"{folder}/{split}.npy" for folder in folders for split in method.splits]
+    splits = ("train", *method.kinds)
+    paths = [f"{folder}/{split}.npy" for folder in folders for split in splits]
     return {"features": paths} if paths else {}
 
 
@@ -386,9 +382,8 @@ def load(
         UserError: If a file is missing, damaged, or does not fit the others.
     """
     train = artifacts.load_examples(files.examples)
-    queries = artifacts.load_array(
-        files.queries / f"{kind}.npy", (None, None, None, None), np.float32
-    )
+    queries = artifacts.load_array(files.queries / f"{kind}.npy", (None,) * 4, np.float32)
+    labels = files.queries / f"{kind}_labels.npy"
     reading = Reading(files, kind, len(train.ids), len(queries), spectrum)
     values: dict[str, Any] = {}
     for need in NEEDS.values():
@@ -398,9 +393,7 @@ def load(
         train_labels=train.labels,
         train_ids=train.ids,
         query_images=queries,
-        query_labels=artifacts.load_array(
-            files.queries / f"{kind}_labels.npy", (len(queries),), np.int64
-        ),
+        query_labels=artifacts.load_array(labels, (len(queries),), np.int64),
         axes=(*axes, "methods", kind),
         candidates=candidates.of_method(options, train.images, queries),
         **values,
