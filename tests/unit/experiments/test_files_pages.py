@@ -27,6 +27,8 @@ def test_neighbours_are_shown_of_the_removed_methods_or_of_the_best(blank, smoke
     best = ["das_common", "das", "dtrak", "trak"]
     assert pages.neighbour_methods(none, "gen") == [*best, "journey_trak", "random"]
     assert pages.neighbour_methods(none, "val") == [*best, "das_l1", "random"]
+    assert pages.neighbour_scores(smoke, "val")[0] == "results/changed/scores/das/val.npy"
+    assert json.loads(pages.neighbour_settings(smoke, "val"))["top"] == 4
 
 
 def test_the_page_of_ones_own_pictures_shows_das_first(blank):
