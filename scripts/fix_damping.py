@@ -6,7 +6,6 @@ from dasbench.attribution import spectrum
 from dasbench.attribution.methods import interface
 from dasbench.attribution.transforms import TRANSFORMS
 from dasbench.core import script_main, tables
-from dasbench.core.query_kinds import KINDS
 
 
 def run() -> None:
@@ -18,7 +17,7 @@ def run() -> None:
     (point,) = interface.grid(args.settings["options"], dampings)
     rows = [
         {"queries": kind, "transform": name, "parameters": str(point)} | {"damping": dampings[0]}
-        for kind in KINDS
+        for kind in args.settings["kinds"]
         for name in TRANSFORMS
     ]
     tables.save_table(args.selection, pd.DataFrame(rows))

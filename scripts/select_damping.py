@@ -1,5 +1,7 @@
 """Select the parameters of a method on tuning subsets and tuning queries only."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
@@ -16,8 +18,9 @@ def run() -> None:
     parser = script_main.parser(__doc__)
     script_main.add_paths(parser, Files)
     parser.add_argument("--masks", required=True, help="[M, N] of the tuning subsets")
-    parser.add_argument("--loss-val", required=True, help="[R, M, Q] of the tuning subsets")
-    parser.add_argument("--loss-gen", required=True, help="[R, M, Q] of the tuning subsets")
+    parser.add_argument(
+        "--outputs", type=Path, required=True, help="folder with those of the tuning subsets"
+    )
     parser.add_argument("--selection", required=True, help="output, .csv")
     args = parser.parse_args()
     settings, files = args.settings, script_main.paths(args, Files)
@@ -28,7 +31,7 @@ def run() -> None:
     for kind in settings["kinds"]:
         queries = uses[kind]["tuning"]
         outputs = artifacts.load_array(
-            getattr(args, f"loss_{kind}"), (None, len(masks), None), np.float32
+            args.outputs / f"loss-{kind}.npy", (None, len(masks), None), np.float32
         )
         inputs = method_inputs.load(files, kind, settings["axes"], settings["options"], spectrum)
         predicted = predictions.predict(

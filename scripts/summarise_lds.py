@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from dasbench.core import artifacts, script_main, tables
-from dasbench.core.query_kinds import KINDS, TARGETS
+from dasbench.core.query_kinds import TARGETS, among
 from dasbench.evaluation import lds
 from dasbench.evaluation.bootstrap import Bootstrap
 
@@ -18,7 +18,7 @@ COLUMNS = [
 def ceilings(outputs: Path, uses: dict, settings: dict) -> pd.DataFrame:
     """The table of ceilings, on the same draws as the LDS of the methods."""
     bootstrap, rows = Bootstrap(settings["draws"], settings["level"]), []
-    for kind in KINDS:
+    for kind in among(uses):
         queries = uses[kind]["evaluation"]
         arrays = {
             t: artifacts.load_array(outputs / f"{t}-{kind}.npy")[:, :, queries] for t in TARGETS
@@ -63,7 +63,7 @@ def run() -> None:
     pairs = [
         compared(args.methods, pair, kind, settings)
         for pair in settings["comparisons"]
-        for kind in KINDS
+        for kind in among(uses)
         if set(pair["truth"]) & set(TARGETS)
         and not any(kind in reasons.get(pair[side], {}) for side in "ab")
     ]

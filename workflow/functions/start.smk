@@ -35,6 +35,11 @@ if BROKEN and workflow.is_main_process:
 
 # experiments that train models; a child (`parent:`) uses those of its parent
 ROOTS = {name: e for name, e in EXPERIMENTS.items() if e.is_root}
+# experiments with held-out images, whose queries are of every kind, and those without: the rules
+# with the ending `_gen` are for these
+HELD_OUT = [name for name, e in EXPERIMENTS.items() if query_kinds.of(e) == query_kinds.KINDS]
+GENERATED = [name for name in EXPERIMENTS if name not in HELD_OUT]
+GEN = ("gen",)
 # experiments with subset models, which give the LDS of scores
 JUDGED = [name for name, e in EXPERIMENTS.items() if e.is_judged]
 

@@ -46,7 +46,7 @@ rule evaluate_lds:
         method_inputs,
         of(evaluation.floor_predictions),
         masks=shared("masks/eval.npy"),
-        outputs=shared(*[f"outputs/eval/{file}" for file in outputs.OUTPUT_FILES]),
+        outputs=of(outputs.evaluation_files),
         selection="results/{experiment}/lds/methods/{method}/selection.csv",
     output:
         expand(
@@ -80,7 +80,7 @@ rule summarise_lds:
     input:
         of(evaluation.lds_tables),
         uses=shared("queries/uses.json"),
-        outputs=shared(*[f"outputs/eval/{file}" for file in outputs.OUTPUT_FILES]),
+        outputs=of(outputs.evaluation_files),
     output:
         expand(
             "results/{{experiment}}/lds/{file}",

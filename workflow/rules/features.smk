@@ -14,17 +14,19 @@ rule compute_features:
         of(models.given_files),
         of(models.query_files),
         examples=shared("examples/train.npz"),
-        images=shared("queries/val.npy", "queries/gen.npy"),
+        images=of(models.query_images),
         model=of(features.feature_model_files),
     output:
         expand(
             "results/{{experiment}}/features/{{features}}/{split}.npy",
-            split=features.SPLITS,
+            split=("train", *query_kinds.KINDS),
         ),
     log:
         "logs/{experiment}/compute_features/{features}.log",
     benchmark:
         "logs/benchmark/{experiment}/compute_features/{features}.tsv"
+    wildcard_constraints:
+        experiment=only(HELD_OUT),
     priority: 8
     conda:
         "../../environment.yml"
@@ -45,6 +47,16 @@ rule compute_features:
         "python scripts/compute_features.py --settings {params.settings:q} --examples {input.examples}"
         " --queries {params.folder}queries --model {params.model} --out {params.out}"
         " {params.given} --threads {threads} > {log} 2>&1"
+
+
+use rule compute_features as compute_features_gen with:
+    output:
+        expand(
+            "results/{{experiment}}/features/{{features}}/{split}.npy",
+            split=("train", *GEN),
+        ),
+    wildcard_constraints:
+        experiment=only(GENERATED),
 
 
 rule decompose:

@@ -20,10 +20,9 @@ from dasbench.attribution import candidates, decomposition
 from dasbench.attribution.by_timestep import Spectra
 from dasbench.attribution.spectrum import Spectrum
 from dasbench.core import artifacts, memmaps
-from dasbench.core.query_kinds import COMPUTED, KINDS, SPECTRUM
+from dasbench.core.query_kinds import KINDS, SPECTRUM, computed
 from dasbench.errors import UserError
 
-SPLITS = ("train", *KINDS)
 ROWS, COLUMNS = 0, 1  # the axis of an array that runs over queries
 
 
@@ -40,6 +39,7 @@ class Method:
         timesteps: Name of its set of features by timestep, or None.
         spectrum: Whether a rule decomposes the kernel of its first set of features.
         residuals: Name of its residuals, or None.
+        kinds: Kinds of queries of the experiment.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Method:
     timesteps: str | None = None
     spectrum: bool = False
     residuals: str | None = None
+    kinds: tuple[str, ...] = KINDS
 
 
 def _flag(words: str, several: bool = False) -> Any:
@@ -224,7 +225,7 @@ def _timestep_files(method: Method) -> dict[str, list[str]]:
     if method.timesteps is None:
         return {}
     folder = f"{method.folder}/features/{method.timesteps}/by_timestep"
-    return {"timesteps": [f"{folder}/{split}.npy" for split in SPLITS]}
+    return {"timesteps": [f"{folder}/{split}.npy" for split in ("train", *method.kinds)]}
 
 
 def _read_timesteps(r: Reading) -> dict[str, Any]:
@@ -234,7 +235,8 @@ def _read_timesteps(r: Reading) -> dict[str, Any]:
 
 def _feature_files(method: Method) -> dict[str, list[str]]:
     folders = [f"{method.folder}/features/{name}" for name in method.features]
-    paths = [f"{folder}/{split}.npy" for folder in folders for split in SPLITS]
+    splits = ("train", *method.kinds)
+    paths = [f"{folder}/{split}.npy" for folder in folders for split in splits]
     return {"features": paths} if paths else {}
 
 
@@ -284,7 +286,8 @@ def _read_residuals(r: Reading) -> dict[str, Any]:
 def _computed_files(method: Method) -> dict[str, list[str]]:
     if "computed" not in method.options:
         return {}
-    return {"computed": [f"{method.folder}/network/{method.name}/{f}.npy" for f in COMPUTED]}
+    folder = f"{method.folder}/network/{method.name}"
+    return {"computed": [f"{folder}/{file}.npy" for file in computed(method.kinds)]}
 
 
 def _read_computed(r: Reading) -> dict[str, Any]:
@@ -300,7 +303,7 @@ def _tuning_files(method: Method) -> dict[str, str]:
     """The tuning subsets and their outputs: a method sees no other results of retraining."""
     if not method.options.get("tuning"):
         return {}
-    outputs = {f"tuning-{k}": f"{method.home}/outputs/tune/loss-{k}.npy" for k in KINDS}
+    outputs = {f"tuning-{k}": f"{method.home}/outputs/tune/loss-{k}.npy" for k in method.kinds}
     return {"tuning-masks": f"{method.home}/masks/tune.npy", **outputs}
 
 
@@ -400,9 +403,8 @@ def load(
         UserError: If a file is missing, damaged, or does not fit the others.
     """
     train = artifacts.load_examples(files.examples)
-    queries = artifacts.load_array(
-        files.queries / f"{kind}.npy", (None, None, None, None), np.float32
-    )
+    queries = artifacts.load_array(files.queries / f"{kind}.npy", (None,) * 4, np.float32)
+    labels = files.queries / f"{kind}_labels.npy"
     reading = Reading(files, kind, len(train.ids), len(queries), spectrum)
     values: dict[str, Any] = {}
     for need in NEEDS.values():
@@ -412,9 +414,7 @@ def load(
         train_labels=train.labels,
         train_ids=train.ids,
         query_images=queries,
-        query_labels=artifacts.load_array(
-            files.queries / f"{kind}_labels.npy", (len(queries),), np.int64
-        ),
+        query_labels=artifacts.load_array(labels, (len(queries),), np.int64),
         axes=(*axes, "methods", kind),
         candidates=candidates.of_method(options, train.images, queries),
         **values,

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from dasbench import registry
-from dasbench.core.query_kinds import KINDS
+from dasbench.core.query_kinds import KINDS, NO_HELD_OUT, of
 from dasbench.core.subcommands import PLANNED, SUBCOMMANDS
 from dasbench.core.yaml_schema import (
     Problem,
@@ -339,6 +339,10 @@ def _resolve(
         options["features"] = {**experiment["features"], **options["features"]}
     if _embeds(options) and not experiment["embedding"]["model"]:
         options["inapplicable"] = dict.fromkeys(KINDS, NO_EMBEDDING)
+    if absent := set(KINDS) - set(of(experiment)):
+        options["inapplicable"] = options.get("inapplicable", {}) | dict.fromkeys(
+            sorted(absent), NO_HELD_OUT
+        )
     return options
 
 

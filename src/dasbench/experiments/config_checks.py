@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dasbench import registry
+from dasbench.core import query_kinds
 from dasbench.core.yaml_schema import Problem, suggestion
 from dasbench.experiments import ablation_design, method_checks
 from dasbench.registry import DATASETS, METHODS, reads_files
@@ -37,6 +38,11 @@ def _dataset(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     name = data["dataset"]
     if data["channels"] == 2:  # noqa: PLR2004
         yield ("data", "channels"), "is 2, expected 1 for grey or 3 for RGB"
+    if data["range"] is not None and not data["range"][0] < data["range"][1]:
+        yield ("data", "range"), f"is {data['range']}, expected [BLACK, WHITE], the smaller first"
+    for key in ("range", "held_out"):
+        if data[key] is not None and name != "folder":
+            yield ("data", key), f"is for the data set folder, not for {name}; leave it out"
     if name not in DATASETS:
         listed = f"known: {', '.join(sorted(DATASETS))}{suggestion(name, DATASETS)}"
         yield ("data", "dataset"), f"is {name}, which is not a registered dataset; {listed}"
@@ -195,13 +201,31 @@ def _queries(experiment: Mapping[str, Any]) -> Iterator[Problem]:
             ("queries", "guidance"),
             f"is {queries['guidance']}, expected 1: only models with prompts have guidance",
         )
-    fewest = min(queries["val"], queries["gen"])
+    kinds = query_kinds.of(experiment)
+    fewest = min(queries[kind] for kind in kinds)
+    yield from _held_out(experiment)
     if queries["tuning"] >= fewest:
+        named = " and ".join(f"queries.{kind}" for kind in kinds)
         yield (
             ("queries", "tuning"),
-            f"is {queries['tuning']}, expected fewer than queries.val and queries.gen ({fewest}): "
+            f"is {queries['tuning']}, expected fewer than {named} ({fewest}): "
             "the rest is what is reported",
         )
+
+
+def _held_out(experiment: Mapping[str, Any]) -> Iterator[Problem]:
+    """Check the number of held-out images; 0 stands for an experiment without them."""
+    count, data = experiment["queries"]["val"], experiment["data"]
+    if count == 1:
+        yield ("queries", "val"), "is 1, expected 0 for no held-out images, or at least 2"
+    if count:
+        return
+    if data["held_out"] is not None:
+        yield ("queries", "val"), "is 0, but data.held_out has held-out images; leave one out"
+    if registry.family(experiment["model"])["latents"]:
+        yield ("queries", "val"), "is 0, which is for models of pixels; expected at least 2"
+    if experiment["acceleration"]["reference"] is not None:
+        yield ("acceleration", "reference"), "needs held-out images, but queries.val is 0"
 
 
 def _timesteps(experiment: Mapping[str, Any]) -> Iterator[Problem]:

@@ -28,6 +28,7 @@ class Figure(NamedTuple):
         alt: Alternative text for readers who cannot see the figure, without a full stop.
         caption: Text below the figure.
         flag: Option of the script for the figure's files; if empty, the stem is the option.
+        needs: As that of ``Drawing``, for one figure of a drawing.
     """
 
     stem: str
@@ -35,6 +36,7 @@ class Figure(NamedTuple):
     alt: str
     caption: str
     flag: str = ""
+    needs: str = ""
 
     @property
     def option(self) -> str:
@@ -224,6 +226,7 @@ DRAWINGS = (
             Figure(
                 "neighbours-val",
                 section="neighbours",
+                needs="val",
                 alt="Highest-scored training images of some held-out images, by method",
                 caption=f"Held-out images. {_NEIGHBOURS}",
             ),
@@ -274,6 +277,7 @@ def parts(experiment: Mapping[str, Any]) -> dict[str, bool]:
         "ablation": judged and bool(experiment["ablation"]["readouts"]),
         "removal": judged and bool(experiment["removal"]["methods"]),
         "costs": judged and bool(experiment["acceleration"]["reference"]),
+        "val": bool(experiment["queries"]["val"]),
     }
 
 
@@ -290,5 +294,11 @@ def stems(experiment: Mapping[str, Any], reported: bool) -> list[str]:
         experiment: As ``config.load`` returns it.
         reported: True for the figures that the report shows, False for those that it leaves out.
     """
-    figures = [figure for drawing in drawings(experiment) for figure in drawing.figures]
+    present = parts(experiment)
+    figures = [
+        figure
+        for drawing in drawings(experiment)
+        for figure in drawing.figures
+        if present[figure.needs]
+    ]
     return [figure.stem for figure in figures if bool(figure.section) == reported]

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dasbench.core.query_kinds import KINDS, TARGETS
+from dasbench.core.query_kinds import TARGETS
+from dasbench.core.query_kinds import of as kinds_of
 from dasbench.experiments import config, feature_sets, figure_table
 from dasbench.experiments.config_checks import subset_size
 from dasbench.planning import study_jobs, unet_cost
@@ -195,11 +196,13 @@ def _scores(work: Workload) -> Iterator[Cost]:
         flops = [_linear_algebra(work, options, bool(use), models) for options in methods]
         amounts = {"kernel": sum(flops) / len(flops)}
         if use == "eval":
-            drawn = e["lds"]["draws"] * models * (work.q - 2 * e["queries"]["tuning"])
+            drawn = (
+                e["lds"]["draws"] * models * (work.q - len(kinds_of(e)) * e["queries"]["tuning"])
+            )
             amounts["bootstrap"] = float(drawn * TRANSFORMS * len(TARGETS))
         yield Cost(family, amounts, memory=memory)
         if family == "score":
-            some = [options for options in methods if config.kinds(options) != KINDS]
+            some = [o for o in methods if config.kinds(o) != kinds_of(e)]
             yield Cost("score_kind", amounts, memory=_score_memory(work, some))
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dasbench.core.query_kinds import NO_HELD_OUT
 from dasbench.errors import UserError
 from dasbench.reports import beyond, comparisons, pages
 
@@ -116,6 +117,7 @@ def render(results: Results) -> str:
         "data_card": results.data_card,
         "versions": results.versions,
         "inapplicable": results.inapplicable,
+        "absent": absent(results.settings),
         "skipped": {
             name: "; ".join(dict.fromkeys(reasons.values()))
             for name, reasons in results.inapplicable.items()
@@ -192,6 +194,12 @@ def _ceilings(ceiling: Any, target: str) -> dict[str, dict[str, float]]:
         row["queries"]: {name: float(row[name]) for name in columns}
         for row in rows.to_dict("records")
     }
+
+
+def absent(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Kinds of queries, in words, that an experiment does not have -> the reason."""
+    numbers = settings.get("queries", {})
+    return {words: NO_HELD_OUT for kind, words in KINDS.items() if numbers.get(kind) == 0}
 
 
 def _sizes(summary: Any) -> dict[str, Any]:

@@ -231,7 +231,7 @@ def test_a_checkpoint_is_attributed_as_it_is_and_judged_when_asked(root, picture
     assert "# nothing is trained; it is for subset models" in text
     (root / config.FOLDER / "mine.yaml").unlink()
     text, judged = write(root, pictures, "--checkpoint", tmp_path / "pipeline", "--lds")
-    assert "# subset models see each of their pictures 1250 times; make it your model's" in text
+    assert "# subset models see each of their pictures 1000 times; make it your model's" in text
     assert judged["base"] == made["base"]
     assert judged["subsets"]["eval"]["models"] in new_experiment.SUBSETS
     assert judged["comparisons"]

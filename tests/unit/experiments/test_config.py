@@ -104,7 +104,7 @@ MISTAKES = [
     ("training", None, "training is null, expected a mapping"),
     ("data.dataset", "digit", "which is not a registered dataset; known: artbench, c"),
     ("data.classes", "some", 'data.classes is "some", expected a list of at least 1'),
-    ("data.train", 3, "data.train is 3, expected an integer at least 4"),
+    ("data.train", 1, "data.train is 1, expected an integer at least 2"),
     ("model.sample_size", 8, "model.sample_size is not a known key"),
     ("model.norm_num_groups", 3, "model.block_out_channels[0] is 8, expected a multiple of"),
     ("model.up_block_types", ["UpBlock2D"], "model.up_block_types has 1 blocks, expected 2"),

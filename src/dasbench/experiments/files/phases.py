@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dasbench.core.query_kinds import COMPUTED, SPECTRUM
+from dasbench.core.query_kinds import SPECTRUM, computed, of
 from dasbench.experiments import ablation_design, residual_sets
 from dasbench.experiments.files.ablation import ABLATION_TABLES
 from dasbench.experiments.files.costs import COST_FILES, has_times
@@ -62,7 +62,7 @@ def compared_files(experiment: Resolved) -> list[str]:
         f"{experiment.folder}/network/{method}/{name}.npy"
         for method, options in experiment.methods.items()
         if "computed" in options
-        for name in COMPUTED
+        for name in computed(of(experiment))
     ]
     return files
 
