@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import dasbench
-from dasbench.commands import answers, attribute, image_files
+from dasbench.commands import answers, attribute, attributed_model, image_files
 from dasbench.core import artifacts, tables
 from dasbench.diffusion.families import pixel
 from dasbench.errors import UserError
@@ -57,7 +57,7 @@ def no_work(monkeypatch):
     def fail(*_):
         raise AssertionError("work has begun")
 
-    monkeypatch.setattr(attribute, "_load", fail)
+    monkeypatch.setattr(attributed_model, "load", fail)
 
 
 def test_a_training_image_stands_first_behind_itself(run):
