@@ -21,7 +21,7 @@ from diffusers import DDIMScheduler, DDPMScheduler
 
 from dasbench.diffusion import process_table
 from dasbench.diffusion.process_table import PREDICTIONS
-from dasbench.errors import UserError
+from dasbench.errors import UserError, first_line
 
 
 class Step(NamedTuple):
@@ -207,7 +207,13 @@ def load(folder: Path, **changes: Any) -> Process:
         UserError: If the process is not supported, or the file does not state it completely.
     """
     file = folder / "scheduler_config.json"
-    return from_config({**json.loads(file.read_text(encoding="utf-8")), **changes}, str(file))
+    try:
+        config = {**json.loads(file.read_text(encoding="utf-8")), **changes}
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(
+            f"{file} cannot be read ({first_line(error)}); copy or save the model again"
+        ) from error
+    return from_config(config, str(file))
 
 
 def from_config(config: Mapping[str, Any], where: str) -> Process:
