@@ -61,6 +61,7 @@ STUDIES = ("tuning", "effects", "costs", "replicates", "grids")
 RESERVED = frozenset({*PHASES, *STUDIES, *SUBCOMMANDS, *PLANNED, "all", "none", "snakemake", "dvc"})
 _RULE = re.compile(r"^ *(?:use rule \w+ as|rule) (\w+)", re.MULTILINE)
 
+NO_FILE = "no file of scores is given"
 NO_EMBEDDING = "no image embeddings: embedding.model names no CLIP model"
 
 
@@ -328,6 +329,9 @@ def _resolve(
         options["features"] = {**experiment["features"], **options["features"]}
     if options.get("features") == "embeddings" and not experiment["embedding"]["model"]:
         options["inapplicable"] = dict.fromkeys(KINDS, NO_EMBEDDING)
+    if options.get("scores"):
+        without = [kind for kind in KINDS if kind not in options["scores"]]
+        options |= {"inapplicable": dict.fromkeys(without, NO_FILE)} if without else {}
     return options
 
 

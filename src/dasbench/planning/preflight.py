@@ -3,6 +3,7 @@
 * ``network``: diffusers builds the network, on torch's meta device, which holds no weights. This
   imports torch, so a network that was built once is remembered.
 * ``images``: the data set has as many images as the experiment takes.
+* ``scores``: files of scores computed elsewhere have one finite number for each image and query.
 
 ``dasbench.experiments.config`` makes all other checks.
 """
@@ -55,11 +56,17 @@ def check(
     sentences = [
         f"{_file_of(e['name'], shown)}: {dotted(path)} {on_one_line(sentence)}"
         for e in experiments
-        if e["seed_name"] == e["name"]  # a child uses the sections of its parent
-        for path, sentence in (*images(e, root), *network(e, root))
+        for path, sentence in _problems(e, root)
     ]
     if sentences:
         raise UserError("\n".join(sentences))
+
+
+def _problems(experiment: Mapping[str, Any], root: Path) -> Iterator[Problem]:
+    if experiment["seed_name"] == experiment["name"]:  # a child uses these sections of its parent
+        yield from images(experiment, root)
+        yield from network(experiment, root)
+    yield from scores(experiment, root)
 
 
 def _file_of(name: str, shown: Mapping[str, str]) -> str:
@@ -108,6 +115,40 @@ def _count(pool: Path, classes: Any) -> tuple[int, int] | None:
         return None
     chosen = np.ones(len(labels), bool) if classes == "all" else np.isin(labels, classes)
     return int(chosen.sum()), 0
+
+
+def scores(experiment: Mapping[str, Any], root: Path) -> Iterator[Problem]:
+    """Check the files of scores computed elsewhere: shape, type, finite numbers."""
+    for name, options in experiment["methods"].items():
+        for kind, file in options.get("scores", {}).items():
+            shape = (experiment["data"]["train"], experiment["queries"][kind])
+            if problem := _score_problem(root / file, shape):
+                yield ("methods", name, "scores", kind), f"is {file}, {problem}"
+
+
+def _score_problem(path: Path, shape: tuple[int, int]) -> str | None:
+    """What is wrong with a file of scores [N, Q], or None."""
+    import numpy as np
+
+    if not path.is_file():
+        return "which does not exist"
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        return f"which is no .npy file of numbers: {first_line(error)}"
+    if not isinstance(array, np.ndarray):
+        return "which is an archive, expected one array saved by numpy.save"
+    if array.dtype.kind != "f":
+        return f"which has dtype {array.dtype}, expected a float; save it as float32"
+    if array.shape != shape:
+        return f"which has shape {array.shape}, expected {shape}: training images by queries"
+    rows = max(1, 2**22 // shape[1])
+    for start in range(0, shape[0], rows):
+        wrong = np.argwhere(~np.isfinite(array[start : start + rows]))
+        if len(wrong):
+            row, column = wrong[0]
+            return f"which is not finite at [{start + row}, {column}]; scores are finite numbers"
+    return None
 
 
 def network(experiment: Mapping[str, Any], root: Path) -> Iterator[Problem]:

@@ -214,13 +214,15 @@ def recorded(root: Path) -> list[str]:
     return found
 
 
-def _targets(known: Mapping[str, Iterable[str]], absent: Collection[str]) -> list[str]:
-    """Targets for DVC of all outs but the absent: a stage if all of its outs are meant."""
-    targets = []
-    for stage, outs in known.items():
-        meant = [out for out in outs if out not in absent]
-        targets += [stage] if len(meant) == len(list(outs)) else meant
-    return targets
+def _targets(known: Mapping[str, Collection[str]], absent: Collection[str]) -> list[str]:
+    """Targets for DVC of all outs but the absent: stages, which DVC finds faster, or outs.
+
+    DVC 3.67 leaves out files of stages that stand beside outs.
+    """
+    meant = {stage: [out for out in outs if out not in absent] for stage, outs in known.items()}
+    whole = [stage for stage, outs in known.items() if len(meant[stage]) == len(outs)]
+    some = [out for outs in meant.values() for out in outs]
+    return whole if sum(len(known[stage]) for stage in whole) == len(some) else some
 
 
 def _in_short(some: Iterable[str], outs: Iterable[str]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from dasbench.core.query_kinds import COMPUTED, SPECTRUM
 from dasbench.experiments import ablation_design, residual_sets
+from dasbench.experiments.files import inherited
 from dasbench.experiments.files.ablation import ABLATION_TABLES
 from dasbench.experiments.files.costs import COST_FILES, has_times
 from dasbench.experiments.files.data import pool_of
@@ -64,7 +65,7 @@ def compared_files(experiment: Resolved) -> list[str]:
         if "computed" in options
         for name in COMPUTED
     ]
-    return files
+    return inherited.paths(experiment, files)
 
 
 def _studies(experiment: Resolved, experiments: Mapping[str, Resolved]) -> dict[str, list[str]]:
