@@ -1,4 +1,4 @@
-"""Checks of an experiment before a run or a plan that are too slow, or need files, for each loading.
+"""Checks of an experiment before a run or a plan: too slow, or in need of files, for each loading.
 
 * ``network``: diffusers builds the network, on torch's meta device, which holds no weights. This
   imports torch, so a network that was built once is remembered.
@@ -136,6 +136,12 @@ def _score_problem(path: Path, shape: tuple[int, int]) -> str | None:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         return f"which is no .npy file of numbers: {first_line(error)}"
+    return _array_problem(array, shape)
+
+
+def _array_problem(array: Any, shape: tuple[int, int]) -> str | None:
+    import numpy as np
+
     if not isinstance(array, np.ndarray):
         return "which is an archive, expected one array saved by numpy.save"
     if array.dtype.kind != "f":
@@ -185,7 +191,7 @@ def _known(root: Path) -> set[str]:
 
 
 def _refusal(model: Mapping[str, Any], shape: tuple[int, int, int]) -> str | None:
-    """The reason why diffusers does not build the network, or why it takes no image; None if it does."""
+    """Why diffusers does not build the network, or why it takes no image; None if it does."""
     try:
         unet_cost.by_building(model, shape)
     except Exception as error:  # diffusers and torch raise many classes
@@ -201,7 +207,7 @@ def _optional(model: Mapping[str, Any]) -> list[str]:
 
 
 def _without(model: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """The section with the usual blocks in the place of ``key``, or with diffusers' default for it."""
+    """The section with a usual value in the place of ``key``, or with diffusers' default."""
     levels = len(model["block_out_channels"])
     usual = {
         "up_block_types": ["UpBlock2D"] * levels,

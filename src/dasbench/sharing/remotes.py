@@ -21,7 +21,7 @@ from dasbench.core.yaml_schema import suggestion
 from dasbench.errors import UserError
 from dasbench.experiments import config
 from dasbench.sharing import dvc_objects, records
-from dasbench.sharing.remote import DVC, Remote, find_remote, out_of_reach
+from dasbench.sharing.remote import Remote, find_remote, out_of_reach
 
 DVC_ONCE = [sys.executable, "-m", "dasbench.sharing.dvc_once"]
 
@@ -231,9 +231,7 @@ def _in_short(some: Iterable[str], outs: Iterable[str]) -> str:
     for out in some:
         homes.setdefault(records.partition_of(out) or out, []).append(out)
     counts = Counter(records.partition_of(out) or out for out in outs)
-    shown = [
-        [home] if len(inner) == counts[home] > 1 else inner for home, inner in homes.items()
-    ]
+    shown = [[home] if len(inner) == counts[home] > 1 else inner for home, inner in homes.items()]
     return ", ".join(name for names in shown for name in names)
 
 

@@ -54,7 +54,9 @@ def _features(e: Resolved, parent: Resolved) -> Iterator[tuple[str, str]]:
             yield from _pairs(f"{ours}/spectrum", f"{theirs}/spectrum", SPECTRUM)
     for name in features.journeys(e):
         for other in features.journeys(parent):
-            ours, theirs = (features.journey_settings(*set_) for set_ in ((e, name), (parent, other)))
+            ours, theirs = (
+                features.journey_settings(*set_) for set_ in ((e, name), (parent, other))
+            )
             if ours == theirs and e.base == parent.base:
                 folders = f"{e.folder}/features/{name}", f"{parent.folder}/features/{other}"
                 yield from _pairs(*folders, ["journey"])
@@ -74,7 +76,9 @@ def _of_base(e: Resolved, parent: Resolved) -> Iterator[tuple[str, str]]:
     for name in [] if ablation_design.wanted(e) else residual_sets.sets(e):
         for other in residual_sets.sets(parent):
             if features.residual_settings(e, name) == features.residual_settings(parent, other):
-                yield from _pairs(f"{e.folder}/residuals", f"{parent.folder}/residuals", [name], [other])
+                yield from _pairs(
+                    f"{e.folder}/residuals", f"{parent.folder}/residuals", [name], [other]
+                )
     if features.needs_embeddings(e) and features.needs_embeddings(parent):
         if features.embedding_settings(e) == features.embedding_settings(parent):
             folders = (f"{of.folder}/features/embeddings" for of in (e, parent))
@@ -82,7 +86,9 @@ def _of_base(e: Resolved, parent: Resolved) -> Iterator[tuple[str, str]]:
     for name, options in e.methods.items():
         same = parent.methods.get(name, {}).get("computed") == options.get("computed", "")
         if same and _computed(e, name) == _computed(parent, name):
-            yield from _pairs(f"{e.folder}/network/{name}", f"{parent.folder}/network/{name}", COMPUTED)
+            yield from _pairs(
+                f"{e.folder}/network/{name}", f"{parent.folder}/network/{name}", COMPUTED
+            )
 
 
 def _computed(experiment: Resolved, method: str) -> str:

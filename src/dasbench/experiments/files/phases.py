@@ -33,7 +33,7 @@ def phase_files(experiment: Resolved, experiments: Mapping[str, Resolved]) -> di
 def _scored(experiment: Resolved) -> dict[str, list[str]]:
     folder = experiment.folder
     phases = {
-        "features": compared_files(experiment),
+        "features": [f for f in compared_files(experiment) if f.startswith(f"{folder}/")],
         "scores": score_files(experiment),
         "report": [f"{folder}/report.html"],
     }
@@ -46,7 +46,10 @@ def _scored(experiment: Resolved) -> dict[str, list[str]]:
 
 
 def compared_files(experiment: Resolved) -> list[str]:
-    """Inputs of methods: features, residuals, and scores that need the network itself."""
+    """Inputs of methods: features, residuals, and scores that need the network itself.
+
+    A child shares some of them with a parent, see ``dasbench.experiments.files.inherited``.
+    """
     features = f"{experiment.folder}/features"
     files = [f"{features}/{name}/train.npy" for name in experiment.features]
     files += [f"{features}/{name}/by_timestep/train.npy" for name in experiment.timesteps]
