@@ -1,4 +1,4 @@
-"""Two collaborators and the dvc.yaml and dvc.lock of the repository, which record more than is here.
+"""Two collaborators, with the dvc.yaml and dvc.lock of the repository, which record much more.
 
 test_story.py shows what they type with names; here they leave them out.
 """
@@ -166,7 +166,5 @@ def test_a_plan_is_a_table_and_a_line(receiver):
     lines = planned.stderr.splitlines()
     assert len(lines) < 50
     assert "Job stats:" in lines
-    assert lines[-1].endswith(
-        "; `./run digits` makes them, `./run digits -n -p` prints each job"
-    )
+    assert lines[-1].endswith("; `./run digits` makes them, `./run digits -n -p` prints each job")
     assert len(receiver.run("digits", "-n", "-p").stdout.splitlines()) > 1000

@@ -3,6 +3,7 @@
 import json
 import sys
 
+from dasbench.planning import needed_space
 from dasbench.reports import cost_page
 from dasbench.sharing import disk_space, provenance, records, runlock, stopping
 from dasbench.errors import UserError
@@ -35,8 +36,18 @@ def take_lock():
         runlock.hold(ROOT)
         stopping.install()  # Snakemake has set its own handler of SIGTERM by now
         runlock.sweep(ROOT)
+        need_space()
     except UserError as error:
         raise WorkflowError(str(error))
+
+
+def need_space():
+    """Refuse to start a run that is predicted to fill the disk; `--config disk=0` starts it."""
+    if not int(config.get("disk", 1)):
+        return
+    outputs = [str(file) for job in workflow.dag.needrun_jobs() for file in job.output]
+    if sentence := needed_space.shortage(outputs, EXPERIMENTS, ROOT):
+        raise UserError(sentence)
 
 
 def rest_between_jobs():

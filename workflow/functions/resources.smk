@@ -5,6 +5,7 @@
 #   tflops=20     10^12 operations a second that a GPU is assumed to sustain (limits of time)
 #   processes=1   processes that together train a base model, or compute a set of features; each has
 #                 `gpus` GPUs
+#   disk=0        start also if the plan is predicted to fill the disk
 #   devices=0,1   this machine's GPUs, one for each job that runs networks
 import functools
 from collections import defaultdict

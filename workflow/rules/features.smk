@@ -6,7 +6,7 @@ include: "common.smk"
 
 
 from dasbench.core import query_kinds
-from dasbench.experiments.files import features, models, settings
+from dasbench.experiments.files import features, inherited, models, settings
 
 
 rule compute_features:
@@ -61,7 +61,7 @@ use rule compute_features as compute_features_gen with:
 
 rule decompose:
     input:
-        "results/{experiment}/features/{features}/train.npy",
+        of(inherited.decomposed),
     output:
         expand(
             "results/{{experiment}}/features/{{features}}/spectrum/{name}.npy",

@@ -37,7 +37,7 @@ _WITHOUT_NAMES = (
     | frozenset(
         "-c --cores -j --jobs --local-cores -f --force -F --forceall -k --keep-going -t --touch"
         " --keep-incomplete --unlock --nolock --rerun-incomplete --ri --ignore-incomplete --ii"
-        " --notemp --nt --no-hooks --nocolor --show-failed-logs --debug --benchmark-extended".split()
+        " --notemp --nt --no-hooks --nocolor --show-failed-logs --debug".split()
     )
 )
 # flags whose values may be any number of names
@@ -50,7 +50,9 @@ _WITH_NAMES = frozenset(
 _LETTERS = re.compile(r"-[nprFkft]+")
 
 
-def arrange(arguments: Sequence[str], subcommands: Iterable[str] = ()) -> tuple[list[str], list[str]]:
+def arrange(
+    arguments: Sequence[str], subcommands: Iterable[str] = ()
+) -> tuple[list[str], list[str]]:
     """Split the words of a run into experiments and flags of Snakemake, with their values.
 
     Experiments stand first, or after any flag that does not take names itself.
@@ -122,14 +124,18 @@ def run(arguments: Sequence[str], subcommands: Iterable[str] = ()) -> int:
         targets = ["--", *names]
     own = [flag for flag in flags if not _is_dry(flag)]
     os.environ["DASBENCH_COMMAND"] = again = shlex.join(
-        ["./run", *arguments] if own == flags else ["./run", *(names if "--" not in own else ()), *own]
+        ["./run", *arguments]
+        if own == flags
+        else ["./run", *(names if "--" not in own else ()), *own]
     )
     if not any(flag in PLANNING or _is_dry(flag) for flag in flags):
         if shortage := disk_space.shortage(Path()):
             raise UserError(shortage)
         runlock.hold(Path())
         _need_writable(names)
-    spoken = any(flag.partition("=")[0] in SPOKEN or re.fullmatch(r"-\w*p\w*", flag) for flag in flags)
+    spoken = any(
+        flag.partition("=")[0] in SPOKEN or re.fullmatch(r"-\w*p\w*", flag) for flag in flags
+    )
     answers = any(flag in PLANNING - DRY for flag in flags)  # Snakemake prints something else
     display = [] if spoken or answers else ["--logger", "dasbench"]
     return snakemake([*display, *flags, *targets], again)
@@ -142,7 +148,7 @@ def need_sound(targets: Iterable[str]) -> None:
         targets: Experiments, or any targets of Snakemake.
 
     Raises:
-        UserError: If such a file is broken, diffusers refuses its model, or its data do not suffice.
+        UserError: If such a file is broken, or a check of ``dasbench.planning.preflight`` fails.
     """
     asked = [name for name in config.names(Path()) if any(_is_of(t, name) for t in targets)]
     experiments: dict[str, config.Experiment] = {}

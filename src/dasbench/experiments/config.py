@@ -61,6 +61,7 @@ STUDIES = ("tuning", "effects", "costs", "replicates", "grids")
 RESERVED = frozenset({*PHASES, *STUDIES, *SUBCOMMANDS, *PLANNED, "all", "none", "snakemake", "dvc"})
 _RULE = re.compile(r"^ *(?:use rule \w+ as|rule) (\w+)", re.MULTILINE)
 
+NO_FILE = "no file of scores is given"
 NO_EMBEDDING = "no image embeddings: embedding.model names no CLIP model"
 
 
@@ -339,10 +340,11 @@ def _resolve(
         options["features"] = {**experiment["features"], **options["features"]}
     if _embeds(options) and not experiment["embedding"]["model"]:
         options["inapplicable"] = dict.fromkeys(KINDS, NO_EMBEDDING)
-    if absent := set(KINDS) - set(of(experiment)):
-        options["inapplicable"] = options.get("inapplicable", {}) | dict.fromkeys(
-            sorted(absent), NO_HELD_OUT
-        )
+    files = options.get("scores") or KINDS
+    reasons = {kind: NO_FILE for kind in KINDS if kind not in files}
+    reasons |= dict.fromkeys(sorted(set(KINDS) - set(of(experiment))), NO_HELD_OUT)
+    if reasons:
+        options["inapplicable"] = options.get("inapplicable", {}) | reasons
     return options
 
 

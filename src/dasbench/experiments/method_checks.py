@@ -91,10 +91,10 @@ def _options(
     if "scores" in entry and not overrides.get("scores"):
         yield (*path, "scores"), "is missing; expected {val: FILE.npy, gen: FILE.npy}"
     for kind, file in overrides.get("scores", {}).items():
-        if not _PATH.fullmatch(file) or file.startswith("/") or ".." in file.split("/"):
+        if not _PATH.fullmatch(file) or ".." in file.split("/"):
             yield (
                 (*path, "scores", kind),
-                f"is {file}, expected a path inside the repository, relative to its root and "
+                f"is {file}, expected a path that is absolute or relative to the repository, "
                 "without .., of letters, digits, _ . / and - only",
             )
 
@@ -187,6 +187,7 @@ def _applicable(experiment: Mapping[str, Any]) -> Iterator[Problem]:
             )
         no_scores = features == "embeddings" and not experiment["embedding"]["model"]
         no_scores = no_scores or "gen" in entry.get("inapplicable", {})
+        no_scores = no_scores or "gen" not in overrides.get("scores", {"gen": ""})
         if no_scores and name in experiment["removal"]["methods"]:
             yield (
                 ("removal", "methods"),

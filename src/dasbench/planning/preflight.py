@@ -1,8 +1,9 @@
-"""Checks of an experiment before a run or a plan that are too slow, or need files, for each loading.
+"""Checks of an experiment before a run or a plan: too slow, or in need of files, for each loading.
 
 * ``network``: diffusers builds the network, on torch's meta device, which holds no weights. This
   imports torch, so a network that was built once is remembered.
 * ``images``: the data set has as many images as the experiment takes.
+* ``scores``: files of scores computed elsewhere have one finite number for each image and query.
 
 ``dasbench.experiments.config`` makes all other checks.
 """
@@ -55,11 +56,17 @@ def check(
     sentences = [
         f"{_file_of(e['name'], shown)}: {dotted(path)} {on_one_line(sentence)}"
         for e in experiments
-        if e["seed_name"] == e["name"]  # a child uses the sections of its parent
-        for path, sentence in (*images(e, root), *network(e, root))
+        for path, sentence in _problems(e, root)
     ]
     if sentences:
         raise UserError("\n".join(sentences))
+
+
+def _problems(experiment: Mapping[str, Any], root: Path) -> Iterator[Problem]:
+    if experiment["seed_name"] == experiment["name"]:  # a child uses these sections of its parent
+        yield from images(experiment, root)
+        yield from network(experiment, root)
+    yield from scores(experiment, root)
 
 
 def _file_of(name: str, shown: Mapping[str, str]) -> str:
@@ -110,6 +117,46 @@ def _count(pool: Path, classes: Any) -> tuple[int, int] | None:
     return int(chosen.sum()), 0
 
 
+def scores(experiment: Mapping[str, Any], root: Path) -> Iterator[Problem]:
+    """Check the files of scores computed elsewhere: shape, type, finite numbers."""
+    for name, options in experiment["methods"].items():
+        for kind, file in options.get("scores", {}).items():
+            shape = (experiment["data"]["train"], experiment["queries"][kind])
+            if problem := _score_problem(root / file, shape):
+                yield ("methods", name, "scores", kind), f"is {file}, {problem}"
+
+
+def _score_problem(path: Path, shape: tuple[int, int]) -> str | None:
+    """What is wrong with a file of scores [N, Q], or None."""
+    import numpy as np
+
+    if not path.is_file():
+        return "which does not exist"
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        return f"which is no .npy file of numbers: {first_line(error)}"
+    return _array_problem(array, shape)
+
+
+def _array_problem(array: Any, shape: tuple[int, int]) -> str | None:
+    import numpy as np
+
+    if not isinstance(array, np.ndarray):
+        return "which is an archive, expected one array saved by numpy.save"
+    if array.dtype.kind != "f":
+        return f"which has dtype {array.dtype}, expected a float; save it as float32"
+    if array.shape != shape:
+        return f"which has shape {array.shape}, expected {shape}: training images by queries"
+    rows = max(1, 2**22 // shape[1])
+    for start in range(0, shape[0], rows):
+        wrong = np.argwhere(~np.isfinite(array[start : start + rows]))
+        if len(wrong):
+            row, column = wrong[0]
+            return f"which is not finite at [{start + row}, {column}]; scores are finite numbers"
+    return None
+
+
 def network(experiment: Mapping[str, Any], root: Path) -> Iterator[Problem]:
     """Build the network of an experiment as diffusers would in a job, without weights."""
     model = experiment["model"]
@@ -144,7 +191,7 @@ def _known(root: Path) -> set[str]:
 
 
 def _refusal(model: Mapping[str, Any], shape: tuple[int, int, int]) -> str | None:
-    """The reason why diffusers does not build the network, or why it takes no image; None if it does."""
+    """Why diffusers does not build the network, or why it takes no image; None if it does."""
     try:
         unet_cost.by_building(model, shape)
     except Exception as error:  # diffusers and torch raise many classes
@@ -160,7 +207,7 @@ def _optional(model: Mapping[str, Any]) -> list[str]:
 
 
 def _without(model: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """The section with the usual blocks in the place of ``key``, or with diffusers' default for it."""
+    """The section with a usual value in the place of ``key``, or with diffusers' default."""
     levels = len(model["block_out_channels"])
     usual = {
         "up_block_types": ["UpBlock2D"] * levels,

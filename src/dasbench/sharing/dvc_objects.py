@@ -135,7 +135,9 @@ def fetch_lists(root: Path, remote: Remote, named: Mapping[str, str]) -> Supply:
             if files is None:
                 lacking[out] = out
             else:
-                there = {file: md5 for file, md5 in files.items() if not place_of(cache, md5).is_file()}
+                there = {
+                    file: md5 for file, md5 in files.items() if not place_of(cache, md5).is_file()
+                }
                 wanted[out] = there
         given = _given(store, remote, {md5 for files in wanted.values() for md5 in files.values()})
     for out, files in wanted.items():

@@ -1,7 +1,7 @@
 """The command line of DVC, which reads ``dvc.lock`` once: ``python -m dasbench.sharing.dvc_once``.
 
-DVC 3.67 parses and checks all of ``dvc.lock`` again for each target of a command. With the stages of
-one experiment as targets, that takes most of the time of a transfer.
+DVC 3.67 parses and checks all of ``dvc.lock`` again for each target of a command. With the stages
+of one experiment as targets, that takes most of the time of a transfer.
 """
 
 from __future__ import annotations

@@ -101,7 +101,9 @@ def test_a_checkout_with_other_line_ends_starts(repository, tmp_path):
     for words in (["init", "-q"], ["add", "run", ".gitattributes"], ["commit", "-qm", "one"]):
         subprocess.run([*git, *words], check=True)
     clone = tmp_path / "clone"
-    subprocess.run(["git", "clone", "-q", "-c", "core.autocrlf=true", repository, clone], check=True)
+    subprocess.run(
+        ["git", "clone", "-q", "-c", "core.autocrlf=true", repository, clone], check=True
+    )
     assert b"\r" not in (clone / "run").read_bytes()
     shown = subprocess.run([clone / "run", "help"], capture_output=True, text=True, check=True)
     assert "./run help" in shown.stdout

@@ -116,6 +116,8 @@ MISTAKES = [
     ("queries.sampling_steps", 1001, "expected at most diffusion.timesteps, 1000"),
     ("features.projection", "sparse", "expected one of kronecker, rademacher, gaussian, none"),
     ("damping.exponents", [0, -8], "damping.exponents is [0, -8], expected the smaller"),
+    ("diffusion.beta_start", 0.5, "diffusion.beta_start is 0.5, expected beta_start (0.5) to be"),
+    ("diffusion.beta_end", 1e-5, "diffusion.beta_end is 1e-05, expected beta_start (0.0001) to"),
     ("damping.mantissas", [2, 1], "damping.mantissas is [2.0, 1.0], expected ascending"),
     ("methods.das2", {}, "methods.das2 is not a registered method; known: random"),
     ("methods.das2", {"like": "dass"}, "methods.das2.like is dass, which is not a registered"),
@@ -124,7 +126,7 @@ MISTAKES = [
     ("methods.das", {"leverag": True}, "methods.das.leverag is not a known key"),
     ("methods.das", {"features": "pixels"}, "must stay what it is in the registry"),
     ("methods.mine", {"like": "external"}, "methods.mine.scores is missing"),
-    ("methods.mine", {"scores": {"val": "v.npy"}}, "methods.mine.scores.gen is missing"),
+    ("methods.mine", {"scores": {}}, "methods.mine.scores "),
     ("methods.das", {"scores": {"val": "v.npy", "gen": "g.npy"}}, "is not an option of this"),
     ("methods.Mine", {"like": "das"}, "methods.Mine is not a usable name"),
     ("methods.null", {"like": "das"}, "methods.null is a word of the removal tables"),
@@ -288,15 +290,41 @@ def test_scores_from_elsewhere_need_no_like(blank):
 
 
 @pytest.mark.parametrize(
-    "path", ["/tmp/v.npy", "../v.npy", "a/../v.npy", "a b.npy", "a;b.npy", "{x}.npy", "ä.npy"]
+    "path", ["../v.npy", "/a/../v.npy", "a/../v.npy", "a b.npy", "a;b.npy", "{x}.npy", "ä.npy"]
 )
 def test_paths_of_scores_are_plain(blank, path):
     data = raw()
     data["methods"]["mine"] = {"scores": {"val": path, "gen": "g.npy"}}
     message = refusal(blank, data)
     assert message.startswith("config/experiments/changed.yaml: methods.mine.scores.val is ")
-    assert "expected a path inside the repository" in message
+    assert "expected a path that is absolute or relative to the repository" in message
     assert len(message.splitlines()) == 1
+
+
+def test_scores_of_one_kind_of_query_are_enough(blank):
+    data = raw()
+    data["methods"]["mine"] = {"scores": {"gen": "/data/of-others/gen.npy"}}
+    experiment = load(blank, data)
+    assert config.kinds(config.methods(experiment)["mine"]) == ("gen",)
+    assert config.inapplicable(experiment)["mine"] == {"val": config.NO_FILE}
+    data["methods"]["mine"] = {"scores": {"val": "v.npy"}}
+    data["removal"]["methods"] = ["mine"]
+    assert "has mine, which has no scores of generated images" in refusal(blank, data)
+
+
+def test_a_broken_file_stops_its_own_experiment_alone(blank):
+    folder = blank / config.FOLDER
+    text = (folder / "smoke.yaml").read_text()
+    (folder / "broken.yaml").write_text(text.replace("epochs: 2", "epochs: 0"))
+    (folder / "below.yaml").write_text("title: x\nparent: broken\nmethods: {das: {}}\n")
+    try:
+        sound, broken = config.load_sound(blank)
+    finally:
+        for name in ("broken", "below"):
+            (folder / f"{name}.yaml").unlink()
+    assert set(sound) == {"smoke"}
+    assert set(broken) == {"broken", "below"}
+    assert str(broken["below"]).startswith("config/experiments/broken.yaml: training.epochs is 0")
 
 
 @pytest.mark.parametrize(("train", "fraction"), [(5, 0.5), (7, 0.5), (10, 0.29), (10, 0.35)])
