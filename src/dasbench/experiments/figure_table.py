@@ -156,8 +156,8 @@ DRAWINGS = (
                 section="beyond",
                 alt="LDS of every method, and its partial LDS given the floor, with intervals",
                 caption="Bar and interval: the partial LDS of each method given the floor’s "
-                "predictions (loss target, own transform). Ring: its LDS. A score "
-                "whose bar is at zero has not been shown to know more than this similarity of images.",
+                "predictions (loss target, own transform). Ring: its LDS. A score whose bar is "
+                "at zero has not been shown to know more than this similarity of images.",
             ),
         ),
     ),
