@@ -19,7 +19,7 @@ def test_curves_are_of_the_methods_with_scores(smoke):
 
 
 def test_neighbours_are_shown_of_the_removed_methods_or_of_the_first_five(blank, smoke):
-    assert pages.neighbour_methods(smoke, "val") == ["das", "pixel_cosine"]
+    assert pages.neighbour_methods(smoke, "val") == ["das", "pixel_cosine", "floor"]
     names = ["random", "journey_trak", "das", "trak", "dtrak", "das_common", "das_l1"]
     none = child(blank, methods={name: {} for name in names})
     assert pages.neighbour_methods(none, "gen") == names[:5]
