@@ -158,8 +158,8 @@ DRAWINGS = (
                 section="beyond",
                 alt="LDS of every method, and its partial LDS given the floor, with intervals",
                 caption="Bar and interval: the partial LDS of each method given the floor’s "
-                "predictions (loss target, own transform). Ring: its LDS. A bar that reaches its "
-                "ring owes nothing to similarity; a bar at zero knows nothing beyond it.",
+                "predictions (loss target, own transform). Ring: its LDS. A score whose bar is "
+                "at zero has not been shown to know more than this similarity of images.",
             ),
         ),
     ),

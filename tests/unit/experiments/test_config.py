@@ -139,6 +139,11 @@ MISTAKES = [
     ("removal.methods", ["das", "null"], "removal.methods[1] is null, which is in every removal"),
     ("comparisons", [{"a": "das", "b": "x"}], "comparisons[0].b is x, expected one of"),
     ("comparisons", [{"a": "das", "b": "das"}], "comparisons[0] compares das with itself"),
+    (
+        "comparisons",
+        [{"a": "das", "b": "dtrak", "truth": ["loss", "removal"]}],
+        "comparisons[0].truth has removal, so removal.methods needs das and dtrak; it has das, ",
+    ),
     ("lds.level", math.nan, "lds.level is nan, expected a finite number"),
 ]
 
