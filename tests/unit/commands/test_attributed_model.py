@@ -361,7 +361,10 @@ def test_folders_of_every_layout_have_the_same_scores(command, tmp_path):
     for ask in (asked, command):
         with pytest.raises(UserError, match=r"bare/scheduler_config\.json is missing"):
             ask(bare)
-        with pytest.raises(UserError, match="gone is (no folder here; expected a folder that|missing; check the path)"):
+        with pytest.raises(
+            UserError,
+            match="gone is (no folder here; expected a folder that|missing; check the path)",
+        ):
             ask(tmp_path / "gone")
 
 
