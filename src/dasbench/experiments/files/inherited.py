@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from dasbench.core.query_kinds import COMPUTED, SPECTRUM
+from dasbench.core import query_kinds
+from dasbench.core.query_kinds import SPECTRUM
 from dasbench.experiments import ablation_design, residual_sets
 from dasbench.experiments.files import features
 from dasbench.experiments.files.resolved import Resolved
@@ -49,7 +50,7 @@ def _features(e: Resolved, parent: Resolved) -> Iterator[tuple[str, str]]:
         if other is None:
             continue
         ours, theirs = f"{e.folder}/features/{name}", f"{parent.folder}/features/{other}"
-        yield from _pairs(ours, theirs, features.SPLITS)
+        yield from _pairs(ours, theirs, features.splits(e))
         if name in features.spectra(e) and other in features.spectra(parent):
             yield from _pairs(f"{ours}/spectrum", f"{theirs}/spectrum", SPECTRUM)
     for name in features.journeys(e):
@@ -67,7 +68,7 @@ def _by_timestep(e: Resolved, parent: Resolved) -> Iterator[tuple[str, str]]:
         other = _equal(e, parent, name, parent.timesteps, features.timestep_settings)
         if other is not None:
             ours, theirs = f"{e.folder}/features/{name}", f"{parent.folder}/features/{other}"
-            yield from _pairs(f"{ours}/by_timestep", f"{theirs}/by_timestep", features.SPLITS)
+            yield from _pairs(f"{ours}/by_timestep", f"{theirs}/by_timestep", features.splits(e))
 
 
 def _of_base(e: Resolved, parent: Resolved) -> Iterator[tuple[str, str]]:
@@ -82,13 +83,12 @@ def _of_base(e: Resolved, parent: Resolved) -> Iterator[tuple[str, str]]:
     if features.needs_embeddings(e) and features.needs_embeddings(parent):
         if features.embedding_settings(e) == features.embedding_settings(parent):
             folders = (f"{of.folder}/features/embeddings" for of in (e, parent))
-            yield from _pairs(*folders, features.SPLITS)
+            yield from _pairs(*folders, features.splits(e))
     for name, options in e.methods.items():
         same = parent.methods.get(name, {}).get("computed") == options.get("computed", "")
         if same and _computed(e, name) == _computed(parent, name):
-            yield from _pairs(
-                f"{e.folder}/network/{name}", f"{parent.folder}/network/{name}", COMPUTED
-            )
+            folders = (f"{of.folder}/network/{name}" for of in (e, parent))
+            yield from _pairs(*folders, query_kinds.computed(query_kinds.of(e)))
 
 
 def _computed(experiment: Resolved, method: str) -> str:
