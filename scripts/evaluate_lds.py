@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 
 from dasbench.attribution import method_inputs
-from dasbench.attribution.method_inputs import Files, Inputs
-from dasbench.attribution.methods import controls, interface
+from dasbench.attribution.input_files import Files
+from dasbench.attribution.method_inputs import Inputs
+from dasbench.attribution.methods import interface
 from dasbench.attribution.parameters import Point
 from dasbench.attribution.spectrum import damping_grid
 from dasbench.core import artifacts, script_main, tables
 from dasbench.core.query_kinds import TARGETS
-from dasbench.evaluation import lds, predictions
+from dasbench.evaluation import beyond, lds, predictions
 from dasbench.evaluation.bootstrap import Bootstrap
 
 LEVERAGE = ["experiment", "method", "queries", "damping", "q50", "q90", "q99", "max"]
@@ -26,14 +27,6 @@ def quantiles(settings: dict, inputs: Inputs, selection: pd.DataFrame, kind: str
         return []
     names = [settings["experiment"], settings["method"], kind, point["damping"]]
     return [[*names, *np.quantile(h, [0.5, 0.9, 0.99, 1])]]
-
-
-def fixed(floor: Path, kind: str, masks: np.ndarray, inputs: Inputs) -> dict[str, np.ndarray]:
-    """The predictions that the partial LDS holds fixed, [M, Q] each."""
-    shape = (len(masks), inputs.shape[1])
-    classes = predictions.sum_scores(masks, controls.class_match(inputs))
-    floor_sums = artifacts.load_array(floor / f"{kind}.npy", shape, np.float64)
-    return {"floor": floor_sums, "class_match": classes}
 
 
 def run() -> None:
@@ -69,13 +62,9 @@ def run() -> None:
             interface.paths(settings["options"], inputs, points, positions), masks
         )
         chosen = selection[selection["queries"] == kind]
-        given = fixed(args.floor, kind, masks, inputs.about(positions)) if args.floor else {}
+        given = beyond.read(args.floor, kind, masks, inputs.about(positions)) if args.floor else {}
         summary, queries, statistics = lds.evaluate(predicted, chosen, outputs, draws, given)
-        names = {
-            "experiment": settings["experiment"],
-            "method": settings["method"],
-            "queries": kind,
-        }
+        names = {name: settings[name] for name in ("experiment", "method")} | {"queries": kind}
         leverages += quantiles(settings, inputs, chosen, kind)
         summaries.append(lds.label(summary, own=settings["transform"], **names))
         queries["query"] = np.asarray(positions)[queries["query"]]  # rows of queries/<kind>.npy

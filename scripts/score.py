@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from dasbench.attribution import method_inputs
-from dasbench.attribution.method_inputs import Files
+from dasbench.attribution.input_files import Files
 from dasbench.attribution.methods import interface
 from dasbench.attribution.parameters import Point
 from dasbench.core import script_main, tables

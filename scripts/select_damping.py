@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from dasbench.attribution import method_inputs
-from dasbench.attribution.method_inputs import Files
+from dasbench.attribution.input_files import Files
 from dasbench.attribution.methods import interface
 from dasbench.attribution.spectrum import damping_grid
 from dasbench.core import artifacts, script_main, tables

@@ -39,7 +39,7 @@ def model_parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def add_paths(to: argparse.ArgumentParser, form: type) -> None:
-    """Add an option for each field of a dataclass of paths; see ``method_inputs.Files``."""
+    """Add an option for each field of a dataclass of paths; see ``input_files.Files``."""
     for field in dataclasses.fields(form):
         needed = field.default is dataclasses.MISSING
         more = {"nargs": "+"} if field.metadata.get("several") else {}

@@ -14,12 +14,17 @@ Letters: M subset models, Q queries, B bootstrap draws.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from dasbench.attribution.method_inputs import Inputs
+from dasbench.attribution.methods import controls
+from dasbench.core import artifacts
 from dasbench.evaluation import statistics
 from dasbench.evaluation.bootstrap import Draws
+from dasbench.evaluation.predictions import sum_scores
 from dasbench.evaluation.statistics import ResampledRanks
 
 # predictions that are held fixed -> the column of their partial LDS; _lo, _hi and _undefined follow
@@ -64,6 +69,23 @@ class Partial(NamedTuple):
 
     per_query: np.ndarray
     columns: dict[str, Any]
+
+
+def read(folder: Path, kind: str, masks: np.ndarray, inputs: Inputs) -> dict[str, np.ndarray]:
+    """The predictions that the partial LDS holds fixed, by their names in ``GIVEN``.
+
+    Args:
+        folder: Folder of the floor's predictions, from ``scripts/predict_floor.py``.
+        kind: Kind of query.
+        masks: [M, N] bool, the evaluation subsets.
+        inputs: Of any method, for the evaluation queries; only their labels are used.
+
+    Returns:
+        [M, Q] float64 each.
+    """
+    shape = (len(masks), inputs.shape[1])
+    floor = artifacts.load_array(folder / f"{kind}.npy", shape, np.float64)
+    return {"floor": floor, "class_match": sum_scores(masks, controls.class_match(inputs))}
 
 
 def given(

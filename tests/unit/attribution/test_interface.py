@@ -9,7 +9,8 @@ import pytest
 from dasbench.attribution import decomposition, method_inputs, transforms
 from dasbench.attribution import spectrum as kernel
 from dasbench.attribution.by_timestep import Spectra
-from dasbench.attribution.method_inputs import Computed, Files
+from dasbench.attribution.input_files import Files
+from dasbench.attribution.method_inputs import Computed
 from dasbench.attribution.methods import interface
 from dasbench.attribution.parameters import Point
 from dasbench.attribution.spectrum import Spectrum

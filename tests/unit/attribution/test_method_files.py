@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dasbench.attribution import method_files, method_inputs
-from dasbench.attribution.method_inputs import Files
+from dasbench.attribution.input_files import Files
 from dasbench.attribution.methods import interface
 from dasbench.core import artifacts, query_kinds, script_main
 from dasbench.experiments import config

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dasbench.attribution import method_inputs
-from dasbench.attribution.method_inputs import Files
+from dasbench.attribution.input_files import Files
 from dasbench.core import artifacts
 from dasbench.errors import UserError
 from tiny import AXES

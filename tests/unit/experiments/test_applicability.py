@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dasbench.attribution import method_inputs
-from dasbench.attribution.method_inputs import Files
+from dasbench.attribution.input_files import Files
 from dasbench.core import artifacts
 from dasbench.errors import UserError
 from dasbench.experiments import config, feature_sets
@@ -93,7 +93,7 @@ def test_what_does_not_fit_is_told(blank, data, says):
 
 @pytest.mark.parametrize("name", ["embedding_dot", "journey_trak"])
 def test_removal_needs_scores_of_generated_images(blank, name):
-    data = raw()
+    data = raw() | {"comparisons": []}
     data["removal"]["methods"] = [name]
     if name == "journey_trak":
         assert load(blank, data)["removal"]["methods"] == [name]

@@ -44,7 +44,7 @@ def test_jobs_are_those_of_the_file(planned):
         "train_base_smoke": 1,
         "train_subsets_tune_smoke": 1,
         "train_subsets_eval_smoke": 4,
-        "train_removal_methods_smoke": 2,
+        "train_removal_methods_smoke": 3,
         "gather_outputs": 2,
         "plot_neighbours": 2,
         "smoke": 1,

@@ -97,7 +97,7 @@ def test_storage_counts_numbers(smoke):
     kernels = len(smoke.spectra)
     numbers = 4 * (11 * 256 + 3 * 64) * (120 + 24)
     assert stored["features"] == numbers + kernels * 8 * 120 * 121
-    assert stored["scores"] == 4 * 120 * (26 * 24 + 12)  # one method of generated images alone
+    assert stored["scores"] == 4 * 120 * (32 * 24 + 12)  # one method of generated images alone
     assert stored["network"] == 4 * (27 + 3) * 120 * 24  # dampings of ekfac_if, steps of unlearning
     # and two checkpoints of the base model
     assert stored["models"] == (models + 2) * (4 * smoke.model.parameters + 15_000)
