@@ -32,7 +32,7 @@ def test_every_command_exists():
 def test_no_experiment_is_written_twice(page):
     """The second would be refused: the file is there."""
     made = re.findall(r"\./run new-experiment ([a-z]+)", (ROOT / page).read_text())
-    assert len(made) == len(set(made)) == 3
+    assert len(made) == len(set(made)) >= 3
 
 
 def test_every_link_leads_somewhere():
