@@ -184,7 +184,7 @@ def test_two_processes_compute_the_features_that_one_does(made, tmp_path):
     narrow = tmp_path / "compute_features.py"
     narrow.write_text(
         f"import sys\nsys.path.insert(0, {str((made.folder / script).parent)!r})\n"
-        "import compute_features as job\njob.CHUNK = 7\njob.command.main(job.run)\n"
+        "import compute_features as job\njob.CHUNK = 7\njob.script_main.main(job.run)\n"
     )
     words, made_by = shlex.split(arguments), {}
     for processes in (1, 2):
