@@ -168,7 +168,7 @@ def test_artbench_reads_archive_and_folder_alike(tmp_path, unpacked):
     archive = made.artbench(tmp_path / artbench.NAMES[1], styles, 3, 2, (64, 64))
     if unpacked:
         with tarfile.open(archive) as tar:
-            tar.extractall(tmp_path, filter="data")
+            tar.extractall(tmp_path)
         archive.unlink()
     read = artbench.read(options(tmp_path, classes=[4, 9], size=32))
     assert read.images.shape == (10, 32, 32, 3)
