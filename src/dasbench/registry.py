@@ -199,6 +199,12 @@ _UNET = (
     "unet/config.json",
     "unet/diffusion_pytorch_model.safetensors",
 )
+_TRANSFORMER = (
+    "scheduler/scheduler_config.json",
+    "transformer/config.json",
+    "transformer/diffusion_pytorch_model.safetensors",
+)
+_TRANSFORMER_SIZES = ("num_layers", "num_attention_heads", "patch_size")
 _SIZES = ("block_out_channels", "down_block_types", "up_block_types")
 _GROUPS = ("all", "weights", "up_blocks", "attention")
 _FROZEN = 4 * 1_070_000_000  # all of Stable Diffusion 1 in float32
@@ -222,7 +228,10 @@ _FROZEN = 4 * 1_070_000_000  # all of Stable Diffusion 1 in float32
 # * pipeline: the class of diffusers that opens the folder
 # * tag: the hub's name of its task
 # * needs: keys of ``model`` that it needs
-# * refuses: keys of ``model`` that it does not use; "unet": every argument of UNet2DModel
+# * takes: keys of ``model`` that it may have besides ``needs``, family and revision; None: all but
+#   ``refuses``
+# * refuses: keys of ``model`` that it does not use
+# * formula: how its size is counted, see ``dasbench.planning.unet_cost``
 FAMILIES: dict[str, dict[str, Any]] = {
     "pixel": {
         "module": "pixel",
@@ -239,7 +248,9 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "pipeline": "DDPMPipeline",
         "tag": "unconditional-image-generation",
         "needs": _SIZES,
-        "refuses": ("pretrained", "revision", "lora", "prompt"),
+        "takes": None,
+        "refuses": ("pretrained", "revision", "lora", "prompt", *_TRANSFORMER_SIZES),
+        "formula": "unet",
     },
     "latent": {
         "module": "latent",
@@ -261,7 +272,52 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "pipeline": "LDMPipeline",
         "tag": "unconditional-image-generation",
         "needs": (*_SIZES, "pretrained"),
-        "refuses": ("lora", "prompt"),
+        "takes": None,
+        "refuses": ("lora", "prompt", *_TRANSFORMER_SIZES),
+        "formula": "unet",
+    },
+    "transformer": {
+        "module": "transformer",
+        "files": _TRANSFORMER,
+        "member_files": _TRANSFORMER,
+        "latents": False,
+        "prompts": False,
+        "classes": "num_class_embeds",
+        "imports": False,
+        "adapter": False,
+        "cost": None,
+        "frozen_bytes": 0,
+        "parameters": ("all", "weights", "attention"),
+        "pipeline": "DiTTransformer2DModel",
+        "tag": "unconditional-image-generation",
+        "needs": (*_TRANSFORMER_SIZES, "attention_head_dim"),
+        "takes": ("num_class_embeds", "dropout"),
+        "refuses": (),
+        "formula": "dit",
+    },
+    "latent_transformer": {
+        "module": "latent_transformer",
+        "files": (
+            "model_index.json",
+            "vae/config.json",
+            "vae/diffusion_pytorch_model.safetensors",
+            *_TRANSFORMER,
+        ),
+        "member_files": _TRANSFORMER,
+        "latents": True,
+        "prompts": False,
+        "classes": "num_class_embeds",
+        "imports": False,
+        "adapter": False,
+        "cost": None,
+        "frozen_bytes": _FROZEN,
+        "parameters": ("all", "weights", "attention"),
+        "pipeline": "DiTPipeline",
+        "tag": "unconditional-image-generation",
+        "needs": (*_TRANSFORMER_SIZES, "attention_head_dim", "pretrained"),
+        "takes": ("num_class_embeds", "dropout"),
+        "refuses": (),
+        "formula": "dit",
     },
     "text_to_image": {
         "module": "text_to_image",
@@ -279,8 +335,16 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "pipeline": "StableDiffusionPipeline",
         "tag": "text-to-image",
         "needs": ("pretrained", "lora", "prompt"),
-        "refuses": "unet",
+        "takes": (),
+        "refuses": (),
+        "formula": "unet",
     },
+}
+
+# process -> keys of the section ``diffusion`` that it takes besides ``process``
+PROCESSES: dict[str, tuple[str, ...]] = {
+    "ddpm": ("timesteps", "beta_schedule", "beta_start", "beta_end", "prediction_type"),
+    "flow": ("timesteps", "shift", "weighting", "timestep_sampling"),
 }
 
 

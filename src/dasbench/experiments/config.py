@@ -154,6 +154,12 @@ def _complete(
         for key, value in experiment["model"].items()
         if not (config_checks.refused(family, key) and value == defaults[key].get("default"))
     }
+    defaults, taken = schema["properties"]["diffusion"]["properties"], experiment["diffusion"]
+    experiment["diffusion"] = {
+        key: value
+        for key, value in taken.items()
+        if config_checks.takes(taken["process"], key) or value != defaults[key].get("default")
+    }
     problems = config_checks.problems(experiment)
     unknown_data = ("data", "dataset")
     _report((p for p in problems if not planned or p[0] != unknown_data), shown)

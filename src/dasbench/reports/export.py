@@ -203,6 +203,7 @@ def _write_cards(root: Path, experiment: config.Experiment, folder: Path) -> Non
         "groups": report.flatten({key: experiment[key] for key in _SETTINGS}),
         "score_groups": report.flatten({key: experiment[key] for key in _SCORE_SETTINGS}),
         "family": family,
+        "scheduler": _scheduler(folder),
         "parameters": _parameters(folder / family["files"][-1]),
         "rows": len((folder / "attribution/train.csv").read_text().splitlines()) - 1,
     }
@@ -216,6 +217,12 @@ def _write_cards(root: Path, experiment: config.Experiment, folder: Path) -> Non
     (folder / "attribution/README.md").write_text(
         _card("data_card.md.j2", {**header, **pretty}, answers)
     )
+
+
+def _scheduler(folder: Path) -> str | None:
+    """The class of diffusers of the scheduler; None for an adapter, whose folder has none."""
+    path = folder / "scheduler/scheduler_config.json"
+    return artifacts.load_json(path)["_class_name"] if path.is_file() else None
 
 
 def _prompts(folder: Path) -> list[str]:
