@@ -346,7 +346,9 @@ def load(folder: Path, images: bool = True, **changes: Any) -> Process:
         UserError: If the process is not supported, or the file does not state it completely.
     """
     file = folder / "scheduler_config.json"
-    return from_config({**json.loads(file.read_text(encoding="utf-8")), **changes}, str(file), images)
+    return from_config(
+        {**json.loads(file.read_text(encoding="utf-8")), **changes}, str(file), images
+    )
 
 
 def from_config(config: Mapping[str, Any], where: str, images: bool = True) -> Process:

@@ -13,7 +13,7 @@ from diffusers.training_utils import (
 )
 
 from dasbench import seeds
-from dasbench.diffusion import denoiser, flow, outputs, sampling, training
+from dasbench.diffusion import denoiser, flow, outputs, process_table, sampling, training
 from dasbench.diffusion import process as processes
 from dasbench.diffusion.process import Flow
 from dasbench.errors import UserError
@@ -289,3 +289,34 @@ def test_a_unet_learns_a_flow_and_its_folder_says_so(tmp_path):
             x = pipeline.scheduler.step(pipeline.unet(x, t).sample, t, x).prev_sample
     made = sampling.sample(unet.eval(), loaded, noise, 3)
     torch.testing.assert_close(made, x.clamp(-1, 1), rtol=1e-4, atol=1e-5)
+
+
+def test_the_table_reads_a_flow_and_refuses_what_it_does_not_state(tmp_path):
+    config = {"_class_name": "FlowMatchHeunDiscreteScheduler", "num_train_timesteps": 500}
+    process = processes.from_config({**config, "shift": 2.0}, "FILE", images=False)
+    assert (type(process), process.total, process.bounded) == (Flow, 500, False)
+    stated = process_table.section({**config, "shift": 2.0}, "FILE", {})
+    assert stated == {"process": "flow", "timesteps": 500, "shift": 2.0}
+    for change, sentence in (
+        ({}, "FILE does not state shift"),
+        ({"shift": 0}, "FILE has shift 0, expected more than 0"),
+        ({"shift": 1.0, "invert_sigmas": True}, "FILE has invert_sigmas: True"),
+        ({"shift": 1.0, "num_train_timesteps": 0}, "num_train_timesteps 0, expected 1 or more"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            processes.from_config({**config, **change}, "FILE")
+    with pytest.raises(UserError, match="use_dynamic_shifting, expected a fixed shift"):
+        process_table.section({**config, "shift": 1.0, "use_dynamic_shifting": True}, "FILE", {})
+    with pytest.raises(UserError, match="another kind of flow, which is not supported"):
+        processes.from_config({"_class_name": "FlowMatchLCMScheduler"}, "FILE")
+
+
+def test_a_scheduler_that_has_sampled_becomes_the_process_of_its_configuration():
+    used = scheduler(shift=3.0)
+    used.set_timesteps(4)
+    x, eps = drawn(6, 1)
+    t = torch.tensor([0])
+    for a, b in zip(
+        processes.of(used).pair(x, eps, t), Flow(scheduler(shift=3.0)).pair(x, eps, t), strict=True
+    ):
+        assert torch.equal(a, b)

@@ -21,6 +21,7 @@ from dasbench.diffusion import process as processes
 from dasbench.diffusion.conditions import Condition
 from dasbench.diffusion.families import unet2d
 from dasbench.diffusion.process import Process
+from dasbench.errors import UserError
 
 FILES = (
     "scheduler/scheduler_config.json",
@@ -157,7 +158,10 @@ def load(
         # diffusers would fill missing weights with random numbers
         if info["missing_keys"] or info["unexpected_keys"]:
             raise ValueError("its weights are not those of its config.json")
-        process = processes.load(place / "scheduler", images=bounded)
+        try:
+            process = processes.load(place / "scheduler", images=bounded)
+        except UserError as error:  # the workflow wrote this file, so it is damaged
+            raise ValueError(str(error)) from error
     checkpoints.check_finite(network, place / files[-1])
     return _without_label_dropout(network).eval().to(device), process
 
