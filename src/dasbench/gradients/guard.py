@@ -116,9 +116,49 @@ def check(
         LayerError: If a layer differs; it names the first one.
         UserError: If the prediction is not finite.
     """
+    dead = {layer.name for layer in layers}
     with evaluating(network), _full_precision():
         for batch in batches(network, process, shape, condition):
-            _check(network, layers, batch, features, advice)
+            dead &= _check(network, layers, batch, features, advice)
+    if dead:
+        name = next(layer.name for layer in layers if layer.name in dead)
+        raise LayerError(
+            f"the gradient of {name} is zero for every image and timestep that was tried, so that "
+            "its features say nothing; an adapter is like that before it was trained",
+            advice,
+        )
+
+
+def share(
+    network: nn.Module,
+    names: Sequence[str],
+    process: Process,
+    shape: Sequence[int],
+    condition: Condition | None = None,
+) -> float:
+    """Share of the squared length of the loss gradient that some parameters hold.
+
+    The gradient is that of ``check``: of two random images, at two timesteps.
+
+    Args:
+        network: The network, in evaluation mode.
+        names: Full names of the parameters.
+        process: As for ``check``.
+        shape: As for ``check``.
+        condition: As for ``check``.
+    """
+    trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    squares = dict.fromkeys(trained, 0.0)
+    with evaluating(network), torch.enable_grad():
+        for batch in batches(network, process, shape, condition):
+            for one in map(batch.one, range(IMAGES)):
+                predicted = denoiser.predict(network, one.x_t, one.time, one.condition)
+                gradients = torch.autograd.grad(
+                    _loss(predicted, one), list(trained.values()), allow_unused=True
+                )
+                for name, g in zip(trained, gradients, strict=True):
+                    squares[name] += 0.0 if g is None else float(g.double().square().sum())
+    return sum(squares[name] for name in names) / max(sum(squares.values()), 1e-300)
 
 
 def _check(
@@ -127,8 +167,12 @@ def _check(
     batch: Batch,
     features: Callable[[Batch, Matrices], Mapping[str, torch.Tensor]] | None,
     advice: str,
-) -> None:
-    """See ``check``, for one timestep."""
+) -> set[str]:
+    """See ``check``, for one timestep.
+
+    Returns:
+        Names of the layers whose gradient is zero for both images.
+    """
     truth = by_autograd(network, layers, batch)
     found, squares = by_rules(network, layers, batch)
     errors = {name: _length(found[name] - g) for name, g in truth.items()}
@@ -142,6 +186,7 @@ def _check(
     if features is not None:
         errors = features(batch, truth)
         _compare(layers, truth, errors, "projected gradient", advice, NOISE)
+    return {name for name, g in truth.items() if not bool(g.any())}
 
 
 def _compare(
