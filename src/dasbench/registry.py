@@ -231,6 +231,7 @@ _FROZEN = 4 * 1_070_000_000  # all of Stable Diffusion 1 in float32
 # * takes: keys of ``model`` that it may have besides ``needs``, family and revision; None: all but
 #   ``refuses``
 # * refuses: keys of ``model`` that it does not use
+# * frozen_files: files of the base model of the experiment ``model.frozen`` that its jobs read
 # * formula: how its size is counted, see ``dasbench.planning.unet_cost``
 FAMILIES: dict[str, dict[str, Any]] = {
     "pixel": {
@@ -249,7 +250,8 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "tag": "unconditional-image-generation",
         "needs": _SIZES,
         "takes": None,
-        "refuses": ("pretrained", "revision", "lora", "prompt", *_TRANSFORMER_SIZES),
+        "refuses": ("pretrained", "revision", "lora", "prompt", "frozen", *_TRANSFORMER_SIZES),
+        "frozen_files": (),
         "formula": "unet",
     },
     "latent": {
@@ -273,7 +275,8 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "tag": "unconditional-image-generation",
         "needs": (*_SIZES, "pretrained"),
         "takes": None,
-        "refuses": ("lora", "prompt", *_TRANSFORMER_SIZES),
+        "refuses": ("lora", "prompt", "frozen", *_TRANSFORMER_SIZES),
+        "frozen_files": (),
         "formula": "unet",
     },
     "transformer": {
@@ -293,6 +296,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "needs": (*_TRANSFORMER_SIZES, "attention_head_dim"),
         "takes": ("num_class_embeds", "dropout"),
         "refuses": (),
+        "frozen_files": (),
         "formula": "dit",
     },
     "latent_transformer": {
@@ -317,6 +321,27 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "needs": (*_TRANSFORMER_SIZES, "attention_head_dim", "pretrained"),
         "takes": ("num_class_embeds", "dropout"),
         "refuses": (),
+        "frozen_files": (),
+        "formula": "dit",
+    },
+    "transformer_adapter": {
+        "module": "transformer_adapter",
+        "files": ("pytorch_lora_weights.safetensors",),
+        "member_files": ("pytorch_lora_weights.safetensors",),
+        "latents": False,
+        "prompts": False,
+        "classes": None,
+        "imports": False,
+        "adapter": True,
+        "cost": None,
+        "frozen_bytes": 0,
+        "parameters": ("all", "weights", "attention", "lora"),
+        "pipeline": "DiTTransformer2DModel",
+        "tag": "unconditional-image-generation",
+        "needs": (*_TRANSFORMER_SIZES, "attention_head_dim", "frozen", "lora"),
+        "takes": (),
+        "refuses": (),
+        "frozen_files": _TRANSFORMER,
         "formula": "dit",
     },
     "text_to_image": {
@@ -337,6 +362,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "needs": ("pretrained", "lora", "prompt"),
         "takes": (),
         "refuses": (),
+        "frozen_files": (),
         "formula": "unet",
     },
 }

@@ -14,7 +14,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,42 +22,8 @@ from diffusers import DDIMScheduler, DDPMScheduler, FlowMatchEulerDiscreteSchedu
 
 from dasbench.diffusion import flow, process_table
 from dasbench.diffusion.process_table import PREDICTIONS
+from dasbench.diffusion.samplers import Euler, Sampler, Step
 from dasbench.errors import UserError
-
-
-class Step(NamedTuple):
-    """One step of sampling.
-
-    Attributes:
-        clean: [n, C, H, W] estimates of the clean images, from the prediction at this timestep.
-        x: [n, C, H, W] the images after the step, less noisy than before.
-    """
-
-    clean: torch.Tensor
-    x: torch.Tensor
-
-
-class Sampler(Protocol):
-    """A deterministic way from noise to images.
-
-    Attributes:
-        timesteps: The training timestep of each step, from noise to image; the nearest one if
-            sampling stops between two.
-    """
-
-    timesteps: list[int]
-
-    def time(self, t: int) -> float:
-        """Time argument of the network at the step of timestep t."""
-
-    def step(self, prediction: torch.Tensor, t: int, x: torch.Tensor) -> Step:
-        """Take the step at timestep t.
-
-        Args:
-            prediction: [n, C, H, W] output of the network at (x, t).
-            t: One of ``timesteps``.
-            x: [n, C, H, W] noisy images.
-        """
 
 
 class Process(ABC):
@@ -102,6 +68,10 @@ class Process(ABC):
     def time(self, t: torch.Tensor) -> torch.Tensor:
         """Time arguments [n] of the network at timesteps t [n]."""
         return t
+
+    def trained_with(self, settings: Mapping[str, Any]) -> Process:
+        """This process with the recipe of a section ``diffusion``, if it has recipes."""
+        return self
 
     def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """Timesteps [count] int64 of training, one for each example."""
@@ -220,7 +190,8 @@ class Flow(Process):
         process_table.check_path(scheduler.config, "the scheduler")
         self.scheduler, self.bounded = scheduler, bounded
         self.total = scheduler.config.num_train_timesteps
-        self._row, self._draw = flow.CONVENTIONS[convention], timestep_sampling
+        self._convention, self._draw = convention, timestep_sampling
+        self._row = flow.CONVENTIONS[convention]
         s = flow.sigmas(scheduler.config)
         s = s if self._row.reversed else s[::-1].copy()  # now noise ascends
         shares = flow.shares(s, self._row)
@@ -256,6 +227,11 @@ class Flow(Process):
         """See ``Process.time``."""
         return self._times.to(t.device)[t]
 
+    def trained_with(self, settings: Mapping[str, Any]) -> Flow:
+        """See ``Process.trained_with``."""
+        recipe = {key: settings[key] for key in ("weighting", "timestep_sampling")}
+        return Flow(self.scheduler, self._convention, **recipe, bounded=self.bounded)
+
     def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """See ``Process.draw``. A scheduler numbers its sigmas from the largest to the smallest."""
         place = flow.draw(self._draw, rng, count, self.total)
@@ -267,43 +243,6 @@ class Flow(Process):
         times = flow.times(flow.shares(shares[:-1], self._row), self._row, self.total)
         timesteps = flow.nearest(shares[:-1], self._shares.numpy())
         return Euler(shares, times, timesteps, self._row.sign, self.bounded)
-
-
-class Euler:
-    """Euler steps along a rectified flow, with the sigmas of the pipelines of diffusers.
-
-    Args:
-        shares: [S + 1] shares of noise, from 1 to 0.
-        times: [S] time arguments of the network.
-        timesteps: [S] nearest training timesteps, distinct.
-        sign: Sign of the network's target.
-        bounded: Whether images are in [-1, 1]; then the clean images are clipped to this range.
-    """
-
-    def __init__(
-        self,
-        shares: np.ndarray,
-        times: np.ndarray,
-        timesteps: list[int],
-        sign: int,
-        bounded: bool,
-    ):
-        """Keep the arguments."""
-        self.timesteps, self._sign, self._bounded = timesteps, sign, bounded
-        here, after = shares[:-1].tolist(), shares[1:].tolist()
-        self._ends = dict(zip(timesteps, zip(here, after, strict=True), strict=True))
-        self._times = dict(zip(timesteps, times.tolist(), strict=True))
-
-    def time(self, t: int) -> float:
-        """See ``Sampler.time``."""
-        return self._times[t]
-
-    def step(self, prediction: torch.Tensor, t: int, x: torch.Tensor) -> Step:
-        """See ``Sampler.step``."""
-        here, after = self._ends[t]
-        velocity = self._sign * prediction
-        clean = x - here * velocity
-        return Step(clean.clamp(-1, 1) if self._bounded else clean, x + (after - here) * velocity)
 
 
 def build(settings: Mapping[str, Any], bounded: bool = True) -> Process:

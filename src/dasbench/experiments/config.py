@@ -163,11 +163,20 @@ def _complete(
     problems = config_checks.problems(experiment)
     unknown_data = ("data", "dataset")
     _report((p for p in problems if not planned or p[0] != unknown_data), shown)
+    _report(_frozen(experiment["model"], root), shown)
     if isinstance(large, str):
         _report(debug_size.problems(whole, experiment, small), shown)
     home = name if experiment["replicate"]["base"] else base_home
     names_ = {"name": name, "parent": parent, "seed_name": seed_name, "base_home": home}
     return {**experiment, **names_}
+
+
+def _frozen(model: Mapping[str, Any], root: Path) -> Iterable[Problem]:
+    """Check that the experiment of a frozen base model exists; its own file is read elsewhere."""
+    frozen, known = model.get("frozen"), names(root)
+    if frozen is not None and frozen not in known:
+        listed = f"{', '.join(known)}{suggestion(frozen, known)}"
+        yield ("model", "frozen"), f"is {frozen}, expected one of the experiments: {listed}"
 
 
 @functools.cache

@@ -113,14 +113,15 @@ def check(
         advice: End of an error's sentence.
 
     Raises:
-        LayerError: If a layer differs; it names the first one.
+        LayerError: If a layer differs, or with ``features`` has no gradient at all; it names the
+            first one.
         UserError: If the prediction is not finite.
     """
     dead = {layer.name for layer in layers}
     with evaluating(network), _full_precision():
         for batch in batches(network, process, shape, condition):
             dead &= _check(network, layers, batch, features, advice)
-    if dead:
+    if dead and features is not None:  # a curvature has no use for them, and no harm
         name = next(layer.name for layer in layers if layer.name in dead)
         raise LayerError(
             f"the gradient of {name} is zero for every image and timestep that was tried, so that "

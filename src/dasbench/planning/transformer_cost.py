@@ -32,3 +32,14 @@ def by_formula(model: Mapping[str, Any], shape: tuple[int, int, int]) -> Size:
     for _ in range(model["num_layers"]):
         total += block
     return total + linear(d, 2 * d, 1) + linear(d, patch**2 * channels, tokens)
+
+
+def adapter(model: Mapping[str, Any]) -> int:
+    """Number of weights of an adapter: rank times both sides of every layer that it adapts."""
+    d = model["num_attention_heads"] * model["attention_head_dim"]
+    sides = {f"attn1.{name}": 2 * d for name in ("to_q", "to_k", "to_v", "to_out.0")}
+    sides |= {f"ff.net.{name}": (1 + _WIDER) * d for name in ("0.proj", "2")}
+    sides |= {"norm1.linear": (1 + _MODULATIONS) * d}
+    targets = tuple(f".{target}" for target in model["lora"]["targets"])
+    block = sum(size for name, size in sides.items() if f".{name}".endswith(targets))
+    return model["lora"]["rank"] * model["num_layers"] * block

@@ -76,7 +76,9 @@ def _size(model: str, shape: tuple[int, int, int]) -> Size:
         rank = settings["lora"]["rank"]
         return Size(cost["flops"] * shape[1] * shape[2], cost["parameters"] * rank)
     if registry.family(settings)["formula"] == "dit":
-        return transformer_cost.by_formula(settings, shape)
+        whole = transformer_cost.by_formula(settings, shape)
+        lora = settings.get("lora")
+        return Size(whole.flops, transformer_cost.adapter(settings)) if lora else whole
     usual = all(
         set(v if isinstance(v, list) else [v]) <= _USUAL[k]
         for k, v in settings.items()

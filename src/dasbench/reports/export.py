@@ -209,7 +209,7 @@ def _write_cards(root: Path, experiment: config.Experiment, folder: Path) -> Non
     }
     header = {**_licence(str(data["licence"])), "tags": ["data-attribution", "das-bench"]}
     hub = {"library_name": "diffusers", "pipeline_tag": family["tag"]}
-    if family["adapter"]:
+    if family["adapter"] and "pretrained" in model:
         hub |= {"base_model": model["pretrained"]} if "/" in model["pretrained"] else {}
         hub["tags"] = [*header["tags"], "lora"]
     (folder / "README.md").write_text(_card("model_card.md.j2", {**header, **hub}, answers))

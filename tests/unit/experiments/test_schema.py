@@ -75,7 +75,7 @@ def test_model_keys_are_arguments_of_the_model():
     arguments = arguments_of("unets/unet_2d.py", "UNet2DModel")
     arguments |= arguments_of("transformers/dit_transformer_2d.py", "DiTTransformer2DModel")
     schema = yaml.safe_load((ROOT / config.SCHEMA).read_text())
-    ours = {"family", "pretrained", "revision", "lora", "prompt"}
+    ours = {"family", "pretrained", "revision", "lora", "prompt", "frozen"}
     assert set(schema["properties"]["model"]["properties"]) - ours <= arguments
 
 

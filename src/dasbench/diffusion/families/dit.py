@@ -14,6 +14,7 @@ from typing import Any
 import diffusers
 import numpy as np
 import torch
+from diffusers.loaders import PeftAdapterMixin
 from torch import nn
 
 from dasbench.diffusion import checkpoints
@@ -30,7 +31,7 @@ FILES = (
 )
 
 
-class DiTTransformer2DModel(diffusers.DiTTransformer2DModel):
+class DiTTransformer2DModel(diffusers.DiTTransformer2DModel, PeftAdapterMixin):
     """The transformer of diffusers; the name is the same because its folder states the name."""
 
     def forward(

@@ -22,7 +22,7 @@ FILES = (
     "unet/diffusion_pytorch_model.safetensors",
 )
 # keys of the section ``model`` that are no arguments of UNet2DModel
-OURS = ("family", "pretrained", "revision", "lora", "prompt")
+OURS = ("family", "pretrained", "revision", "lora", "prompt", "frozen")
 
 
 def build(
