@@ -209,6 +209,38 @@ _SIZES = ("block_out_channels", "down_block_types", "up_block_types")
 _GROUPS = ("all", "weights", "up_blocks", "attention")
 _FROZEN = 4 * 1_070_000_000  # all of Stable Diffusion 1 in float32
 
+
+def _lora(pipeline: str, flops: int, parameters: int, weights: int) -> dict[str, Any]:
+    """The entry of adapters of a pipeline with a transformer or a large UNet.
+
+    Args:
+        pipeline: Class of diffusers.
+        flops: Operations for each position of the latents, at 64 by 64.
+        parameters: Weights of an adapter of its attentions for each unit of the rank.
+        weights: Numbers in the whole pipeline.
+    """
+    return {
+        "module": "pipeline_lora",
+        "files": ("pytorch_lora_weights.safetensors",),
+        "member_files": ("pytorch_lora_weights.safetensors",),
+        "latents": True,
+        "prompts": True,
+        "classes": None,
+        "imports": False,
+        "adapter": True,
+        "cost": {"flops": flops, "parameters": parameters},
+        "frozen_bytes": 4 * weights,
+        "parameters": ("all", "weights", "attention", "lora"),
+        "pipeline": pipeline,
+        "tag": "text-to-image",
+        "needs": ("pretrained", "lora", "prompt"),
+        "takes": (),
+        "refuses": (),
+        "frozen_files": (),
+        "formula": "unet",
+    }
+
+
 # Facts about each family of models for the rules and checks, which must not import torch:
 #
 # * module: its file, see ``dasbench.diffusion.families``
@@ -365,6 +397,9 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "frozen_files": (),
         "formula": "unet",
     },
+    "lora_xl": _lora("StableDiffusionXLPipeline", 388_000_000, 1_451_520, 3_500_000_000),
+    "lora_sd3": _lora("StableDiffusion3Pipeline", 515_000_000, 294_912, 8_000_000_000),
+    "lora_flux": _lora("FluxPipeline", 5_250_000_000, 1_167_360, 17_000_000_000),
 }
 
 # process -> keys of the section ``diffusion`` that it takes besides ``process``

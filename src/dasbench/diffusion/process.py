@@ -227,6 +227,10 @@ class Flow(Process):
         """See ``Process.time``."""
         return self._times.to(t.device)[t]
 
+    def of_pipeline(self, convention: str) -> Flow:
+        """The same flow with the convention of a pipeline."""
+        return Flow(self.scheduler, convention, bounded=self.bounded)
+
     def trained_with(self, settings: Mapping[str, Any]) -> Flow:
         """See ``Process.trained_with``."""
         recipe = {key: settings[key] for key in ("weighting", "timestep_sampling")}

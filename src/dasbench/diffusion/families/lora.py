@@ -110,6 +110,8 @@ def load(
             weight_name=FILES[-1],
             use_safetensors=True,
         )
+        if name not in getattr(network, "peft_config", {}):
+            raise ValueError(f"it has no weights of a {prefix}")
     checkpoints.check_finite(network, place / FILES[-1])
     return network
 
@@ -134,7 +136,7 @@ def check_process(process: Process, diffusion: Mapping[str, Any], place: str) ->
     Raises:
         UserError: If an entry differs; it names both values.
     """
-    for key, value in process.settings.items():
+    for key, value in ({"process": "ddpm"} | process.settings).items():
         if key not in _RECIPE and diffusion.get(key, value) != value:
             raise UserError(
                 f"diffusion.{key} is {diffusion[key]}, but {place} was trained with {value}; "
