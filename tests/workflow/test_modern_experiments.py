@@ -1,4 +1,4 @@
-"""Miniatures of the experiments on Stable Diffusion 3 and FLUX, with tiny pipelines in their place."""
+"""Miniatures of the experiments on Stable Diffusion 3 and FLUX, with tiny pipelines."""
 
 import numpy as np
 import pytest
