@@ -34,7 +34,7 @@ from threadpoolctl import threadpool_limits
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
-from dasbench.attribution import transforms
+from dasbench.attribution import parameters, transforms
 from dasbench.attribution.decomposition import decompose
 from dasbench.attribution.methods import interface
 from dasbench.attribution.spectrum import Spectrum, damping_grid
@@ -98,7 +98,7 @@ def problem(n: int, p: int, q: int) -> interface.Inputs:
 def ours(inputs: interface.Inputs, spectrum: Spectrum, dampings: Sequence[float]) -> None:
     """Every transform of every damping; scores are made and dropped."""
     given = inputs.__class__(**{**vars(inputs), "spectrum": spectrum})
-    for _, scores in interface.path(METHODS["das"], given, dampings):
+    for _, scores in interface.path(METHODS["das"], given, parameters.dampings(dampings)):
         for name in transforms.TRANSFORMS:
             transforms.apply(scores, name)
 

@@ -25,7 +25,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
-from dasbench.attribution import decomposition
+from dasbench.attribution import decomposition, parameters
 from dasbench.attribution.methods import interface
 from dasbench.attribution.spectrum import Spectrum, damping_grid
 from dasbench.core import memmaps
@@ -98,10 +98,12 @@ def _run(part: str, folder: Path, q: int, dampings: int) -> None:
     )
     options = METHODS["das"]
     if part == "score":
-        interface.write_scores(folder / "scores.npy", options, inputs, 1e-4, "square")
+        point = parameters.Point(damping=1e-4)
+        interface.write_scores(folder / "scores.npy", options, inputs, point, "square")
         return
     masks = np.random.default_rng(0).random((SUBSETS, n)) < 0.5  # noqa: PLR2004
-    predictions.predict(interface.paths(options, inputs, GRID[:dampings]), masks)
+    points = parameters.dampings(GRID[:dampings])
+    predictions.predict(interface.paths(options, inputs, points), masks)
 
 
 def _peak() -> int:

@@ -12,7 +12,7 @@ def run() -> None:
     parser = script_main.parser(__doc__)
     parser.add_argument("--pool", required=True)
     parser.add_argument("--train", required=True, help="output, .npz")
-    parser.add_argument("--val", required=True, help="output, .npz: all that is left")
+    parser.add_argument("--val", help="output, .npz: all that is left")
     args = parser.parse_args()
     settings = args.settings
     pool = artifacts.load_examples(args.pool)
@@ -33,7 +33,8 @@ def run() -> None:
         (args.train, order[: settings["train"]]),
         (args.val, order[settings["train"] :]),
     ):
-        artifacts.save_examples(path, pool.images[part], pool.labels[part], pool.ids[part])
+        if path is not None:
+            artifacts.save_examples(path, pool.images[part], pool.labels[part], pool.ids[part])
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from dasbench.core import artifacts, script_main, tables
-from dasbench.core.query_kinds import KINDS
+from dasbench.core.query_kinds import among
 from dasbench.evaluation import output_grids
 from dasbench.evaluation.bootstrap import Bootstrap
 
@@ -23,7 +23,7 @@ def run() -> None:
     masks = artifacts.load_array(home / "masks/eval.npy", (None, None), bool)
     uses = artifacts.load_json(home / "queries/uses.json")
     agreement, lds = [], []
-    for kind in KINDS:
+    for kind in among(uses):
         folders = [
             [args.grids / f"seed-{seed}" / f"shard-{shard}" for shard in settings["shards"]]
             for seed in settings["seeds"]

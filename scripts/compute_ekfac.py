@@ -8,7 +8,7 @@ import torch
 
 from dasbench.attribution import spectrum
 from dasbench.core import artifacts, memmaps, script_main
-from dasbench.core.query_kinds import KINDS
+from dasbench.core.query_kinds import present
 from dasbench.diffusion import model_inputs
 from dasbench.gradients import ekfac
 
@@ -33,7 +33,7 @@ def run() -> None:
     artifacts.save_array(args.out / "dampings.npy", dampings)
     with contextlib.ExitStack() as files:
         features, stored = [], {}
-        for kind in KINDS:
+        for kind in present(args.queries):
             queries, _ = model.queries(args.queries, kind)
             features.append(curvature.features(queries, np.arange(len(queries)), kind))
             shape = (len(dampings), len(images), len(queries))
@@ -41,8 +41,10 @@ def run() -> None:
             stored[kind] = files.enter_context(file)
         both = {name: torch.cat([f[name] for f in features]) for name in features[0]}
         for rows, block in curvature.scores(images, train.ids, both, dampings):
-            stored["val"][:, rows] = block[:, :, : stored["val"].shape[2]]
-            stored["gen"][:, rows] = block[:, :, stored["val"].shape[2] :]
+            start = 0
+            for file in stored.values():
+                file[:, rows] = block[:, :, start : start + file.shape[2]]
+                start += file.shape[2]
             print(f"{rows.stop} of {len(images)} examples", flush=True)
 
 

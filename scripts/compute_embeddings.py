@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from dasbench.core import artifacts, script_main
-from dasbench.core.query_kinds import KINDS
+from dasbench.core.query_kinds import present
 from dasbench.diffusion import checkpoints, denoiser
 from dasbench.diffusion import clip as embeddings
 
@@ -21,7 +21,7 @@ def run() -> None:
     checkpoints.use_threads(args.threads)
     clip = embeddings.load(args.settings["model"], checkpoints.pick_device())
     splits = {"train": denoiser.to_model(artifacts.load_examples(args.examples).images)}
-    for kind in KINDS:
+    for kind in present(args.queries):
         file = args.queries / f"{kind}.npy"
         splits[kind] = artifacts.load_array(file, (None, None, None, None), np.float32)
     for split, images in splits.items():

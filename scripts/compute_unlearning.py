@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from dasbench.core import artifacts, memmaps, script_main
-from dasbench.core.query_kinds import KINDS
+from dasbench.core.query_kinds import present
 from dasbench.diffusion import model_inputs
 from dasbench.gradients import unlearning
 
@@ -26,7 +26,7 @@ def run() -> None:
     options = (settings["gradients"], settings["axes"])
     forgetting = unlearning.Unlearning(network, process, *options).fit(images, train.ids)
     artifacts.save_array(args.out / "dampings.npy", np.array(forgetting.steps))
-    for kind in KINDS:
+    for kind in present(args.queries):
         queries, _ = model.queries(args.queries, kind)
         shape = (len(forgetting.steps), len(images), len(queries))
         with memmaps.create(args.out / f"{kind}.npy", shape, np.float32) as stored:

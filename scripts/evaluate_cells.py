@@ -6,7 +6,7 @@ import numpy as np
 
 from dasbench.attribution.spectrum import damping_grid
 from dasbench.core import artifacts, memmaps, script_main, tables
-from dasbench.core.query_kinds import KINDS, TARGETS
+from dasbench.core.query_kinds import TARGETS, among
 from dasbench.evaluation import ablation
 from dasbench.evaluation.bootstrap import Bootstrap
 
@@ -45,7 +45,7 @@ def run() -> None:
     }
     bootstrap = Bootstrap(settings["draws"], settings["level"])
     by_use, judges, queries = {}, {}, {}
-    for kind in KINDS:
+    for kind in among(uses):
         tuning, evaluation = uses[kind]["tuning"], uses[kind]["evaluation"]
         by_use[kind] = {
             "tune": ablation.Use(masks["tune"], tuning),

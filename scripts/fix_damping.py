@@ -1,11 +1,11 @@
-"""Write the damping of an experiment without subset models, whose grid has a single damping."""
+"""Write the parameters of a method without subset models, whose grid has a single point."""
 
 import pandas as pd
 
 from dasbench.attribution import spectrum
+from dasbench.attribution.methods import interface
 from dasbench.attribution.transforms import TRANSFORMS
 from dasbench.core import script_main, tables
-from dasbench.core.query_kinds import KINDS
 
 
 def run() -> None:
@@ -13,10 +13,11 @@ def run() -> None:
     parser = script_main.parser(__doc__)
     parser.add_argument("--selection", required=True, help="output, .csv")
     args = parser.parse_args()
-    (damping,) = spectrum.damping_grid(args.settings["damping"])
+    dampings = spectrum.damping_grid(args.settings["damping"])
+    (point,) = interface.grid(args.settings["options"], dampings)
     rows = [
-        {"queries": kind, "transform": name, "damping": float(damping)}
-        for kind in KINDS
+        {"queries": kind, "transform": name, "parameters": str(point)} | {"damping": dampings[0]}
+        for kind in args.settings["kinds"]
         for name in TRANSFORMS
     ]
     tables.save_table(args.selection, pd.DataFrame(rows))

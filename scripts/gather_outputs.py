@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from dasbench.core import artifacts, script_main
-from dasbench.core.query_kinds import KINDS, TARGETS
+from dasbench.core.query_kinds import TARGETS
 from dasbench.errors import UserError
 
 
@@ -34,7 +34,7 @@ def run() -> None:
         )
     artifacts.save_array(args.masks, masks[0])
     for target in TARGETS:
-        for kind in KINDS:
+        for kind in args.settings["kinds"]:
             name = f"{target}-{kind}.npy"
             artifacts.save_array(
                 args.outputs / name,

@@ -14,13 +14,13 @@ def run() -> None:
     """See the module's docstring."""
     parser = script_main.model_parser(__doc__)
     parser.add_argument("--train", required=True)
-    parser.add_argument("--val", required=True)
+    parser.add_argument("--val", help="examples/val.npz, if there are held-out images")
     parser.add_argument("--model", required=True, help="folder of the base model")
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     args = parser.parse_args()
     settings = args.settings
     model = model_inputs.open(args.settings, args.threads, args.latents, args.prompts)
-    train, val = artifacts.load_examples(args.train), artifacts.load_examples(args.val)
+    train = artifacts.load_examples(args.train)
     network, process = model.load(args.model)
     shape = model.images(train).shape[1:]
     axes, count = (*settings["axes"], "sampling"), settings["gen"]
@@ -46,8 +46,10 @@ def run() -> None:
         generated = model.decode(generated)
     if condition is None:  # the labels had no influence on the samples
         labels = queries.nearest_labels(generated, denoiser.to_model(train.images), train.labels)
-    artifacts.save_array(args.out / "val.npy", denoiser.to_model(val.images[: settings["val"]]))
-    artifacts.save_array(args.out / "val_labels.npy", val.labels[: settings["val"]])
+    if args.val is not None:
+        val = artifacts.load_examples(args.val)
+        artifacts.save_array(args.out / "val.npy", denoiser.to_model(val.images[: settings["val"]]))
+        artifacts.save_array(args.out / "val_labels.npy", val.labels[: settings["val"]])
     artifacts.save_array(args.out / "gen.npy", generated)
     artifacts.save_array(args.out / "gen_labels.npy", labels)
     artifacts.save_array(args.out / "gen_noise.npy", noise)

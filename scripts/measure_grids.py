@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from dasbench.core import artifacts, script_main
-from dasbench.core.query_kinds import KINDS
+from dasbench.core.query_kinds import present
 from dasbench.diffusion import model_inputs, outputs
 from dasbench.evaluation import output_grids
 
@@ -25,7 +25,7 @@ def run() -> None:
     uses = artifacts.load_json(args.queries / "uses.json")
     grids = [outputs.grid(count, total, spacing) for count, spacing in output_grids.GRIDS]
     grids.append(outputs.grid(total, total, "midpoint"))
-    for kind in KINDS:
+    for kind in present(args.queries):
         queries, condition = model.queries(args.queries, kind)
         losses, _ = outputs.measure_by_timestep(
             members,

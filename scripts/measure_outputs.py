@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from dasbench.core import artifacts, script_main
-from dasbench.core.query_kinds import KINDS
+from dasbench.core.query_kinds import present
 from dasbench.diffusion import model_inputs, outputs
 
 
@@ -24,7 +24,7 @@ def run() -> None:
     ]
     (base, *members), process = model.load_members([args.base, *folders])
     grid = outputs.grid(**settings["grid"])
-    for kind in KINDS:
+    for kind in present(args.queries):
         queries, condition = model.queries(args.queries, kind)
         loss, displacement = outputs.measure(
             members, base, process, queries, kind, grid, settings["axes"], condition

@@ -21,6 +21,7 @@ def run() -> None:
         .render(
             experiment=settings["experiment"],
             title=settings["settings"]["title"],
+            absent=report.absent(settings["settings"]),
             figures=pages.figures([Path(path) for path in args.figures]),
             data_card={**settings["data_card"], **artifacts.load_json(args.data_card)},
             groups=report.flatten(settings["settings"]),

@@ -13,6 +13,7 @@ def run() -> None:
     for name in ("summary", "selection", "comparisons", "ceiling"):
         parser.add_argument(f"--{name}", required=True, help=f"lds/{name}.csv")
     parser.add_argument("--removal", help="removal/summary.csv, if the experiment has one")
+    parser.add_argument("--removal-comparisons", help="removal/comparisons.csv, beside --removal")
     parser.add_argument("--leverage", help="lds/leverage.csv, if it was measured")
     parser.add_argument("--gains", help="ablation/gains.csv, if the experiment has an ablation")
     parser.add_argument("--metrics", help="metrics.json")
@@ -45,6 +46,9 @@ def run() -> None:
             inapplicable=settings.get("inapplicable", {}),
             timings=args.timings or None,
             gains=tables.load_table(args.gains) if args.gains else None,
+            removed_pairs=(
+                tables.load_table(args.removal_comparisons) if args.removal_comparisons else None
+            ),
             leverage=tables.load_table(args.leverage) if args.leverage else None,
         )
     )

@@ -1,10 +1,11 @@
-"""Write the scores of a method, with the transform of its settings and its held-out damping."""
+"""Write the scores of a method, with the transform of its settings and its held-out parameters."""
 
 from pathlib import Path
 
 from dasbench.attribution import method_inputs
 from dasbench.attribution.method_inputs import Files
 from dasbench.attribution.methods import interface
+from dasbench.attribution.parameters import Point
 from dasbench.core import script_main, tables
 
 
@@ -16,13 +17,13 @@ def run() -> None:
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     args = parser.parse_args()
     settings, files = args.settings, script_main.paths(args, Files)
-    selection = tables.load_table(args.selection).set_index(["queries", "transform"])["damping"]
+    selection = tables.load_table(args.selection).set_index(["queries", "transform"])["parameters"]
     spectrum = method_inputs.load_spectrum(files)
     for kind in settings["kinds"]:
         inputs = method_inputs.load(files, kind, settings["axes"], settings["options"], spectrum)
         transform, file = settings["transform"], args.out / f"{kind}.npy"
-        damping = selection[kind, transform]
-        interface.write_scores(file, settings["options"], inputs, damping, transform)
+        point = Point.read(selection[kind, transform])
+        interface.write_scores(file, settings["options"], inputs, point, transform)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""Select the damping of a method on tuning subsets and tuning queries only."""
+"""Select the parameters of a method on tuning subsets and tuning queries only."""
+
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,23 +18,24 @@ def run() -> None:
     parser = script_main.parser(__doc__)
     script_main.add_paths(parser, Files)
     parser.add_argument("--masks", required=True, help="[M, N] of the tuning subsets")
-    parser.add_argument("--loss-val", required=True, help="[R, M, Q] of the tuning subsets")
-    parser.add_argument("--loss-gen", required=True, help="[R, M, Q] of the tuning subsets")
+    parser.add_argument(
+        "--outputs", type=Path, required=True, help="folder with those of the tuning subsets"
+    )
     parser.add_argument("--selection", required=True, help="output, .csv")
     args = parser.parse_args()
     settings, files = args.settings, script_main.paths(args, Files)
     masks = artifacts.load_array(args.masks, (None, None), bool)
-    grid = damping_grid(settings["damping"])
+    points = interface.grid(settings["options"], damping_grid(settings["damping"]))
     uses = artifacts.load_json(files.queries / "uses.json")
     tables_by_kind, spectrum = [], method_inputs.load_spectrum(files)
     for kind in settings["kinds"]:
         queries = uses[kind]["tuning"]
         outputs = artifacts.load_array(
-            getattr(args, f"loss_{kind}"), (None, len(masks), None), np.float32
+            args.outputs / f"loss-{kind}.npy", (None, len(masks), None), np.float32
         )
         inputs = method_inputs.load(files, kind, settings["axes"], settings["options"], spectrum)
         predicted = predictions.predict(
-            interface.paths(settings["options"], inputs, grid, queries), masks
+            interface.paths(settings["options"], inputs, points, queries), masks
         )
         selected = lds.select(predicted, outputs[:, :, queries])
         if settings["options"].get("tuning"):

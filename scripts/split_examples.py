@@ -29,7 +29,7 @@ def run() -> None:
     parser = script_main.parser(__doc__)
     parser.add_argument("--pool", type=Path, required=True)
     parser.add_argument("--train", required=True, help="output, .npz")
-    parser.add_argument("--val", required=True, help="output, .npz: all that is left for it")
+    parser.add_argument("--val", help="output, .npz: all that is left for it")
     args = parser.parse_args()
     settings = args.settings
     pool, parts = load(args.pool)
@@ -47,7 +47,8 @@ def run() -> None:
                 "of data.train and queries.val in the experiment file"
             )
     for path, part in ((args.train, train), (args.val, val)):
-        artifacts.save_examples(path, pool.images[part], pool.labels[part], pool.ids[part])
+        if path is not None:
+            artifacts.save_examples(path, pool.images[part], pool.labels[part], pool.ids[part])
 
 
 if __name__ == "__main__":

@@ -5,20 +5,20 @@ from pathlib import Path
 import pandas as pd
 
 from dasbench.core import artifacts, script_main, tables
-from dasbench.core.query_kinds import KINDS, TARGETS
+from dasbench.core.query_kinds import TARGETS, among
 from dasbench.evaluation import lds
 from dasbench.evaluation.bootstrap import Bootstrap
 
 COLUMNS = [
     *["experiment", "kind", "a", "b", "transform_a", "transform_b", "queries", "target"],
-    *["selection", "difference", "lo", "hi", "detectable"],
+    *["selection", "difference", "lo", "hi", "detectable", "fixed"],
 ]
 
 
 def ceilings(outputs: Path, uses: dict, settings: dict) -> pd.DataFrame:
     """The table of ceilings, on the same draws as the LDS of the methods."""
     bootstrap, rows = Bootstrap(settings["draws"], settings["level"]), []
-    for kind in KINDS:
+    for kind in among(uses):
         queries = uses[kind]["evaluation"]
         arrays = {
             t: artifacts.load_array(outputs / f"{t}-{kind}.npy")[:, :, queries] for t in TARGETS
@@ -34,9 +34,11 @@ def compared(folder: Path, pair: dict, kind: str, settings: dict) -> pd.DataFram
     """Paired differences of two methods on one kind of query."""
     sides = [lds.read(folder / pair[side])[kind] for side in "ab"]
     table = lds.compare(*sides, level=settings["level"])
-    # comparisons are fixed in advance for the held-out damping; with the oracle's they are no test
+    # comparisons are fixed in advance for held-out parameters; with the oracle's they are no test
     held_out = table["selection"] == "held_out"
     table["kind"] = held_out.map({True: pair["kind"], False: "exploratory"})
+    table["fixed"] = pair.get("fixed", "")
+    table = table[table["target"].isin(pair["truth"])]
     names = {"experiment": settings["experiment"], "a": pair["a"], "b": pair["b"], "queries": kind}
     return table.assign(**names)[COLUMNS]
 
@@ -61,8 +63,9 @@ def run() -> None:
     pairs = [
         compared(args.methods, pair, kind, settings)
         for pair in settings["comparisons"]
-        for kind in KINDS
-        if not any(kind in reasons.get(pair[side], {}) for side in "ab")
+        for kind in among(uses)
+        if set(pair["truth"]) & set(TARGETS)
+        and not any(kind in reasons.get(pair[side], {}) for side in "ab")
     ]
     comparisons = pd.concat(pairs) if pairs else pd.DataFrame(columns=COLUMNS)
     tables.save_table(args.out / "comparisons.csv", comparisons)

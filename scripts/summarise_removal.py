@@ -8,6 +8,19 @@ import pandas as pd
 from dasbench.core import artifacts, script_main, tables
 from dasbench.evaluation import bootstrap, removal
 
+COLUMNS = ["kind", "a", "b", "k", "measure", *bootstrap.Difference._fields, "fixed"]
+
+
+def compared(table: pd.DataFrame, settings: dict) -> pd.DataFrame:
+    """Paired differences of the comparisons that removal judges, on the same draws of queries."""
+    intervals, rows = bootstrap.Bootstrap(settings["draws"], settings["level"]), []
+    for pair in settings["comparisons"]:
+        rng = bootstrap.generator(settings["axes"], "removal")
+        both = table[table["method"].isin([pair["a"], pair["b"]])]
+        found = removal.compare(both, pair["b"], rng, intervals)
+        rows.append(found.assign(kind=pair["kind"], fixed=pair.get("fixed", "")))
+    return pd.concat(rows)[COLUMNS] if rows else pd.DataFrame(columns=COLUMNS)
+
 
 def run() -> None:
     """See the module's docstring."""
@@ -27,6 +40,7 @@ def run() -> None:
     described = table[["method", "k", "query", "set"]].rename_axis("row").reset_index()
     tables.save_table(args.out / "per_query.parquet", table)
     tables.save_table(args.out / "summary.csv", summary)
+    tables.save_table(args.out / "comparisons.csv", compared(table, settings))
     artifacts.save_array(args.out / "images.npy", images)
     tables.save_table(args.out / "images.csv", described)
 

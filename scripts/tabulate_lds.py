@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from dasbench.core import artifacts, script_main, tables
-from dasbench.core.query_kinds import KINDS, TARGETS
+from dasbench.core.query_kinds import TARGETS, among
 from dasbench.evaluation import lds_by_models
 
 
@@ -23,7 +23,7 @@ def run() -> None:
     tables.save_table(args.lds / "table.csv", lds_by_models.full_table(summary, ceiling))
     masks = artifacts.load_array(home / "masks/eval.npy", (None, None), bool)
     uses, curves = artifacts.load_json(home / "queries/uses.json"), []
-    for kind in KINDS:
+    for kind in among(uses):
         methods = settings["methods"][kind]
         queries = uses[kind]["evaluation"]
         scores = {

@@ -13,7 +13,7 @@ import pandas as pd
 
 from dasbench.attribution import method_times
 from dasbench.core import artifacts, resumable, script_main, tables
-from dasbench.core.query_kinds import KINDS
+from dasbench.core.query_kinds import present
 from dasbench.diffusion import model_inputs
 from dasbench.evaluation.cost_quality import PARTS
 from dasbench.sharing import codehash
@@ -34,7 +34,7 @@ def run() -> None:
     model = model_inputs.open(settings, 1, args.latents, args.prompts)
     network, process = model.load(args.model)
     images = {"train": model.images(artifacts.load_examples(args.examples))}
-    images |= {kind: model.queries(args.queries, kind)[0] for kind in KINDS}
+    images |= {kind: model.queries(args.queries, kind)[0] for kind in present(args.queries)}
     few = {split: array[:WARM] for split, array in images.items()}
     code = codehash.code_hash(ROOT, "scripts/time_methods.py", model.family.__file__)
     files = (args.examples, *sorted(args.queries.glob("*.npy")), *sorted(args.model.rglob("*.*")))

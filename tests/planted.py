@@ -150,6 +150,7 @@ class World:
             others=tuple(zip(train[1:], query[1:], strict=True)),
             tuning_masks=self.masks["tune"],
             tuning_outputs=self.outputs("tune", kind)[0],
+            tuning_queries=np.arange(TUNING),
             computed=self._computed(options, kind),
         )
 

@@ -20,6 +20,7 @@ QUALITY = {
     "train_norm": 0.02,
     "pixel_dot": 0.04,
     "pixel_cosine": 0.08,
+    "floor": 0.14,
     "gradient_dot": 0.05,
     "gradient_cosine": 0.09,
     "trak": 0.12,
@@ -35,7 +36,10 @@ QUALITY = {
     "datamodel": 0.1,
 }
 CONTROLS = ("random", "class_match", "train_norm")
-UNDAMPED = (*CONTROLS, "pixel_dot", "pixel_cosine", "gradient_dot", "gradient_cosine", "datamodel")
+UNDAMPED = (
+    *(*CONTROLS, "pixel_dot", "pixel_cosine", "floor"),
+    *("gradient_dot", "gradient_cosine", "datamodel"),
+)
 TRANSFORMS = ("identity", "square", "signed_square")
 GRID = [m * 10.0**e for e in range(-8, 1) for m in (1, 2, 5)]
 SIZES = {"M": 64, "R": 2, "Q": 100}
@@ -86,6 +90,7 @@ def lds_tables(names: list[str], rng: np.random.Generator) -> dict[str, pd.DataF
                                 "target": target,
                                 **row,
                                 **scaled,
+                                **_partial(method, scaled["lds"]),
                                 "ceiling": 0.5,
                                 **SIZES,
                                 "own": transform == own_transform(method),
@@ -98,6 +103,22 @@ def lds_tables(names: list[str], rng: np.random.Generator) -> dict[str, pd.DataF
         "ceiling": _ceiling(),
         "leverage": _leverage(names),
     }
+
+
+def _point(method: str, damping: float) -> str:
+    """The column ``parameters``."""
+    if method == "floor":
+        return '{"floor":"pixel_rbf","width":0.5}'
+    return "{}" if np.isnan(damping) else f'{{"damping":{damping!r}}}'
+
+
+def _partial(method: str, lds: float) -> dict[str, float]:
+    """The columns of the partial LDS; that of the floor is undefined."""
+    lost = SIZES["Q"] if method in ("floor", "class_match") else 0
+    value = 0.0 if lost else 0.7 * lds - 0.01
+    ends = {"partial_lo": value - 0.02 * (not lost), "partial_hi": value + 0.02 * (not lost)}
+    columns = {"partial": value, **ends, "partial_undefined": lost}
+    return columns | {k.replace("partial", "partial_class", 1): v for k, v in columns.items()}
 
 
 def _rows(method: str, level: float, rng: np.random.Generator) -> tuple[list[dict], dict]:
@@ -116,7 +137,9 @@ def _rows(method: str, level: float, rng: np.random.Generator) -> tuple[list[dic
             "lo": lds - 0.025,
             "hi": lds + 0.03,
         }
-        return [row], {"damping": np.nan, "lds": lds + 0.01, "edge": False}
+        row["parameters"] = _point(method, np.nan)
+        choice = {"damping": np.nan, "parameters": row["parameters"]}
+        return [row], choice | {"lds": lds + 0.01, "edge": False}
     peak = float(rng.uniform(-6, -2))
     path = level * np.exp(-((np.log10(GRID) - peak) ** 2) / 12) + noise
     best = int(path.argmax())
@@ -124,6 +147,7 @@ def _rows(method: str, level: float, rng: np.random.Generator) -> tuple[list[dic
     base["edge"] = method == "trak" or held in (0, len(GRID) - 1)
     rows = [
         {**base, "selection": "path", "damping": d, "lds": v, "lo": np.nan, "hi": np.nan}
+        | {"parameters": _point(method, d)}
         for d, v in zip(GRID, path, strict=True)
     ]
     for name, i in (("held_out", held), ("oracle", best)):
@@ -132,12 +156,14 @@ def _rows(method: str, level: float, rng: np.random.Generator) -> tuple[list[dic
                 **base,
                 "selection": name,
                 "damping": GRID[i],
+                "parameters": _point(method, GRID[i]),
                 "lds": path[i],
                 "lo": path[i] - 0.028,
                 "hi": path[i] + 0.026,
             }
         )
-    return rows, {"damping": GRID[held], "lds": path[held] + 0.012, "edge": base["edge"]}
+    choice = {"damping": GRID[held], "parameters": _point(method, GRID[held])}
+    return rows, choice | {"lds": path[held] + 0.012, "edge": base["edge"]}
 
 
 def _comparisons(names: list[str], rng: np.random.Generator) -> pd.DataFrame:
@@ -146,6 +172,7 @@ def _comparisons(names: list[str], rng: np.random.Generator) -> pd.DataFrame:
         ("das", "trak"),
         ("das_common", "das"),
         ("das_common", "dtrak_common"),
+        ("das", "floor"),
     ]
     pairs = [(a, b, "primary") for a, b in primary] + [("dtrak", "trak", "exploratory")]
     rows = []
@@ -171,6 +198,7 @@ def _comparisons(names: list[str], rng: np.random.Generator) -> pd.DataFrame:
                             "lo": difference - 0.021,
                             "hi": difference + 0.02,
                             "detectable": 0.029,
+                            "fixed": "on 2026-11-30, late" if b == "floor" else "",
                         }
                     )
     return pd.DataFrame(rows)

@@ -27,6 +27,9 @@ Options of the similarity family: ``features`` (gradients as above, pixels, embe
 (dot, cosine), ``checkpoints`` (all, or a list of numbers: the score is the mean over these
 checkpoints of the base model).
 
+Options of the floor family: ``form``, ``features`` (pixels, embeddings), ``grid`` (parameter -> its
+values, of which tuning data select one); or ``members``, the floors of which they select one.
+
 Options of other families: ``tuning`` (whether scores are computed from the tuning subsets'
 outputs), ``computed`` (name X of the rule ``compute_X``, for scores that need the network itself),
 ``noise`` (for EK-FAC), ``steps`` and ``loss_timesteps`` (for unlearning).
@@ -49,6 +52,7 @@ _VECTOR = "vector_residual"
 _EKFAC = "ekfac"
 _UNLEARNING = "unlearning"
 _DATAMODELS = "datamodels"
+_FLOORS = "floors"
 
 
 def _features(
@@ -121,6 +125,24 @@ def _datamodel(estimate: str) -> dict[str, Any]:
     return {"module": _DATAMODELS, "estimate": estimate, "tuning": True, "transform": "identity"}
 
 
+def _floor(form: str, features: str = "pixels", **grid: list) -> dict[str, Any]:
+    """A similarity without a model, whose parameters tuning data select from a grid."""
+    options = {"form": form, "features": features, "grid": grid}
+    return {"module": _FLOORS, **options, "transform": "identity"}
+
+
+_POWERS = [1, 2, 3, 4, 6, 8, 12, 16]
+_WIDTHS = [0.02, 0.05, 0.1, 0.2, 0.5, 1, 2]
+_RIDGE = {"width": _WIDTHS[2:], "penalty": [1e-4, 1e-3, 1e-2, 1e-1], "power": [1, 2]}
+_COUNTS = [3, 10, 30, 100, 300]
+_FLOORS_OF_PIXELS = {
+    "pixel_cosine_power": _floor("cosine_power", centre=["zero", "black", "mean"], power=_POWERS),
+    "pixel_rbf": _floor("rbf", width=_WIDTHS),
+    "pixel_ridge": _floor("ridge", **_RIDGE),
+    "nearest": _floor("nearest", count=_COUNTS),
+    "ideal_denoiser": _floor("ideal_denoiser", power=[0.25, 0.5, 1]),
+}
+
 _PROBES = {"constant": 1, "rademacher": 1, "cosine": 2}
 
 METHODS: dict[str, dict[str, Any]] = {
@@ -131,6 +153,20 @@ METHODS: dict[str, dict[str, Any]] = {
     "pixel_cosine": _similarity("pixels", "cosine"),
     "embedding_dot": _similarity("embeddings", "dot"),
     "embedding_cosine": _similarity("embeddings", "cosine"),
+    **_FLOORS_OF_PIXELS,
+    "embedding_cosine_power": _floor(
+        "cosine_power", "embeddings", centre=["zero", "mean"], power=_POWERS
+    ),
+    "embedding_rbf": _floor("rbf", "embeddings", width=_WIDTHS),
+    "embedding_ridge": _floor("ridge", "embeddings", **_RIDGE),
+    "embedding_nearest": _floor("nearest", "embeddings", count=_COUNTS),
+    # an experiment's ``floor`` has the floors among its methods as members
+    "floor": {
+        "module": _FLOORS,
+        "members": [{"name": name, **options} for name, options in _FLOORS_OF_PIXELS.items()],
+        "features": "pixels",
+        "transform": "identity",
+    },
     "gradient_dot": _similarity(_features("loss"), "dot"),
     "gradient_cosine": _similarity(_features("loss"), "cosine"),
     "tracincp": _similarity(_features("loss"), "dot", checkpoints="all"),
@@ -181,6 +217,7 @@ METHODS: dict[str, dict[str, Any]] = {
 # is read from files (data/registry.yaml names their source) or comes with a package
 DATASETS: dict[str, dict[str, Any]] = {
     "digits": {"module": "digits", "shape": (1, 8, 8), "files": False},
+    "digits_moved": {"module": "digits_moved", "shape": (1, 12, 12), "files": False},
     "fashion": {"module": "fashion", "shape": (1, 28, 28), "files": True},
     "cifar10": {"module": "cifar10", "shape": (3, 32, 32), "files": True},
     "celeba": {"module": "celeba", "shape": (3, 140, 140), "files": True},
@@ -194,51 +231,69 @@ def reads_files(dataset: str) -> bool:
     return dataset in DATASETS and DATASETS[dataset]["files"]
 
 
-_UNET = (
-    "scheduler/scheduler_config.json",
-    "unet/config.json",
-    "unet/diffusion_pytorch_model.safetensors",
-)
-_TRANSFORMER = (
-    "scheduler/scheduler_config.json",
-    "transformer/config.json",
-    "transformer/diffusion_pytorch_model.safetensors",
-)
+_SCHEDULER = "scheduler/scheduler_config.json"
+_WEIGHTS = "diffusion_pytorch_model.safetensors"
+_UNET = (_SCHEDULER, "unet/config.json", f"unet/{_WEIGHTS}")
+_TRANSFORMER = (_SCHEDULER, "transformer/config.json", f"transformer/{_WEIGHTS}")
 _TRANSFORMER_SIZES = ("num_layers", "num_attention_heads", "patch_size")
 _SIZES = ("block_out_channels", "down_block_types", "up_block_types")
 _GROUPS = ("all", "weights", "up_blocks", "attention")
 _FROZEN = 4 * 1_070_000_000  # all of Stable Diffusion 1 in float32
 
 
-def _lora(pipeline: str, flops: int, parameters: int, weights: int) -> dict[str, Any]:
-    """The entry of adapters of a pipeline with a transformer or a large UNet.
+_ADAPTER = ("pytorch_lora_weights.safetensors",)
+_LIKE_DIT = {
+    "parameters": ("all", "weights", "attention"),
+    "takes": ("num_class_embeds", "dropout"),
+    "formula": "dit",
+}
+_PIPELINE = {
+    "latents": True,
+    "prompts": True,
+    "classes": None,
+    "adapter": True,
+    "tag": "text-to-image",
+    "needs": ("pretrained", "lora", "prompt"),
+    "takes": (),
+}
 
-    Args:
-        pipeline: Class of diffusers.
-        flops: Operations for each position of the latents, at 64 by 64.
-        parameters: Weights of an adapter of its attentions for each unit of the rank.
-        weights: Numbers in the whole pipeline.
-    """
-    return {
-        "module": "pipeline_lora",
-        "files": ("pytorch_lora_weights.safetensors",),
-        "member_files": ("pytorch_lora_weights.safetensors",),
-        "latents": True,
-        "prompts": True,
-        "classes": None,
+
+def _family(module: str, files: tuple[str, ...], **facts: Any) -> dict[str, Any]:
+    """An entry of ``FAMILIES``; without ``facts``, of models of images that are trained whole."""
+    usual = {
+        "member_files": files,
+        "latents": False,
+        "prompts": False,
+        "classes": "num_class_embeds",
         "imports": False,
-        "adapter": True,
-        "cost": {"flops": flops, "parameters": parameters},
-        "frozen_bytes": 4 * weights,
-        "parameters": ("all", "weights", "attention", "lora"),
-        "pipeline": pipeline,
-        "tag": "text-to-image",
-        "needs": ("pretrained", "lora", "prompt"),
-        "takes": (),
+        "adapter": False,
+        "cost": None,
+        "frozen_bytes": 0,
+        "parameters": _GROUPS,
+        "tag": "unconditional-image-generation",
+        "takes": None,
         "refuses": (),
         "frozen_files": (),
         "formula": "unet",
     }
+    return {"module": module, "files": files, **usual, **facts}
+
+
+def _lora(pipeline: str, flops: int, parameters: int, weights: int) -> dict[str, Any]:
+    """The entry of adapters of a pipeline with a transformer or a large UNet.
+
+    The numbers: operations for each position of the latents, at 64 by 64; weights of an adapter of
+    its attentions for each unit of the rank; numbers in the whole pipeline.
+    """
+    return _family(
+        "pipeline_lora",
+        _ADAPTER,
+        **_PIPELINE,
+        cost={"flops": flops, "parameters": parameters},
+        frozen_bytes=4 * weights,
+        parameters=("all", "weights", "attention", "lora"),
+        pipeline=pipeline,
+    )
 
 
 # Facts about each family of models for the rules and checks, which must not import torch:
@@ -266,137 +321,63 @@ def _lora(pipeline: str, flops: int, parameters: int, weights: int) -> dict[str,
 # * frozen_files: files of the base model of the experiment ``model.frozen`` that its jobs read
 # * formula: how its size is counted, see ``dasbench.planning.unet_cost``
 FAMILIES: dict[str, dict[str, Any]] = {
-    "pixel": {
-        "module": "pixel",
-        "files": ("model_index.json", *_UNET),
-        "member_files": ("model_index.json", *_UNET),
-        "latents": False,
-        "prompts": False,
-        "classes": "num_class_embeds",
-        "imports": True,
-        "adapter": False,
-        "cost": None,
-        "frozen_bytes": 0,
-        "parameters": _GROUPS,
-        "pipeline": "DDPMPipeline",
-        "tag": "unconditional-image-generation",
-        "needs": _SIZES,
-        "takes": None,
-        "refuses": ("pretrained", "revision", "lora", "prompt", "frozen", *_TRANSFORMER_SIZES),
-        "frozen_files": (),
-        "formula": "unet",
-    },
-    "latent": {
-        "module": "latent",
-        "files": (
-            "model_index.json",
-            "vqvae/config.json",
-            "vqvae/diffusion_pytorch_model.safetensors",
-            *_UNET,
-        ),
-        "member_files": _UNET,
-        "latents": True,
-        "prompts": False,
-        "classes": "num_class_embeds",
-        "imports": False,
-        "adapter": False,
-        "cost": None,
-        "frozen_bytes": _FROZEN,
-        "parameters": _GROUPS,
-        "pipeline": "LDMPipeline",
-        "tag": "unconditional-image-generation",
-        "needs": (*_SIZES, "pretrained"),
-        "takes": None,
-        "refuses": ("lora", "prompt", "frozen", *_TRANSFORMER_SIZES),
-        "frozen_files": (),
-        "formula": "unet",
-    },
-    "transformer": {
-        "module": "transformer",
-        "files": _TRANSFORMER,
-        "member_files": _TRANSFORMER,
-        "latents": False,
-        "prompts": False,
-        "classes": "num_class_embeds",
-        "imports": False,
-        "adapter": False,
-        "cost": None,
-        "frozen_bytes": 0,
-        "parameters": ("all", "weights", "attention"),
-        "pipeline": "DiTTransformer2DModel",
-        "tag": "unconditional-image-generation",
-        "needs": (*_TRANSFORMER_SIZES, "attention_head_dim"),
-        "takes": ("num_class_embeds", "dropout"),
-        "refuses": (),
-        "frozen_files": (),
-        "formula": "dit",
-    },
-    "latent_transformer": {
-        "module": "latent_transformer",
-        "files": (
-            "model_index.json",
-            "vae/config.json",
-            "vae/diffusion_pytorch_model.safetensors",
-            *_TRANSFORMER,
-        ),
-        "member_files": _TRANSFORMER,
-        "latents": True,
-        "prompts": False,
-        "classes": "num_class_embeds",
-        "imports": False,
-        "adapter": False,
-        "cost": None,
-        "frozen_bytes": _FROZEN,
-        "parameters": ("all", "weights", "attention"),
-        "pipeline": "DiTPipeline",
-        "tag": "unconditional-image-generation",
-        "needs": (*_TRANSFORMER_SIZES, "attention_head_dim", "pretrained"),
-        "takes": ("num_class_embeds", "dropout"),
-        "refuses": (),
-        "frozen_files": (),
-        "formula": "dit",
-    },
-    "transformer_adapter": {
-        "module": "transformer_adapter",
-        "files": ("pytorch_lora_weights.safetensors",),
-        "member_files": ("pytorch_lora_weights.safetensors",),
-        "latents": False,
-        "prompts": False,
-        "classes": None,
-        "imports": False,
-        "adapter": True,
-        "cost": None,
-        "frozen_bytes": 0,
-        "parameters": ("all", "weights", "attention", "lora"),
-        "pipeline": "DiTTransformer2DModel",
-        "tag": "unconditional-image-generation",
-        "needs": (*_TRANSFORMER_SIZES, "attention_head_dim", "frozen", "lora"),
-        "takes": (),
-        "refuses": (),
-        "frozen_files": _TRANSFORMER,
-        "formula": "dit",
-    },
-    "text_to_image": {
-        "module": "text_to_image",
-        "files": ("pytorch_lora_weights.safetensors",),
-        "member_files": ("pytorch_lora_weights.safetensors",),
-        "latents": True,
-        "prompts": True,
-        "classes": None,
-        "imports": False,
-        "adapter": True,
+    "pixel": _family(
+        "pixel",
+        ("model_index.json", *_UNET),
+        imports=True,
+        pipeline="DDPMPipeline",
+        needs=_SIZES,
+        refuses=("pretrained", "revision", "lora", "prompt", "frozen", *_TRANSFORMER_SIZES),
+    ),
+    "latent": _family(
+        "latent",
+        ("model_index.json", "vqvae/config.json", f"vqvae/{_WEIGHTS}", *_UNET),
+        member_files=_UNET,
+        latents=True,
+        frozen_bytes=_FROZEN,
+        pipeline="LDMPipeline",
+        needs=(*_SIZES, "pretrained"),
+        refuses=("lora", "prompt", "frozen", *_TRANSFORMER_SIZES),
+    ),
+    "transformer": _family(
+        "transformer",
+        _TRANSFORMER,
+        **_LIKE_DIT,
+        pipeline="DiTTransformer2DModel",
+        needs=(*_TRANSFORMER_SIZES, "attention_head_dim"),
+    ),
+    "latent_transformer": _family(
+        "latent_transformer",
+        ("model_index.json", "vae/config.json", f"vae/{_WEIGHTS}", *_TRANSFORMER),
+        **_LIKE_DIT,
+        member_files=_TRANSFORMER,
+        latents=True,
+        frozen_bytes=_FROZEN,
+        pipeline="DiTPipeline",
+        needs=(*_TRANSFORMER_SIZES, "attention_head_dim", "pretrained"),
+    ),
+    "transformer_adapter": _family(
+        "transformer_adapter",
+        _ADAPTER,
+        classes=None,
+        adapter=True,
+        parameters=("all", "weights", "attention", "lora"),
+        pipeline="DiTTransformer2DModel",
+        needs=(*_TRANSFORMER_SIZES, "attention_head_dim", "frozen", "lora"),
+        takes=(),
+        frozen_files=_TRANSFORMER,
+        formula="dit",
+    ),
+    "text_to_image": _family(
+        "text_to_image",
+        _ADAPTER,
+        **_PIPELINE,
         # Stable Diffusion 1's UNet, and an adapter of its attentions
-        "cost": {"flops": 166_000_000, "parameters": 199_296},
-        "frozen_bytes": _FROZEN,
-        "parameters": (*_GROUPS, "lora"),
-        "pipeline": "StableDiffusionPipeline",
-        "tag": "text-to-image",
-        "needs": ("pretrained", "lora", "prompt"),
-        "takes": (),
-        "refuses": (),
-        "frozen_files": (),
-        "formula": "unet",
-    },
+        cost={"flops": 166_000_000, "parameters": 199_296},
+        frozen_bytes=_FROZEN,
+        parameters=(*_GROUPS, "lora"),
+        pipeline="StableDiffusionPipeline",
+    ),
     "lora_xl": _lora("StableDiffusionXLPipeline", 388_000_000, 1_451_520, 3_500_000_000),
     "lora_sd3": _lora("StableDiffusion3Pipeline", 515_000_000, 294_912, 8_000_000_000),
     "lora_flux": _lora("FluxPipeline", 5_250_000_000, 1_167_360, 17_000_000_000),

@@ -22,6 +22,7 @@ from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from dasbench.planning import progress
+from dasbench.sharing import stopping
 
 AGAIN = "DASBENCH_COMMAND"  # environment variable: the command of the user
 # seconds between two progress lines, on a terminal and elsewhere
@@ -41,11 +42,15 @@ class LogHandler(LogHandlerBase):
         self.terminal = self.stream.isatty() and os.environ.get("TERM") != "dumb"
         self.state: progress.State | None = None
         self.began = self.told = self.clock()
+        self.dry = getattr(self.common_settings, "dryrun", False)
         self.guard, self.over = threading.RLock(), threading.Event()
         self.ticking: threading.Thread | None = None
+        self.told_plan = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Handle one event of Snakemake."""
+        """Handle one event of Snakemake; after a signal, what fails was stopped."""
+        if stopping.received():
+            return
         event = getattr(record, "event", None)
         act = {
             LogEvent.RUN_INFO: self._planned,
@@ -68,16 +73,25 @@ class LogHandler(LogHandlerBase):
             self.handleError(record)
 
     def _planned(self, record: Any) -> None:
+        if self.dry:
+            self._plan(record)
+            return
         self.state = progress.State(progress.predictions(Path.cwd(), record.stats))
         self.state.plan(record.stats)
-        done, total = self.state.count()
-        models, left = self.state.models()[1], self.state.left(self.clock())
-        parts = [f"{total} job{'s' * (total != 1)}"]
-        parts += [f"{models} model{'s' * (models != 1)} to train"] if models else []
-        parts += [f"about {progress.duration(left)} on one core"] if left else []
-        self._say(", ".join(parts))
+        self._say(self.state.prospect(self.clock()))
         self.ticking = threading.Thread(target=self._tick, daemon=True)
         self.ticking.start()
+
+    def _plan(self, record: Any) -> None:
+        """The answer to ``-n``: the table of jobs and one line. Snakemake sends its table twice."""
+        if self.told_plan:
+            return
+        self.told_plan = True
+        state = progress.State(progress.predictions(Path.cwd(), record.stats))
+        state.plan(record.stats)
+        again = os.environ.get(AGAIN, "the command without -n")
+        self._say(record.getMessage().rstrip())
+        self._say(f"{state.prospect(0.0)}; `{again}` makes them, `{again} -n -p` prints each job")
 
     def _started(self, record: Any) -> None:
         if self.state is None:

@@ -20,7 +20,7 @@ LIBRARIES = ("HF_", "TRANSFORMERS_", "DIFFUSERS_", "TORCH_", "MKL_", "OPENBLAS_"
 LIBRARIES += ("PYTHONHASHSEED", "PYTHONWARNINGS", "PYTHONOPTIMIZE")
 # what Snakemake sets to a job's threads; a job that sets them differently starts cold
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-MODULES = ("dasbench.commands.cli", "snakemake", "dvc")
+MODULES = ("dasbench.commands.cli", "dasbench.sharing.dvc_once", "snakemake", "dvc")
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 

@@ -54,6 +54,7 @@ COMMON = {
     },
     "report": {"queries": 2, "top": 3},
 }
+FLOORS = ("pixel_rbf", "nearest", "embedding_cosine_power", "embedding_ridge", "floor")
 SHAPE = (1, 8, 8)
 
 
@@ -67,9 +68,10 @@ def experiments(vq):
     }
     cosine = {"beta_schedule": "squaredcos_cap_v2", "prediction_type": "v_prediction"}
     return {
-        # its removals are compared by a CLIP model too
+        # its removals are compared by a CLIP model too, and its floor may be one of embeddings
         "classes": {
             "model": model,
+            "methods": {**COMMON["methods"], **{name: {} for name in FLOORS}},
             "diffusion": cosine,
             "embedding": {"model": "data/pretrained/clip"},
         },

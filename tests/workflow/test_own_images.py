@@ -1,5 +1,7 @@
 """Pictures and models of one's own: what is planned, and which changes elsewhere are seen."""
 
+import re
+
 import numpy as np
 import pytest
 import yaml
@@ -65,6 +67,9 @@ def test_ones_own_checkpoint_is_judged_when_asked(clone, tmp_path):
     assert "train_base_judged" not in plan
     shrunk(clone.folder / "config/experiments/judged.yaml")
     clone.run("judged")
+    examples = np.load(clone.folder / "results/judged/examples/train.npz", allow_pickle=False)
+    assert len(examples["ids"]) == 60  # every picture that the checkpoint may have seen
+    assert held_out_files(clone.folder / "results/judged") == []
     weights = "unet/diffusion_pytorch_model.safetensors"
     given = load_file(tmp_path / "pipeline" / weights)
     taken = load_file(clone.folder / "results/judged/models/base" / weights)
@@ -73,8 +78,70 @@ def test_ones_own_checkpoint_is_judged_when_asked(clone, tmp_path):
     summary = tables.load_table(clone.folder / "results/judged/lds/summary.csv")
     assert set(summary.method) == {"pixel_cosine", "das"}
     assert summary.lds.notna().all()
-    assert (clone.folder / "results/judged/report.html").is_file()
+    assert set(summary.queries) == {"gen"}
+    absent = tables.load_table(clone.folder / "results/judged/lds/inapplicable.csv")
+    assert set(absent.queries) == {"val"}
+    assert set(absent.reason) == {"no held-out images"}
+    page = (clone.folder / "results/judged/report.html").read_text()
+    assert "does not apply: no held-out images" in " ".join(page.split())
     assert clone.plan("judged") == {}
+
+
+def held_out_files(folder):
+    """Files of the kind val."""
+    found = [path.relative_to(folder).as_posix() for path in folder.rglob("*")]
+    return [name for name in found if re.search(r"(^|[/_-])val([._-]|$)", name)]
+
+
+def test_a_checkpoint_s_two_pictures_are_attributed(clone, tmp_path):
+    """All of them are candidates; the page says that there are no held-out images."""
+    pixel.save(tmp_path / "pipeline", *pixel.build(MODEL, DIFFUSION, (3, 8, 8), ("test", 0)))
+    for i in range(2):
+        place = tmp_path / f"two/{i}.jpg"
+        place.parent.mkdir(exist_ok=True)
+        place.write_bytes(made_of.jpeg(i, (40, 32)))
+    given = ("--images", tmp_path / "two", "--checkpoint", tmp_path / "pipeline", "--quick")
+    clone.run("new-experiment", "two", *given)
+    clone.run("two")
+    home = clone.folder / "results/two"
+    assert held_out_files(home) == []
+    assert np.load(home / "scores/das_common/gen.npy").shape == (2, 4)
+    assert "does not apply: no held-out images" in " ".join(
+        (home / "report.html").read_text().split()
+    )
+    assert clone.plan("two") == {}
+
+
+def test_held_out_pictures_are_queries_of_a_checkpoint(clone, tmp_path):
+    """They come from their folder and are no candidates."""
+    pixel.save(tmp_path / "pipeline", *pixel.build(MODEL, DIFFUSION, (3, 8, 8), ("test", 0)))
+    place = tmp_path / "new"
+    place.mkdir()
+    for i in range(3):
+        (place / f"{i}.jpg").write_bytes(made_of.jpeg(100 + i, (40, 32)))
+    given = ("--images", tmp_path / "pictures", "--checkpoint", tmp_path / "pipeline")
+    clone.run("new-experiment", "held", *given, "--held-out", place)
+    clone.run("held", "--until", "split_examples")
+    home = clone.folder / "results/held/examples"
+    parts = {s: np.load(home / f"{s}.npz", allow_pickle=False)["ids"] for s in ("train", "val")}
+    assert sorted(parts["train"]) == list(range(60))
+    assert sorted(parts["val"]) == [60, 61, 62]
+    assert clone.plan("held")["score"] == 7
+
+
+@pytest.mark.parametrize("name", ["smoke", "digits"])
+def test_every_part_of_an_experiment_is_planned_without_held_out_images(clone, name):
+    """Every method, study and figure: nothing asks for a file of the kind val."""
+    file = clone.folder / f"config/experiments/{name}.yaml"
+    made = yaml.safe_load(file.read_text())
+    whole = clone.plan(name)
+    made["queries"]["val"] = 0
+    made.pop("acceleration", None)
+    (clone.folder / "config/experiments/alone.yaml").write_text(yaml.safe_dump(made))
+    plan = clone.plan("alone")
+    assert plan["score_gen"] == whole["score"] + whole.get("score_kind", 0)
+    assert plan["select_damping"] == whole["select_damping"]
+    assert plan["plot_neighbours"] == 1
 
 
 def shrunk(file):
@@ -86,7 +153,7 @@ def shrunk(file):
         "eval": {"models": 4, "seeds": 2},
         "tune": {"models": 4},
     }
-    made["queries"] = {"val": 6, "gen": 6, "tuning": 2, "sampling_steps": 3}
+    made["queries"] = {"val": 0, "gen": 6, "tuning": 2, "sampling_steps": 3}
     made |= {"outputs": {"timesteps": 2}, "features": {"timesteps": 2, "dimensions": 256}}
     made |= {"methods": {"pixel_cosine": {}, "das": {}}, "lds": {"draws": 100}}
     made |= {"report": {"queries": 2, "top": 3}}

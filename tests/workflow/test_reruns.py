@@ -87,6 +87,18 @@ def test_one_methods_option_reruns_that_method(copy):
     assert not any(rule.startswith(("compute_", "decompose")) for rule in plan)
 
 
+def test_one_floors_grid_reruns_it_and_the_floor_and_all_partial_lds(copy):
+    copy.edit(
+        "config/experiments/smoke.yaml", "  pixel_rbf: {}", "  pixel_rbf: {grid: {width: [0.1]}}"
+    )
+    plan = copy.plan()
+    assert plan["select_damping"] == plan["score"] == 2
+    assert plan["predict_floor"] == 1
+    assert plan["evaluate_lds"] == len(METHODS)
+    assert trained(plan) == {"train_removal_methods_smoke"}  # by the floor's scores
+    assert not any(rule.startswith(("compute_", "decompose")) for rule in plan)
+
+
 def test_one_familys_file_reruns_that_family(copy):
     copy.edit(
         "src/dasbench/attribution/methods/similarity.py", "return scores\n", "return scores + 0\n"
@@ -109,7 +121,8 @@ def test_one_methods_features_decompose_that_kernel_alone(copy):
 def test_a_figures_style_reruns_figures_and_report(copy):
     copy.edit("src/dasbench/reports/figures/style.py", "\nimport", "\nNEW = 1\nimport")
     plan = copy.plan()
-    drawn = {"plot_samples": 1, "plot_lds": 1, "plot_removal": 1, "plot_neighbours": 2}
+    drawn = {"plot_samples": 1, "plot_lds": 1, "plot_beyond": 1, "plot_removal": 1}
+    drawn["plot_neighbours"] = 2
     assert plan == {**drawn, "render_report": 1}
 
 

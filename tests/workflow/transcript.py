@@ -45,6 +45,10 @@ def shorten(output):
     lines = [line.rstrip() for line in output.splitlines() if line.strip()]
     if "Building DAG of jobs..." in lines:
         return [line for line in lines if line.startswith("restored the provenance")] + jobs(lines)
+    if any(line.startswith("Using profiles") for line in lines) and not any(
+        "jobs done" in line for line in lines
+    ):  # a plan
+        return [line for line in lines if not line.startswith("Using profiles")]
     if len(lines) > LONG:
         return [*lines[:4], f"[... {len(lines) - 8} lines ...]", *lines[-4:]]
     return lines

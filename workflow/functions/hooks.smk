@@ -3,8 +3,9 @@
 import json
 import sys
 
+from dasbench.planning import needed_space
 from dasbench.reports import cost_page
-from dasbench.sharing import disk_space, provenance, runlock
+from dasbench.sharing import disk_space, provenance, records, runlock, stopping
 from dasbench.errors import UserError
 from snakemake.exceptions import WorkflowError
 
@@ -16,6 +17,8 @@ def restore_records():
         restored = provenance.restore(ROOT, altered=altered)
     except UserError as error:
         raise WorkflowError(str(error))
+    for folder, reason in records.ignored(ROOT).items():
+        print(f"warning: {folder} is ignored: no experiment has it, and {reason}", file=sys.stderr)
     if restored:
         print(f"restored the provenance of {restored} artifacts", file=sys.stderr)
     if altered:
@@ -31,9 +34,20 @@ def take_lock():
     """Allow one run at a time; the ./run that started this run may already hold the lock for it."""
     try:
         runlock.hold(ROOT)
+        stopping.install()  # Snakemake has set its own handler of SIGTERM by now
         runlock.sweep(ROOT)
+        need_space()
     except UserError as error:
         raise WorkflowError(str(error))
+
+
+def need_space():
+    """Refuse to start a run that is predicted to fill the disk; `--config disk=0` starts it."""
+    if not int(config.get("disk", 1)):
+        return
+    outputs = [str(file) for job in workflow.dag.needrun_jobs() for file in job.output]
+    if sentence := needed_space.shortage(outputs, EXPERIMENTS, ROOT):
+        raise UserError(sentence)
 
 
 def rest_between_jobs():
@@ -76,6 +90,8 @@ def record_costs():
 
 def diagnose():
     """After a failed run, report causes that a job may not report: a full disk, a damaged output."""
+    if stopping.received():
+        return
     if shortage := disk_space.shortage(ROOT):
         print(f"error: {shortage}", file=sys.stderr)
     try:

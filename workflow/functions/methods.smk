@@ -3,13 +3,18 @@
 import functools
 
 from dasbench.attribution import method_files
+from dasbench.experiments.files import inherited
 
 
 @functools.cache
 def files_by_option(experiment, method):
     """Option name on the command line -> file or files."""
     e = EXPERIMENTS[experiment]
-    return method_files.files(method, e, e.methods[method])
+    files = method_files.files(method, e, e.methods[method])
+    return {
+        option: inherited.path(e, of) if isinstance(of, str) else inherited.paths(e, of)
+        for option, of in files.items()
+    }
 
 
 def method_inputs(wildcards):

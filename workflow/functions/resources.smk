@@ -5,8 +5,10 @@
 #   tflops=20     10^12 operations a second that a GPU is assumed to sustain (limits of time)
 #   processes=1   processes that together train a base model, or compute a set of features; each has
 #                 `gpus` GPUs
+#   disk=0        start also if the plan is predicted to fill the disk
 #   devices=0,1   this machine's GPUs, one for each job that runs networks
 import functools
+from collections import defaultdict
 
 from dasbench.experiments import image_shapes
 from dasbench.planning import rates, rule_costs, workload
@@ -46,7 +48,10 @@ def requests(experiment):
         shape = image_shapes.shape_for(e, ROOT)
     except UserError:
         shape = UNKNOWN_SHAPE
-    costs = rule_costs.of(workload.Workload(e, shape))
+    try:
+        costs = rule_costs.of(workload.Workload(e, shape))
+    except UserError:  # no job of this model will succeed; do not stop other experiments
+        return defaultdict(lambda: (1000, 60))
     return {family: (RATES.mem_mb(c), RATES.runtime(c, GPU)) for family, c in costs.items()}
 
 

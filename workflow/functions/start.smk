@@ -24,13 +24,22 @@ gc.set_threshold(50_000, 20, 20)
 for variable, limit in launch.MEMORY.items():
     os.environ.setdefault(variable, limit)
 
-try:
-    EXPERIMENTS = resolved.load_all(ROOT)
-except UserError as error:
-    raise WorkflowError(str(error))
+# a broken file stops only what is made from it
+EXPERIMENTS, BROKEN = resolved.load_sound(ROOT)
+if not EXPERIMENTS:
+    raise WorkflowError("\n".join(map(str, BROKEN.values())))
+if BROKEN and workflow.is_main_process:
+    for sentence in dict.fromkeys("\n".join(map(str, BROKEN.values())).splitlines()):
+        print(f"warning: {sentence}", file=sys.stderr)
+    print(f"warning: left out for that: {', '.join(BROKEN)}", file=sys.stderr)
 
 # experiments that train models; a child (`parent:`) uses those of its parent
 ROOTS = {name: e for name, e in EXPERIMENTS.items() if e.is_root}
+# experiments with held-out images, whose queries are of every kind, and those without: the rules
+# with the ending `_gen` are for these
+HELD_OUT = [name for name, e in EXPERIMENTS.items() if query_kinds.of(e) == query_kinds.KINDS]
+GENERATED = [name for name in EXPERIMENTS if name not in HELD_OUT]
+GEN = ("gen",)
 # experiments with subset models, which give the LDS of scores
 JUDGED = [name for name, e in EXPERIMENTS.items() if e.is_judged]
 

@@ -7,9 +7,8 @@
 include: "common.smk"
 
 
-from dasbench.core import query_kinds
 from dasbench.experiments import ablation_design
-from dasbench.experiments.files import ablation, features, models, outputs
+from dasbench.experiments.files import ablation, models, outputs
 
 for name, e in where(ablation_design.wanted).items():
 
@@ -53,17 +52,12 @@ for name, e in where(ablation_design.wanted).items():
 
 rule evaluate_cells:
     input:
-        features=expand(
-            "results/{{experiment}}/ablation/features/{{features}}/{split}.npy",
-            split=features.SPLITS,
-        ),
+        of(outputs.tuning_files),
+        of(outputs.evaluation_files),
+        features=of(ablation.cell_features),
         residuals=of(ablation.cell_residual_files),
         uses=shared("queries/uses.json"),
         masks=shared("masks/tune.npy", "masks/eval.npy"),
-        outputs=shared(
-            *[f"outputs/tune/loss-{kind}.npy" for kind in query_kinds.KINDS],
-            *[f"outputs/eval/{file}" for file in outputs.OUTPUT_FILES],
-        ),
     output:
         expand(
             "results/{{experiment}}/ablation/cells/{{features}}/{file}",

@@ -14,7 +14,7 @@ rule tabulate_lds:
         tables=expand("results/{{experiment}}/lds/{table}.csv", table=["summary", "ceiling"]),
         uses=shared("queries/uses.json"),
         masks=shared("masks/eval.npy"),
-        outputs=shared(*[f"outputs/eval/{file}" for file in outputs.OUTPUT_FILES]),
+        outputs=of(outputs.evaluation_files),
     output:
         expand("results/{{experiment}}/lds/{table}.csv", table=["table", "by_models"]),
     log:

@@ -40,7 +40,7 @@ rule choose_examples:
     log:
         "logs/{experiment}/choose_examples.log",
     wildcard_constraints:
-        experiment=except_for(where(data.reads_files)),
+        experiment=only([n for n in HELD_OUT if n not in where(data.reads_files)]),
     conda:
         "../../environment.yml"
     resources:
@@ -49,9 +49,17 @@ rule choose_examples:
     params:
         settings=of(data.examples_settings),
         code=code("choose_examples"),
+        val=of(data.held_out_option),
     shell:
         "python scripts/choose_examples.py --settings {params.settings:q} --pool {input}"
-        " --train {output.train} --val {output.val} > {log} 2>&1"
+        " --train {output.train} {params.val} > {log} 2>&1"
+
+
+use rule choose_examples as choose_examples_gen with:
+    output:
+        train="results/{experiment}/examples/train.npz",
+    wildcard_constraints:
+        experiment=only([n for n in GENERATED if n not in where(data.reads_files)]),
 
 
 for name, e in where(models.encodes_latents).items():

@@ -4,24 +4,30 @@
 include: "common.smk"
 
 
-from dasbench.experiments.files import features
+from dasbench.core import query_kinds
+from dasbench.experiments.files import features, models
 
 
 ruleorder: compute_embeddings > compute_features
+ruleorder: compute_embeddings_gen > compute_features_gen
 
 
 rule compute_embeddings:
     input:
         of(features.embedding_files, root=ROOT),
         examples=shared("examples/train.npz"),
-        val=shared("queries/val.npy"),
-        gen=shared("queries/gen.npy"),
+        images=of(models.query_images),
     output:
-        expand("results/{{experiment}}/features/embeddings/{split}.npy", split=features.SPLITS),
+        expand(
+            "results/{{experiment}}/features/embeddings/{split}.npy",
+            split=("train", *query_kinds.KINDS),
+        ),
     log:
         "logs/{experiment}/compute_embeddings.log",
     benchmark:
         "logs/benchmark/{experiment}/compute_embeddings.tsv"
+    wildcard_constraints:
+        experiment=only(HELD_OUT),
     priority: 8
     conda:
         "../../environment.yml"
@@ -39,3 +45,13 @@ rule compute_embeddings:
         "python scripts/compute_embeddings.py --settings {params.settings:q}"
         " --examples {input.examples} --queries {params.folder}queries --out {params.out}"
         " --threads {threads} > {log} 2>&1"
+
+
+use rule compute_embeddings as compute_embeddings_gen with:
+    output:
+        expand(
+            "results/{{experiment}}/features/embeddings/{split}.npy",
+            split=("train", *GEN),
+        ),
+    wildcard_constraints:
+        experiment=only(GENERATED),

@@ -6,14 +6,47 @@ include: "common.smk"
 include: "../functions/methods.smk"
 
 
+from dasbench.core import query_kinds
 from dasbench.experiments.files import evaluation, outputs, scores
+
+
+rule predict_floor:
+    input:
+        method_inputs,
+        masks=shared("masks/eval.npy"),
+        selection="results/{experiment}/lds/methods/{method}/selection.csv",
+    output:
+        expand(
+            "results/{{experiment}}/lds/methods/{{method}}/predictions/{kind}.npy",
+            kind=query_kinds.KINDS,
+        ),
+    log:
+        "logs/{experiment}/predict_floor/{method}.log",
+    wildcard_constraints:
+        method=only(evaluation.floor_names(EXPERIMENTS)),
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=mem_mb("predict_floor"),
+        runtime=minutes("predict_floor"),
+    params:
+        settings=of(scores.method_settings),
+        code=method_code("predict_floor"),
+        files=method_flags,
+        folder=filled("results/{experiment}/lds/methods/{method}/predictions"),
+    shell:
+        "OMP_NUM_THREADS={threads} python scripts/predict_floor.py --settings {params.settings:q}"
+        " {params.files} --masks {input.masks} --selection {input.selection} --out {params.folder}"
+        " > {log} 2>&1"
 
 
 rule evaluate_lds:
     input:
         method_inputs,
+        of(evaluation.floor_predictions),
         masks=shared("masks/eval.npy"),
-        outputs=shared(*[f"outputs/eval/{file}" for file in outputs.OUTPUT_FILES]),
+        outputs=of(outputs.evaluation_files),
         selection="results/{experiment}/lds/methods/{method}/selection.csv",
     output:
         expand(
@@ -34,19 +67,20 @@ rule evaluate_lds:
         settings=of(scores.method_settings, names=["damping", "lds"]),
         code=method_code("evaluate_lds"),
         files=method_flags,
+        floor=of(evaluation.floor_flag),
         home=shared(""),
         folder=filled("results/{experiment}/lds/methods/{method}"),
     shell:
         "OMP_NUM_THREADS={threads} python scripts/evaluate_lds.py --settings {params.settings:q}"
         " {params.files} --masks {input.masks} --outputs {params.home}outputs/eval"
-        " --selection {input.selection} --out {params.folder} > {log} 2>&1"
+        " --selection {input.selection} {params.floor} --out {params.folder} > {log} 2>&1"
 
 
 rule summarise_lds:
     input:
         of(evaluation.lds_tables),
         uses=shared("queries/uses.json"),
-        outputs=shared(*[f"outputs/eval/{file}" for file in outputs.OUTPUT_FILES]),
+        outputs=of(outputs.evaluation_files),
     output:
         expand(
             "results/{{experiment}}/lds/{file}",

@@ -6,7 +6,7 @@ include: "common.smk"
 
 
 from dasbench.core import query_kinds
-from dasbench.experiments.files import features, models, settings
+from dasbench.experiments.files import features, inherited, models, settings
 
 
 rule compute_features:
@@ -14,17 +14,19 @@ rule compute_features:
         of(models.given_files),
         of(models.query_files),
         examples=shared("examples/train.npz"),
-        images=shared("queries/val.npy", "queries/gen.npy"),
+        images=of(models.query_images),
         model=of(features.feature_model_files),
     output:
         expand(
             "results/{{experiment}}/features/{{features}}/{split}.npy",
-            split=features.SPLITS,
+            split=("train", *query_kinds.KINDS),
         ),
     log:
         "logs/{experiment}/compute_features/{features}.log",
     benchmark:
         "logs/benchmark/{experiment}/compute_features/{features}.tsv"
+    wildcard_constraints:
+        experiment=only(HELD_OUT),
     priority: 8
     conda:
         "../../environment.yml"
@@ -47,9 +49,19 @@ rule compute_features:
         " {params.given} --threads {threads} > {log} 2>&1"
 
 
+use rule compute_features as compute_features_gen with:
+    output:
+        expand(
+            "results/{{experiment}}/features/{{features}}/{split}.npy",
+            split=("train", *GEN),
+        ),
+    wildcard_constraints:
+        experiment=only(GENERATED),
+
+
 rule decompose:
     input:
-        "results/{experiment}/features/{features}/train.npy",
+        of(inherited.decomposed),
     output:
         expand(
             "results/{{experiment}}/features/{{features}}/spectrum/{name}.npy",

@@ -25,7 +25,7 @@ rule measure_grids:
     benchmark:
         "logs/benchmark/{experiment}/measure_grids/{seed}-{shard}.tsv"
     wildcard_constraints:
-        experiment=only(where(grids.has_grids)),
+        experiment=only([name for name in where(grids.has_grids) if name in HELD_OUT]),
     conda:
         "../../environment.yml"
     threads: 1
@@ -44,6 +44,16 @@ rule measure_grids:
         " --base {params.folder}/models/base --models {params.folder}/models/eval/{params.shard}"
         " --queries {params.folder}/queries --out {params.folder}/grids/{params.shard}"
         " {params.given} --threads {threads} > {log} 2>&1"
+
+
+use rule measure_grids as measure_grids_gen with:
+    output:
+        expand(
+            "results/{{experiment}}/grids/seed-{{seed}}/shard-{{shard}}/{kind}.npy",
+            kind=GEN,
+        ),
+    wildcard_constraints:
+        experiment=only([name for name in where(grids.has_grids) if name in GENERATED]),
 
 
 rule compare_grids:

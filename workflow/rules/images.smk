@@ -42,7 +42,7 @@ rule split_examples:
     log:
         "logs/{experiment}/split_examples.log",
     wildcard_constraints:
-        experiment=only(where(data.reads_files)),
+        experiment=only([n for n in where(data.reads_files) if n in HELD_OUT]),
     conda:
         "../../environment.yml"
     resources:
@@ -51,6 +51,14 @@ rule split_examples:
     params:
         settings=of(data.split_settings),
         code=code("split_examples"),
+        val=of(data.held_out_option),
     shell:
         "python scripts/split_examples.py --settings {params.settings:q} --pool {input}"
-        " --train {output.train} --val {output.val} > {log} 2>&1"
+        " --train {output.train} {params.val} > {log} 2>&1"
+
+
+use rule split_examples as split_examples_gen with:
+    output:
+        train="results/{experiment}/examples/train.npz",
+    wildcard_constraints:
+        experiment=only([n for n in where(data.reads_files) if n in GENERATED]),

@@ -16,12 +16,16 @@ rule compute_ekfac:
         examples=shared("examples/train.npz"),
         model=of(models.attributed_files),
     output:
-        expand("results/{{experiment}}/network/{{method}}/{file}.npy", file=query_kinds.COMPUTED),
+        expand(
+            "results/{{experiment}}/network/{{method}}/{file}.npy",
+            file=query_kinds.computed(query_kinds.KINDS),
+        ),
     log:
         "logs/{experiment}/compute_ekfac/{method}.log",
     benchmark:
         "logs/benchmark/{experiment}/compute_ekfac/{method}.tsv"
     wildcard_constraints:
+        experiment=only(HELD_OUT),
         method=only(features.computed_methods(EXPERIMENTS, "ekfac")),
     priority: 8
     conda:
@@ -44,6 +48,17 @@ rule compute_ekfac:
         " {params.given} --threads {threads} > {log} 2>&1"
 
 
+use rule compute_ekfac as compute_ekfac_gen with:
+    output:
+        expand(
+            "results/{{experiment}}/network/{{method}}/{file}.npy",
+            file=query_kinds.computed(GEN),
+        ),
+    wildcard_constraints:
+        experiment=only(GENERATED),
+        method=only(features.computed_methods(EXPERIMENTS, "ekfac")),
+
+
 rule compute_unlearning:
     input:
         of(models.given_files),
@@ -51,12 +66,16 @@ rule compute_unlearning:
         examples=shared("examples/train.npz"),
         model=of(models.attributed_files),
     output:
-        expand("results/{{experiment}}/network/{{method}}/{file}.npy", file=query_kinds.COMPUTED),
+        expand(
+            "results/{{experiment}}/network/{{method}}/{file}.npy",
+            file=query_kinds.computed(query_kinds.KINDS),
+        ),
     log:
         "logs/{experiment}/compute_unlearning/{method}.log",
     benchmark:
         "logs/benchmark/{experiment}/compute_unlearning/{method}.tsv"
     wildcard_constraints:
+        experiment=only(HELD_OUT),
         method=only(features.computed_methods(EXPERIMENTS, "unlearning")),
     priority: 8
     conda:
@@ -77,3 +96,14 @@ rule compute_unlearning:
         "python scripts/compute_unlearning.py --settings {params.settings:q} --examples {input.examples}"
         " --queries {params.folder}queries --model {params.model} --out {params.out}"
         " {params.given} --threads {threads} > {log} 2>&1"
+
+
+use rule compute_unlearning as compute_unlearning_gen with:
+    output:
+        expand(
+            "results/{{experiment}}/network/{{method}}/{file}.npy",
+            file=query_kinds.computed(GEN),
+        ),
+    wildcard_constraints:
+        experiment=only(GENERATED),
+        method=only(features.computed_methods(EXPERIMENTS, "unlearning")),

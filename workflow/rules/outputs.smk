@@ -4,6 +4,7 @@
 include: "common.smk"
 
 
+from dasbench.core import query_kinds
 from dasbench.experiments.files import models, outputs
 
 
@@ -16,12 +17,14 @@ rule measure_outputs:
     output:
         expand(
             "results/{{experiment}}/outputs/{{use}}/seed-{{seed}}/job-{{job}}/{file}",
-            file=outputs.OUTPUT_FILES,
+            file=query_kinds.output_files(query_kinds.KINDS),
         ),
     log:
         "logs/{experiment}/measure_outputs/{use}-{seed}-{job}.log",
     benchmark:
         "logs/benchmark/{experiment}/measure_outputs/{use}-{seed}-{job}.tsv"
+    wildcard_constraints:
+        experiment=only(HELD_OUT),
     priority: 4
     conda:
         "../../environment.yml"
@@ -44,15 +47,30 @@ rule measure_outputs:
         " {params.given} --threads {threads} > {log} 2>&1"
 
 
+use rule measure_outputs as measure_outputs_gen with:
+    output:
+        expand(
+            "results/{{experiment}}/outputs/{{use}}/seed-{{seed}}/job-{{job}}/{file}",
+            file=query_kinds.output_files(GEN),
+        ),
+    wildcard_constraints:
+        experiment=only(GENERATED),
+
+
 rule gather_outputs:
     input:
         of(models.shard_masks),
         of(outputs.measured_files),
     output:
-        expand("results/{{experiment}}/outputs/{{use}}/{file}", file=outputs.OUTPUT_FILES),
+        expand(
+            "results/{{experiment}}/outputs/{{use}}/{file}",
+            file=query_kinds.output_files(query_kinds.KINDS),
+        ),
         masks="results/{experiment}/masks/{use}.npy",
     log:
         "logs/{experiment}/gather_outputs/{use}.log",
+    wildcard_constraints:
+        experiment=only(HELD_OUT),
     conda:
         "../../environment.yml"
     resources:
@@ -66,3 +84,14 @@ rule gather_outputs:
         "python scripts/gather_outputs.py --settings {params.settings:q}"
         " --models {params.folder}/models/{wildcards.use}"
         " --outputs {params.folder}/outputs/{wildcards.use} --masks {output.masks} > {log} 2>&1"
+
+
+use rule gather_outputs as gather_outputs_gen with:
+    output:
+        expand(
+            "results/{{experiment}}/outputs/{{use}}/{file}",
+            file=query_kinds.output_files(GEN),
+        ),
+        masks="results/{experiment}/masks/{use}.npy",
+    wildcard_constraints:
+        experiment=only(GENERATED),

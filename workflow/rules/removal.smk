@@ -51,7 +51,13 @@ rule summarise_removal:
     output:
         expand(
             "results/{{experiment}}/removal/{file}",
-            file=["per_query.parquet", "summary.csv", "images.npy", "images.csv"],
+            file=[
+                "per_query.parquet",
+                "summary.csv",
+                "comparisons.csv",
+                "images.npy",
+                "images.csv",
+            ],
         ),
     log:
         "logs/{experiment}/summarise_removal.log",

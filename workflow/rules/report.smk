@@ -37,6 +37,7 @@ rule render_report:
             table=["summary", "selection", "comparisons", "ceiling", "leverage"],
         ),
         removal=of(removal.removal_summary),
+        removed=of(removal.removal_comparisons),
         gains=of(ablation.ablation_gains),
         metrics="results/{experiment}/metrics.json",
         card=of(data.card_of),
@@ -55,7 +56,7 @@ rule render_report:
     params:
         settings=of(pages.report_settings, root=ROOT),
         code=report_code,
-        removal=of(removal.removal_flag),
+        removal=of(removal.removal_flags),
         gains=of(ablation.ablation_flag),
     shell:
         "python scripts/render_report.py --settings {params.settings:q} --summary {input.tables[0]}"

@@ -7,7 +7,7 @@ include: "../functions/methods.smk"
 
 
 from dasbench.core import query_kinds
-from dasbench.experiments.files import scores, settings
+from dasbench.experiments.files import outputs, scores
 
 
 rule fix_damping:
@@ -23,8 +23,8 @@ rule fix_damping:
         mem_mb=mem_mb("fix_damping"),
         runtime=minutes("fix_damping"),
     params:
-        settings=of(settings.sections, names=["damping"]),
-        code=code("fix_damping"),
+        settings=of(scores.method_settings, names=["damping"]),
+        code=method_code("fix_damping"),
     shell:
         "python scripts/fix_damping.py --settings {params.settings:q} --selection {output} > {log} 2>&1"
 
@@ -33,8 +33,7 @@ rule select_damping:
     input:
         method_inputs,
         masks=shared("masks/tune.npy"),
-        val=shared("outputs/tune/loss-val.npy"),
-        gen=shared("outputs/tune/loss-gen.npy"),
+        outputs=of(outputs.tuning_files),
     output:
         "results/{experiment}/lds/methods/{method}/selection.csv",
     log:
@@ -53,9 +52,10 @@ rule select_damping:
         settings=of(scores.method_settings, names=["damping"]),
         code=method_code("select_damping"),
         files=method_flags,
+        home=shared(""),
     shell:
         "OMP_NUM_THREADS={threads} python scripts/select_damping.py --settings {params.settings:q}"
-        " {params.files} --masks {input.masks} --loss-val {input.val} --loss-gen {input.gen}"
+        " {params.files} --masks {input.masks} --outputs {params.home}outputs/tune"
         " --selection {output} > {log} 2>&1"
 
 
@@ -69,6 +69,8 @@ rule score:
         "logs/{experiment}/score/{method}.log",
     benchmark:
         "logs/benchmark/{experiment}/score/{method}.tsv"
+    wildcard_constraints:
+        experiment=only(HELD_OUT),
     conda:
         "../../environment.yml"
     threads: 1
@@ -85,7 +87,7 @@ rule score:
         " {params.files} --selection {input.selection} --out {params.folder} > {log} 2>&1"
 
 
-ruleorder: score_kind > score
+ruleorder: score_gen > score_kind > score
 
 
 # for methods that do not apply to every kind of query
@@ -101,3 +103,10 @@ use rule score as score_kind with:
     resources:
         mem_mb=mem_mb("score_kind"),
         runtime=minutes("score_kind"),
+
+
+use rule score as score_gen with:
+    output:
+        "results/{experiment}/scores/{method}/gen.npy",
+    wildcard_constraints:
+        experiment=only(GENERATED),

@@ -5,6 +5,7 @@
 include: "common.smk"
 
 
+from dasbench.core import query_kinds
 from dasbench.experiments.files import features, models
 
 
@@ -17,12 +18,14 @@ rule compute_timesteps:
     output:
         expand(
             "results/{{experiment}}/features/{{features}}/by_timestep/{split}.npy",
-            split=features.SPLITS,
+            split=("train", *query_kinds.KINDS),
         ),
     log:
         "logs/{experiment}/compute_timesteps/{features}.log",
     benchmark:
         "logs/benchmark/{experiment}/compute_timesteps/{features}.tsv"
+    wildcard_constraints:
+        experiment=only(HELD_OUT),
     priority: 8
     conda:
         "../../environment.yml"
@@ -43,3 +46,13 @@ rule compute_timesteps:
         " --examples {input.examples} --queries {params.folder}queries"
         " --model {params.model} --out {params.out}"
         " {params.given} --threads {threads} > {log} 2>&1"
+
+
+use rule compute_timesteps as compute_timesteps_gen with:
+    output:
+        expand(
+            "results/{{experiment}}/features/{{features}}/by_timestep/{split}.npy",
+            split=("train", *GEN),
+        ),
+    wildcard_constraints:
+        experiment=only(GENERATED),

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from dasbench.core import artifacts
-from dasbench.core.query_kinds import KINDS
+from dasbench.core.query_kinds import present
 
 
 def chosen(images: np.ndarray, queries: Path, count: int | None) -> np.ndarray:
@@ -30,7 +30,7 @@ def chosen(images: np.ndarray, queries: Path, count: int | None) -> np.ndarray:
     """
     if count is None:
         return np.ones(len(images), bool)
-    query_images = [artifacts.load_array(queries / f"{kind}.npy") for kind in KINDS]
+    query_images = [artifacts.load_array(queries / f"{kind}.npy") for kind in present(queries)]
     return nearest(pixels(images), np.concatenate(query_images), count).any(axis=1)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from dasbench.attribution.method_inputs import Method, files_of
 from dasbench.attribution.methods import interface
-from dasbench.core.query_kinds import QUERIES
+from dasbench.core.query_kinds import of, query_files
 from dasbench.experiments import config, feature_sets, residual_sets
 
 
@@ -39,6 +39,7 @@ def method_of(name: str, options: Mapping[str, Any], experiment: Mapping[str, An
         timesteps=sets[0] if apart else None,
         spectrum=feature_sets.has_spectrum(options),
         residuals=residual_sets.name_of(options, experiment),
+        kinds=of(experiment),
     )
 
 
@@ -56,7 +57,11 @@ def files(
     method = method_of(name, options, experiment)
     return {
         "examples": f"{method.home}/examples/train.npz",
-        "queries": [f"{method.home}/queries/{file}" for file in QUERIES if file != "gen_noise.npy"],
+        "queries": [
+            f"{method.home}/queries/{file}"
+            for file in query_files(method.kinds)
+            if file != "gen_noise.npy"
+        ],
         **files_of(method, interface.family(options).needs),
     }
 

@@ -20,10 +20,9 @@ from dasbench.attribution import candidates, decomposition
 from dasbench.attribution.by_timestep import Spectra
 from dasbench.attribution.spectrum import Spectrum
 from dasbench.core import artifacts, memmaps
-from dasbench.core.query_kinds import COMPUTED, KINDS, SPECTRUM
+from dasbench.core.query_kinds import KINDS, SPECTRUM, computed
 from dasbench.errors import UserError
 
-SPLITS = ("train", *KINDS)
 ROWS, COLUMNS = 0, 1  # the axis of an array that runs over queries
 
 
@@ -40,6 +39,7 @@ class Method:
         timesteps: Name of its set of features by timestep, or None.
         spectrum: Whether a rule decomposes the kernel of its first set of features.
         residuals: Name of its residuals, or None.
+        kinds: Kinds of queries of the experiment.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Method:
     timesteps: str | None = None
     spectrum: bool = False
     residuals: str | None = None
+    kinds: tuple[str, ...] = KINDS
 
 
 def _flag(words: str, several: bool = False) -> Any:
@@ -77,19 +78,20 @@ class Files:
     tuning_masks: Path | None = _flag("[M, N] .npy of the tuning subsets")
     tuning_val: Path | None = _flag("[R, M, Q] .npy of the tuning subsets")
     tuning_gen: Path | None = _flag("[R, M, Q] .npy of the tuning subsets")
+    uses: Path | None = _flag("uses of the queries, .json")
     computed: Path | None = _flag("folder with dampings.npy and scores")
 
 
 @dataclass(frozen=True)
 class Computed:
-    """Scores of a method that needs the network; a rule computes them at all dampings.
+    """Scores of a method that needs the network; a rule computes them on the whole grid.
 
     Attributes:
-        dampings: [G] float64, ascending, in the unit of the method.
+        values: [G] float64, ascending: the dampings or step sizes of the method.
         scores: [G, N, Q] float32, mapped.
     """
 
-    dampings: np.ndarray
+    values: np.ndarray
     scores: np.ndarray
 
 
@@ -119,7 +121,9 @@ class Inputs:
             features; None: the family decomposes it. With features by timestep, their kernels.
         positions: [Q], the positions of these queries among all queries of the kind; None: these
             are all queries of the kind.
-        asked: Number of all queries of this kind; None: Q.
+        whole: The inputs for all queries of this kind; None: these are.
+        tuning_queries: [q], the positions of the tuning queries among all queries of the kind;
+            None: all of them.
         tuning_masks: [M, N] bool, the tuning subsets.
         tuning_outputs: [M, Q] float64, outputs of the models trained on the tuning subsets (target
             ``loss``, averaged over seeds).
@@ -146,7 +150,8 @@ class Inputs:
     axes: tuple[str | int, ...]
     spectrum: Spectrum | Spectra | None = None
     positions: np.ndarray | None = None
-    asked: int | None = None
+    whole: Inputs | None = None
+    tuning_queries: np.ndarray | None = None
     tuning_masks: np.ndarray | None = None
     tuning_outputs: np.ndarray | None = _by_query(COLUMNS, default=None)
     computed: Computed | None = None
@@ -160,6 +165,11 @@ class Inputs:
         """(N, Q)."""
         return len(self.train_images), len(self.query_images)
 
+    @property
+    def asked(self) -> int:
+        """Number of all queries of this kind."""
+        return (self.whole or self).shape[1]
+
     def about(self, queries: slice | Sequence[int]) -> Inputs:
         """The inputs for a part of these queries, in the order of ``queries``."""
         positions = np.arange(self.shape[1]) if self.positions is None else self.positions
@@ -171,7 +181,7 @@ class Inputs:
         return replace(
             self,
             positions=positions[queries],
-            asked=self.shape[1] if self.asked is None else self.asked,
+            whole=self.whole or self,
             others=tuple((train, query[queries]) for train, query in self.others),
             **parts,
         )
@@ -215,7 +225,7 @@ def _timestep_files(method: Method) -> dict[str, list[str]]:
     if method.timesteps is None:
         return {}
     folder = f"{method.folder}/features/{method.timesteps}/by_timestep"
-    return {"timesteps": [f"{folder}/{split}.npy" for split in SPLITS]}
+    return {"timesteps": [f"{folder}/{split}.npy" for split in ("train", *method.kinds)]}
 
 
 def _read_timesteps(r: Reading) -> dict[str, Any]:
@@ -225,7 +235,8 @@ def _read_timesteps(r: Reading) -> dict[str, Any]:
 
 def _feature_files(method: Method) -> dict[str, list[str]]:
     folders = [f"{method.folder}/features/{name}" for name in method.features]
-    paths = [f"{folder}/{split}.npy" for folder in folders for split in SPLITS]
+    splits = ("train", *method.kinds)
+    paths = [f"{folder}/{split}.npy" for folder in folders for split in splits]
     return {"features": paths} if paths else {}
 
 
@@ -275,7 +286,8 @@ def _read_residuals(r: Reading) -> dict[str, Any]:
 def _computed_files(method: Method) -> dict[str, list[str]]:
     if "computed" not in method.options:
         return {}
-    return {"computed": [f"{method.folder}/network/{method.name}/{f}.npy" for f in COMPUTED]}
+    folder = f"{method.folder}/network/{method.name}"
+    return {"computed": [f"{folder}/{file}.npy" for file in computed(method.kinds)]}
 
 
 def _read_computed(r: Reading) -> dict[str, Any]:
@@ -291,7 +303,7 @@ def _tuning_files(method: Method) -> dict[str, str]:
     """The tuning subsets and their outputs: a method sees no other results of retraining."""
     if not method.options.get("tuning"):
         return {}
-    outputs = {f"tuning-{k}": f"{method.home}/outputs/tune/loss-{k}.npy" for k in KINDS}
+    outputs = {f"tuning-{k}": f"{method.home}/outputs/tune/loss-{k}.npy" for k in method.kinds}
     return {"tuning-masks": f"{method.home}/masks/tune.npy", **outputs}
 
 
@@ -317,6 +329,17 @@ def _read_scores(r: Reading) -> dict[str, Any]:
     return {"scores": scores}
 
 
+def _use_files(method: Method) -> dict[str, str]:
+    return {"uses": f"{method.home}/queries/uses.json"}
+
+
+def _read_uses(r: Reading) -> dict[str, Any]:
+    if r.files.uses is None:
+        return {}
+    uses = artifacts.load_json(r.files.uses)
+    return {"tuning_queries": np.array(uses[r.kind]["tuning"], np.int64)}
+
+
 NEEDS: dict[str, Need] = {
     "timesteps": Need(_timestep_files, _read_timesteps),
     "features": Need(_feature_files, _read_features),
@@ -326,6 +349,7 @@ NEEDS: dict[str, Need] = {
     "computed": Need(_computed_files, _read_computed),
     "tuning": Need(_tuning_files, _read_tuning),
     "scores": Need(_score_files, _read_scores),
+    "uses": Need(_use_files, _read_uses),
 }
 
 
@@ -379,9 +403,8 @@ def load(
         UserError: If a file is missing, damaged, or does not fit the others.
     """
     train = artifacts.load_examples(files.examples)
-    queries = artifacts.load_array(
-        files.queries / f"{kind}.npy", (None, None, None, None), np.float32
-    )
+    queries = artifacts.load_array(files.queries / f"{kind}.npy", (None,) * 4, np.float32)
+    labels = files.queries / f"{kind}_labels.npy"
     reading = Reading(files, kind, len(train.ids), len(queries), spectrum)
     values: dict[str, Any] = {}
     for need in NEEDS.values():
@@ -391,9 +414,7 @@ def load(
         train_labels=train.labels,
         train_ids=train.ids,
         query_images=queries,
-        query_labels=artifacts.load_array(
-            files.queries / f"{kind}_labels.npy", (len(queries),), np.int64
-        ),
+        query_labels=artifacts.load_array(labels, (len(queries),), np.int64),
         axes=(*axes, "methods", kind),
         candidates=candidates.of_method(options, train.images, queries),
         **values,

@@ -53,7 +53,8 @@ def method(
     marks, phi, settings = [time.perf_counter()], {}, own["features"]
     extractor = features.Extractor(unet, process, settings, axes)
     count = settings["candidates"] or len(images["train"])
-    queries = np.concatenate([images[kind] for kind in KINDS])
+    kinds = [kind for kind in KINDS if kind in images]
+    queries = np.concatenate([images[kind] for kind in kinds])
     is_candidate = candidates.nearest(images["train"], queries, count).any(axis=1)
     for split, pixels in images.items():
         use = is_candidate if split == "train" else np.ones(len(pixels), bool)
@@ -70,7 +71,7 @@ def method(
     for step, (train, parts) in enumerate(zip(phi["train"], decomposed, strict=True)):
         spectrum = Spectrum(train, decomposed=parts)
         spectrum.one_minus_leverage(0.01)
-        for kind in KINDS:
+        for kind in kinds:
             spectrum.of(phi[kind][step]).inner(0.01)
     marks.append(time.perf_counter())
     return dict(zip(PARTS, np.diff(marks).tolist(), strict=True)) | {"P": phi["train"].shape[2]}

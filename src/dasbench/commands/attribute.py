@@ -6,8 +6,8 @@ nothing is measured about the quality of a method: that is the task of the bench
 
 from __future__ import annotations
 
-import argparse
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,14 @@ import numpy as np
 from dasbench import registry
 from dasbench.attribution import transforms
 from dasbench.attribution.methods import interface
-from dasbench.commands import attributed_model
+from dasbench.attribution.parameters import dampings
+from dasbench.commands import answers, attribute_options, attributed_model, image_files
+from dasbench.commands.attribute_options import DEFAULT_METHOD
+from dasbench.commands.image_files import read_images as read_images
 from dasbench.core import artifacts, script_main, tables
+from dasbench.data import arrays, pictures
 from dasbench.errors import UserError
 
-DEFAULT_METHOD = "das_common"
 DEFAULT_DAMPING = 1e-4  # of the largest eigenvalue; the held-out choice for das_common on digits
 FEATURE_DEFAULTS = {
     "timesteps": 10,
@@ -38,8 +41,8 @@ ROOT = Path(__file__).parents[3]
 
 def attribute(  # noqa: PLR0913 - the last three have defaults that few change
     model: str | Path | tuple[Any, Any] | Any,
-    images: np.ndarray,
-    queries: np.ndarray,
+    images: Any,
+    queries: Any,
     method: str = DEFAULT_METHOD,
     damping: float = DEFAULT_DAMPING,
     seed: int = 0,
@@ -52,8 +55,9 @@ def attribute(  # noqa: PLR0913 - the last three have defaults that few change
         model: An unconditional model of pixels: the folder of a diffusers pipeline or of a
             ``UNet2DModel`` with a scheduler; a pipeline; or (network, scheduler). It is used in
             evaluation mode and left as it was.
-        images: [N, H, W, C] uint8, the training images of the model.
-        queries: [Q, H, W, C] uint8, the images to explain.
+        images: [N, H, W, C] uint8, the training images of the model; or in another form that can
+            mean one thing only, see ``dasbench.data.arrays``.
+        queries: [Q, H, W, C] uint8, the images to explain; or in another form, as ``images``.
         method: A gradient method of ``dasbench.registry``, such as "das_common" or "dtrak".
         damping: Relative to the largest eigenvalue of the training kernel.
         seed: Seed of the noise and the projection.
@@ -63,24 +67,38 @@ def attribute(  # noqa: PLR0913 - the last three have defaults that few change
     Returns:
         [N, Q] float64, higher = more influential, after the transform of the method.
 
+    Warns:
+        UserWarning: If a query is a training image and does not come out on top of its own scores.
+
     Raises:
-        UserError: If the method or an option is unknown, the images do not fit the model, the model
-            takes latents, prompts or classes, its noise process is not supported or not stated, or
-            a layer's gradient cannot be computed.
+        UserError: If the method or an option is unknown, it is not certain what the images mean,
+            they do not fit the model, the model takes latents, prompts or classes, its noise
+            process is not supported or not stated, or a layer's gradient cannot be computed.
 
     Example:
         >>> scores = attribute("results/digits/models/base", train, generated)  # doctest: +SKIP
         >>> scores[:, 0].argsort()[::-1][:8]  # doctest: +SKIP
     """
     options = _options(method, feature_options)
-    pair = attributed_model.pair(model, scheduler)
+    attribute_options.check_damping(damping)
+    pair = attributed_model.checked(attributed_model.pair(model, scheduler))
+    shape = attributed_model.shape(pair[0], images)
+    train, asked = (
+        arrays.images(value, shape, what)
+        for value, what in ((images, "training images"), (queries, "queries"))
+    )
     complete = {**FEATURE_DEFAULTS, **feature_options, **options["features"]}
     try:
-        return scores(pair, images, queries, {**options, "features": complete}, damping, seed)
+        matrix = scores(pair, train, asked, {**options, "features": complete}, damping, seed)
     except UserError as error:
         raise attributed_model.advised(
             error, "give projection='rademacher', or parameters='…'"
         ) from error
+    same = answers.itself(train, asked)
+    if below := answers.failed(matrix, same):
+        sentence = answers.sentence(len(below), len(same), list(below.values()))
+        warnings.warn(sentence, UserWarning, stacklevel=2)
+    return matrix
 
 
 def scores(
@@ -91,6 +109,7 @@ def scores(
     damping: float,
     seed: int = 0,
     released_timesteps: int = RELEASED_TIMESTEPS,
+    probes: answers.Probes | None = None,
 ) -> np.ndarray:
     """Score every training image for every query, with complete options of a method.
 
@@ -103,6 +122,7 @@ def scores(
         damping: Relative to the largest eigenvalue of the training kernel.
         seed: Seed of the noise and the projection.
         released_timesteps: Number of timesteps of the residual "released".
+        probes: Training images to ask about, too; gets their scores.
 
     Returns:
         [N, Q] float64, as from ``attribute``.
@@ -117,9 +137,13 @@ def scores(
     if options["kernel"] != "averaged":
         raise UserError(f"kernel {options['kernel']} cannot be used here; choose averaged")
     unet, process = attributed_model.checked(model)
+    shape = attributed_model.shape(unet, images)
+    images = arrays.images(images, shape, "training images")
+    queries = arrays.images(queries, shape, "queries")
+    count = len(queries)
+    if probes is not None:
+        queries = np.concatenate([queries, images[probes.choose(len(images))]])
     train_inputs, query_inputs = denoiser.to_model(images), denoiser.to_model(queries)
-    attributed_model.fit(unet, train_inputs, "training images")
-    attributed_model.fit(unet, query_inputs, "queries")
     axes, ids, settings = ("attribute", seed), np.arange(len(train_inputs)), options["features"]
     with evaluating(unet):
         extract = attributed_model.extractor(unet, process, settings, axes, train_inputs.shape[1:])
@@ -144,8 +168,11 @@ def scores(
         scores=None,
         axes=axes,
     )
-    _, raw = next(interface.path(options, inputs, [damping]))
-    return transforms.apply(raw, options["transform"])
+    _, raw = next(interface.path(options, inputs, dampings([damping])))
+    matrix = transforms.apply(raw, options["transform"])
+    if probes is not None:
+        probes.scores = matrix[:, count:]
+    return matrix[:, :count]
 
 
 def _options(method: str, feature_options: dict[str, Any]) -> dict[str, Any]:
@@ -168,54 +195,12 @@ def _usable(methods: Mapping[str, Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _load(folder: Path, scheduler: Path | None = None) -> tuple[Any, Any]:
-    """See ``attributed_model.load``."""
-    return attributed_model.load(folder, scheduler)
-
-
-def read_images(
-    paths: Sequence[Path], shape: tuple[int, int, int], data: Mapping[str, Any] | None = None
-) -> np.ndarray:
-    """Read image files as the data set ``folder`` does, at the size of the model.
-
-    Args:
-        paths: Image files.
-        shape: (C, H, W) of the model; 1 channel reads as grey, 3 as RGB.
-        data: The experiment's ``data`` section, for its ``resize`` and ``background``; None for
-            the defaults of the reader (crop, white). CelebA's crop to 140 pixels is not repeated,
-            because most queries are samples of the model, which look cropped already.
-
-    Returns:
-        [n, H, W, C] uint8.
-
-    Raises:
-        UserError: If a file is missing or not an image, or does not fit the shape.
-    """
-    from dasbench.data import decode
-
-    channels, height, width = shape
-    # the reader makes squares; for a model that is not square, the file must have its size
-    fit = {"size": height if height == width else None, "channels": 1 if channels == 1 else 3}
-    fit |= {key: data[key] for key in ("resize", "background")} if data else {}
-    arrays = []
-    for path in paths:
-        try:
-            read = decode.read(path, **fit)
-        except decode.UnreadableError as error:
-            raise UserError(
-                f"{path} cannot be read as an image ({error}); give PNG or JPEG files"
-            ) from error
-        if read.shape != (height, width, channels):
-            raise UserError(
-                f"{path} reads as (height, width, channels) {read.shape}, the model works on "
-                f"{(height, width, channels)}; give images of that form"
-            )
-        arrays.append(read)
-    return np.stack(arrays)
-
-
 def _training_set(
-    home: Path, data: Path | None, shape: tuple[int, int, int]
+    home: Path,
+    data: Path | None,
+    shape: tuple[int, int, int],
+    reading: Mapping[str, Any] | None = None,
+    skip_bad: bool = False,
 ) -> tuple[np.ndarray, list[str]]:
     """Images [N, H, W, C] and their names, from the folder ``data`` or else from results."""
     if data is None:
@@ -223,12 +208,9 @@ def _training_set(
         return train.images, [
             f"id {i} (label {c})" for i, c in zip(train.ids, train.labels, strict=True)
         ]
-    from dasbench.data import folder
-
-    paths = [data / name for name in folder.files(data)]
-    if not paths:
-        raise UserError(f"{data} holds no image files; give the folder of the training images")
-    return read_images(paths, shape), [str(p) for p in paths]
+    return image_files.read(
+        image_files.below([data], "the training images are"), shape, reading, skip_bad
+    )
 
 
 def _method(method: str, name: str | None) -> tuple[dict[str, Any], int, dict[str, Any] | None]:
@@ -272,55 +254,53 @@ def main() -> None:
     """Print the training images with the highest scores for each image."""
     from dasbench.diffusion import checkpoints
 
-    parser = argparse.ArgumentParser(prog="./run attribute", description=main.__doc__)
-    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="what is asked about")
-    parser.add_argument(
-        "--experiment", default="digits", help="whose model and training set (digits)"
-    )
-    parser.add_argument("--model", type=Path, help="a diffusers pipeline folder instead")
-    parser.add_argument("--data", type=Path, help="folder of the images that it was trained on")
-    parser.add_argument(
-        "--scheduler", type=Path, help="its scheduler_config.json, for a model folder without one"
-    )
-    parser.add_argument("--projection", help="of gradients, for networks that kronecker refuses")
-    parser.add_argument("--parameters", help="the subset whose gradients are taken")
-    parser.add_argument("--method", default=DEFAULT_METHOD, help=f"({DEFAULT_METHOD})")
-    parser.add_argument("--damping", type=float, help="relative; default: the experiment's choice")
-    parser.add_argument("--top", type=int, default=8, help="how many training images to name (8)")
-    parser.add_argument("--scores", type=Path, help="also write the [N, Q] scores here, .npy")
-    args = parser.parse_args()
-    if (args.model is None) != (args.data is None):
-        raise UserError("--model and --data go together: the model and what it was trained on")
+    args = attribute_options.parser(main.__doc__).parse_args()
+    attribute_options.check(args)
+    files = image_files.below(args.images, "the queries are")
     own_model = args.model is not None
     options, released_timesteps, data = _method(args.method, None if own_model else args.experiment)
-    asked = {"projection": args.projection, "parameters": args.parameters}
-    features = {**options["features"], **{k: v for k, v in asked.items() if v is not None}}
-    options = {**options, "features": features}
+    features = {"projection": args.projection, "parameters": args.parameters}
+    options = {**options, "features": {**options["features"], **_given(features)}}
+    reading = {**(data or {}), **_given({"resize": args.resize, "range": args.range})}
     checkpoints.use_threads(max(1, (os.cpu_count() or 1)))
     home = ROOT / "results" / args.experiment
     folder = args.model or home / "models" / "base"
-    unet, process = _load(folder, args.scheduler)
-    size = unet.config.sample_size
-    shape = (unet.config.in_channels, *((size, size) if isinstance(size, int) else size))
-    train, names = _training_set(home, args.data, shape)
-    queries = read_images(args.images, shape, data)
+    unet, process = attributed_model.load(folder, args.scheduler)
+    shape = attributed_model.shape(unet, None)
+    queries, asked = image_files.read(files, shape, reading, args.skip_bad)
+    train, names = _training_set(home, args.data, shape, reading, args.skip_bad)
     damping = args.damping
     if damping is None and not own_model:
         damping = _damping(home / "lds" / "selection.csv", args.method, options["transform"])
     damping = DEFAULT_DAMPING if damping is None else damping
+    probes = answers.Probes()
     try:
-        matrix = scores((unet, process), train, queries, options, damping, 0, released_timesteps)
+        matrix = scores(
+            (unet, process), train, queries, options, damping, 0, released_timesteps, probes
+        )
     except UserError as error:
         raise attributed_model.advised(
             error, "give --projection rademacher, or --parameters"
         ) from error
     print(f"{args.method}, damping {damping:g} of the largest eigenvalue")
-    for path, column in zip(args.images, matrix.T, strict=True):
-        print(path)
-        for rank, i in enumerate(np.argsort(-column, kind="stable")[: args.top], start=1):
-            print(f"  {rank:2d}  {column[i]:.4g}  {names[i]}")
+    _show(matrix, asked, names, args.top)
+    print("\n".join(answers.checked(train, queries, matrix, probes, asked)))
+    if not own_model:
+        print(answers.measured(home, args.method, options["transform"]))
     if args.scores:
         artifacts.save_array(args.scores, matrix)
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that the user gave."""
+    return {key: value for key, value in options.items() if value is not None}
+
+
+def _show(matrix: np.ndarray, asked: Sequence[str], names: Sequence[str], top: int) -> None:
+    for name, column in zip(asked, matrix.T, strict=True):
+        print(pictures.shown(name))
+        for place, i in enumerate(np.argsort(-column, kind="stable")[:top], start=1):
+            print(f"  {place:2d}  {column[i]:.4g}  {pictures.shown(names[i])}")
 
 
 if __name__ == "__main__":

@@ -130,16 +130,25 @@ def advised(error: UserError, advice: str) -> UserError:
     return error if fault is None else UserError(f"{fault}; {advice}")
 
 
-def fit(unet: Any, images: np.ndarray, what: str) -> None:
-    """Refuse images [n, C, H, W] of another shape than the network's; ``what`` names them."""
-    config = getattr(unet, "config", None)
+def shape(network: Any, images: Any) -> tuple[int, int, int]:
+    """(C, H, W) of the images of a network.
+
+    Args:
+        network: The network; if it does not state its size, the images do.
+        images: [N, H, W, C], or another form if the network states its size.
+
+    Raises:
+        UserError: If neither states it.
+    """
+    config = getattr(network, "config", None)
     size = config.get("sample_size") if isinstance(config, Mapping) else None
-    if size is None:  # a network that does not say; it is tried with the images
-        return
-    height, width = (size, size) if isinstance(size, int) else size
-    expected = (config["in_channels"], height, width)
-    if images.shape[1:] != expected:
+    if size is not None:
+        height, width = (size, size) if isinstance(size, int) else size
+        return config["in_channels"], height, width
+    if np.ndim(images) != 4:  # noqa: PLR2004 - [N, H, W, C]
         raise UserError(
-            f"{what} have (channels, height, width) {images.shape[1:]}, the model works on "
-            f"{expected}; resize them"
+            f"the network does not state the size of its images, and these have {np.ndim(images)} "
+            "axes; expected an array [N, H, W, C]"
         )
+    _, height, width, channels = np.shape(images)
+    return channels, height, width

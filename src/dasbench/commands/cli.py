@@ -1,41 +1,37 @@
 """The command line of ``./run``, after its environment exists: subcommands, else Snakemake.
 
-Words before the first ``-`` name experiments. All other words go to the called program. The module
-runs in the root of the repository.
+Words without ``-`` name experiments, see ``split``. Flags go to the called program. The module runs
+in the root of the repository.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import re
 import shlex
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from dasbench.commands import running
 from dasbench.core.yaml_schema import suggestion
 from dasbench.errors import UserError, print_notes
 from dasbench.experiments import config
+from dasbench.experiments.files import phases, resolved
 from dasbench.reports import cost_page
-from dasbench.sharing import bundle, disk_space, provenance, records, remotes, runlock
+from dasbench.sharing import bundle, provenance, records, remotes, runlock, stopping
 
-DEFAULT = "digits"
+DEFAULT = running.DEFAULT
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 NOTHING = "Nothing to be done"
 FAULTS = "tests/faults"
 TWO_PROCESSES = ("-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder")
 
-# flags with which Snakemake runs no job, so that they are allowed during a run
-PLANNING = frozenset(
-    "--dry-run --dryrun --summary -S --detailed-summary -D --dag --rulegraph --filegraph --d3dag"
-    " --list -l --list-rules --list-target-rules --lint --help -h --version -v".split()
-)
-# flags with which the user gets Snakemake's messages
-SPOKEN = frozenset("--logger --verbose --printshellcmds -p --debug-dag --quiet -q".split())
-_DRY = re.compile(r"-[nprFkf]*n[nprFkf]*")
+# flags of ``dvc push`` and ``dvc pull`` with a value
+_VALUED = frozenset({"-r", "--remote", "-j", "--jobs"})
 
 ROOT = Path()
 
@@ -46,31 +42,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print_notes()
     # with a default profile, --workflow-profile replaces single keys and keeps the others
     os.environ.setdefault("SNAKEMAKE_PROFILE", "profiles/default")
+    stopping.install()
     try:
         if words and words[0] in COMMANDS:
             status = COMMANDS[words[0]](words[1:])
             sys.stdout.flush()
             return status
-        return run(words)
+        return running.run(words, COMMANDS)
     except UserError as error:
         print(*(f"run: {line}" for line in str(error).splitlines()), sep="\n", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return 130
+        command = shlex.join(["./run", *words])
+        print(f"run: {stopping.sentence(command)}", file=sys.stderr)
+        return 128 + (stopping.received() or signal.SIGINT)
     except BrokenPipeError:  # such as `| head`; closed output would raise again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
 
-def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Split words into experiments, and flags from the first ``-`` on.
+def split(arguments: Sequence[str], valued: Collection[str] = ()) -> tuple[list[str], list[str]]:
+    """Split the words of a subcommand into experiments and flags, in any order.
+
+    Args:
+        arguments: The words.
+        valued: Flags whose next word is their value.
 
     Raises:
         UserError: If a word is no experiment.
     """
-    first = next((i for i, word in enumerate(arguments) if word.startswith("-")), len(arguments))
-    words = list(dict.fromkeys(arguments[:first]))
-    known = config.names(ROOT)
+    names, flags = [], []
+    for before, word in zip(["", *arguments], arguments, strict=False):
+        is_flag = word.startswith("-") or before in valued
+        (flags if is_flag else names).append(word)
+    return _known(names), flags
+
+
+def _known(words: Iterable[str]) -> list[str]:
+    """The words, each once.
+
+    Raises:
+        UserError: If one is no experiment.
+    """
+    words, known = list(dict.fromkeys(words)), config.names(ROOT)
     for word in words:
         if word not in known:
             hint = suggestion(word, [*known, *COMMANDS])
@@ -78,53 +92,7 @@ def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
                 f"{word} is not an experiment; known: {', '.join(known)}{hint} (./run help lists "
                 "the subcommands)"
             )
-    return words, list(arguments[first:])
-
-
-def run(arguments: Sequence[str]) -> NoReturn:
-    """Become Snakemake: ``snakemake <flags> -- <experiments>``.
-
-    Raises:
-        UserError: If an experiment file is broken, the disk is full or read-only, or another run is
-            under way.
-    """
-    names, flags = split(_planned(arguments))
-    config.load_all(ROOT)  # one sentence; Snakemake would hide it among many lines
-    if "--" in flags:
-        targets = names  # the flags already end in targets of the user
-    else:
-        names = names or [DEFAULT]
-        targets = ["--", *names]
-    display = []
-    if not any(flag in PLANNING or _DRY.fullmatch(flag) for flag in flags):
-        if shortage := disk_space.shortage(ROOT):
-            raise UserError(shortage)
-        runlock.hold(ROOT)
-        _need_writable(names)
-        if not any(flag.partition("=")[0] in SPOKEN for flag in flags):
-            display = ["--logger", "dasbench"]
-            os.environ["DASBENCH_COMMAND"] = shlex.join(["./run", *arguments])
-    become([*SNAKEMAKE, *display, *flags, *targets])
-
-
-def _need_writable(names: Iterable[str]) -> None:
-    """Refuse a read-only folder: Snakemake would end with a traceback in it."""
-    for name in names:
-        folder = next(f for f in (ROOT / "results" / name, ROOT / "results", ROOT) if f.is_dir())
-        if not os.access(folder, os.W_OK):
-            raise UserError(
-                f"{folder} may not be written to, and a run needs that: mend its permissions, or "
-                "clone the repository elsewhere"
-            )
-
-
-def _planned(arguments: Sequence[str]) -> list[str]:
-    """Turn ``-n E...`` into ``E... -n``, because words before the first flag are experiments."""
-    if not arguments or arguments[0] not in {"-n", "--dry-run", "--dryrun"}:
-        return list(arguments)
-    flag, *rest = arguments
-    end = next((i for i, word in enumerate(rest) if word.startswith("-")), len(rest))
-    return [*rest[:end], flag, *rest[end:]]
+    return words
 
 
 def become(command: Sequence[str]) -> NoReturn:
@@ -189,7 +157,7 @@ def save(arguments: Sequence[str]) -> int:
     _record()
     if provenance.tell(provenance.verify(ROOT, names)):
         raise UserError("nothing was recorded, because results are damaged; see above")
-    command = [*remotes.DVC, "commit", "--force", "--quiet", *stages]
+    command = [*remotes.DVC_ONCE, "commit", "--force", "--quiet", *stages]
     if subprocess.run(command, check=False).returncode:
         raise UserError("`dvc commit` failed; see above")
     print(f"recorded {len(stages)} stages in dvc.lock; `git commit` it, share with `./run push`")
@@ -198,9 +166,8 @@ def save(arguments: Sequence[str]) -> int:
 
 def push(arguments: Sequence[str]) -> int:
     """Send recorded results to the remote; flags go to ``dvc push``."""
-    names, flags = split(arguments)
-    remotes.push(ROOT, names or [DEFAULT], flags)
-    return 0
+    names, flags = split(arguments, _VALUED)
+    return _left_out(remotes.push(ROOT, names, flags), names)
 
 
 def pull(arguments: Sequence[str]) -> int:
@@ -209,11 +176,10 @@ def pull(arguments: Sequence[str]) -> int:
     parser.add_argument("--bundle", type=_from_caller)
     parser.add_argument("--only", action="append", default=[])
     args, rest = parser.parse_known_args(arguments)
-    names, flags = split(rest)
+    names, flags = split(rest, _VALUED)
     runlock.hold(ROOT)
     if args.bundle is None:
-        remotes.pull(ROOT, names or [DEFAULT], args.only, flags)
-        return 0
+        return _left_out(remotes.pull(ROOT, names, args.only, flags), names)
     force = "--force" in flags or "-f" in flags
     _refuse([flag for flag in flags if flag not in {"--force", "-f"}])
     _refuse(["--only beside --bundle"] if args.only else [])
@@ -223,6 +189,13 @@ def pull(arguments: Sequence[str]) -> int:
     print(f"{bundle.unpack(ROOT, args.bundle, force)} outputs unpacked")
     _draw_costs(before)
     return 0
+
+
+def _left_out(sentences: Sequence[str], names: Sequence[str]) -> int:
+    """Print what was not transferred; the status is 1 if an experiment of the user lacks it."""
+    for sentence in sentences:
+        print(f"run: {sentence}", file=sys.stderr)
+    return 1 if sentences and names else 0
 
 
 def verify(arguments: Sequence[str]) -> int:
@@ -255,7 +228,7 @@ def prune(arguments: Sequence[str]) -> int:
     _refuse([flag for flag in flags if flag != "--yes"])
     if yes:
         runlock.hold(ROOT)
-    targets = _with_children(names) if names else config.names(ROOT)
+    targets = _with_phases(_with_children(names) if names else config.names(ROOT))
     summary = _capture([*SNAKEMAKE, "--summary", "--", *targets], errors=False)
     outputs = {line.split("\t")[0] for line in summary.splitlines()[1:]}
     stale = provenance.prune(ROOT, outputs, names or None, yes)
@@ -318,8 +291,9 @@ def _record(complete: bool = True) -> None:
 
 def _runtimes() -> dict[Path, bytes]:
     """Content of the runtimes.json of every experiment."""
-    files = sorted(Path(ROOT, "results").glob(f"*/{records.RUNTIMES}"))
-    return {file: file.read_bytes() for file in files}
+    files = [ROOT / folder / records.RUNTIMES for folder in records.partitions(ROOT)]
+    shown = [file for file in files if file.parts[-3] == "results" and file.is_file()]
+    return {file: file.read_bytes() for file in shown}
 
 
 def _draw_costs(before: dict[Path, bytes], complete: bool = True) -> None:
@@ -363,6 +337,13 @@ def _with_children(names: Sequence[str]) -> list[str]:
     known = config.names(ROOT)
     chains = {name: {e["name"] for e in remotes.with_parents(ROOT, name)} for name in known}
     return [name for name, chain in chains.items() if chain & set(names)]
+
+
+def _with_phases(names: Iterable[str]) -> list[str]:
+    """Targets for all files of these experiments; a run without targets makes no studies."""
+    experiments = resolved.load_all(ROOT)  # all: outputs of a broken file would seem stale
+    parts = {name: phases.phase_files(experiments[name], experiments) for name in names}
+    return [*parts, *(f"{phase}_{name}" for name, files in parts.items() for phase in files)]
 
 
 # every name of dasbench.core.subcommands except `help`, which ./run answers itself

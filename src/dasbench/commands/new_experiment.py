@@ -7,18 +7,20 @@ all cores is at most ``HOURS``. The file has a comment at every choice. No job r
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
+from dasbench.commands import measure_pictures
+from dasbench.commands.experiment_template import TEMPLATE
+from dasbench.commands.new_experiment_options import Request, parser
 from dasbench.core.yaml_schema import read_schema
+from dasbench.data import folder as source
 from dasbench.diffusion import own_checkpoint, process_table, unet_config
 from dasbench.errors import UserError
 from dasbench.experiments import config
@@ -29,82 +31,14 @@ from dasbench.planning.workload import Workload
 HOURS = 3.0
 SUBSETS = (64, 48, 32, 16)  # evaluation models, largest number first
 PASSES = 60_000  # images that the base model sees while it trains, as for digits
+QUICK = {"passes": 6_000, "train": 200, "queries": 12, "subsets": (16,), "steps": 10}  # a trial
 MOST, FEWEST = 1000, 40  # training images; the user may set more in the file
+FEWEST_OF_CHECKPOINT = {False: 2, True: 8}  # by whether subset models are trained, on halves
+FEWEST_HELD_OUT = 2
 SIDES = (64, 32, 16)
 # side in pixels at which a core trains a small model in hours, not days
 SIDE_ON_CPU = 16
 LEVELS = {16: [16, 32, 32], 32: [32, 64, 64], 64: [64, 128, 128, 128]}
-
-TEMPLATE = """\
-# Written by `./run new-experiment {name}`; config/README.md explains every key.
-# `./run {name} -n` shows the jobs, `./run estimate {name}` the hours, `./run {name}` does it.
-title: {title}
-seed: 0
-data:
-  dataset: folder
-  path: {path}
-{labels}  train: {train}             # of {count} pictures; of the others {val} are queries
-  size: {size}               # side in pixels; here about {side}
-  resize: crop           # or pad, stretch
-  background: [255, 255, 255]   # behind transparent pixels
-  channels: {channels}            # 1 for grey
-  skip_bad: {skip_bad}        # true leaves out files that cannot be read, and lists them
-  card:                  # what the report and exported cards say of the pictures
-    source: {source}
-    licence: not stated
-model:
-{model}diffusion: {diffusion}
-training:                # {training_note}
-  epochs: {epochs}
-  batch_size: 32
-  learning_rate: 0.001
-  warmup_steps: {warmup}
-  checkpoints: 5
-{base}{subsets}queries: {{val: {val}, gen: {val}, tuning: {tuning}}}  # {tuning} are for tuning
-outputs: {{timesteps: 48, spacing: quadratic}}
-features: {{dimensions: 4096, norms: projected, oversampling: 4, parameters: weights}}
-damping: {damping}
-methods:                 # config/README.md has the others
-{methods}{comparisons}report: {{queries: 6, top: 8}}
-"""
-
-
-class Request(NamedTuple):
-    """The options of the command line, see ``parser``."""
-
-    name: str
-    images: Path
-    labels: Path | None = None
-    size: int | None = None
-    grey: bool = False
-    skip_bad: bool = False
-    checkpoint: Path | None = None
-    lds: bool = False
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    cli = argparse.ArgumentParser(
-        prog="./run new-experiment", description=__doc__, allow_abbrev=False
-    )
-    cli.add_argument("name", help="of the experiment: lower case letters, digits, _")
-    cli.add_argument("--images", type=_path, required=True, help="folder with the pictures")
-    cli.add_argument("--labels", type=_path, help="CSV with the columns file and label")
-    cli.add_argument("--size", type=int, help="side in pixels that the pictures are scaled to")
-    cli.add_argument("--grey", action="store_true", help="one channel instead of three")
-    cli.add_argument("--skip-bad", action="store_true", help="leave out files that cannot be read")
-    cli.add_argument(
-        "--checkpoint", type=_path, help="diffusers pipeline to attribute instead of training one"
-    )
-    cli.add_argument(
-        "--lds", action="store_true", help="with --checkpoint: judge by subset models, too"
-    )
-    return cli
-
-
-def _path(text: str) -> Path:
-    """A path relative to the user's folder, made absolute."""
-    return Path(os.environ.get("DASBENCH_CALLER_FOLDER", "."), Path(text).expanduser()).resolve()
 
 
 def main(arguments: Sequence[str], root: str | Path = ".") -> int:
@@ -113,27 +47,40 @@ def main(arguments: Sequence[str], root: str | Path = ".") -> int:
     Raises:
         UserError: If the name is taken, or the pictures or the checkpoint cannot be used.
     """
-    args = Request(**vars(parser().parse_args(arguments)))
+    args = Request(**vars(parser(__doc__).parse_args(arguments)))
     file = Path(root, config.FOLDER, f"{args.name}.yaml")
     if file.exists():
         raise UserError(f"{config.FOLDER}/{args.name}.yaml is there already; name another one")
     if not config.NAME.fullmatch(args.name):
         raise UserError(f"the name {args.name!r} must match {config.NAME.pattern}")
     values = plan(args, Path(root))
-    sizes = SUBSETS if args.checkpoint is None or args.lds else (0,)
+    sizes = (QUICK["subsets"] if args.quick else SUBSETS) if args.judged else (0,)
     texts = [TEMPLATE.format(**values, **_subsets(most, values)) for most in sizes]
     hours = _hours([_checked(file, text, root) for text in texts], texts, Path(root))
     # the largest number of models whose time fits, or else the smallest
     best = next((i for i, each in enumerate(hours) if each <= HOURS), len(hours) - 1)
     most, text, hours = sizes[best], texts[best], hours[best]
     file.write_text(text, encoding="utf-8")
+    for note in values["notes"]:
+        print(f"note: {note}")
+    machine = f"{_cores()} cores{' and an assumed GPU' * has_gpu()}"
     print(
         f"{config.FOLDER}/{args.name}.yaml: {values['train']} training pictures of "
-        f"{values['size']} x {values['size']}, {most} evaluation models; about {hours:.1f} hours "
-        f"on {_cores()} cores{' and an assumed GPU' * has_gpu()} by `./run estimate {args.name}`. "
+        f"{values['size']} x {values['size']}, {most or 'no'} evaluation models; "
+        f"{_duration(hours)} on {machine} by `./run estimate {args.name}`. "
         f"Next: ./run {args.name} -n"
     )
     return 0
+
+
+def _duration(hours: float) -> str:
+    """Hours in words that do not round to nothing."""
+    minutes = 60 * hours
+    if minutes < 1:
+        return "less than a minute"
+    if minutes >= 60:  # noqa: PLR2004
+        return f"about {hours:.1f} hours"
+    return f"about {minutes:.0f} minute{'s' * (round(minutes) != 1)}"
 
 
 def _cores() -> int:
@@ -169,44 +116,49 @@ def _hours(
 
 
 def plan(request: Request, root: Path) -> dict[str, Any]:
-    """Values of all fields of ``TEMPLATE``, except those of ``_subsets``.
+    """Values of all fields of ``TEMPLATE``, except those of ``_subsets``; and ``notes`` to print.
 
     Raises:
         UserError: If there are too few pictures, or the pictures or the checkpoint cannot be used.
     """
-    label_of = _labelled(request.images, request.labels)
-    sides = _measure(request.images, label_of, request.skip_bad)
-    side = int(median(sides or [0]))
-    val = max(4, min(150, len(sides) // 5))
-    train = min(MOST, len(sides) - val)
-    if train < FEWEST:
-        listed = f" that {request.labels} names" if request.labels else ""
-        raise UserError(
-            f"{request.images} holds {len(sides)} pictures{listed}, expected {FEWEST + 10} or more"
-        )
+    listing = source.listing(source.opened(request.images, "--images"), request.labels)
+    sides, notes = measure_pictures.measure(
+        request.images, listing, request.range, request.skip_bad
+    )
+    side, labels = int(median(sides or [0])), set(listing.label_of.values())
+    if request.range and not request.range[0] < request.range[1]:
+        raise UserError(f"--range is {request.range}, expected BLACK WHITE, the smaller first")
+    train, val, held_out = _split(request, len(sides))
     size, channels, base = request.size, 1 if request.grey else 3, None
     diffusion = "{timesteps: 1000, beta_schedule: linear, prediction_type: epsilon}"
     if request.checkpoint is not None:
-        model = _checkpoint(request.checkpoint, len(set(label_of.values())), request.lds)
+        model = _checkpoint(request.checkpoint, len(labels), request.lds)
         base, (channels, size, _) = model.config, model.shape
         schema = _sections(root)["diffusion"]
         diffusion = json.dumps(process_table.section(model.schedule, str(model.scheduler), schema))
+        notes += _ignored(request, size, channels)
     elif size is None:
-        smaller = [s for s in SIDES if s <= max(side, SIDES[-1])]
-        size = smaller[0] if has_gpu() else min(smaller[0], SIDE_ON_CPU)
+        size, why = _size(side)
+        notes += why
     methods = ["random", "pixel_cosine", "gradient_cosine", "trak", "dtrak", "das", "das_common"]
-    if len(set(label_of.values())) > 1:
+    if len(labels) > 1:
         methods.insert(1, "class_match")
-    labels = f"  labels: {_text(request.labels)}\n" if request.labels else ""
-    judged = request.checkpoint is None or request.lds
+    judged, quick = request.judged, request.quick
+    passes = QUICK["passes"] if quick else PASSES
+    gen = val or max(4, min(QUICK["queries"] if quick else 150, len(sides) // 5))
+    epochs = -(-passes // train)
     return {
         "name": request.name,
         "title": _text(f"pictures of {request.images.name}"),
         "path": _text(request.images),
-        "labels": labels,
+        "labels": f"  labels: {_text(request.labels)}\n" if request.labels else "",
+        "held_out": f"  held_out: {_text(request.held_out)}\n" if request.held_out else "",
+        "range": f"  range: {list(request.range)}   # black, white\n" if request.range else "",
         "train": train,
         "count": len(sides),
+        "others": _others(request, train, len(sides), val, held_out),
         "val": val,
+        "gen": gen,
         "size": size,
         "side": side,
         "channels": channels,
@@ -214,10 +166,14 @@ def plan(request: Request, root: Path) -> dict[str, Any]:
         "source": _text(f"folder {request.images.name}"),
         "model": _model(base, size, root),
         "diffusion": diffusion,
-        "training_note": _recipe(base is not None, judged, -(-PASSES // train)),
-        "epochs": -(-PASSES // train),
+        "training_note": _recipe(base is not None, judged, epochs, passes),
+        "epochs": epochs,
         "warmup": min(50, train // 2),
-        "tuning": max(1, val // 3),
+        "tuning": max(1, gen // 3),
+        "steps": f", sampling_steps: {QUICK['steps']}" if quick else "",
+        "outputs": QUICK["steps"] if quick else 48,
+        "few": "timesteps: 4, " if quick else "",
+        "dimensions": 1024 if quick else 4096,
         "base": f"base: {_text(request.checkpoint)}   # attributed as it is\n" if base else "",
         "damping": "{mantissas: [1, 2, 5], exponents: [-8, 0]}"
         if judged
@@ -227,13 +183,78 @@ def plan(request: Request, root: Path) -> dict[str, Any]:
         "  - {a: das, b: dtrak}\n  - {a: das_common, b: das}\n"
         if judged
         else "",
+        "notes": notes,
     }
 
 
-def _recipe(given: bool, judged: bool, times: int) -> str:
+def _split(request: Request, count: int) -> tuple[int, int, int]:
+    """Numbers of training pictures and of held-out queries, and of the pictures held out.
+
+    Every picture of a checkpoint is a training picture: the model was trained on it.
+
+    Raises:
+        UserError: If there are too few pictures.
+    """
+    most = QUICK["queries"] if request.quick else 150
+    held_out = 0
+    if request.held_out is not None:
+        others = source.listing(source.opened(request.held_out, "--held-out"))
+        held_out = len(others.label_of)
+        if held_out < FEWEST_HELD_OUT:
+            raise UserError(
+                f"--held-out: {request.held_out} holds {held_out} pictures, expected "
+                f"{FEWEST_HELD_OUT} or more"
+            )
+    if request.checkpoint is not None:
+        train, val, fewest = count, min(most, held_out), FEWEST_OF_CHECKPOINT[request.lds]
+        expected = fewest
+    else:
+        val = min(most, held_out) if held_out else max(4, min(most, count // 5))
+        train = min(QUICK["train"] if request.quick else MOST, count - (0 if held_out else val))
+        fewest, expected = FEWEST, FEWEST + (0 if held_out else 10)
+    if train < fewest:
+        listed = f" that {request.labels} names" if request.labels else ""
+        raise UserError(
+            f"{request.images} holds {count} pictures{listed}, expected {expected} or more"
+        )
+    return train, val, held_out
+
+
+def _others(request: Request, train: int, count: int, val: int, held_out: int) -> str:
+    """The comment at ``data.train``: where the queries come from."""
+    if held_out:
+        return f"{val} of the {held_out} in held_out are queries"
+    if request.checkpoint is not None:
+        return "all of them are candidates; queries are generated"
+    return f"of the others {val} are queries"
+
+
+def _size(side: int) -> tuple[int, list[str]]:
+    """Side in pixels of the images, and why it is smaller than that of the pictures."""
+    fitting = next(s for s in SIDES if s <= max(side, SIDES[-1]))
+    size = fitting if has_gpu() else min(fitting, SIDE_ON_CPU)
+    if size == fitting:
+        return size, []
+    return size, [
+        f"pictures of about {side} are scaled to {size} x {size}, since a core trains larger "
+        f"models for days, not hours; --size {fitting} keeps more of them"
+    ]
+
+
+def _ignored(request: Request, size: int, channels: int) -> list[str]:
+    """Options that the checkpoint settles otherwise."""
+    notes = []
+    if request.size not in (None, size):
+        notes.append(f"--size {request.size} is not used: the checkpoint works on {size} x {size}")
+    if request.grey and channels != 1:
+        notes.append(f"--grey is not used: the checkpoint works on {channels} channels")
+    return notes
+
+
+def _recipe(given: bool, judged: bool, times: int, passes: int) -> str:
     """The comment at the training section; ``given``: the base model is a checkpoint."""
     if not given:
-        return f"the base model sees {PASSES} pictures, each {times} times"
+        return f"the base model sees {passes} pictures, each {times} times"
     if judged:
         return (
             f"subset models see each of their pictures {times} times; make it your model's recipe"
@@ -250,47 +271,6 @@ def _subsets(most: int, values: Mapping[str, Any]) -> dict[str, str]:
         "subsets": "subsets:                 # models retrained on random halves\n"
         f"  eval: {{models: {most}, seeds: 2}}\n  tune: {{models: {max(8, most // 2)}}}\n"
     }
-
-
-def _labelled(folder: Path, labels: Path | None) -> dict[str, str]:
-    """Every picture that the rule ``read_images`` will use -> its label."""
-    from dasbench.data import folder as source
-
-    if not folder.is_dir():
-        raise UserError(f"{folder} is no folder; expected one with pictures")
-    return source.labelled(folder, labels)
-
-
-def _measure(folder: Path, names: Iterable[str], skip: bool) -> list[int]:
-    """The shorter side of every readable picture, in pixels."""
-    from dasbench.data import folder as source
-
-    sides, bad = [], []
-    for name in names:
-        try:
-            sides.append(_side(folder / name))
-        except Exception as error:  # Pillow raises many classes for a damaged file
-            bad.append((name, str(error)))
-    source.tell(folder, bad, skip)
-    return sides
-
-
-def _side(file: Path) -> int:
-    """The shorter side; the whole file is decoded, because a truncated file has a sound header."""
-    from PIL import Image, ImageOps
-
-    from dasbench.data import decode
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(file) as picture:
-            if picture.format == "JPEG":
-                side = min(picture.size)
-                picture.draft(None, (1, 1))  # 1/8 of the side takes 1/10 of the time
-                picture.load()
-                ImageOps.exif_transpose(picture)
-                return side
-    return min(decode.read(file, None).shape[:2])
 
 
 def has_gpu() -> bool:

@@ -3,7 +3,9 @@
 All data sets follow the same steps:
 
 1. Apply the orientation that the camera recorded.
-2. Scale 16 bits to 8 bits.
+2. Scale more than 8 bits to 8 bits, by the type of the file: 16 bits span 0 to 65535, 12 bits 0 to
+   4095, whatever the brightest value of a picture is. Signed numbers and floats have no span of
+   their own: they need one (``span``).
 3. Lay transparent pixels on the background colour.
 4. Convert to grey or RGB.
 5. Scale with Pillow's Lanczos filter. ``crop`` scales the shorter side to the size and cuts the
@@ -13,21 +15,63 @@ All data sets follow the same steps:
 from __future__ import annotations
 
 import io
+import os
+import stat
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 from PIL import Image, ImageOps
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm"})
-_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
-_DEEP = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
+# endings of the formats below; a file with another ending is a picture if its content says so
+SUFFIXES = frozenset(
+    (
+        ".png .apng .jpg .jpeg .jpe .jfif .jif .mpo .bmp .dib .gif .webp .tif .tiff .ppm .pgm .pbm "
+        ".pnm .pfm .avif .avifs .jp2 .j2k .jpc .jpf .jpx .j2c .tga .icb .vda .vst .pcx .sgi .rgb "
+        ".rgba .bw .qoi"
+    ).split()
+)
+# pictures that are not read here: their files are told, never passed over
+FOREIGN = frozenset(
+    (
+        ".heic .heif .hif .svg .svgz .jxl .psd .psb .xcf .exr .hdr .eps .ai .dng .cr2 .cr3 .nef "
+        ".arw .orf .rw2 .raf .pef .srw .fits .fit .dcm .nii .ico .icns .dds .wmf .emf .jxr "
+        ".xbm .xpm"
+    ).split()
+)
+_KNOWN_BY_CONTENT = ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "JPEG2000", "AVIF")
+_FORMATS = (*_KNOWN_BY_CONTENT, "DIB", "PPM", "PCX", "SGI", "QOI")
+_TARGA = frozenset({".tga", ".icb", ".vda", ".vst"})  # a format without a mark in its content
+_TOP = 65535  # of 16 bits
+_TOP_12 = 4095
+DARK = 16383  # 14 bits: 16-bit pictures that never exceed it may hold fewer bits
+_WHITE_IS_ZERO, _PHOTOMETRIC = 0, 262  # a TIFF's tag
 
 
 class UnreadableError(Exception):
     """A file that is no picture, or a damaged one; the message says which."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a caller may have to tell of a picture.
+
+    Attributes:
+        frames: Frames or pages; the first one is read.
+        cut: Whether ``crop`` cuts a part off.
+        deep: Whether its numbers have more than 8 bits.
+        peak: Largest number of a picture of 16 bits; None for other pictures, and with a ``span``.
+        clipped: Whether numbers lie outside of ``span``.
+    """
+
+    frames: int = 1
+    cut: bool = False
+    deep: bool = False
+    peak: int | None = None
+    clipped: bool = False
 
 
 def read(
@@ -37,6 +81,7 @@ def read(
     background: Sequence[int] = (255, 255, 255),
     channels: int = 3,
     cut: int | None = None,
+    span: Sequence[float] | None = None,
 ) -> np.ndarray:
     """Read a picture.
 
@@ -47,46 +92,185 @@ def read(
         background: Red, green, blue behind transparent pixels and around padded pictures.
         channels: 1 for grey, 3 for RGB.
         cut: Side of a square that is cut from the centre before anything is scaled.
+        span: The numbers of black and white in pictures of more than 8 bits; None takes those of
+            the file's type.
 
     Returns:
         [H, W, channels] uint8; the first frame of an animation.
 
     Raises:
-        UnreadableError: If the source is no picture, is damaged, or exceeds Pillow's limit of size.
+        UnreadableError: If the source is no picture, is damaged, exceeds Pillow's limit of size, or
+            has signed numbers or floats and there is no ``span``.
     """
+    return look(source, size, resize, background, channels, cut, span)[0]
+
+
+def look(
+    source: str | Path | bytes | IO[bytes],
+    size: int | None,
+    resize: str = "crop",
+    background: Sequence[int] = (255, 255, 255),
+    channels: int = 3,
+    cut: int | None = None,
+    span: Sequence[float] | None = None,
+) -> tuple[np.ndarray, Seen]:
+    """As ``read``, with what is to be told of the picture."""
+    if isinstance(source, str | Path):
+        _plain(source)
     stream = io.BytesIO(source) if isinstance(source, bytes) else source
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            with Image.open(stream, formats=_FORMATS) as opened:
-                opened.load()
-                picture = _flatten(ImageOps.exif_transpose(opened), background)
+            with Image.open(stream, formats=_formats(source)) as opened:
+                picture, seen = _flatten(opened, background, span)
+                picture = picture.convert("L" if channels == 1 else "RGB")
+        except UnreadableError:
+            raise
         # Pillow's decoders raise anything from OSError to struct.error on damaged files
         except Exception as error:
             raise UnreadableError(
                 str(error).splitlines()[0] if str(error) else repr(error)
             ) from error
-    picture = picture.convert("L" if channels == 1 else "RGB")
     if cut is not None:
         picture = _centre(picture, cut, cut)
     if size is not None and picture.size != (size, size):
+        crops = resize == "crop" and picture.width != picture.height
+        seen = Seen(seen.frames, crops, seen.deep, seen.peak, seen.clipped)
         picture = _fit(picture, size, resize, background)
-    return np.asarray(picture, np.uint8).reshape(picture.height, picture.width, channels)
+    return np.asarray(picture, np.uint8).reshape(picture.height, picture.width, channels), seen
 
 
-def _flatten(picture: Image.Image, background: Sequence[int]) -> Image.Image:
-    """Convert to 8 bits a channel, and lay transparent pixels on the background."""
-    if picture.mode in _DEEP:
-        values = np.asarray(picture, np.float64)
-        # 16-bit values span 0 to 65535 in every number type of the decoder
-        top = 255.0 if values.max(initial=0) <= 255 else 65535.0  # noqa: PLR2004
-        return Image.fromarray(np.rint(np.clip(values / top, 0, 1) * 255).astype(np.uint8))
-    if "transparency" in picture.info or picture.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
+def converted(picture: Image.Image, channels: int = 3) -> np.ndarray:
+    """A picture of Pillow as an array, as ``read`` makes it, at its own size, on white.
+
+    Args:
+        picture: Of any mode.
+        channels: 1 for grey, 3 for RGB.
+
+    Returns:
+        [H, W, channels] uint8.
+
+    Raises:
+        UnreadableError: See ``read``.
+    """
+    try:
+        flat = _flatten(picture, (255, 255, 255), None)[0].convert("L" if channels == 1 else "RGB")
+    except (OSError, ValueError) as error:
+        raise UnreadableError(str(error)) from error
+    return np.asarray(flat, np.uint8).reshape(flat.height, flat.width, channels)
+
+
+def is_picture(path: Path) -> bool:
+    """Whether the content of a file is a picture, whatever its ending."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=_KNOWN_BY_CONTENT):
+                return True
+    except Exception:  # Pillow raises many classes
+        return False
+
+
+def _formats(source: object) -> tuple[str, ...]:
+    name = str(source) if isinstance(source, str | Path) else ""
+    return (*_FORMATS, "TGA") if Path(name).suffix.lower() in _TARGA else _FORMATS
+
+
+def _plain(path: str | Path) -> None:
+    """Refuse what would block or is no file; opening a pipe would wait forever."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        link = "a broken link" if os.path.islink(path) else error.strerror or str(error)
+        raise UnreadableError(link) from error
+    if not stat.S_ISREG(mode):
+        raise UnreadableError("a folder" if stat.S_ISDIR(mode) else "no plain file")
+
+
+def _flatten(
+    opened: Image.Image, background: Sequence[int], span: Sequence[float] | None
+) -> tuple[Image.Image, Seen]:
+    """Convert to 8 bits a channel, upright, with transparent pixels on the background."""
+    raw = _raw_mode(opened)
+    # a JPEG's further pictures are previews or depths
+    frames = 1 if opened.format in ("JPEG", "MPO") else getattr(opened, "n_frames", 1)
+    opened.load()
+    picture = ImageOps.exif_transpose(opened)
+    seen = Seen(frames)
+    if picture.mode == "F" or picture.mode.startswith("I"):
+        sixteen = picture.mode.startswith("I;16") or opened.format in ("PPM", "PNG")
+        top = (_TOP_12 if raw == "I;12" else _TOP) if sixteen and picture.mode != "F" else None
+        inverted = opened.format == "TIFF" and opened.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+        picture, seen = _scaled(picture, top, inverted, frames, span)
+    elif ";16" in raw:
+        picture, seen = _upper_bits(picture, frames, span)
+    if picture.mode == "La":
+        picture = picture.convert("LA")
+    if "transparency" in picture.info or picture.mode in ("RGBA", "LA", "PA", "RGBa"):
         picture = picture.convert("RGBA")
         ground = Image.new("RGBA", picture.size, (*background, 255))
         ground.alpha_composite(picture)
-        return ground
-    return picture
+        return ground, seen
+    return picture, seen
+
+
+def _raw_mode(opened: Image.Image) -> str:
+    """How the file stores its numbers, in Pillow's names such as ``I;16B``; empty if unknown."""
+    if not getattr(opened, "tile", None):
+        return ""
+    arguments = opened.tile[0][3]
+    first = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
+    return first if isinstance(first, str) else ""
+
+
+def _upper_bits(
+    picture: Image.Image, frames: int, span: Sequence[float] | None
+) -> tuple[Image.Image, Seen]:
+    """A picture of 16 bits in several channels, of which Pillow has kept the upper 8."""
+    if span is not None and tuple(span) != (0, _TOP):
+        raise UnreadableError(
+            f"a range other than [0, {_TOP}] is for pictures of one channel, this one has 16 bits "
+            "in colour; save it with 8 bits"
+        )
+    clear = picture.info.get("transparency")
+    if isinstance(clear, tuple):
+        picture.info["transparency"] = tuple(value >> 8 for value in clear)
+    colours = picture.convert("RGB") if picture.mode == "RGBA" else picture
+    high = int(np.max(colours.getextrema()))
+    peak = None if span is not None else high << 8 | (255 if high else 0)
+    return picture, Seen(frames, deep=True, peak=peak)
+
+
+def _scaled(
+    picture: Image.Image, top: int | None, inverted: bool, frames: int, span: Sequence[float] | None
+) -> tuple[Image.Image, Seen]:
+    """A picture of one channel and more than 8 bits, in 8 bits.
+
+    ``top`` is the largest number of its type; None for signed numbers and floats.
+    """
+    values = np.asarray(picture, np.float64)
+    if not np.isfinite(values).all():
+        raise UnreadableError("it has pixels that are no finite numbers (NaN or infinite)")
+    if span is None and top is None:
+        kind = "floats" if picture.mode == "F" else "signed or 32-bit numbers"
+        raise UnreadableError(
+            f"its pixels are {kind} from {values.min():g} to {values.max():g}, which have no black "
+            "and white of their own; say them by data.range: [BLACK, WHITE] (--range BLACK WHITE)"
+        )
+    low, high = (0.0, float(top)) if span is None else map(float, span)
+    part = np.clip((values - low) / (high - low), 0, 1)
+    grey = np.rint((1 - part if inverted else part) * 255).astype(np.uint8)
+    seen = Seen(
+        frames,
+        deep=True,
+        peak=int(values.max(initial=0)) if span is None and top == _TOP else None,
+        clipped=bool((values < low).any() or (values > high).any()),
+    )
+    clear = picture.info.get("transparency")
+    if not isinstance(clear, int):
+        return Image.fromarray(grey), seen
+    alpha = np.where(values == clear, 0, 255).astype(np.uint8)
+    return Image.merge("LA", (Image.fromarray(grey), Image.fromarray(alpha))), seen
 
 
 def _fit(picture: Image.Image, size: int, resize: str, background: Sequence[int]) -> Image.Image:

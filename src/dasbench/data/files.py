@@ -176,6 +176,6 @@ def chosen(labels: np.ndarray, parts: np.ndarray, options: Mapping[str, Any]) ->
     ).astype(np.int64)
 
 
-def safe_name(name: str) -> str:
+def safe_name(name: str, length: int = 80) -> str:
     """Make a name from a file safe to show in a table: printable and short."""
-    return re.sub(r"[^\w ./,()+-]", "_", name)[:80]
+    return re.sub(r"[^\w ./,;:=()+-]", "_", name)[:length]

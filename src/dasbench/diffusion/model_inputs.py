@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from dasbench.core import artifacts
-from dasbench.core.query_kinds import KINDS
+from dasbench.core.query_kinds import present
 from dasbench.diffusion import checkpoints, denoiser
 from dasbench.diffusion.conditions import Condition
 from dasbench.diffusion.process import Process
@@ -180,7 +180,7 @@ class Model:
     def splits(
         self, examples: artifacts.Examples, queries: Path, by_position: bool
     ) -> dict[str, Split]:
-        """The training examples ("train") and the queries of every kind.
+        """The training examples ("train") and the queries of every kind that there is.
 
         Args:
             examples: The training examples.
@@ -190,7 +190,7 @@ class Model:
         """
         keys = np.arange(len(examples.ids)) if by_position else examples.ids
         splits = {"train": Split(self.images(examples), keys, self.condition(examples.labels))}
-        for kind in KINDS:
+        for kind in present(queries):
             images, condition = self.queries(queries, kind)
             splits[kind] = Split(images, np.arange(len(images)), condition)
         return splits

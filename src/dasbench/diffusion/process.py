@@ -23,7 +23,7 @@ from diffusers import DDIMScheduler, DDPMScheduler, FlowMatchEulerDiscreteSchedu
 from dasbench.diffusion import flow, process_table
 from dasbench.diffusion.process_table import PREDICTIONS
 from dasbench.diffusion.samplers import Euler, Sampler, Step
-from dasbench.errors import UserError
+from dasbench.errors import UserError, first_line
 
 
 class Process(ABC):
@@ -289,9 +289,13 @@ def load(folder: Path, images: bool = True, **changes: Any) -> Process:
         UserError: If the process is not supported, or the file does not state it completely.
     """
     file = folder / "scheduler_config.json"
-    return from_config(
-        {**json.loads(file.read_text(encoding="utf-8")), **changes}, str(file), images
-    )
+    try:
+        config = {**json.loads(file.read_text(encoding="utf-8")), **changes}
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(
+            f"{file} cannot be read ({first_line(error)}); copy or save the model again"
+        ) from error
+    return from_config(config, str(file), images)
 
 
 def from_config(config: Mapping[str, Any], where: str, images: bool = True) -> Process:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from dasbench.core.query_kinds import KINDS
+
 NEIGHBOURS = 5
 
 
@@ -31,7 +33,8 @@ def uses(settings: dict[str, int]) -> dict[str, dict[str, list[int]]]:
     """Split the queries of each kind: the first ones for tuning, the others for evaluation.
 
     Args:
-        settings: val, gen: numbers of queries; tuning: number of queries of each kind for tuning.
+        settings: val, gen: numbers of queries, 0 for a kind that is absent; tuning: number of
+            queries of each kind for tuning.
 
     Returns:
         kind -> {"tuning": positions, "evaluation": positions}.
@@ -39,5 +42,6 @@ def uses(settings: dict[str, int]) -> dict[str, dict[str, list[int]]]:
     cut = settings["tuning"]
     return {
         kind: {"tuning": list(range(cut)), "evaluation": list(range(cut, settings[kind]))}
-        for kind in ("val", "gen")
+        for kind in KINDS
+        if settings[kind]
     }

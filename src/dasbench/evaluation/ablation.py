@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from dasbench.attribution.by_timestep import Spectra
+from dasbench.attribution.parameters import dampings
 from dasbench.attribution.spectrum import Spectrum
 from dasbench.attribution.transforms import TRANSFORMS, apply
 from dasbench.evaluation import lds
@@ -155,7 +156,9 @@ class Judge:
         Yields:
             (values of COLUMNS without kernel, queries, residual and leverage; draws [B] float32).
         """
-        selection = lds.select(Predicted(grid, dict(tuned)), self.tuning).set_index("transform")
+        selection = lds.select(
+            Predicted(tuple(dampings(grid)), dict(tuned)), self.tuning
+        ).set_index("transform")
         for transform, sums in judged.items():
             for target, truth in self.truths.items():
                 along = lds.PathLDS(sums, truth.mean)

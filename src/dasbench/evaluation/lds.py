@@ -1,11 +1,13 @@
-"""The linear datamodelling score (LDS): select a damping, judge a method, compare methods.
+"""The linear datamodelling score (LDS): select parameters, judge a method, compare methods.
 
 Letters: N training examples, Q queries, M subset models, R retraining seeds, B bootstrap draws, G
-dampings of a grid. Scores enter as predictions (``dasbench.evaluation.predictions``). ``select``
-reads only tuning subsets and tuning queries; ``evaluate`` uses the selected damping unchanged. An
-undefined correlation enters every mean as 0 and is counted, so no query drops out of a mean.
+points of a grid of parameters, such as a damping. Scores enter as predictions
+(``dasbench.evaluation.predictions``). ``select`` reads only tuning subsets and tuning queries;
+``evaluate`` uses the selected parameters unchanged. An undefined correlation enters every mean as 0
+and is counted, so no query drops out of a mean.
+``dasbench.evaluation.beyond`` computes the partial LDS: what a score knows beyond a floor.
 
-Source: Park et al. (2023), TRAK, arXiv 2303.14186. Held-out damping and two-way intervals are
+Source: Park et al. (2023), TRAK, arXiv 2303.14186. Held-out parameters and two-way intervals are
 additions of this benchmark.
 """
 
@@ -16,22 +18,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dasbench.attribution.parameters import Point
 from dasbench.attribution.transforms import TRANSFORMS
 from dasbench.core import artifacts, tables
 from dasbench.core.query_kinds import KINDS
-from dasbench.evaluation import statistics
+from dasbench.evaluation import beyond, statistics
 from dasbench.evaluation.bootstrap import Bootstrap, Draws
 from dasbench.evaluation.predictions import Predicted, sum_scores
+from dasbench.evaluation.statistics import correlations
 
 Side = tuple[pd.DataFrame, np.ndarray]  # a method's summary and its draws, from ``evaluate``
 
 # Columns of the tables, in order; ``label`` adds those that only the caller knows.
-SELECTION_COLUMNS = "experiment method transform queries damping lds edge".split()
-SUMMARY_COLUMNS = (
-    "experiment method transform queries target selection damping lds lo hi "
-    "ceiling undefined edge M R Q own"
-).split()
-PER_QUERY_COLUMNS = "experiment method transform queries target selection query lds".split()
+SELECTION_COLUMNS = "experiment method transform queries damping parameters lds edge".split()
+SUMMARY_COLUMNS = [
+    *"experiment method transform queries target selection damping parameters lds lo hi".split(),
+    *beyond.COLUMNS,
+    *"ceiling undefined edge M R Q own".split(),
+]
+PER_QUERY_COLUMNS = "experiment method transform queries target selection query lds partial".split()
 CEILING_COLUMNS = "experiment queries target reliability rho ceiling lo hi M R Q".split()
 DRAWN = ("held_out", "oracle")  # selections with an interval, in the order of the rows of the draws
 
@@ -54,16 +59,16 @@ def lds_per_query(masks: np.ndarray, scores: np.ndarray, outputs: np.ndarray) ->
 
 
 class PathLDS:
-    """LDS of predictions along a path of dampings.
+    """LDS of predictions along a path of points.
 
     Args:
-        sums: [G, M, Q] predictions, dampings ascending.
+        sums: [G, M, Q] predictions.
         truth: [M, Q] outputs, averaged over seeds.
 
     Attributes:
         per_query: [G, Q], NaN where undefined.
         mean: [G], over queries; an undefined LDS enters as 0.
-        best: Index of the damping with the highest mean; of equal means, the larger damping.
+        best: Index of the point with the highest mean; of equal means, the last.
     """
 
     def __init__(self, sums: np.ndarray, truth: np.ndarray) -> None:
@@ -78,23 +83,29 @@ class PathLDS:
 
 
 def select(predicted: Predicted, loss_outputs: np.ndarray) -> pd.DataFrame:
-    """Select the damping of each transform on tuning subsets and tuning queries.
+    """Select the parameters of each transform on tuning subsets and tuning queries.
 
     Args:
         predicted: For the tuning subsets and tuning queries.
-        loss_outputs: [R, M_tune, Q_tune] for the target ``loss``; the damping serves every target.
+        loss_outputs: [R, M_tune, Q_tune] for the target ``loss``; the choice serves every target.
 
     Returns:
-        One row per transform: transform, damping (NaN if the method has none), lds (mean on tuning,
-        a fraction), edge.
+        One row per transform: transform, damping (NaN if the method has none), parameters (all of
+        them, as the JSON of the point), lds (mean on tuning, a fraction), edge.
     """
     truth = loss_outputs.mean(axis=0, dtype=np.float64)
     rows = []
     for name in TRANSFORMS:
         along = PathLDS(predicted.sums[name], truth)
         best = along.best
-        rows.append([name, predicted.dampings[best], along.mean[best], predicted.edge(best)])
-    return pd.DataFrame(rows, columns=["transform", "damping", "lds", "edge"])
+        rows.append({"transform": name} | _parameters(predicted.points[best]))
+        rows[-1] |= {"lds": along.mean[best], "edge": predicted.edge(best)}
+    return pd.DataFrame(rows)
+
+
+def _parameters(point: Point) -> dict[str, Any]:
+    """The columns ``damping`` and ``parameters`` of a point."""
+    return {"damping": point.get("damping", np.nan), "parameters": str(point)}
 
 
 def evaluate(
@@ -102,58 +113,87 @@ def evaluate(
     selection: pd.DataFrame,
     outputs: Mapping[str, np.ndarray],
     draws: Draws,
+    given: Mapping[str, np.ndarray] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray]:
     """Judge a method on evaluation subsets and queries, once per transform and target.
 
-    Rows ``held_out`` use the damping of ``selection``. Rows ``oracle`` use the best damping on the
-    evaluation data, like published numbers; the resamples keep that damping. Rows ``path`` list
-    every damping, without intervals. A method without damping has only ``held_out`` rows.
+    Rows ``held_out`` use the parameters of ``selection``. Rows ``oracle`` use the best point on the
+    evaluation data, like published numbers; the resamples keep that point. Rows ``path`` list
+    every point, without intervals. A method without parameters has only ``held_out`` rows.
 
     Args:
         predicted: For the evaluation subsets and queries.
-        selection: From ``select``; only transform and damping are used.
+        selection: From ``select``; only transform and parameters are used.
         outputs: target -> [R, M, Q].
         draws: The shared bootstrap draws.
+        given: Name of ``beyond.GIVEN`` -> [M, Q] predictions, which the partial LDS holds fixed.
 
     Returns:
-        summary: transform, target, selection, damping, lds, lo, hi, ceiling, undefined, edge, M, R,
+        summary: transform, target, selection, damping, parameters, lds, lo, hi, the columns of
+            ``beyond`` (NaN without the predictions in ``given``), ceiling, undefined, edge, M, R,
             Q.
-        per_query: transform, target, selection, query, lds (NaN where undefined) of held_out and
-            oracle.
+        per_query: transform, target, selection, query, lds and partial (NaN where undefined) of
+            held_out and oracle.
         draws: float32 [rows, B] resampled means of the held_out and oracle rows, in the order of
             the summary.
 
     Raises:
-        ValueError: If shapes disagree, values are not finite, or the selected damping is not on
-            the path.
+        ValueError: If shapes disagree, values are not finite, or the selected point is not on the
+            path.
     """
-    selected = {row.transform: predicted.find(row.damping) for row in selection.itertuples()}
+    selected = {
+        row.transform: predicted.find(Point.read(row.parameters)) for row in selection.itertuples()
+    }
     if missing := set(TRANSFORMS) - set(selected):
         raise ValueError(
-            f"the selection has no damping for {sorted(missing)}; select every transform first"
+            f"the selection has no parameters for {sorted(missing)}; select every transform first"
         )
     truths = {target: Truth(array, draws) for target, array in outputs.items()}
+    fixed = beyond.given(given or {}, truths, draws)
     summary, per_query, resampled = [], [], []
     for name in TRANSFORMS:
         sums = predicted.sums[name]
+        along = {target: PathLDS(sums, truth.mean) for target, truth in truths.items()}
+        picks = {target: {"held_out": selected[name]} for target in truths}
+        if predicted.tuned:
+            picks = {t: {**chosen, "oracle": along[t].best} for t, chosen in picks.items()}
+        drawn = _resample(sums, picks, truths, fixed)
         for target, truth in truths.items():
-            along = PathLDS(sums, truth.mean)
-            picks = {"held_out": selected[name]}
-            if predicted.damped:
-                picks["oracle"] = along.best
-            drawn = truth.resample(sums, picks)
             key = {"transform": name, "target": target}
-            rows = _rows(predicted, along, drawn, picks, draws)
-            summary += [key | row | truth.about for row in rows]
-            for pick, g in picks.items():
-                queries = {"query": range(sums.shape[2]), "lds": along.per_query[g]}
+            chosen, means, partials = picks[target], {}, {}
+            for g in set(chosen.values()):
+                means[g] = draws.mean(drawn[g][target])
+                outcome = along[target].per_query[g]
+                partials[g] = beyond.judge(sums[g], outcome, drawn[g], target, fixed, draws)
+            rows = _rows(predicted, along[target], means, chosen, draws)
+            for row in rows:
+                known = (
+                    partials[chosen[row["selection"]]].columns if row["selection"] in chosen else {}
+                )
+                summary.append(key | row | known | truth.about)
+            for pick, g in chosen.items():
+                queries = {"query": range(sums.shape[2]), "lds": along[target].per_query[g]}
+                queries["partial"] = partials[g].per_query
                 per_query.append(pd.DataFrame(queries).assign(selection=pick, **key))
-            resampled += [drawn[g] for g in picks.values()]
+            resampled += [means[g] for g in chosen.values()]
     return (
         _ordered(pd.DataFrame(summary)),
         _ordered(pd.concat(per_query, ignore_index=True)),
         np.stack(resampled).astype(np.float32),
     )
+
+
+def _resample(
+    sums: np.ndarray,
+    picks: Mapping[str, Mapping[str, int]],
+    truths: Mapping[str, "Truth"],
+    fixed: Mapping[str, beyond.Given],
+) -> dict[int, dict[str, np.ndarray]]:
+    """Index of every point in ``picks`` -> target or fixed predictions -> correlations [B, Q]."""
+    others = {name: one.ranks for name, one in {**truths, **fixed}.items()}
+    points = sorted({g for chosen in picks.values() for g in chosen.values()})
+    ranked = list(others.values())
+    return {g: dict(zip(others, correlations(sums[g], ranked), strict=True)) for g in points}
 
 
 class Truth:
@@ -165,6 +205,7 @@ class Truth:
 
     Attributes:
         mean: [M, Q], over seeds.
+        ranks: Of the mean, in every resample.
         about: ceiling, R, M, Q.
 
     Raises:
@@ -179,20 +220,20 @@ class Truth:
                 f"outputs have (M, Q) {outputs.shape[1:]}, the draws {drawn}; draw for that size"
             )
         self.mean = outputs.mean(axis=0, dtype=np.float64)
-        self._ranks = statistics.ResampledRanks(self.mean, draws.subsets)
+        self.ranks = statistics.ResampledRanks(self.mean, draws.subsets)
         self._draws = draws
         rho = statistics.spearman_brown(statistics.seed_agreement(outputs), len(outputs))
         self.about: dict[str, float] = {"ceiling": float(statistics.ceiling(rho))}
         self.about |= dict(zip("RMQ", outputs.shape, strict=True))
 
     def resample(self, sums: np.ndarray, picks: Mapping[str, int]) -> dict[int, np.ndarray]:
-        """Mean LDS [B] in every resample, for each damping in ``picks``.
+        """Mean LDS [B] in every resample, for each point in ``picks``.
 
         Args:
             sums: [G, M, Q] predictions.
             picks: Name -> index on the grid.
         """
-        return {g: self._draws.mean(self._ranks.correlate(sums[g])) for g in set(picks.values())}
+        return {g: self._draws.mean(self.ranks.correlate(sums[g])) for g in set(picks.values())}
 
 
 def _rows(
@@ -202,14 +243,14 @@ def _rows(
     picks: Mapping[str, int],
     draws: Draws,
 ) -> list[dict[str, Any]]:
-    """Rows of the summary: the dampings of ``picks`` with intervals, the grid without."""
-    grid = range(len(along.mean)) if predicted.damped else ()
+    """Rows of the summary: the points of ``picks`` with intervals, the grid without."""
+    grid = range(len(along.mean)) if predicted.tuned else ()
     rows = []
     for pick, g in [*picks.items(), *(("path", g) for g in grid)]:
         lds, ends = along.mean[g], (np.nan, np.nan)
         if pick in DRAWN:
             ends = draws.bootstrap.interval(lds, drawn[g])
-        row = {"selection": pick, "damping": predicted.dampings[g], "edge": predicted.edge(g)}
+        row = {"selection": pick, **_parameters(predicted.points[g]), "edge": predicted.edge(g)}
         row |= {"lds": lds, "lo": ends[0], "hi": ends[1], "undefined": along.undefined(g)}
         rows.append(row)
     return rows

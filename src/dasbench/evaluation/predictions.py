@@ -1,8 +1,8 @@
-"""Predictions from scores: the output of each subset model, for every damping and transform.
+"""Predictions from scores: the output of each subset model, for every point and transform.
 
-Letters: N training examples, Q queries, M subset models, G dampings of a grid. A *path* is an
-iterable with one item (damping, scores) per damping. The damping is relative to the largest
-eigenvalue, or None. Scores have no transform yet; they are [N, Q], or [T, N, Q] by timestep.
+Letters: N training examples, Q queries, M subset models, G points of a grid of parameters. A *path*
+is an iterable with one item (point, scores) per point, see ``dasbench.attribution.parameters``.
+Scores have no transform yet; they are [N, Q], or [T, N, Q] by timestep.
 
 A path is read once, for all transforms, and only its predictions [M, Q] are kept. Many queries come
 in blocks with one path each: the linear datamodelling score of a query depends on no other query.
@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dasbench.attribution.parameters import Point, at_end
 from dasbench.attribution.transforms import TRANSFORMS, combine
 
-Path = Iterable[tuple[float | None, np.ndarray]]
+Path = Iterable[tuple[Point, np.ndarray]]
 
 
 def sum_scores(masks: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -49,67 +50,53 @@ def sum_scores(masks: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 
 class Predicted(NamedTuple):
-    """Predictions along a path, dampings ascending.
+    """Predictions along a path, in its order.
 
     Attributes:
-        dampings: [G], or [NaN] for a method without damping.
+        points: [G] different points; a method without parameters has the empty point alone.
         sums: transform -> [G, M, Q], the predicted output of each subset model.
     """
 
-    dampings: np.ndarray
+    points: tuple[Point, ...]
     sums: dict[str, np.ndarray]
 
     @property
-    def damped(self) -> bool:
-        """Whether the method has a damping."""
-        return not np.isnan(self.dampings[0])
+    def tuned(self) -> bool:
+        """Whether the method has parameters."""
+        return bool(len(self.points[0]))
 
     def edge(self, index: int) -> bool:
-        """Whether a damping is an end of the grid; a better one may then lie outside."""
-        return self.damped and index in (0, len(self.dampings) - 1)
+        """Whether a number of the point is an end of its grid; a better one may lie outside."""
+        return at_end(self.points, index)
 
-    def find(self, damping: float) -> int:
-        """Index of a damping, up to the rounding of a text file."""
-        if not self.damped and np.isnan(damping):
-            return 0
-        match = np.flatnonzero(np.isclose(self.dampings, damping, rtol=1e-9, atol=0))
-        if not len(match):
-            raise ValueError(
-                f"the chosen damping {damping} is not on the path; score the grid of its choice"
-            )
-        return int(match[0])
+    def find(self, point: Point) -> int:
+        """Index of a point."""
+        if point not in self.points:
+            raise ValueError(f"the chosen {point} is not on the path; score the grid of its choice")
+        return self.points.index(point)
 
 
 def predict(paths: Iterable[Path], masks: np.ndarray) -> Predicted:
-    """Predictions for every damping and transform; the LDS needs nothing else of the scores.
+    """Predictions for every point and transform; the LDS needs nothing else of the scores.
 
     Args:
-        paths: One path per block of queries, in order, all with the same dampings.
+        paths: One path per block of queries, in order, all with the same points.
         masks: [M, N] bool.
 
     Raises:
-        ValueError: If dampings are neither distinct numbers nor one None, or differ between blocks.
+        ValueError: If a path has no points or repeats one, or points differ between blocks.
     """
     weights, parts = masks.astype(np.float64), []
     for path in paths:
-        sums, dampings = {name: [] for name in TRANSFORMS}, []
-        for damping, scores in path:
-            dampings.append(np.nan if damping is None else float(damping))
+        sums, points = {name: [] for name in TRANSFORMS}, []
+        for point, scores in path:
+            points.append(point)
             for name in TRANSFORMS:
                 sums[name].append(sum_scores(weights, combine(scores, name)))
-        values = np.array(dampings)
-        if (
-            not dampings
-            or len(np.unique(values)) != len(values)
-            or (len(values) > 1 and np.isnan(values).any())
-        ):
-            raise ValueError(
-                f"the path has dampings {dampings}, expected distinct numbers or a single None"
-            )
-        order = np.argsort(values)
-        stacked = {name: np.stack(stack)[order] for name, stack in sums.items()}
-        parts.append(Predicted(values[order], stacked))
-    if any(not np.array_equal(p.dampings, parts[0].dampings, equal_nan=True) for p in parts):
-        raise ValueError("blocks of queries have different dampings; score one grid for all")
+        if not points or len(set(points)) != len(points):
+            raise ValueError(f"the path has points {points}, expected different ones, at least one")
+        parts.append(Predicted(tuple(points), {n: np.stack(each) for n, each in sums.items()}))
+    if any(part.points != parts[0].points for part in parts):
+        raise ValueError("blocks of queries have different points; score one grid for all")
     joined = {name: np.concatenate([p.sums[name] for p in parts], axis=2) for name in TRANSFORMS}
-    return Predicted(parts[0].dampings, joined)
+    return Predicted(parts[0].points, joined)

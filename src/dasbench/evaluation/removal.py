@@ -12,7 +12,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from dasbench.evaluation.bootstrap import Bootstrap
+from dasbench.evaluation.bootstrap import Bootstrap, Difference
 
 MEASURES = ("loss_change", "image_l2", "embedding_cosine")
 SUMMARY_COLUMNS = ["method", "k", "measure", "mean", "excess", "lo", "hi", "queries", "sets"]
@@ -191,7 +191,8 @@ def compare(
         measures: Columns to compare.
 
     Returns:
-        a, b (the base), k, measure, difference (mean over queries), lo, hi.
+        a, b (the base), k, measure, difference (mean over queries), lo, hi, detectable (see
+        ``Bootstrap.difference``).
     """
     table = per_query[~per_query["method"].isin(ARMS)]
     counts = bootstrap.counts(rng, table["query"].nunique())
@@ -202,8 +203,8 @@ def compare(
         for name in values.columns.drop(base):
             pair = [name, base]
             paired = bootstrap.difference(tuple(means[pair]), *drawn[pair].to_numpy().T)
-            rows.append([*pair, int(k), measure, paired.difference, paired.lo, paired.hi])
-    return pd.DataFrame(rows, columns=["a", "b", "k", "measure", "difference", "lo", "hi"])
+            rows.append([*pair, int(k), measure, *paired])
+    return pd.DataFrame(rows, columns=["a", "b", "k", "measure", *Difference._fields])
 
 
 def _matrix(

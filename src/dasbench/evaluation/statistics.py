@@ -5,6 +5,7 @@ queries, R retraining seeds, B bootstrap draws. Resamples are counts [B, M] from
 ``dasbench.evaluation.bootstrap``.
 """
 
+from collections.abc import Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from dasbench.evaluation.bootstrap import Draws
 MATRIX = 2  # number of axes of [M, Q]
 MEMORY = 200_000_000  # bytes that one bootstrap may hold
 BLOCK = 8_000_000  # bytes of one block of resampled ranks, so that passes over it stay in cache
+DETERMINED = 1e-6  # unexplained share of a variance of ranks, at or below which there is none
 TINY = 1e-12  # keeps Spearman-Brown finite at its pole r = -1 / (R - 1)
 
 
@@ -100,18 +102,13 @@ class ResampledRanks:
         Returns:
             [B, Q] float32 in [-1, 1]; NaN where a resampled column is constant.
         """
-        x, _ = _pair(x, self.y)
-        out = np.empty((len(self.counts), x.shape[1]), dtype=np.float32)
-        for index, block in enumerate(self.blocks):
-            weighted = self.kept[index] if self.kept is not None else self._weighted(block)
-            ranks = self._ranks(x[:, block])
-            product = np.einsum("bqk,bqk->bq", ranks, weighted)
-            np.square(ranks, out=ranks)
-            squares = (ranks @ self.counts[:, :, None])[:, :, 0]  # [B, q]
-            out[:, block] = product / np.sqrt(np.where(squares > 0, squares, np.nan))
-        return np.clip(out, -1, 1, out=out)
+        return correlations(x, [self])[0]
 
-    def _ranks(self, x: np.ndarray) -> np.ndarray:
+    def weighted(self, index: int) -> np.ndarray:
+        """``_weighted`` of a block, from memory if it is kept."""
+        return self._weighted(self.blocks[index]) if self.kept is None else self.kept[index]
+
+    def ranks(self, x: np.ndarray) -> np.ndarray:
         """Twice the centred ranks [B, q, M] of the columns of x [M, q]."""
         # differences of ranks cannot overflow; differences of values might
         ranks = rankdata(x, axis=0).astype(np.float32)
@@ -120,11 +117,63 @@ class ResampledRanks:
 
     def _weighted(self, block: slice) -> np.ndarray:
         """Ranks of y times counts over their norm [B, q, M]; NaN where the drawn y is constant."""
-        ranks = self._ranks(self.y[:, block])
+        ranks = self.ranks(self.y[:, block])
         weighted = ranks * self.counts[:, None, :]
         squares = np.einsum("bqk,bqk->bq", ranks, weighted)
         weighted /= np.sqrt(np.where(squares > 0, squares, np.nan))[:, :, None]
         return weighted
+
+
+def correlations(x: np.ndarray, others: Sequence[ResampledRanks]) -> list[np.ndarray]:
+    """Spearman correlations of one matrix with several others in every resample, ranked once.
+
+    Args:
+        x: [M, Q], finite.
+        others: Ranks of matrices [M, Q] in the same resamples.
+
+    Returns:
+        For each of the others, [B, Q] float32 in [-1, 1]; NaN where a resampled column is constant.
+    """
+    first = others[0]
+    x, _ = _pair(x, first.y)
+    found = [np.empty((len(first.counts), x.shape[1]), dtype=np.float32) for _ in others]
+    for index, block in enumerate(first.blocks):
+        ranks = first.ranks(x[:, block])
+        products = [np.einsum("bqk,bqk->bq", ranks, other.weighted(index)) for other in others]
+        np.square(ranks, out=ranks)
+        squares = (ranks @ first.counts[:, :, None])[:, :, 0]  # [B, q]
+        norms = np.sqrt(np.where(squares > 0, squares, np.nan))
+        for out, product in zip(found, products, strict=True):
+            out[:, block] = product / norms
+    return [np.clip(out, -1, 1, out=out) for out in found]
+
+
+def partial(
+    method_outcome: np.ndarray, method_given: np.ndarray, given_outcome: np.ndarray
+) -> np.ndarray:
+    """Partial rank correlation of a method's predictions m and the outcome o, given those of f.
+
+    ``(r_mo - r_mf r_fo) / sqrt((1 - r_mf^2) (1 - r_fo^2))``: the correlation of the ranks of m and
+    o after the ranks of f have been regressed out of both.
+
+    Args:
+        method_outcome: r_mo, rank correlations of any shape.
+        method_given: r_mf, of the same shape.
+        given_outcome: r_fo, of the same shape.
+
+    Returns:
+        float64 in [-1, 1]; NaN where a correlation is NaN, or a factor under the root is at most
+        ``DETERMINED``: m or o is then a monotone function of f.
+
+    Source: Yule (1907); Kendall (1942) for ranks.
+    """
+    r_mo, r_mf, r_fo = (
+        np.asarray(r, np.float64) for r in (method_outcome, method_given, given_outcome)
+    )
+    left, right = 1 - r_mf**2, 1 - r_fo**2
+    known = (left > DETERMINED) & (right > DETERMINED)
+    root = np.sqrt(np.where(known, left * right, np.nan))
+    return np.clip((r_mo - r_mf * r_fo) / root, -1, 1)
 
 
 def bootstrap_spearman(x: np.ndarray, y: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from dasbench import registry
-from dasbench.core.query_kinds import KINDS
+from dasbench.core.query_kinds import KINDS, NO_HELD_OUT, of
 from dasbench.core.subcommands import PLANNED, SUBCOMMANDS
 from dasbench.core.yaml_schema import (
     Problem,
@@ -61,6 +61,7 @@ STUDIES = ("tuning", "effects", "costs", "replicates", "grids")
 RESERVED = frozenset({*PHASES, *STUDIES, *SUBCOMMANDS, *PLANNED, "all", "none", "snakemake", "dvc"})
 _RULE = re.compile(r"^ *(?:use rule \w+ as|rule) (\w+)", re.MULTILINE)
 
+NO_FILE = "no file of scores is given"
 NO_EMBEDDING = "no image embeddings: embedding.model names no CLIP model"
 
 
@@ -73,6 +74,21 @@ def names(root: str | Path) -> list[str]:
 def load_all(root: str | Path) -> dict[str, Experiment]:
     """Load every experiment; see ``load``."""
     return {name: load(name, root) for name in names(root)}
+
+
+def load_sound(root: str | Path) -> tuple[dict[str, Experiment], dict[str, UserError]]:
+    """Load every experiment that can be loaded, so that a broken file stops its own runs alone.
+
+    Returns:
+        The experiments; and name -> error of the others, children of a broken experiment included.
+    """
+    loaded, broken = {}, {}
+    for name in names(root):
+        try:
+            loaded[name] = load(name, root)
+        except UserError as error:
+            broken[name] = error
+    return loaded, broken
 
 
 def load(name: str, root: str | Path) -> Experiment:
@@ -298,7 +314,18 @@ def methods(experiment: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _all_methods(experiment: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    return {name: _resolve(name, over, experiment) for name, over in experiment["methods"].items()}
+    resolved = {n: _resolve(n, over, experiment) for n, over in experiment["methods"].items()}
+    floors = [{"name": n, **o} for n, o in resolved.items() if "form" in o and kinds(o)]
+    for options in resolved.values():
+        if "members" in options:
+            options["members"] = floors
+            options["features"] = "embeddings" if any(map(_embeds, floors)) else "pixels"
+    return resolved
+
+
+def _embeds(options: Mapping[str, Any]) -> bool:
+    """Whether a method compares embeddings."""
+    return options.get("features") == "embeddings"
 
 
 def kinds(options: Mapping[str, Any]) -> tuple[str, ...]:
@@ -326,8 +353,13 @@ def _resolve(
             options[key] = {**options[key], **value} if both else copy.deepcopy(value)
     if isinstance(options.get("features"), dict):
         options["features"] = {**experiment["features"], **options["features"]}
-    if options.get("features") == "embeddings" and not experiment["embedding"]["model"]:
+    if _embeds(options) and not experiment["embedding"]["model"]:
         options["inapplicable"] = dict.fromkeys(KINDS, NO_EMBEDDING)
+    files = options.get("scores") or KINDS
+    reasons = {kind: NO_FILE for kind in KINDS if kind not in files}
+    reasons |= dict.fromkeys(sorted(set(KINDS) - set(of(experiment))), NO_HELD_OUT)
+    if reasons:
+        options["inapplicable"] = options.get("inapplicable", {}) | reasons
     return options
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dasbench import registry
+from dasbench.core import query_kinds
 from dasbench.core.yaml_schema import Problem, suggestion
 from dasbench.experiments import ablation_design, method_checks
 from dasbench.registry import DATASETS, METHODS, reads_files
@@ -21,7 +22,17 @@ CONTROLS = frozenset({"random", "null"})
 def problems(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield every violation of a condition between keys, or between a key and a registry."""
     judged = (_training, _subsets) if experiment["subsets"] else (_unjudged,)
-    for check in (_dataset, _model, _diffusion, _base, *judged, _queries, _timesteps, _damping):
+    for check in (
+        _dataset,
+        _model,
+        _diffusion,
+        _process_keys,
+        _base,
+        *judged,
+        _queries,
+        _timesteps,
+        _damping,
+    ):
         yield from check(experiment)
     features, model = experiment["features"], experiment["model"]
     yield from method_checks.group(("features",), features, model)
@@ -37,6 +48,11 @@ def _dataset(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     name = data["dataset"]
     if data["channels"] == 2:  # noqa: PLR2004
         yield ("data", "channels"), "is 2, expected 1 for grey or 3 for RGB"
+    if data["range"] is not None and not data["range"][0] < data["range"][1]:
+        yield ("data", "range"), f"is {data['range']}, expected [BLACK, WHITE], the smaller first"
+    for key in ("range", "held_out"):
+        if data[key] is not None and name != "folder":
+            yield ("data", key), f"is for the data set folder, not for {name}; leave it out"
     if name not in DATASETS:
         listed = f"known: {', '.join(sorted(DATASETS))}{suggestion(name, DATASETS)}"
         yield ("data", "dataset"), f"is {name}, which is not a registered dataset; {listed}"
@@ -66,6 +82,18 @@ def _model(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _patches(experiment)
 
 
+def _diffusion(experiment: Mapping[str, Any]) -> Iterator[Problem]:
+    """Check the order of the betas, by diffusers' defaults for those that are left out."""
+    diffusion = experiment["diffusion"]
+    start, end = diffusion.get("beta_start", 1e-4), diffusion.get("beta_end", 0.02)
+    if start > end:
+        key = "beta_start" if "beta_start" in diffusion else "beta_end"
+        yield (
+            ("diffusion", key),
+            f"is {diffusion[key]}, expected beta_start ({start}) to be at most beta_end ({end})",
+        )
+
+
 def refused(family: Mapping[str, Any], key: str) -> bool:
     """Whether a family of the registry refuses a key of ``model``."""
     if family["takes"] is not None:
@@ -78,7 +106,8 @@ def takes(process: str, key: str) -> bool:
     return key == "process" or key in registry.PROCESSES[process]
 
 
-def _diffusion(experiment: Mapping[str, Any]) -> Iterator[Problem]:
+def _process_keys(experiment: Mapping[str, Any]) -> Iterator[Problem]:
+    """Refuse keys of another process."""
     diffusion = experiment["diffusion"]
     process = diffusion["process"]
     for key in diffusion:
@@ -150,6 +179,16 @@ def _unjudged(experiment: Mapping[str, Any]) -> Iterator[Problem]:
             "null, so that none can be chosen; give one, such as "
             "{mantissas: [1], exponents: [-4, -4]}",
         )
+    for name, overrides in experiment["methods"].items():
+        entry = registry.METHODS.get(overrides.get("like", name), {})
+        choices = [*{**entry.get("grid", {}), **overrides.get("grid", {})}.values()]
+        choices += [overrides.get("steps", entry.get("steps", [0])), entry.get("members", [0])]
+        if any(len(values) > 1 for values in choices):
+            yield (
+                ("methods", name),
+                "has a grid of parameters, but subsets is null, so that none can be chosen; leave "
+                "it out",
+            )
     for key, value in (
         ("removal", experiment["removal"]["methods"]),
         ("comparisons", experiment["comparisons"]),
@@ -199,13 +238,31 @@ def _queries(experiment: Mapping[str, Any]) -> Iterator[Problem]:
             ("queries", "guidance"),
             f"is {queries['guidance']}, expected 1: only models with prompts have guidance",
         )
-    fewest = min(queries["val"], queries["gen"])
+    kinds = query_kinds.of(experiment)
+    fewest = min(queries[kind] for kind in kinds)
+    yield from _held_out(experiment)
     if queries["tuning"] >= fewest:
+        named = " and ".join(f"queries.{kind}" for kind in kinds)
         yield (
             ("queries", "tuning"),
-            f"is {queries['tuning']}, expected fewer than queries.val and queries.gen ({fewest}): "
+            f"is {queries['tuning']}, expected fewer than {named} ({fewest}): "
             "the rest is what is reported",
         )
+
+
+def _held_out(experiment: Mapping[str, Any]) -> Iterator[Problem]:
+    """Check the number of held-out images; 0 stands for an experiment without them."""
+    count, data = experiment["queries"]["val"], experiment["data"]
+    if count == 1:
+        yield ("queries", "val"), "is 1, expected 0 for no held-out images, or at least 2"
+    if count:
+        return
+    if data["held_out"] is not None:
+        yield ("queries", "val"), "is 0, but data.held_out has held-out images; leave one out"
+    if registry.family(experiment["model"])["latents"]:
+        yield ("queries", "val"), "is 0, which is for models of pixels; expected at least 2"
+    if experiment["acceleration"]["reference"] is not None:
+        yield ("acceleration", "reference"), "needs held-out images, but queries.val is 0"
 
 
 def _timesteps(experiment: Mapping[str, Any]) -> Iterator[Problem]:
@@ -299,8 +356,15 @@ def _comparisons(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     for index, pair in enumerate(pairs):
         if pair["a"] == pair["b"]:
             yield ("comparisons", index), f"compares {pair['a']} with itself; expected two methods"
-        if pair in pairs[:index]:
+        if any((pair["a"], pair["b"]) == (other["a"], other["b"]) for other in pairs[:index]):
             yield ("comparisons", index), f"repeats {pair['a']} - {pair['b']}; keep one of them"
+        removed = experiment["removal"]["methods"]
+        if "removal" in pair.get("truth", ()) and not {pair["a"], pair["b"]} <= set(removed):
+            yield (
+                ("comparisons", index, "truth"),
+                f"has removal, so removal.methods needs {pair['a']} and {pair['b']}; it has "
+                f"{', '.join(removed) or 'none'}",
+            )
 
 
 def _references(experiment: Mapping[str, Any], uses: list[tuple[tuple, str]]) -> Iterator[Problem]:

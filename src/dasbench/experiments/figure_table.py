@@ -2,7 +2,7 @@
 
 The rules, the report and Snakemake's report read this table; none of them has a list of figures.
 To add a figure, write its script and add a row here. The row defines the rule, and the report shows
-the figure in its section. Standard library only.
+the figure in its section.
 
 Vocabulary: a *drawing* is a job that draws one figure or a few from the same files; its script has
 the name of its rule. A *stem* is the name of a figure's files without the suffix.
@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+from dasbench.registry import METHODS
 
 FORMATS = ("svg", "png")
 
@@ -26,6 +28,7 @@ class Figure(NamedTuple):
         alt: Alternative text for readers who cannot see the figure, without a full stop.
         caption: Text below the figure.
         flag: Option of the script for the figure's files; if empty, the stem is the option.
+        needs: As that of ``Drawing``, for one figure of a drawing.
     """
 
     stem: str
@@ -33,6 +36,7 @@ class Figure(NamedTuple):
     alt: str
     caption: str
     flag: str = ""
+    needs: str = ""
 
     @property
     def option(self) -> str:
@@ -124,7 +128,7 @@ DRAWINGS = (
                 alt="LDS of every method along the damping grid",
                 caption="LDS (loss target, evaluation data) along the damping grid, each method "
                 "under its own transform; damping in units of the largest eigenvalue of the "
-                "method’s own kernel (unlearning: the step size). Dot: the value chosen on tuning "
+                "method’s own kernel. Dot: the value chosen on tuning "
                 "data. Ring: the best value in hindsight. The height between dot and ring is what "
                 "reporting the best value would have added.",
             ),
@@ -141,6 +145,21 @@ DRAWINGS = (
                 section="displacement",
                 alt="LDS of every method with its interval, for the displacement target",
                 caption="As the first figure, for the displacement target.",
+            ),
+        ),
+    ),
+    Drawing(
+        "plot_beyond",
+        needs="floor",
+        reads={"summary": "lds/summary.csv"},
+        figures=(
+            Figure(
+                "lds-beyond",
+                section="beyond",
+                alt="LDS of every method, and its partial LDS given the floor, with intervals",
+                caption="Bar and interval: the partial LDS of each method given the floor’s "
+                "predictions (loss target, own transform). Ring: its LDS. A score whose bar is "
+                "at zero has not been shown to know more than this similarity of images.",
             ),
         ),
     ),
@@ -207,6 +226,7 @@ DRAWINGS = (
             Figure(
                 "neighbours-val",
                 section="neighbours",
+                needs="val",
                 alt="Highest-scored training images of some held-out images, by method",
                 caption=f"Held-out images. {_NEIGHBOURS}",
             ),
@@ -249,12 +269,15 @@ def parts(experiment: Mapping[str, Any]) -> dict[str, bool]:
         experiment: As ``config.load`` returns it.
     """
     judged = bool(experiment["subsets"])
+    entries = [METHODS.get(o.get("like", n), {}) for n, o in experiment["methods"].items()]
     return {
         "": True,
         "lds": judged,
+        "floor": judged and any("members" in entry for entry in entries),
         "ablation": judged and bool(experiment["ablation"]["readouts"]),
         "removal": judged and bool(experiment["removal"]["methods"]),
         "costs": judged and bool(experiment["acceleration"]["reference"]),
+        "val": bool(experiment["queries"]["val"]),
     }
 
 
@@ -271,5 +294,11 @@ def stems(experiment: Mapping[str, Any], reported: bool) -> list[str]:
         experiment: As ``config.load`` returns it.
         reported: True for the figures that the report shows, False for those that it leaves out.
     """
-    figures = [figure for drawing in drawings(experiment) for figure in drawing.figures]
+    present = parts(experiment)
+    figures = [
+        figure
+        for drawing in drawings(experiment)
+        for figure in drawing.figures
+        if present[figure.needs]
+    ]
     return [figure.stem for figure in figures if bool(figure.section) == reported]

@@ -18,15 +18,7 @@ def shape_of(dataset: str, root: str | Path) -> tuple[int, int, int]:
         UserError: If there is neither.
     """
     pool = Path(root, "data", dataset, "pool.npz")
-    if pool.is_file():
-        import zipfile
-
-        import numpy as np
-
-        with zipfile.ZipFile(pool) as archive, archive.open("images.npy") as file:
-            version = np.lib.format.read_magic(file)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else None
-            stored = (read or np.lib.format.read_array_header_2_0)(file)[0]  # (N, H, W, C)
+    if pool.is_file() and (stored := _stored_shape(pool)):  # (N, H, W, C)
         return (stored[3], stored[1], stored[2])
     registered = DATASETS.get(dataset, {}).get("shape")
     if registered:
@@ -35,6 +27,21 @@ def shape_of(dataset: str, root: str | Path) -> tuple[int, int, int]:
         f"the size of the images of {dataset} is not known before they are here; say it with "
         "--shape CHANNELS,HEIGHT,WIDTH"
     )
+
+
+def _stored_shape(pool: Path) -> tuple[int, ...] | None:
+    """Shape of a pool's images; None if the file is damaged, which a job or a check will say."""
+    import zipfile
+
+    import numpy as np
+
+    try:
+        with zipfile.ZipFile(pool) as archive, archive.open("images.npy") as file:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else None
+            return (read or np.lib.format.read_array_header_2_0)(file)[0]
+    except (zipfile.BadZipFile, KeyError, OSError, ValueError, EOFError):
+        return None
 
 
 def shape_for(experiment: Mapping[str, Any], root: str | Path) -> tuple[int, int, int]:

@@ -23,6 +23,7 @@ def problems(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield every violation of a condition on methods that involves more than one key."""
     yield from _methods(experiment)
     yield from _applicable(experiment)
+    yield from _floors(experiment)
 
 
 def _methods(experiment: Mapping[str, Any]) -> Iterator[Problem]:
@@ -50,7 +51,8 @@ def _options(
     path: tuple, entry: Mapping[str, Any], overrides: Mapping[str, Any]
 ) -> Iterator[Problem]:
     """Check that overrides are options in the method's registry entry, and fit together."""
-    allowed = [key for key in entry if key not in ("module", "journey", "inapplicable")]
+    fixed = ("module", "journey", "inapplicable", "form", "members")
+    allowed = [key for key in entry if key not in fixed]
     allowed += ["ensemble", "combine"] * ("leverage" in entry)
     for key in overrides:
         if key not in allowed and key != "like":
@@ -59,6 +61,13 @@ def _options(
                 (*path, key),
                 f"is not an option of this method; allowed: {', '.join(allowed)}{hint}",
             )
+    for key in (
+        set(overrides.get("grid", {})) - set(entry.get("grid", {})) if "grid" in entry else ()
+    ):
+        yield (
+            (*path, "grid", key),
+            f"is no parameter of this method; expected {', '.join(entry['grid'])}",
+        )
     features = overrides.get("features")
     if features is not None and isinstance(features, dict) != isinstance(
         entry.get("features"), dict
@@ -82,10 +91,10 @@ def _options(
     if "scores" in entry and not overrides.get("scores"):
         yield (*path, "scores"), "is missing; expected {val: FILE.npy, gen: FILE.npy}"
     for kind, file in overrides.get("scores", {}).items():
-        if not _PATH.fullmatch(file) or file.startswith("/") or ".." in file.split("/"):
+        if not _PATH.fullmatch(file) or ".." in file.split("/"):
             yield (
                 (*path, "scores", kind),
-                f"is {file}, expected a path inside the repository, relative to its root and "
+                f"is {file}, expected a path that is absolute or relative to the repository, "
                 "without .., of letters, digits, _ . / and - only",
             )
 
@@ -135,6 +144,21 @@ def _vector(
         yield (*path, "kernel"), "is per_t, expected averaged or pooled with a vector residual"
 
 
+def _floors(experiment: Mapping[str, Any]) -> Iterator[Problem]:
+    """Check that the method ``floor`` has floors to select from."""
+    entries = {n: METHODS.get(o.get("like", n), {}) for n, o in experiment["methods"].items()}
+    embedded = bool(experiment["embedding"]["model"])
+    floors = [
+        e for e in entries.values() if "form" in e and (embedded or e["features"] == "pixels")
+    ]
+    selecting = [name for name, entry in entries.items() if "members" in entry]
+    for name in selecting[1:]:
+        yield ("methods", name), f"selects a floor as {selecting[0]} does; keep one of the two"
+    if selecting and not floors:
+        known = ", ".join(name for name, entry in METHODS.items() if "form" in entry)
+        yield ("methods", selecting[0]), f"has no floors to select from; add some of {known}"
+
+
 def _applicable(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     """Check the references of methods: checkpoints, dimensions, kinds of queries."""
     training = experiment["training"]
@@ -163,6 +187,7 @@ def _applicable(experiment: Mapping[str, Any]) -> Iterator[Problem]:
             )
         no_scores = features == "embeddings" and not experiment["embedding"]["model"]
         no_scores = no_scores or "gen" in entry.get("inapplicable", {})
+        no_scores = no_scores or "gen" not in overrides.get("scores", {"gen": ""})
         if no_scores and name in experiment["removal"]["methods"]:
             yield (
                 ("removal", "methods"),

@@ -96,32 +96,50 @@ def check(
     process: Process,
     shape: Sequence[int],
     condition: Condition | None = None,
-    features: Callable[[Batch, Matrices], Mapping[str, torch.Tensor]] | None = None,
+    projected: Callable[[Batch, Matrices], Mapping[str, torch.Tensor]] | None = None,
+    norms: bool = False,
     advice: str = FEATURES_ADVICE,
 ) -> None:
     """Stop if the rules do not give the gradients of a network.
 
     Args:
-        network: The network, in evaluation mode.
+        network: The network; it is used in evaluation mode and left as it was.
         layers: From ``dasbench.gradients.selection.select``.
         process: Its process.
         shape: (C, H, W) of its inputs.
         condition: Conditions of some images of the data, or None.
-        features: Function of (batch, G of autograd for its images [2, g, d_out, d_in] by layer)
-            that returns, by layer, the error of what a consumer computes, [2], in units of G; see
-            ``Kronecker.errors``.
+        projected: For a consumer that projects gradients: function of (batch, G of autograd by
+            layer) that returns, by layer, the error of its projection, [2], in units of G. Without
+            it, G itself is compared.
+        norms: Whether G and its norm are compared as well.
         advice: End of an error's sentence.
 
     Raises:
-        LayerError: If a layer differs, or with ``features`` has no gradient at all; it names the
+        LayerError: If a layer differs, or with ``projected`` has no gradient at all; it names the
             first one.
         UserError: If the prediction is not finite.
     """
+
+    def compare(truth: Matrices, errors: Mapping[str, torch.Tensor], *rest) -> None:
+        _compare(layers, truth, errors, advice, *rest)
+
     dead = {layer.name for layer in layers}
     with evaluating(network), _full_precision():
         for batch in batches(network, process, shape, condition):
-            dead &= _check(network, layers, batch, features, advice)
-    if dead and features is not None:  # a curvature has no use for them, and no harm
+            truth = by_autograd(network, layers, batch)
+            dead &= {name for name, g in truth.items() if not bool(g.any())}
+            if projected is not None:
+                compare(truth, projected(batch, truth), "projected gradient", NOISE)
+            if projected is None or norms:
+                found, squares = by_rules(network, layers, batch, norms)
+                errors = {name: _length(found[name] - g) for name, g in truth.items()}
+                compare(truth, errors, "gradient", NOISE)
+                errors = {
+                    name: (square.clamp_min(0).sqrt() - _length(truth[name])).abs()
+                    for name, square in squares.items()
+                }
+                compare(truth, errors, "norm of the gradient", TOLERANCE)
+    if dead and projected is not None:  # a curvature has no use for them, and no harm
         name = next(layer.name for layer in layers if layer.name in dead)
         raise LayerError(
             f"the gradient of {name} is zero for every image and timestep that was tried, so that "
@@ -162,40 +180,12 @@ def share(
     return sum(squares[name] for name in names) / max(sum(squares.values()), 1e-300)
 
 
-def _check(
-    network: nn.Module,
-    layers: Sequence[Layer],
-    batch: Batch,
-    features: Callable[[Batch, Matrices], Mapping[str, torch.Tensor]] | None,
-    advice: str,
-) -> set[str]:
-    """See ``check``, for one timestep.
-
-    Returns:
-        Names of the layers whose gradient is zero for both images.
-    """
-    truth = by_autograd(network, layers, batch)
-    found, squares = by_rules(network, layers, batch)
-    errors = {name: _length(found[name] - g) for name, g in truth.items()}
-    _compare(layers, truth, errors, "gradient", advice, NOISE)
-    errors = {
-        name: (squares[name].clamp_min(0).sqrt() - _length(g)).abs()
-        for name, g in truth.items()
-        if name in squares
-    }
-    _compare(layers, truth, errors, "norm of the gradient", advice, TOLERANCE)
-    if features is not None:
-        errors = features(batch, truth)
-        _compare(layers, truth, errors, "projected gradient", advice, NOISE)
-    return {name for name, g in truth.items() if not bool(g.any())}
-
-
 def _compare(
     layers: Sequence[Layer],
     truth: Matrices,
     errors: Mapping[str, torch.Tensor],
-    what: str,
     advice: str,
+    what: str,
     noises: Mapping[torch.dtype, float],
 ) -> None:
     """Stop at the first layer whose error, [2], is too large."""
@@ -242,17 +232,18 @@ def by_autograd(network: nn.Module, layers: Sequence[Layer], batch: Batch) -> Ma
 
 
 def by_rules(
-    network: nn.Module, layers: Sequence[Layer], batch: Batch
+    network: nn.Module, layers: Sequence[Layer], batch: Batch, norms: bool
 ) -> tuple[Matrices, Matrices]:
     """G of every layer and image by the rules, both images in one batch; and its squared length.
 
-    The squared length is left out for a layer with several calls, whose parts do not add up.
+    The squared length is left out for a layer with several calls, whose parts do not add up, and
+    without ``norms``.
     """
     squares: Matrices = {}
 
     def multiply(layer, kept, delta, calls):
         x, delta = kept[0], delta.to(layer.module.weight)
-        if calls == 1:
+        if norms and calls == 1:
             squares[layer.name] = layer.square(x, delta)
         return layer.gradient(x, delta)
 

@@ -70,7 +70,7 @@ def members(network: nn.Module, parameters: str) -> dict[str, list[str]]:
 def trained_parameters(network: nn.Module, parameters: str) -> dict[str, nn.Parameter]:
     """The trained parameters of a subset by name; one that layers share counts once."""
     names = [name for part in members(network, parameters).values() for name in part]
-    kept = {id(network.get_parameter(name)) for name in names}
+    kept = {id(_parameter(network, name)) for name in names}
     return {name: p for name, p in network.named_parameters() if id(p) in kept}
 
 
@@ -98,6 +98,12 @@ def _without_rule(name: str, module: nn.Module) -> bool:
     own = set(module._parameters)
     bare = not any(isinstance(module, kind) for kind in RULES) and not own & {"weight", "bias"}
     return bare and bool(own) and ".parametrizations." not in f".{name}."
+
+
+def _parameter(network: nn.Module, full: str) -> nn.Parameter:
+    """A parameter by its full name, even if a property of its module hides it."""
+    module, _, part = full.rpartition(".")
+    return network.get_submodule(module)._parameters[part]
 
 
 def _is_norm(module: nn.Module) -> bool:
@@ -139,7 +145,7 @@ def select(network: nn.Module, parameters: str, advice: str = FEATURES_ADVICE) -
     for name, names in members(network, parameters).items():
         module = network.get_submodule(name)
         for full in names:
-            first, *others = owners[id(network.get_parameter(full))]
+            first, *others = owners[id(_parameter(network, full))]
             if others:
                 raise LayerError(
                     f"{others[0]} is the same parameter as {first}, and the rules of projection: "

@@ -23,7 +23,7 @@ from dasbench.core.yaml_schema import read_yaml
 from dasbench.errors import UserError
 from dasbench.experiments import config
 from dasbench.experiments.image_shapes import shape_for
-from dasbench.planning import planned_jobs, rates, rule_costs, storage
+from dasbench.planning import planned_jobs, preflight, rates, rule_costs, storage
 from dasbench.planning.job_cost import Cost, Jobs, is_device, on_device
 from dasbench.planning.workload import Workload
 
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str], root: str | Path = ".") -> int:
     Raises:
         UserError: If an experiment is unknown or broken, or nothing was measured.
     """
-    args = parser().parse_args(arguments)
+    args = parser().parse_intermixed_args(arguments)
     if args.tflops is not None and not args.tflops > 0:
         raise UserError(f"--tflops is {args.tflops:g}, expected a positive number")
     if args.measure:
@@ -77,6 +77,8 @@ def main(arguments: Sequence[str], root: str | Path = ".") -> int:
     known = rates.load(Path(root, rates.FILE))
     files = [file_of(name, root) for name in args.experiment or ["digits"]]
     experiments = [load(file, root) for file in files]
+    shown = {e["name"]: str(file) for e, file in zip(experiments, files, strict=True)}
+    preflight.check(experiments, root, shown)
     works = [Workload(e, args.shape or shape_for(e, root)) for e in experiments]
     contents = [read_yaml(file, str(file)) for file in files]
     planned = planned_jobs.count(root, experiments, contents)

@@ -7,6 +7,8 @@ Letters: n training examples, q queries, P features, T kernels by timestep, M su
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 TRANSFORMS = 3
 
 
@@ -25,6 +27,26 @@ def scores(n: int, q: int, wide: int, paths: int, models: int, apart: int = 0) -
     small = min(n, wide)
     one = 2.0 * (n + q) * wide * small + 2.0 * paths * n * small * q
     return max(apart, 1) * one + apart * decomposition(n, wide) + sums(n, q, paths, models)
+
+
+def floor(n: int, q: int, wide: int, grid: Mapping[str, list], whole: bool = True) -> float:
+    """Operations of a floor's similarities; those of ridge decompose a kernel for each width.
+
+    Args:
+        n: Training examples.
+        q: Queries.
+        wide: Numbers of one image.
+        grid: Parameter -> values.
+        whole: Whether the whole grid is computed, or a single point.
+    """
+    centres, widths, penalties = (
+        len(grid.get(name, "1")) if whole else 1 for name in ("centre", "width", "penalty")
+    )
+    products = 2.0 * n * q * wide * centres
+    if "penalty" not in grid:
+        return products
+    kernel = 2.0 * n * n * wide + 10.0 * n**3
+    return products + widths * (kernel + 2.0 * n * n * q * (1 + penalties))
 
 
 def sums(n: int, q: int, paths: int, models: int) -> float:

@@ -45,7 +45,7 @@ PHASES = {
     ),
     "outputs": ("measure_outputs", "gather_outputs"),
     "scores": ("select_damping", "fix_damping", "rank_by_tuning", "score", "score_kind"),
-    "LDS": ("evaluate_lds", "summarise_lds"),
+    "LDS": ("predict_floor", "evaluate_lds", "summarise_lds"),
     "costs": ("time_methods", "relate_costs"),
     "ablation": ("evaluate_cells", "summarise_ablation"),
     "replicates": ("summarise_replicates",),
@@ -120,7 +120,7 @@ def predictions(root: str | Path, planned: Iterable[str]) -> dict[str, tuple[flo
     predicted: dict[str, tuple[float, int]] = {}
     try:
         known = rates.load(Path(root, rates.FILE))
-        experiments = config.load_all(root)
+        experiments = config.load_sound(root)[0]
     except UserError:
         return {}  # Snakemake reports the error; without predictions no time left is shown
     rules = list(planned)
@@ -235,6 +235,14 @@ class State:
         """Measured over predicted seconds of the finished jobs; near 1 while few have finished."""
         head_start = 60.0  # seconds in both sums, so that one short job changes little
         return (self.spent + head_start) / (self.predicted + head_start)
+
+    def prospect(self, now: float) -> str:
+        """The plan in one line: jobs, models to train, predicted time."""
+        total, models, left = self.count()[1], self.models()[1], self.left(now)
+        parts = [f"{total} job{'s' * (total != 1)}"]
+        parts += [f"{models} model{'s' * (models != 1)} to train"] if models else []
+        parts += [f"about {duration(left)} on one core"] if left else []
+        return ", ".join(parts)
 
     def phase_line(self, phase: str) -> str:
         """``subset models: 48 of 160 models``."""

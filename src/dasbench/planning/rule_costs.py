@@ -9,12 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dasbench.core.query_kinds import KINDS, TARGETS
+from dasbench.core.query_kinds import TARGETS
+from dasbench.core.query_kinds import of as kinds_of
 from dasbench.experiments import config, feature_sets, figure_table
 from dasbench.experiments.config_checks import subset_size
 from dasbench.planning import study_jobs, unet_cost
 from dasbench.planning.job_cost import Cost
-from dasbench.planning.kernel_cost import TRANSFORMS, decomposition, score_bytes, scores, sums
+from dasbench.planning.kernel_cost import (
+    TRANSFORMS,
+    decomposition,
+    floor,
+    score_bytes,
+    scores,
+    sums,
+)
 from dasbench.planning.workload import BATCH, Workload
 
 # an experiment file has no size of its CLIP model: operations per image, and bytes, of ViT-B/32
@@ -173,24 +181,28 @@ def _network(work: Workload) -> Iterator[Cost]:
 
 
 def _scores(work: Workload) -> Iterator[Cost]:
-    """Dampings, scores and their LDS; the work is the mean over the methods."""
+    """Parameters, scores and their LDS; the work is the mean over the methods."""
     e, subsets = work.experiment, work.experiment["subsets"]
-    methods, rules = list(work.methods.values()), {"score": (None, 1)}
+    methods, rules = list(work.methods.values()), {"score": None}
     if subsets:
-        rules = {"select_damping": ("tune", work.dampings), **rules}
-        rules["evaluate_lds"] = ("eval", work.dampings)
+        rules = {"select_damping": "tune", **rules, "evaluate_lds": "eval"}
     memory = _score_memory(work, methods)
     yield _light("fix_damping")
-    for family, (use, dampings) in rules.items():
+    selecting = [options for options in methods if "members" in options]
+    flops = [_linear_algebra(work, options, False, 0) for options in selecting]
+    yield Cost("predict_floor", {"kernel": sum(flops)}, memory=_score_memory(work, selecting))
+    for family, use in rules.items():
         models = subsets[use]["models"] if use else 0
-        flops = [_linear_algebra(work, options, dampings, models) for options in methods]
+        flops = [_linear_algebra(work, options, bool(use), models) for options in methods]
         amounts = {"kernel": sum(flops) / len(flops)}
         if use == "eval":
-            drawn = e["lds"]["draws"] * models * (work.q - 2 * e["queries"]["tuning"])
+            drawn = (
+                e["lds"]["draws"] * models * (work.q - len(kinds_of(e)) * e["queries"]["tuning"])
+            )
             amounts["bootstrap"] = float(drawn * TRANSFORMS * len(TARGETS))
         yield Cost(family, amounts, memory=memory)
         if family == "score":
-            some = [options for options in methods if config.kinds(options) != KINDS]
+            some = [o for o in methods if config.kinds(o) != kinds_of(e)]
             yield Cost("score_kind", amounts, memory=_score_memory(work, some))
 
 
@@ -199,21 +211,27 @@ def _kernels(options: Mapping[str, Any]) -> int:
     return options["features"]["timesteps"] if feature_sets.keeps_timesteps(options) else 0
 
 
-def _linear_algebra(
-    work: Workload, options: Mapping[str, Any], dampings: int, models: int
-) -> float:
-    """Operations of a method's scores at ``dampings`` dampings, and of sums over M subsets."""
+def _linear_algebra(work: Workload, options: Mapping[str, Any], grid: bool, models: int) -> float:
+    """Operations of a method's scores on its grid, or at one point, and of sums over M subsets."""
     wide, n, q = work.dimensions(options.get("features")), work.n, work.q
+    points = work.points(options) if grid else 1
+    if "form" in options or "members" in options:
+        floors = options.get("members", [options])
+        similar = [floor(n, q, wide, one["grid"], grid) for one in floors]
+        return (sum(similar) if grid else max(similar)) + sums(n, q, points, models)
     if "kernel" not in options:
-        return 2.0 * n * q * wide + sums(n, q, 1, models)
-    return scores(n, q, wide, dampings, models, _kernels(options))
+        return 2.0 * n * q * wide + sums(n, q, points, models)
+    return scores(n, q, wide, points, models, _kernels(options))
 
 
 def _score_memory(work: Workload, methods: list[Mapping[str, Any]]) -> int:
     """Bytes of the largest job among those of some methods."""
     sizes = [(work.dimensions(o.get("features")), _kernels(o)) for o in methods]
     most = max(work.queries.values())
-    return max((score_bytes(work.n, most, *size) for size in sizes), default=0)
+    floors = [one["grid"] for o in methods for one in o.get("members", [o]) if "form" in one]
+    kernels = max((len(grid["width"]) for grid in floors if "penalty" in grid), default=0)
+    held = 8 * work.n**2 * (kernels + 3 * bool(kernels))  # eigenvectors; those being decomposed
+    return max((held + score_bytes(work.n, most, *size) for size in sizes), default=0)
 
 
 def _removal(work: Workload) -> Iterator[Cost]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dasbench.core.query_kinds import KINDS, TARGETS
+from dasbench.core.query_kinds import TARGETS
+from dasbench.core.query_kinds import of as kinds_of
 from dasbench.experiments import ablation_design
 from dasbench.planning.job_cost import Cost
 from dasbench.planning.kernel_cost import TRANSFORMS, decomposition, score_bytes
@@ -74,7 +75,9 @@ def _cells(work: Workload) -> Cost:
     rules = 2 + len(plan["fixed"])
     cells = len(plan["kernels"]) * rows * TRANSFORMS * len(TARGETS) * rules
     drawn = (
-        e["lds"]["draws"] * subsets["eval"]["models"] * (q - len(KINDS) * e["queries"]["tuning"])
+        e["lds"]["draws"]
+        * subsets["eval"]["models"]
+        * (q - len(kinds_of(e)) * e["queries"]["tuning"])
     )
     amounts = {"kernel": flops, "bootstrap": float(drawn * cells)}
     # the pooled kernel's rotated examples, every t's vectors, predictions along the grid
@@ -87,7 +90,9 @@ def _drawn(work: Workload) -> int:
     e = work.experiment
     plan = e["ablation"]
     cells = len(ablation_design.labels(e)) * _factor_rows(work) * len(plan["kernels"]) * TRANSFORMS
-    return 4 * cells * len(KINDS) * len(TARGETS) * (2 + len(plan["fixed"])) * e["lds"]["draws"]
+    return (
+        4 * cells * len(kinds_of(e)) * len(TARGETS) * (2 + len(plan["fixed"])) * e["lds"]["draws"]
+    )
 
 
 def storage(work: Workload) -> dict[str, int]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dasbench import registry
+from dasbench.errors import UserError, first_line
 from dasbench.planning import transformer_cost
 from dasbench.planning.model_size import Size, conv, linear, norm
 
@@ -65,6 +66,9 @@ def size(model: Mapping[str, Any], shape: tuple[int, int, int]) -> Size:
 
     Returns:
         The size. Matrix products and convolutions count, norms and activations do not.
+
+    Raises:
+        UserError: If diffusers refuses the model.
     """
     return _size(json.dumps(model, sort_keys=True), tuple(shape))
 
@@ -84,7 +88,12 @@ def _size(model: str, shape: tuple[int, int, int]) -> Size:
         for k, v in settings.items()
         if k in _USUAL
     )
-    return by_formula(settings, shape) if usual else by_building(settings, shape)
+    if usual:
+        return by_formula(settings, shape)
+    try:
+        return by_building(settings, shape)
+    except Exception as error:  # diffusers and torch raise many classes
+        raise UserError(f"diffusers refuses the model: {first_line(error)}") from error
 
 
 def by_building(model: Mapping[str, Any], shape: tuple[int, int, int]) -> Size:

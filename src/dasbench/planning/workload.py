@@ -10,6 +10,7 @@ D numbers in an image, B bootstrap draws, G dampings.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -69,6 +70,13 @@ class Workload:
         if "computed" not in options:
             return 0
         return len(options["steps"]) if "steps" in options else self.dampings
+
+    def points(self, options: Mapping[str, Any]) -> int:
+        """Number of points in the grid of a method's parameters."""
+        if "kernel" in options or "computed" in options:
+            return self.computed_dampings(options) or self.dampings
+        floors = options.get("members", [options])
+        return sum(math.prod(map(len, one.get("grid", {}).values())) for one in floors)
 
     def trains(self, family: str, models: int, images: int) -> Cost:
         """A job that trains ``models`` models each on ``images`` images, one after the other."""

@@ -134,7 +134,7 @@ def _check(root: Path, name: str, sources: Any) -> None:
 def _write_examples(root: Path, experiment: config.Experiment, folder: Path) -> None:
     """Write position in the pool and label of each training image and held-out query."""
     home = root / "results" / experiment["seed_name"] / "examples"
-    for split in ("train", "val"):
+    for split in ("train", "val") if experiment["queries"]["val"] else ("train",):
         examples = artifacts.load_examples(home / f"{split}.npz")
         with (folder / f"attribution/{split}.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")

@@ -17,7 +17,7 @@ from dasbench.core import artifacts, tables
 from dasbench.core.query_kinds import KINDS
 from dasbench.evaluation import cost_quality, removal
 from dasbench.evaluation.bootstrap import Bootstrap
-from dasbench.reports import cost_page
+from dasbench.reports import cost_page, pages
 from dasbench.reports.markdown_tables import Cell, Column, Form, interval, number
 
 HEADINGS = {"val": "held-out images", "gen": "generated images"}
@@ -132,6 +132,21 @@ BY_TRANSFORM = Form(
     ],
     where=LOSS | HELD_OUT,
     prepare=_by_best,
+)
+BEYOND = Form(
+    rows={"method": "`{method}`"},
+    columns=by_kind(
+        ("{partial:points} ({partial_lo:points} to {partial_hi:points})", "–"),
+        "does not apply",
+        {"LDS": number("lds"), "given the class": number("partial_class")},
+    ),
+    where={"own": [True], **LOSS, **HELD_OUT},
+    prepare=lambda table: _ranked(table, "partial"),
+)
+HEIGHTS = Form(
+    rows={"data set": "`{experiment}`", "score": "{side}"},
+    columns=by_kind(interval("lds", more="; `{method}` {parameters}")),
+    prepare=lambda table: table.assign(parameters=table["parameters"].map(pages.parameters)),
 )
 MAIN_EFFECTS = Form(
     rows={"others": "{scope}", "choice": "{factor}", "level": "{level}", "against": "{reference}"},
@@ -315,6 +330,7 @@ def _of(name: str) -> dict[str, Table]:
     return {
         f"{name}-loss": Table(f"{lds}/table.csv", f"{name}.csv", METHODS_LOSS),
         f"{name}-displacement": Table(f"{lds}/table.csv", f"{name}.csv", METHODS_DISPLACEMENT),
+        f"{name}-beyond": Table(f"{lds}/table.csv", f"{name}.csv", BEYOND),
         f"{name}-transforms": Table(f"{lds}/table.csv", f"{name}.csv", BY_TRANSFORM),
         f"{name}-ceiling": Table(f"{lds}/ceiling.csv", f"{name}-ceiling.csv", CEILING),
         f"{name}-primary": Table(f"{lds}/comparisons.csv", f"{name}-primary.csv", PRIMARY),
@@ -324,7 +340,11 @@ def _of(name: str) -> dict[str, Table]:
 
 
 ABLATION, REMOVALS, REPLICATED = "ablation/ablation", "removals/removal", "digits/replicates"
+# joined from several experiments, see ``dasbench.reports.floor_heights``
+FLOORS = Table("", "floors.csv", HEIGHTS)
 TABLES = {
+    "floors": FLOORS,
+    "beyond": Table("digits/lds/table.csv", "methods.csv", BEYOND),
     "methods-loss": Table("digits/lds/table.csv", "methods.csv", METHODS_LOSS),
     "methods-displacement": Table("digits/lds/table.csv", "methods.csv", METHODS_DISPLACEMENT),
     "transforms": Table("digits/lds/table.csv", "methods.csv", BY_TRANSFORM),
@@ -347,4 +367,5 @@ TABLES = {
     "search": Table("search/search/tuning.csv", "search.csv", SEARCH),
     **_of("fashion"),
     **_of("emoji"),
+    **_of("digits_moved"),
 }

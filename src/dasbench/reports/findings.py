@@ -15,8 +15,12 @@ from pathlib import Path
 from dasbench.core import script_main, tables
 from dasbench.core.writing import write_text
 from dasbench.errors import UserError
-from dasbench.reports.finding_tables import TABLES, spent
+from dasbench.reports import floor_heights
+from dasbench.reports.figures import beyond, style
+from dasbench.reports.finding_tables import FLOORS, TABLES, spent
 
+# the data sets in the table and the figure of floors
+SETS = ("digits", "fashion", "emoji", "digits_moved")
 PAGE, KEPT, FIGURES = "docs/findings.md", "reference/findings", "docs/figures"
 PICTURES = {
     "lds.svg": "digits/figures/lds-loss.svg",
@@ -47,10 +51,14 @@ def collect(root: Path) -> list[str]:
         source = root / "results" / table.source
         # the cost of a run is complete only at its end
         done = table.read is not spent or source.with_name("report.html").is_file()
-        if source.is_file() and done and table.kept not in written:
+        if table is not FLOORS and source.is_file() and done and table.kept not in written:
             (root / KEPT).mkdir(parents=True, exist_ok=True)
             tables.save_table(root / KEPT / table.kept, table.read(source).round(6))
             written.append(table.kept)
+    floors = root / KEPT / FLOORS.kept
+    if floor_heights.renew(floors, root / "results", SETS):
+        style.save(beyond.heights(tables.load_table(floors)), root / FIGURES / "floors.svg")
+        written += [FLOORS.kept, "floors.svg"]
     for name, path in PICTURES.items():
         source = root / "results" / path
         if source.is_file():

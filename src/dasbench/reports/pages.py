@@ -7,6 +7,7 @@ A missing number is written as an en dash.
 from __future__ import annotations
 
 import base64
+import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -32,7 +33,12 @@ def environment() -> Any:
         lstrip_blocks=True,
     )
     env.filters.update(
-        percent=percent, interval=interval, number=number, magnitude=magnitude, plain=plain
+        percent=percent,
+        interval=interval,
+        number=number,
+        magnitude=magnitude,
+        plain=plain,
+        parameters=parameters,
     )
     return env
 
@@ -109,6 +115,20 @@ def magnitude(value: float | None) -> str:
     mantissa, exponent = f"{value:.0e}".split("e")
     power = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
     return f"{mantissa}·10{power}"
+
+
+def parameters(text: str | None) -> str:
+    """The column ``parameters`` for readers: a damping alone as ``2·10⁻⁵``, others with names."""
+    values = {} if missing(text) else json.loads(text)
+    if set(values) == {"damping"}:
+        return magnitude(values["damping"])
+    order = sorted(values, key=lambda name: (name != "floor", name))
+    words = [f"{name} {_short(values[name])}" for name in order]
+    return ", ".join(words) or NOTHING
+
+
+def _short(value: Any) -> str:
+    return str(value).replace("_", " ") if isinstance(value, str) else f"{value:g}"
 
 
 def plain(value: Any) -> str:

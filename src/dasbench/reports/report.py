@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dasbench.core.query_kinds import NO_HELD_OUT
 from dasbench.errors import UserError
-from dasbench.reports import pages
+from dasbench.reports import beyond, comparisons, pages
 
 KINDS = {"val": "held-out images", "gen": "generated images"}
 TARGETS = {"loss": "loss", "displacement": "displacement"}
@@ -40,6 +41,7 @@ class Results:
         summary: ``lds/summary.csv``.
         selection: ``lds/selection.csv``.
         comparisons: ``lds/comparisons.csv``, may be empty.
+        removed_pairs: ``removal/comparisons.csv``, None without a removal experiment.
         ceiling: ``lds/ceiling.csv``, may be empty.
         removal: ``removal/summary.csv``, None without a removal experiment.
         figures: ``.svg`` and ``.png`` files; the stem decides the section of a figure.
@@ -68,6 +70,7 @@ class Results:
     timings: str | None = "timings.html"
     leverage: Any = None
     gains: Any = None
+    removed_pairs: Any = None
 
 
 def render(results: Results) -> str:
@@ -82,7 +85,7 @@ def render(results: Results) -> str:
             "lds/summary.csv has no held-out rows for the loss target with own = True: "
             "evaluate at least one method before rendering the report"
         )
-    comparisons = comparison_rows(results.comparisons)
+    compared = comparisons.rows(results.comparisons)
     removal = removal_table(results.removal)
     order = [row["method"] for row in tables["loss"]]
     context = {
@@ -94,8 +97,12 @@ def render(results: Results) -> str:
         "kinds": {kind: KINDS[kind] for kind in KINDS if (results.summary.queries == kind).any()},
         "tables": tables,
         "ceilings": {target: _ceilings(results.ceiling, target) for target in TARGETS},
-        "findings": _findings(tables["loss"], comparisons, removal),
-        "comparisons": comparisons,
+        "findings": _findings(tables["loss"], compared, removal),
+        "comparisons": compared,
+        "removed_pairs": comparisons.removed(results.removed_pairs, MEASURES),
+        "dated": any(row["fixed"] for row in compared["primary"]),
+        "beyond": beyond.table(results.summary, order),
+        "floors": beyond.floors(results.selection),
         "full": full_table(results.summary, results.selection, order),
         "leverage": leverage_table(results.leverage, order),
         "quantiles": QUANTILES,
@@ -110,6 +117,7 @@ def render(results: Results) -> str:
         "data_card": results.data_card,
         "versions": results.versions,
         "inapplicable": results.inapplicable,
+        "absent": absent(results.settings),
         "skipped": {
             name: "; ".join(dict.fromkeys(reasons.values()))
             for name, reasons in results.inapplicable.items()
@@ -131,7 +139,7 @@ def headline(summary: Any, ceiling: Any, target: str) -> list[dict[str, Any]]:
     Returns:
         Per method: method, control (bool), tuning (M_tune), cells {kind: cell}; a cell has
         transform, lds, lo, hi, oracle, fraction (of the ceiling; None if that is not above zero),
-        damping, edge, undefined, queries, void.
+        edge, undefined, queries, void.
     """
     own = summary[summary.own & (summary.target == target) & (summary.selection != "path")]
     bounds = _ceilings(ceiling, target)
@@ -166,7 +174,6 @@ def _cell(held: Any, oracle: Any, bound: dict[str, float] | None) -> dict[str, A
         "hi": float(held.hi),
         "oracle": None if oracle is None else float(oracle.lds),
         "fraction": lds / bound["ceiling"] if known and bound else None,
-        "damping": float(held.damping),
         "edge": bool(held.edge),
         "undefined": int(held.undefined),
         "queries": int(held.Q),
@@ -189,36 +196,17 @@ def _ceilings(ceiling: Any, target: str) -> dict[str, dict[str, float]]:
     }
 
 
+def absent(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Kinds of queries, in words, that an experiment does not have -> the reason."""
+    numbers = settings.get("queries", {})
+    return {words: NO_HELD_OUT for kind, words in KINDS.items() if numbers.get(kind) == 0}
+
+
 def _sizes(summary: Any) -> dict[str, Any]:
     """M, R and, per kind of query, Q."""
     first = summary.iloc[0]
     queries = {str(kind): int(part.Q.max()) for kind, part in summary.groupby("queries")}
     return {"M": int(first.M), "R": int(first.R), "Q": queries}
-
-
-def comparison_rows(table: Any) -> dict[str, list[dict[str, Any]]]:
-    """Rows by kind (primary, exploratory), each with a verdict from its interval.
-
-    A row at the oracle's damping is exploratory, because that damping is not fixed beforehand.
-
-    Args:
-        table: ``lds/comparisons.csv``, may be empty.
-    """
-    rows: dict[str, list[dict[str, Any]]] = {"primary": [], "exploratory": []}
-    if not len(table):
-        return rows
-    # the loss target first, as in the headline
-    for row in sorted(table.to_dict("records"), key=lambda row: row["target"] != "loss"):
-        if row["lo"] > 0:
-            row["verdict"] = f"{row['a']} higher"
-        elif row["hi"] < 0:
-            row["verdict"] = f"{row['b']} higher"
-        else:
-            row["verdict"] = "not resolved"
-        row["resolved"] = row["verdict"] != "not resolved"
-        fixed = row["kind"] == "primary" and row["selection"] == "held_out"
-        rows["primary" if fixed else "exploratory"].append(row)
-    return rows
 
 
 def full_table(summary: Any, selection: Any, methods: Sequence[str]) -> list[dict[str, Any]]:
@@ -230,7 +218,7 @@ def full_table(summary: Any, selection: Any, methods: Sequence[str]) -> list[dic
         methods: Order of the methods; others follow.
 
     Returns:
-        Rows of ``summary``, with tuning (LDS on tuning data), oracle and oracle_damping, void.
+        Rows of ``summary``, with tuning (LDS on tuning data), oracle and oracle_parameters, void.
     """
     key = ["method", "transform", "queries", "target"]
     tuned = {
@@ -247,7 +235,7 @@ def full_table(summary: Any, selection: Any, methods: Sequence[str]) -> list[dic
         extra = {
             "tuning": tuned.get((row["method"], row["transform"], row["queries"])),
             "oracle": best.get("lds"),
-            "oracle_damping": best.get("damping"),
+            "oracle_parameters": best.get("parameters"),
             "void": row["undefined"] >= row["Q"],
         }
         rows.append({**row, **extra})

@@ -64,7 +64,7 @@ def create(root: Path, experiment: str, target: Path) -> int:
             )
     names = [f"{folder}/{name}" for folder in included for name in (MANIFEST, RUNTIMES)]
     names = sorted([*names, *(output for output, _ in outputs)])
-    with atomic(target) as temporary, tarfile.open(temporary, "w") as tar:
+    with atomic(target) as temporary, tarfile.open(temporary, "w", dereference=True) as tar:
         for name in names:
             if (root / name).is_file():
                 tar.add(root / name, name, recursive=False, filter=_anonymous)

@@ -14,9 +14,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -93,8 +93,20 @@ def _leads_out(root: Path, path: str) -> bool:
     return not (root / path).parent.resolve().is_relative_to(home)
 
 
-def fetch_lists(root: Path, remote: Remote, named: Mapping[str, str]) -> Path:
-    """Fetch the lists that are not in the cache, and check every list, cached or fetched.
+class Supply(NamedTuple):
+    """Which outs a cache and a remote have together.
+
+    Attributes:
+        cache: Folder of the cache.
+        lacking: out -> the first file that neither has.
+    """
+
+    cache: Path
+    lacking: dict[str, str]
+
+
+def fetch_lists(root: Path, remote: Remote, named: Mapping[str, str]) -> Supply:
+    """Fetch the lists that are not in the cache, check every list, and ask for the files in them.
 
     Args:
         root: Folder of the repository.
@@ -102,14 +114,14 @@ def fetch_lists(root: Path, remote: Remote, named: Mapping[str, str]) -> Path:
         named: out -> object.
 
     Returns:
-        Folder of the cache.
+        The cache, and the outs that the remote lacks.
 
     Raises:
-        UserError: If a list cannot be fetched or is refused; then it is not in the cache.
+        UserError: If a list is refused (then it is not in the cache), or the remote gives nothing.
     """
-    from dvc.repo import Repo
-
-    with Repo(str(root.resolve())) as repo:
+    wanted: dict[str, dict[str, str]] = {}  # out -> file -> object that is not in the cache
+    lacking = {}
+    with _open(root) as repo:
         repo.drop_data_index()  # may hold unchecked lists from a bare `dvc fetch`
         cache = Path(repo.cache.local.path)
         try:
@@ -117,19 +129,85 @@ def fetch_lists(root: Path, remote: Remote, named: Mapping[str, str]) -> Path:
         except Exception as error:  # each kind of remote raises other classes
             raise _not_given(remote, error) from error
         for out, name in named.items():
-            if not name.endswith(LIST):
-                continue
-            place = place_of(cache, name)
-            try:
-                known = place.is_file()
-                content = place.read_bytes() if known else _download(store, remote, out, name)
-                _files(root, out, name, content)
-            except UserError:
-                place.unlink(missing_ok=True)
-                raise
-            if not known:
-                write_text(place, content.decode())
-    return cache
+            files = {out: name}
+            if name.endswith(LIST):
+                files = _fetch_list(root, cache, store, remote, out, name)
+            if files is None:
+                lacking[out] = out
+            else:
+                there = {
+                    file: md5 for file, md5 in files.items() if not place_of(cache, md5).is_file()
+                }
+                wanted[out] = there
+        given = _given(store, remote, {md5 for files in wanted.values() for md5 in files.values()})
+    for out, files in wanted.items():
+        absent = [file for file, md5 in files.items() if md5 not in given]
+        lacking |= {out: absent[0]} if absent else {}
+    return Supply(cache, lacking)
+
+
+def cached(root: Path, named: Mapping[str, str]) -> Supply:
+    """As ``fetch_lists``, for the cache alone: what can be sent to a remote.
+
+    Raises:
+        UserError: If DVC cannot open the repository, or a list in the cache is refused.
+    """
+    lacking = {}
+    with _open(root) as repo:
+        cache = Path(repo.cache.local.path)
+    for out, name in named.items():
+        files = {out: name}
+        place = place_of(cache, name)
+        if name.endswith(LIST) and place.is_file():
+            files |= _files(root, out, name, place.read_bytes())
+        absent = [file for file, md5 in files.items() if not place_of(cache, md5).is_file()]
+        lacking |= {out: absent[0]} if absent else {}
+    return Supply(cache, lacking)
+
+
+def _open(root: Path) -> Any:
+    """The repository as DVC sees it.
+
+    Raises:
+        UserError: With DVC's reason, if it cannot be opened.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        return Repo(str(root.resolve()))
+    except DvcException as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"DVC cannot open this repository: {reason}") from error
+
+
+def _fetch_list(
+    root: Path, cache: Path, store: Any, remote: Remote, out: str, name: str
+) -> dict[str, str] | None:
+    """Files of a list, which is then in the cache; None if the remote does not have it."""
+    place = place_of(cache, name)
+    try:
+        known = place.is_file()
+        content = place.read_bytes() if known else _download(store, remote, name)
+        if content is None:
+            return None
+        files = _files(root, out, name, content)
+    except UserError:
+        place.unlink(missing_ok=True)
+        raise
+    if not known:
+        write_text(place, content.decode())
+    return files
+
+
+def _given(store: Any, remote: Remote, names: Collection[str]) -> set[str]:
+    """Those of the objects that the remote has."""
+    if not names:
+        return set()
+    try:
+        return set(store.oids_exist(sorted(names)))
+    except Exception as error:  # each kind of remote raises other classes
+        raise _not_given(remote, error) from error
 
 
 def place_of(store: Path, name: str) -> Path:
@@ -137,11 +215,11 @@ def place_of(store: Path, name: str) -> Path:
     return store / name[:2] / name[2:]
 
 
-def _download(store: Any, remote: Remote, out: str, name: str) -> bytes:
+def _download(store: Any, remote: Remote, name: str) -> bytes | None:
     try:
         return store.fs.cat_file(store.oid_to_path(name))
-    except FileNotFoundError as error:
-        raise _absent(remote, [out]) from error
+    except FileNotFoundError:
+        return None
     except Exception as error:
         raise _not_given(remote, error) from error
 

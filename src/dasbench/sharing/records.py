@@ -16,6 +16,7 @@ partition, a rule must be a name, and a time must be a plausible number. Standar
 from __future__ import annotations
 
 import base64
+import configparser
 import csv
 import hashlib
 import json
@@ -26,11 +27,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dasbench import registry
 from dasbench.core.writing import write_text
 from dasbench.errors import UserError
 
 MANIFEST, RUNTIMES = "provenance.json", "runtimes.json"
 KINDS = ("data", "results")
+_EXPERIMENTS = "config/experiments"
 # fields of a record that are the same wherever the output is made
 KEEP = (
     "rule",
@@ -71,9 +74,46 @@ def sha256(path: Path) -> str:
 
 
 def partitions(root: Path) -> list[str]:
-    """Folders that have a manifest, sorted, as paths relative to root."""
+    """Folders that have a manifest, sorted, as paths relative to root; not those of ``ignored``."""
+    left_out = ignored(root)
+    return [folder for folder in _with_manifest(root) if folder not in left_out]
+
+
+def ignored(root: Path) -> dict[str, str]:
+    """Folders of no experiment and no data set whose manifest is not about them: folder -> reason.
+
+    An example is a copy that a user made by hand. Nothing in such a folder is read or changed. The
+    folder of a deleted experiment has a sound manifest, so it remains a partition.
+    """
+    reasons = {}
+    if (root / _EXPERIMENTS).is_dir():
+        for folder in _with_manifest(root):
+            if not _has_owner(root, folder):
+                try:
+                    load(root, folder)
+                except UserError as error:
+                    origin = _copy_of(root, folder)
+                    reasons[folder] = f"it is a copy of {origin}" if origin else str(error)
+    return reasons
+
+
+def _with_manifest(root: Path) -> list[str]:
     manifests = [path for kind in KINDS for path in root.glob(f"{kind}/*/{MANIFEST}")]
     return sorted(path.parent.relative_to(root).as_posix() for path in manifests)
+
+
+def _has_owner(root: Path, folder: str) -> bool:
+    """Whether an experiment or, for a folder of ``data``, a data set has the folder's name."""
+    kind, name = folder.split("/")
+    is_experiment = (root / _EXPERIMENTS / f"{name}.yaml").is_file()
+    return is_experiment or (kind == "data" and name in registry.DATASETS)
+
+
+def _copy_of(root: Path, folder: str) -> str | None:
+    """The one other folder that all entries of a folder's manifest lie in."""
+    named = _read_object(root, f"{folder}/{MANIFEST}", lenient=True)
+    homes = {partition_of(path) if is_plain(path) else None for path in named}
+    return homes.pop() if len(homes) == 1 and not homes & {None, folder} else None
 
 
 def partition_of(path: str) -> str | None:
@@ -94,16 +134,25 @@ def load(root: Path, folder: str) -> Partition:
     inside = _inside(root)
     for path, entry in entries.items():
         problem = inside(folder, path) or _entry_problem(entry)
+        if problem and (origin := _copy_of(root, folder)):
+            raise UserError(
+                f"{folder} is a copy of {origin}: its {MANIFEST} names files of {origin}; move "
+                f"{folder} out of {folder.split('/')[0]}/, because no job made what it holds"
+            )
         if problem:
             raise UserError(f"{folder}/{MANIFEST}: entry {path!r} is refused, because {problem}")
     sound = {path: when for path, when in times.items() if path in entries and _is_time(when)}
     return Partition(entries, sound)
 
 
-def _read_object(root: Path, name: str) -> dict[str, Any]:
+def _read_object(root: Path, name: str, lenient: bool = False) -> dict[str, Any]:
+    """Content of a JSON file; {} if there is none or, with ``lenient``, if it is damaged."""
     path = root / name
     if not path.is_file():
         return {}
+    if lenient:
+        content = read_record(path)
+        return content if isinstance(content, dict) else {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -155,6 +204,7 @@ def inputs_of(entry: dict[str, Any]) -> dict[str, str]:
 def _inside(root: Path) -> Callable[[str, str], str | None]:
     """A function (folder, path) -> reason to refuse the path, or None; caches real folders."""
     real: dict[str, str] = {}
+    cache = os.path.realpath(_cache(root))
 
     def resolve(folder: str) -> str:
         if folder not in real:
@@ -170,13 +220,35 @@ def _inside(root: Path) -> Callable[[str, str], str | None]:
         # results/ itself may be a link of the user to another disk
         home = resolve(parts[0])
         target = resolve("/".join(parts[:-1]))
-        if (root / path).is_symlink():
+        if (root / path).is_symlink() and os.path.commonpath([home, target]) == home:
             target = os.path.realpath(root / path)
+            if os.path.commonpath([cache, target]) == cache:  # cache.type = symlink
+                return None
         if os.path.commonpath([home, target]) != home:
             return "a symbolic link leads out of the repository"
         return None
 
     return check
+
+
+def _cache(root: Path) -> Path:
+    """Folder of DVC's cache, by DVC's configuration: the last file that names one counts."""
+    personal = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
+    folder = root / ".dvc/cache"
+    for file in (
+        Path("/etc/xdg/dvc/config"),
+        personal / "dvc/config",
+        root / ".dvc/config",
+        root / ".dvc/config.local",
+    ):
+        settings = configparser.ConfigParser(interpolation=None, strict=False)
+        try:
+            settings.read(file, encoding="utf-8")
+        except (configparser.Error, ValueError):
+            continue  # DVC says what is wrong with it
+        if settings.has_option("cache", "dir"):
+            folder = file.parent / Path(settings.get("cache", "dir")).expanduser()
+    return folder
 
 
 def _entry_problem(entry: Any) -> str | None:
@@ -246,5 +318,5 @@ def read_record(path: Path) -> dict[str, Any]:
     """Read a record; {} if there is none, or if a killed process left it half written."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return {}

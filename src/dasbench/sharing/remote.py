@@ -77,10 +77,17 @@ def find_remote(flags: Sequence[str], remedy: str) -> Remote:
 
 
 def _settings() -> dict[str, str]:
-    """DVC's configuration, the user's and the machine's included."""
+    """DVC's configuration, the user's and the machine's included.
+
+    Raises:
+        UserError: With DVC's reason, if it refuses the configuration.
+    """
     command = [*DVC, "config", "--list"]
-    output = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    return dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode and done.stderr.strip():
+        reason = " ".join(done.stderr.split()).removeprefix("ERROR: ")
+        raise UserError(f"DVC refuses its configuration (.dvc/config, .dvc/config.local): {reason}")
+    return dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
 
 
 def _reach(remote: Remote) -> None:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import re
 import subprocess
+import sys
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,9 @@ from dasbench.core.yaml_schema import suggestion
 from dasbench.errors import UserError
 from dasbench.experiments import config
 from dasbench.sharing import dvc_objects, records
-from dasbench.sharing.remote import DVC, Remote, find_remote, out_of_reach
+from dasbench.sharing.remote import Remote, find_remote, out_of_reach
+
+DVC_ONCE = [sys.executable, "-m", "dasbench.sharing.dvc_once"]
 
 # stages of the outs that people read: enough for an empty plan, without large models and features
 TABLES = "tables"
@@ -104,59 +108,131 @@ def _recorded(root: Path, names: Sequence[str]) -> dict[str, dict[str, str]]:
     }
 
 
-def push(root: Path, names: Sequence[str], flags: Sequence[str]) -> None:
+def push(root: Path, names: Sequence[str], flags: Sequence[str]) -> list[str]:
     """Send recorded results to the remote.
 
     Args:
         root: Folder of the repository.
-        names: Experiments.
+        names: Experiments; none for all that are recorded.
         flags: For ``dvc push``.
 
+    Returns:
+        Sentences on what is recorded but not in DVC's cache here, so that it was not sent.
+
     Raises:
-        UserError: If nothing is recorded, no remote is set, or the transfer fails.
+        UserError: If nothing is recorded, no remote is set, nothing can be sent, or the transfer
+            fails.
     """
-    targets = list(locked(root, names))
+    known = locked(root, names or recorded(root))
     remote = find_remote(
         flags,
         "name one with `dvc remote add --default NAME URL`, or share one file with ./run bundle",
     )
     if remote.folder and not remote.folder.parent.is_dir():  # DVC would create it
         raise out_of_reach(remote, f"there is no directory {remote.folder.parent}")
-    _transfer("push", remote, [*flags, *targets])
+    outs = {out: name for stage_outs in known.values() for out, name in stage_outs.items()}
+    absent = dvc_objects.cached(root, outs).lacking
+    unsaved = [out for out in absent if (root / out).exists()]
+    sentences = []
+    if elsewhere := [out for out in absent if out not in unsaved]:
+        sentences.append(
+            f"recorded in dvc.lock, but not here, so not sent: {_in_short(elsewhere, outs)}; "
+            "`./run push` sends them from where they are"
+        )
+    if unsaved:
+        sentences.append(
+            f"here, but not in DVC's cache as dvc.lock records them, so not sent: "
+            f"{_in_short(unsaved, outs)}; `./run save E` first"
+        )
+    if len(absent) == len(outs):
+        raise UserError("\n".join(sentences))
+    _transfer("push", remote, [*flags, *_targets(known, absent)])
+    return sentences
 
 
-def pull(root: Path, names: Sequence[str], only: Collection[str], flags: Sequence[str]) -> None:
+def pull(
+    root: Path, names: Sequence[str], only: Collection[str], flags: Sequence[str]
+) -> list[str]:
     """Fetch recorded results from the remote, check them, and put them in place.
 
     Hold the lock of ``runlock`` during the call.
 
     Args:
         root: Folder of the repository.
-        names: Experiments.
+        names: Experiments; none for all that are recorded.
         only: Selects some outs, see ``select``; empty for all outs.
         flags: Those of ``dvc pull`` that ``_flags`` knows.
 
+    Returns:
+        Sentences on what the remote does not have.
+
     Raises:
-        UserError: If nothing is recorded, no remote is set, the transfer fails, or a received
-            object is refused.
+        UserError: If nothing is recorded, no remote is set, the remote has nothing of it, the
+            transfer fails, or a received object is refused.
     """
     fetching, placing = _flags(flags)
-    known = locked(root, names)
+    known = locked(root, names or recorded(root))
     objects = {out: name for outs in known.values() for out, name in outs.items()}
-    targets = select(known, names, only) if only else list(known)  # DVC finds stages faster
-    selected = {out: objects[out] for out in targets} if only else objects
-    remote = find_remote(
-        flags,
-        f"make the results with `./run {' '.join(names)}`, or unpack them with "
-        "`./run pull --bundle FILE`",
-    )
+    chosen = select(known, names or recorded(root), only) if only else objects
+    wanted = {out: objects[out] for out in chosen}
+    remedy = f"make the results with `./run {' '.join(names) or 'E'}`, or unpack them with "
+    remote = find_remote(flags, remedy + "`./run pull --bundle FILE`")
     if remote.folder and not remote.folder.is_dir():
         raise out_of_reach(remote, "there is no such directory")
     sweep(root, objects)
-    cache = dvc_objects.fetch_lists(root, remote, selected)
+    cache, lacking = dvc_objects.fetch_lists(root, remote, wanted)
+    sentences = [
+        f"the remote {remote} does not have {_in_short(lacking, wanted)}; `./run push` sends them "
+        "from where they are"
+    ] * bool(lacking)
+    if len(lacking) == len(wanted):
+        raise UserError("\n".join(sentences))
+    targets = _targets(known, objects.keys() - wanted.keys() | lacking.keys())
     _transfer("fetch", remote, [*fetching, *targets])
-    dvc_objects.check(root, cache, remote, selected)
+    given = {out: name for out, name in wanted.items() if out not in lacking}
+    dvc_objects.check(root, cache, remote, given)
     _transfer("checkout", remote, [*placing, *targets])
+    return sentences
+
+
+def recorded(root: Path) -> list[str]:
+    """Experiments that dvc.yaml lists and that dvc.lock has a stage of.
+
+    Raises:
+        UserError: If there is none, or dvc.yaml or dvc.lock is broken.
+    """
+    lock = root / "dvc.lock"
+    locked_stages = dvc_objects.read(lock)["stages"] if lock.is_file() else {}
+    items = {stage.partition("@")[2] for stage in locked_stages}
+    variables = _variables(dvc_objects.read(root / "dvc.yaml"))
+    found = [name for name in variables.get("recorded", []) if name in items]
+    found = [name for name in found if name in config.names(root)]
+    if not found:
+        raise UserError(
+            "no results are recorded in dvc.lock; make them with `./run E`, then `./run save E`"
+        )
+    return found
+
+
+def _targets(known: Mapping[str, Collection[str]], absent: Collection[str]) -> list[str]:
+    """Targets for DVC of all outs but the absent: stages, which DVC finds faster, or outs.
+
+    DVC 3.67 leaves out files of stages that stand beside outs.
+    """
+    meant = {stage: [out for out in outs if out not in absent] for stage, outs in known.items()}
+    whole = [stage for stage, outs in known.items() if len(meant[stage]) == len(outs)]
+    some = [out for outs in meant.values() for out in outs]
+    return whole if sum(len(known[stage]) for stage in whole) == len(some) else some
+
+
+def _in_short(some: Iterable[str], outs: Iterable[str]) -> str:
+    """The outs in a few words: a folder of ``results`` or ``data`` if all of its outs are meant."""
+    homes: dict[str, list[str]] = {}
+    for out in some:
+        homes.setdefault(records.partition_of(out) or out, []).append(out)
+    counts = Counter(records.partition_of(out) or out for out in outs)
+    shown = [[home] if len(inner) == counts[home] > 1 else inner for home, inner in homes.items()]
+    return ", ".join(name for names in shown for name in names)
 
 
 def _flags(flags: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -252,7 +328,7 @@ def _is_half(path: Path) -> bool:
 
 def _transfer(action: str, remote: Remote, arguments: Sequence[str]) -> None:
     """Run DVC with its messages and progress bars visible."""
-    if subprocess.run([*DVC, action, *arguments], check=False).returncode:
+    if subprocess.run([*DVC_ONCE, action, *arguments], check=False).returncode:
         command = "push" if action == "push" else "pull"
         remedy = {
             "push": "the remote must allow writing, a plain web server does not",

@@ -9,6 +9,7 @@ import oracle
 from dasbench.attribution import transforms
 from dasbench.attribution.by_timestep import Spectra
 from dasbench.attribution.methods import interface
+from dasbench.attribution.parameters import Point, dampings
 from dasbench.gradients import features, residuals
 from dasbench.registry import METHODS
 from stepwise import inputs
@@ -38,9 +39,9 @@ def test_scores_are_those_of_loops(dimensions, leverage, transform):
     for kernel, shape in (("pooled", N), ("per_t", (T, N)), ("per_t", N)):
         r = rng.uniform(0.5, 2, shape).astype(np.float32)
         options = {**METHODS["das"], "kernel": kernel, **form}
-        made = list(interface.path(options, inputs(g, g_q, r), DAMPINGS))
+        made = list(interface.path(options, inputs(g, g_q, r), dampings(DAMPINGS)))
         for (value, scores), damping in zip(made, DAMPINGS, strict=True):
-            assert value == damping
+            assert value == {"damping": damping}
             assert scores.shape == (T, N, Q)
             assert scores.dtype == np.float64
             if kernel == "pooled":
@@ -55,7 +56,8 @@ def test_scores_are_those_of_loops(dimensions, leverage, transform):
 def test_das_stepwise_is_the_mean_square_of_influences_by_timestep(dimensions):
     g, g_q = problem(dimensions)
     options = METHODS["das_stepwise"]
-    for damping, scores in interface.path(options, inputs(g, g_q, None), DAMPINGS):
+    for point, scores in interface.path(options, inputs(g, g_q, None), dampings(DAMPINGS)):
+        damping = point["damping"]
         expected = np.zeros((N, Q))
         for one, asked in zip(g.astype(np.float64), g_q.astype(np.float64), strict=True):
             k = oracle.kernel(one, oracle.absolute_damping(one, damping))
@@ -71,9 +73,13 @@ def test_leverages_are_those_of_loops(dimensions):
     wide, asked = g.astype(np.float64), inputs(g, g_q, None)
     for damping in DAMPINGS:
         scale = np.linalg.eigvalsh(oracle.pooled_kernel(wide, 0.0)).max()
-        h = interface.leverages({**METHODS["das"], "kernel": "pooled"}, asked, damping)
+        h = interface.leverages(
+            {**METHODS["das"], "kernel": "pooled"}, asked, Point(damping=damping)
+        )
         np.testing.assert_allclose(h, oracle.pooled_leverages(wide, damping * scale), rtol=1e-7)
-        h = interface.leverages({**METHODS["das"], "kernel": "per_t"}, asked, damping)
+        h = interface.leverages(
+            {**METHODS["das"], "kernel": "per_t"}, asked, Point(damping=damping)
+        )
         each = [oracle.leverages(one, oracle.absolute_damping(one, damping)) for one in wide]
         np.testing.assert_allclose(h, each, rtol=1e-7)
 
@@ -82,9 +88,9 @@ def test_a_pooled_leverage_may_pass_one_and_is_kept():
     g, g_q = problem(20)
     options = {**METHODS["das"], "kernel": "pooled", "residual": "none", "transform": "identity"}
     asked = inputs(g, g_q, None)
-    assert interface.leverages(options, asked, 1e-8).max() > 1
-    ((_, with_),) = interface.path(options, asked, [1e-8])
-    ((_, without),) = interface.path({**options, "leverage": False}, asked, [1e-8])
+    assert interface.leverages(options, asked, Point(damping=1e-8)).max() > 1
+    ((_, with_),) = interface.path(options, asked, dampings([1e-8]))
+    ((_, without),) = interface.path({**options, "leverage": False}, asked, dampings([1e-8]))
     assert (with_ * without < 0).any()
 
 
@@ -92,10 +98,13 @@ def test_blocks_of_queries_change_nothing():
     g, g_q = problem(8, queries=6)
     whole = inputs(g, g_q, None)
     options = {**METHODS["trak"], "kernel": "per_t"}
-    ((_, expected),) = interface.path(options, whole, [0.1])
+    ((_, expected),) = interface.path(options, whole, dampings([0.1]))
     asked = [4, 0, 3]
     small = 8 * T * N * 2  # two queries
-    blocks = [made for (made,) in map(list, interface.paths(options, whole, [0.1], asked, small))]
+    blocks = [
+        made
+        for (made,) in map(list, interface.paths(options, whole, dampings([0.1]), asked, small))
+    ]
     assert [scores.shape[2] for _, scores in blocks] == [2, 1]
     joined = np.concatenate([scores for _, scores in blocks], axis=2)
     np.testing.assert_allclose(joined, expected[:, :, asked], rtol=1e-9, atol=1e-12)
@@ -104,8 +113,8 @@ def test_blocks_of_queries_change_nothing():
 def test_written_scores_are_means_of_transformed_ones(tmp_path):
     g, g_q = problem(8)
     options, asked = {**METHODS["das"], "kernel": "pooled"}, inputs(g, g_q, np.full(N, 2, "f4"))
-    interface.write_scores(tmp_path / "s.npy", options, asked, 0.1, "square")
-    ((_, scores),) = interface.path(options, asked, [0.1])
+    interface.write_scores(tmp_path / "s.npy", options, asked, Point(damping=0.1), "square")
+    ((_, scores),) = interface.path(options, asked, dampings([0.1]))
     expected = (scores**2).mean(0).astype(np.float32)
     np.testing.assert_array_equal(np.load(tmp_path / "s.npy"), expected)
 
@@ -114,7 +123,7 @@ def test_denominators_and_unknown_kernels_are_refused():
     g, g_q = problem(8)
     options = {**METHODS["relative_if"], "kernel": "per_t"}
     with pytest.raises(ValueError, match="denominator"):
-        next(interface.path(options, inputs(g, g_q, None), [0.1]))
+        next(interface.path(options, inputs(g, g_q, None), dampings([0.1])))
     with pytest.raises(ValueError, match="kernel must be pooled or per_t"):
         Spectra(g).of("median", g_q)
 

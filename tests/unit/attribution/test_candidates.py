@@ -11,6 +11,7 @@ import pytest
 from dasbench import registry
 from dasbench.attribution import candidates
 from dasbench.attribution.methods import interface
+from dasbench.attribution.parameters import dampings
 from dasbench.core import artifacts
 from dasbench.diffusion import denoiser
 from stepwise import inputs
@@ -81,10 +82,10 @@ def test_a_score_of_what_is_no_candidate_is_zero_and_the_others_stay(kernel):
     near = candidates.nearest(images(9, 1), images(4, 2), 3)
     some = replace(everything, candidates=near)
     ((_, whole),), ((_, masked),) = (
-        interface.path(options, given, [0.1]) for given in (everything, some)
+        interface.path(options, given, dampings([0.1])) for given in (everything, some)
     )
     np.testing.assert_array_equal(masked, np.where(near, whole, 0))
-    blocks = interface.paths(options, some, [0.1], [3, 1, 0], memory=8 * 9)
+    blocks = interface.paths(options, some, dampings([0.1]), [3, 1, 0], memory=8 * 9)
     made = np.concatenate([scores for ((_, scores),) in blocks], axis=-1)
     np.testing.assert_allclose(made, masked[..., [3, 1, 0]], rtol=1e-9)
 

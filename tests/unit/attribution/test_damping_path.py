@@ -9,6 +9,7 @@ import torch
 
 import oracle
 from dasbench.attribution.methods import interface
+from dasbench.attribution.parameters import dampings
 from dasbench.attribution.spectrum import Spectrum
 from dasbench.registry import METHODS
 
@@ -38,7 +39,7 @@ def test_both_forms_are_the_same_score(bench):
         theirs = bench.released(pair[0].T @ pair[0], pair, absolute, frugal).numpy()
         np.testing.assert_allclose(theirs.T, expected, rtol=1e-3, atol=1e-5 * expected.max())
     options = {**METHODS["das"], "leverage": False}
-    ((_, ours),) = interface.path(options, inputs, [0.1])
+    ((_, ours),) = interface.path(options, inputs, dampings([0.1]))
     np.testing.assert_allclose(ours**2, expected, rtol=1e-7, atol=1e-9 * expected.max())
 
 

@@ -11,6 +11,7 @@ from dasbench.attribution import spectrum as kernel
 from dasbench.attribution.by_timestep import Spectra
 from dasbench.attribution.method_inputs import Computed, Files
 from dasbench.attribution.methods import interface
+from dasbench.attribution.parameters import Point
 from dasbench.attribution.spectrum import Spectrum
 from dasbench.core import artifacts, blocks
 from dasbench.errors import UserError
@@ -52,7 +53,7 @@ def make(options, p):
         tuning_masks=rng.integers(0, 2, (M, N)).astype(bool),
         tuning_outputs=rng.standard_normal((M, Q)),
         others=(tuple(losses),) if "effect" in options else (),
-        computed=Computed(np.array(DAMPINGS), rng.random((3, N, Q), np.float32)),
+        computed=Computed(np.array(options.get("steps", DAMPINGS)), rng.random((3, N, Q), "f4")),
     )
 
 
@@ -77,17 +78,19 @@ def close(a, b):
 def test_scores_of_a_query_do_not_depend_on_the_block(name, p):
     options = METHODS[name]
     inputs = make(options, p)
-    whole = dict(interface.path(options, inputs, DAMPINGS))
+    points = interface.grid(options, DAMPINGS)
+    whole = dict(interface.path(options, inputs, points))
     for size in (1, 3, Q):
-        close(joined(interface.paths(options, inputs, DAMPINGS, memory=size * ONE_QUERY)), whole)
+        blocks = interface.paths(options, inputs, points, memory=size * ONE_QUERY)
+        close(joined(blocks), whole)
     for queries in ([2, 3, 5], [6, 0]):
-        some = interface.paths(options, inputs, DAMPINGS, queries, memory=2 * ONE_QUERY)
+        some = interface.paths(options, inputs, points, queries, memory=2 * ONE_QUERY)
         close(joined(some), {d: scores[..., queries] for d, scores in whole.items()})
     # a part of a part
     part = inputs.about([6, 2, 4]).about(slice(1, 3))
     assert (part.positions.tolist(), part.asked, part.shape) == ([2, 4], Q, (N, 2))
     close(
-        dict(interface.path(options, part, DAMPINGS)),
+        dict(interface.path(options, part, points)),
         {d: scores[..., [2, 4]] for d, scores in whole.items()},
     )
 
@@ -98,13 +101,13 @@ def test_a_shared_decomposition_gives_the_same_numbers(name, p, monkeypatch):
     options = METHODS[name]
     alone = make(options, p)
     shared = replace(alone, spectrum=Spectrum(alone.train_features))
-    expected = dict(interface.path(options, alone, DAMPINGS))
-    h = interface.leverages(options, alone, 0.01)
+    expected = dict(interface.path(options, alone, interface.grid(options, DAMPINGS)))
+    h = interface.leverages(options, alone, Point(damping=0.01))
     monkeypatch.setattr("dasbench.attribution.spectrum.decompose", None)  # calling it would fail
-    found = dict(interface.path(options, shared, DAMPINGS))
-    for damping in DAMPINGS:
-        np.testing.assert_array_equal(found[damping], expected[damping])
-    np.testing.assert_array_equal(interface.leverages(options, shared, 0.01), h)
+    found = dict(interface.path(options, shared, interface.grid(options, DAMPINGS)))
+    for point in interface.grid(options, DAMPINGS):
+        np.testing.assert_array_equal(found[point], expected[point])
+    np.testing.assert_array_equal(interface.leverages(options, shared, Point(damping=0.01)), h)
 
 
 def test_a_kernel_is_named_by_the_methods_that_need_one():
@@ -155,11 +158,12 @@ def test_features_are_mapped_once_and_must_fit_the_examples(tmp_path):
 @pytest.mark.parametrize("transform", transforms.TRANSFORMS)
 def test_scores_are_written_as_they_would_be_whole(name, transform, tmp_path, monkeypatch):
     options, inputs = METHODS[name], make(METHODS[name], 12)
-    _, whole = next(interface.path(options, inputs, [0.01]))
+    (point,) = interface.grid(options, [0.01])
+    _, whole = next(interface.path(options, inputs, [point]))
     expected = transforms.apply(whole, transform).astype(np.float32)
     for size in (1, 3, Q):
         monkeypatch.setattr(interface.paths, "__defaults__", (None, size * ONE_QUERY))
-        interface.write_scores(tmp_path / "s.npy", options, inputs, 0.01, transform)
+        interface.write_scores(tmp_path / "s.npy", options, inputs, point, transform)
         found = artifacts.load_array(tmp_path / "s.npy", (N, Q), np.float32)
         # the last bit of float32 may fall either way
         np.testing.assert_allclose(found, expected, atol=2e-7 * np.abs(expected).max())
@@ -169,7 +173,7 @@ def test_scores_are_written_as_they_would_be_whole(name, transform, tmp_path, mo
 
 def test_random_scores_are_drawn_in_blocks_of_examples_too(monkeypatch):
     options, inputs = METHODS["random"], make(METHODS["random"], 4)
-    _, whole = next(interface.path(options, inputs, DAMPINGS))
+    _, whole = next(interface.path(options, inputs, interface.grid(options, DAMPINGS)))
     monkeypatch.setattr(blocks.memory_blocks, "__defaults__", (2 * 8 * Q,))
-    _, part = next(interface.path(options, inputs.about([4, 1]), DAMPINGS))
+    _, part = next(interface.path(options, inputs.about([4, 1]), interface.grid(options, DAMPINGS)))
     np.testing.assert_array_equal(part, whole[:, [4, 1]])

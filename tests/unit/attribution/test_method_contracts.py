@@ -50,6 +50,7 @@ def arrays():
         "scores": rng.standard_normal((N, Q)).astype(np.float32),
         "tuning_masks": np.array([rng.permutation(N) < N // 2 for _ in range(M)]),
         "tuning_outputs": rng.standard_normal((M, Q)),
+        "tuning_queries": np.array([1, 3]),
         "query_timesteps": rng.standard_normal((T, Q, P)).astype(np.float32),
     }
 
@@ -74,6 +75,9 @@ def whole(order=None, **changes):
 
 def given(name, inputs):
     """The inputs; by timestep for a kernel that keeps them apart, as the rules have them."""
+    if "steps" in METHODS[name]:
+        computed = dataclasses.replace(inputs.computed, values=np.array(METHODS[name]["steps"]))
+        return dataclasses.replace(inputs, computed=computed)
     if METHODS[name].get("kernel", "averaged") == "averaged":
         return inputs
     apart = np.random.default_rng(9).standard_normal((T, 1, P))
@@ -82,7 +86,8 @@ def given(name, inputs):
 
 def run(name, inputs, dampings=DAMPINGS):
     """{damping: scores} of a method."""
-    return dict(interface.path(METHODS[name], given(name, inputs), dampings))
+    points = interface.grid(METHODS[name], dampings)
+    return dict(interface.path(METHODS[name], given(name, inputs), points))
 
 
 every_method = pytest.mark.parametrize("name", METHODS)
@@ -91,7 +96,7 @@ every_method = pytest.mark.parametrize("name", METHODS)
 @every_method
 def test_scores_are_finite_float64_of_every_example_and_query(name):
     found = run(name, whole())
-    assert set(found) == {None} or len(found) == len(DAMPINGS)
+    assert list(found) == interface.grid(METHODS[name], DAMPINGS)
     for scores in found.values():
         assert scores.shape[-2:] == (N, Q)  # several are transformed, then averaged
         assert scores.dtype == np.float64
@@ -134,10 +139,10 @@ def test_a_querys_scores_do_not_depend_on_the_other_queries(name):
 
 
 @every_method
-def test_one_damping_gives_what_the_grid_gives(name):
-    for damping, scores in run(name, whole()).items():
-        asked = DAMPINGS if damping is None else [damping]
-        (alone,) = run(name, whole(), asked).values()
+def test_one_point_gives_what_the_grid_gives(name):
+    for point, scores in run(name, whole()).items():
+        ((same, alone),) = interface.path(METHODS[name], given(name, whole()), [point])
+        assert same == point
         np.testing.assert_allclose(alone, scores, rtol=1e-10, atol=1e-12 * np.abs(scores).max())
 
 
@@ -161,7 +166,8 @@ def test_an_example_without_any_gradient_is_no_accident(name):
 def test_scores_can_be_judged(name):
     """The path that the rules take: predictions of subsets for every transform, then a choice."""
     masks = np.array([np.random.default_rng(m).permutation(N) < 5 for m in range(M)])
-    blocks = interface.paths(METHODS[name], given(name, whole()), DAMPINGS, memory=2 * 8 * N)
+    points = interface.grid(METHODS[name], DAMPINGS)
+    blocks = interface.paths(METHODS[name], given(name, whole()), points, memory=2 * 8 * N)
     predicted = predictions.predict(blocks, masks)
     outputs = np.random.default_rng(0).standard_normal((2, M, Q)).astype(np.float32)
     chosen = lds.select(predicted, outputs)
@@ -192,7 +198,8 @@ def test_a_family_says_what_it_costs_what_it_means_and_where_it_does_not_apply(m
 
 def test_every_field_of_the_inputs_is_tried():
     tried = {field.name for field in dataclasses.fields(interface.Inputs)}
-    apart = {"spectrum", "positions", "asked", "candidates", "prepared"}  # have their own tests
+    # these have their own tests
+    apart = {"spectrum", "positions", "whole", "candidates", "prepared"}
     given = {name for name in tried if getattr(whole(), name) is not None}
     assert tried - apart <= given
 

@@ -118,4 +118,4 @@ def test_tuning_outputs_are_averaged_over_seeds(tuned):
         )
         assert inputs.tuning_outputs.dtype == np.float64
         np.testing.assert_array_equal(inputs.computed.scores, made[f"computed-{kind}"])
-        np.testing.assert_array_equal(inputs.computed.dampings, [0.1, 1.0])
+        np.testing.assert_array_equal(inputs.computed.values, [0.1, 1.0])

@@ -6,6 +6,7 @@ import pytest
 import oracle
 from dasbench.attribution import transforms
 from dasbench.attribution.methods import controls, interface, kernel_methods, similarity
+from dasbench.attribution.parameters import Point, dampings
 from dasbench.attribution.spectrum import Spectrum
 from dasbench.gradients import probes, residuals
 from dasbench.gradients.projection import Projection
@@ -262,7 +263,7 @@ COMPARED = {
     # what is made from retrained models, by a rule, by timestep or in a family of its own has tests
     # of its own
     if name not in ("random", "external")
-    and not {"tuning", "computed", "effect"} & set(options)
+    and not {"tuning", "computed", "effect", "form", "members"} & set(options)
     and options.get("kernel") != "per_t"
 }
 
@@ -274,11 +275,12 @@ def test_every_method_is_its_formula_from_images_to_scores(name, dimensions, pre
     if "probes" in (options.get("features") or ()):
         dimensions = {3: 4, 9: 8}[dimensions]  # as many for each of the four probes
     given = prepare(options, dimensions)
-    made = list(interface.path(options, given, DAMPINGS))
+    made = list(interface.path(options, given, dampings(DAMPINGS)))
     has_damping = options["module"] == KERNEL
-    assert [damping for damping, _ in made] == (DAMPINGS if has_damping else [None])
+    assert [point for point, _ in made] == (dampings(DAMPINGS) if has_damping else [Point()])
     own = options.get("transform", "identity")
-    for damping, scores in made:
+    for point, scores in made:
+        damping = point.get("damping")
         assert scores.shape == (5, 3)
         assert scores.dtype == np.float64
         expected = truth.scores(options, damping, dimensions)
@@ -293,7 +295,9 @@ def test_every_method_is_its_formula_from_images_to_scores(name, dimensions, pre
 
 
 def test_every_damping_gives_other_scores(prepare):
-    scores = [s for _, s in interface.path(METHODS["das"], prepare(METHODS["das"], 9), DAMPINGS)]
+    scores = [
+        s for _, s in interface.path(METHODS["das"], prepare(METHODS["das"], 9), dampings(DAMPINGS))
+    ]
     assert np.abs(scores[0] / scores[1] - 1).max() > 0.1
     assert np.abs(scores[1] / scores[2] - 1).max() > 0.1
 
@@ -301,7 +305,7 @@ def test_every_damping_gives_other_scores(prepare):
 def test_random_scores_are_normal_and_named(prepare):
     given = prepare(METHODS["random"], 9)
     (_, scores), (_, again) = (
-        next(interface.path(METHODS["random"], given, DAMPINGS)) for _ in range(2)
+        next(interface.path(METHODS["random"], given, dampings(DAMPINGS))) for _ in range(2)
     )
     np.testing.assert_array_equal(scores, again)
     assert scores.shape == (5, 3)
@@ -320,8 +324,8 @@ def test_random_scores_are_normal_and_named(prepare):
 
 def test_external_scores_are_judged_as_they_are(prepare):
     given = prepare(METHODS["external"], 9)
-    ((damping, scores),) = interface.path(METHODS["external"], given, DAMPINGS)
-    assert damping is None
+    ((point, scores),) = interface.path(METHODS["external"], given, dampings(DAMPINGS))
+    assert point == {}
     np.testing.assert_array_equal(scores, given.scores)
     assert scores.dtype == np.float64
 
@@ -343,14 +347,16 @@ def test_the_score_is_the_change_of_a_refitted_prediction(n, p, damping):
     change = [phi_q @ (theta - ridge(np.delete(everything, i))) for i in range(n)]
     inputs = interface.Inputs(*[None] * 5, phi, phi_q, y - phi @ theta, None, ())
     options = {**METHODS["das"], "transform": "identity"}
-    ((_, scores),) = kernel_methods.path(inputs, options, [damping])
+    ((_, scores),) = kernel_methods.path(inputs, options, dampings([damping]))
     np.testing.assert_allclose(scores, change, rtol=1e-8, atol=1e-10 * np.abs(change).max())
     spectrum = Spectrum(phi, phi_q)
     r = y - phi @ theta
     by_hand = spectrum.inner(damping) * (r / spectrum.one_minus_leverage(damping))[:, None]
     np.testing.assert_allclose(by_hand, change, rtol=1e-8, atol=1e-10 * np.abs(change).max())
     # and without the leverage it is not
-    ((_, scores),) = kernel_methods.path(inputs, {**options, "leverage": False}, [damping])
+    ((_, scores),) = kernel_methods.path(
+        inputs, {**options, "leverage": False}, dampings([damping])
+    )
     assert np.abs(scores / np.array(change) - 1).max() > 0.01
 
 
@@ -359,10 +365,10 @@ def test_examples_without_gradient_score_zero_not_nan():
     phi[2] = 0
     inputs = interface.Inputs(*[None] * 5, phi, phi_q, np.ones(6), None, ())
     for name in ("trak", "relative_if", "das"):
-        ((_, scores),) = kernel_methods.path(inputs, METHODS[name], [1e-3])
+        ((_, scores),) = kernel_methods.path(inputs, METHODS[name], dampings([1e-3]))
         assert np.isfinite(scores).all()
         assert np.abs(scores[2]).max() < 1e-9 * np.abs(scores).max()
-    ((_, scores),) = kernel_methods.path(inputs, METHODS["renormalized_if"], [1e-3])
+    ((_, scores),) = kernel_methods.path(inputs, METHODS["renormalized_if"], dampings([1e-3]))
     assert np.isfinite(scores).all()
     cosines = similarity.similarity(phi, phi_q, "cosine")
     assert np.isfinite(cosines).all()
@@ -374,4 +380,6 @@ def test_unknown_options_are_refused():
         similarity.similarity(np.ones((2, 3)), np.ones((2, 3)), "l2")
     inputs = interface.Inputs(*[None] * 5, np.eye(3), np.eye(3), None, None, ())
     with pytest.raises(ValueError, match="denominator must be .*got 'norm'"):
-        list(kernel_methods.path(inputs, {**METHODS["trak"], "denominator": "norm"}, [0.1]))
+        list(
+            kernel_methods.path(inputs, {**METHODS["trak"], "denominator": "norm"}, dampings([0.1]))
+        )

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import curvature_problem
 from curvature_problem import AXES, IDS, Net, samples
 from dasbench.attribution.methods import interface
+from dasbench.attribution.parameters import dampings
 from dasbench.diffusion.process import Ddpm
 from dasbench.evaluation import lds
 from dasbench.gradients import ekfac, features
@@ -48,7 +49,7 @@ def inputs(train, query):
 
 
 def trak(train, query, relative):
-    ((_, scores),) = interface.path(METHODS["trak"], inputs(train, query), [relative])
+    ((_, scores),) = interface.path(METHODS["trak"], inputs(train, query), dampings([relative]))
     return scores
 
 

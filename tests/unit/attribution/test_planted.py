@@ -10,6 +10,7 @@ import pytest
 import planted
 from dasbench.attribution import transforms
 from dasbench.attribution.methods import interface
+from dasbench.attribution.parameters import Point
 from dasbench.evaluation import lds, predictions
 from dasbench.registry import METHODS
 
@@ -31,13 +32,13 @@ def judge(world, name, kind):
     """Held-out mean LDS, and the mean LDS after each of DRAWS permutations of the examples."""
     options, inputs = world.methods[name], world.inputs(name, kind)
     tuning = range(planted.TUNING)
-    path = interface.path(options, inputs.about(tuning), GRID)
+    path = interface.path(options, inputs.about(tuning), interface.grid(options, GRID))
     predicted = predictions.predict([path], world.masks["tune"])
     chosen = lds.select(predicted, world.outputs("tune", kind)[:, :, tuning])
     own = options["transform"]
-    damping = chosen.set_index("transform")["damping"][own]
+    point = Point.read(chosen.set_index("transform")["parameters"][own])
     judged = list(range(planted.TUNING, planted.QUERIES))
-    ((_, scores),) = interface.path(options, inputs.about(judged), [damping])
+    ((_, scores),) = interface.path(options, inputs.about(judged), [point])
     scores = transforms.combine(scores, own)
     truth = world.outputs("eval", kind)[:, :, judged]
 

@@ -5,6 +5,7 @@ import pytest
 
 from dasbench.attribution import transforms
 from dasbench.attribution.methods import interface
+from dasbench.attribution.parameters import dampings
 from dasbench.diffusion import denoiser, training
 from dasbench.diffusion.families import pixel
 from dasbench.gradients import features, residuals
@@ -53,7 +54,7 @@ def ranks(recipe):
         pair = phi(options["features"]) if needs else (None, None)
         nothing = (None, None)
         inputs = interface.Inputs(images, *nothing, x_q, None, *pair, r, None, axes)
-        _, scores = next(interface.path(options, inputs, [1e-6]))
+        _, scores = next(interface.path(options, inputs, dampings([1e-6])))
         scores = transforms.apply(scores, options["transform"])
         planted = scores[np.arange(OTHERS, n), np.arange(PLANTED)]
         return (scores > planted).sum(0)

@@ -11,6 +11,7 @@ import oracle
 from dasbench.attribution import decomposition
 from dasbench.attribution.by_timestep import Spectra
 from dasbench.attribution.methods import interface
+from dasbench.attribution.parameters import dampings
 from dasbench.experiments import ablation_design, feature_sets, residual_sets
 from dasbench.gradients import features, probes
 from dasbench.registry import METHODS
@@ -70,8 +71,10 @@ class Linear:
 
 
 def scores(name, given, relative, kernel="pooled"):
-    ((value, found),) = interface.path({**METHODS[name], "kernel": kernel}, given, [relative])
-    assert value == relative
+    ((value, found),) = interface.path(
+        {**METHODS[name], "kernel": kernel}, given, dampings([relative])
+    )
+    assert value == {"damping": relative}
     return found
 
 
@@ -237,7 +240,7 @@ def test_the_kernel_is_decomposed_once_for_all_queries(name, kernel, monkeypatch
     decompose = decomposition.decompose
     monkeypatch.setattr(decomposition, "decompose", lambda rows: made.append(1) or decompose(rows))
     options = {**METHODS[name], "kernel": kernel}
-    found = [s for ((_, s),) in interface.paths(options, given, [0.1], memory=8 * N)]
+    found = [s for ((_, s),) in interface.paths(options, given, dampings([0.1]), memory=8 * N)]
     assert len(found) == Q
     assert len(made) == 1
     np.testing.assert_allclose(np.concatenate(found, axis=-1), whole, rtol=1e-9)

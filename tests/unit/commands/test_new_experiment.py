@@ -2,16 +2,26 @@
 
 import json
 import re
+import shutil
 
 import pytest
+import torch
 import yaml
+from diffusers import (
+    DPMSolverMultistepScheduler,
+    EDMEulerScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    ScoreSdeVeScheduler,
+    UNet2DModel,
+)
 
 import import_base
 import sources as made_of
 from dasbench.commands import new_experiment
 from dasbench.data import folder as source
+from dasbench.diffusion import model_inputs, own_checkpoint
 from dasbench.diffusion.families import pixel
-from dasbench.errors import UserError
+from dasbench.errors import Note, UserError
 from dasbench.experiments import config
 from dasbench.planning import planned_jobs, rates
 from dasbench.planning.job_cost import Jobs
@@ -221,7 +231,7 @@ def test_a_checkpoint_is_attributed_as_it_is_and_judged_when_asked(root, picture
     assert "# nothing is trained; it is for subset models" in text
     (root / config.FOLDER / "mine.yaml").unlink()
     text, judged = write(root, pictures, "--checkpoint", tmp_path / "pipeline", "--lds")
-    assert "# subset models see each of their pictures 1250 times; make it your model's" in text
+    assert "# subset models see each of their pictures 1000 times; make it your model's" in text
     assert judged["base"] == made["base"]
     assert judged["subsets"]["eval"]["models"] in new_experiment.SUBSETS
     assert judged["comparisons"]
@@ -265,6 +275,111 @@ def test_a_process_that_an_experiment_cannot_state_is_refused(
     with pytest.raises(UserError, match=told):
         write(root, pictures, "--checkpoint", place, "--lds")
     assert not (root / config.FOLDER / "mine.yaml").exists()
+
+
+SAMPLING = {
+    "clip_sample": False,
+    "clip_sample_range": 2.0,
+    "thresholding": True,
+    "timestep_spacing": "trailing",
+    "steps_offset": 1,
+    "variance_type": "fixed_large",
+}
+
+
+def test_keys_for_sampling_never_block_the_lds(root, pictures, tmp_path):
+    """Nor does another sampler of the same process; import_base finds the models alike, too."""
+    place = pipeline(tmp_path / "pipeline", **SAMPLING)
+    _, made = write(root, pictures, "--checkpoint", place, "--lds")
+    assert made["diffusion"]["beta_end"] == 0.02
+    (root / config.FOLDER / "mine.yaml").unlink()
+    DPMSolverMultistepScheduler(beta_end=0.03, use_karras_sigmas=True).save_pretrained(
+        place / "scheduler"
+    )
+    (place / "model_index.json").unlink()
+    _, made = write(root, pictures, "--checkpoint", place, "--lds")
+    assert made["diffusion"]["beta_end"] == 0.03
+    network, process = own_checkpoint.load(place)
+    settings = {"family": "pixel", "model": made["model"], "diffusion": made["diffusion"]}
+    model = model_inputs.Model({**settings, "axes": ["test", 0], "base": str(place)}, "cpu")
+    import_base.check_alike(network, process, model, (4, 8, 8, 3))
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        (EDMEulerScheduler, "continuous noise levels .* not supported"),
+        (FlowMatchEulerDiscreteScheduler, "flow matching, which is not supported"),
+        (ScoreSdeVeScheduler, "exploding variance .* not supported"),
+    ],
+)
+def test_a_model_of_another_process_is_refused(root, pictures, tmp_path, kind, told):
+    place = pipeline(tmp_path / "pipeline")
+    kind().save_pretrained(place / "scheduler")
+    for words in ((), ("--lds",)):
+        with pytest.raises(UserError, match="differ in the noise process"):
+            write(root, pictures, "--checkpoint", place, *words)
+    (place / "model_index.json").unlink()
+    for words in ((), ("--lds",)):
+        with pytest.raises(UserError, match=told):
+            write(root, pictures, "--checkpoint", place, *words)
+    assert not (root / config.FOLDER / "mine.yaml").exists()
+
+
+@pytest.mark.parametrize("key", ["num_train_timesteps", "beta_end", "prediction_type"])
+def test_what_the_scheduler_does_not_state_is_not_made_up(root, pictures, tmp_path, key):
+    place = pipeline(tmp_path / "pipeline", **{key: None})
+    with pytest.raises(UserError, match=f"does not state {key}, which no default may replace"):
+        write(root, pictures, "--checkpoint", place)
+
+
+def test_a_learned_variance_is_told_and_has_no_subset_models(root, pictures, tmp_path):
+    place = pipeline(tmp_path / "pipeline")
+    torch.manual_seed(0)
+    network, _ = pixel.load(place)
+    wide = UNet2DModel.from_config({**network.config, "out_channels": 6})
+    wide.save_pretrained(place / "unet")
+    with pytest.warns(Note, match="it learned a variance; the first 3 channels are used"):
+        _, made = write(root, pictures, "--checkpoint", place)
+    assert made["subsets"] is None
+    (root / config.FOLDER / "mine.yaml").unlink()
+    with pytest.raises(UserError, match="predicts variances, .* leave out --lds"):
+        write(root, pictures, "--checkpoint", place, "--lds")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"sample_size": None}, "sample_size null; write the side"),
+        ({"sample_size": [8, 16]}, r"sample_size \[8, 16\], expected a square one"),
+        ({"in_channels": None}, "has no in_channels; write"),
+        ({"out_channels": 5}, "out_channels 5 for in_channels 3, expected"),
+    ],
+)
+def test_what_the_network_s_file_must_say(root, pictures, tmp_path, changes, told):
+    place = pipeline(tmp_path / "pipeline")
+    file = place / "unet/config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+    with pytest.raises(UserError, match=told):
+        write(root, pictures, "--checkpoint", place)
+
+
+def test_two_equal_sides_are_one_size(root, pictures, tmp_path):
+    place = pipeline(tmp_path / "pipeline")
+    file = place / "unet/config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "sample_size": [8, 8]}))
+    _, made = write(root, pictures, "--checkpoint", place)
+    assert made["data"]["size"] == 8
+
+
+def test_a_folder_of_the_unet_alone_is_used(root, pictures, tmp_path):
+    place = pipeline(tmp_path / "pipeline")
+    _, made = write(root, pictures, "--checkpoint", place / "unet")
+    assert made["base"] == str(place / "unet")
+    shutil.rmtree(place / "scheduler")
+    (root / config.FOLDER / "mine.yaml").unlink()
+    with pytest.raises(UserError, match=r"scheduler_config\.json is missing, so that the noise"):
+        write(root, pictures, "--checkpoint", place / "unet")
 
 
 def test_a_pipeline_of_latents_or_prompts_is_refused(root, pictures, tmp_path):

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -42,13 +43,21 @@ def only_line(text):
     [
         ([], "snakemake --logger dasbench -- digits"),
         (["smoke"], "snakemake --logger dasbench -- smoke"),
-        (["-n"], "snakemake -n -- digits"),
+        (["-n"], "snakemake --logger dasbench -n -- digits"),
+        (["-n", "-p"], "snakemake -n -p -- digits"),
+        (["-np", "smoke"], "snakemake -np -- smoke"),
+        (["--cores", "1", "smoke"], "snakemake --logger dasbench --cores 1 -- smoke"),
+        (["-k", "smoke", "-j1"], "snakemake --logger dasbench -k -j1 -- smoke"),
+        (["-q", "rules", "smoke"], "snakemake -q rules -- smoke"),
+        (["--logger", "x", "smoke"], "snakemake --logger x -- smoke"),
+        (["--forcerun", "smoke"], "snakemake --logger dasbench --forcerun smoke -- digits"),
+        (["digits", "--summary"], "snakemake --summary -- digits"),
         (["smoke", "digits", "-j1"], "snakemake --logger dasbench -j1 -- smoke digits"),
         (["smoke", "--forcerun", "x"], "snakemake --logger dasbench --forcerun x -- smoke"),
         (["smoke", "--verbose"], "snakemake --verbose -- smoke"),
         (["--logger", "other"], "snakemake --logger other -- digits"),
         (["--quiet=rules"], "snakemake --quiet=rules -- digits"),
-        (["-n", "--", "lds_smoke"], "snakemake -n -- lds_smoke"),
+        (["-n", "--", "lds_smoke"], "snakemake --logger dasbench -n -- lds_smoke"),
         (["test", "src", "-x"], "pytest src -x"),
         (
             ["test", "src/dasbench/commands/cli.py::test"],
@@ -70,8 +79,9 @@ def test_what_is_called(repository, arguments, called):
 @pytest.mark.parametrize("flag", ["-n", "--dry-run"])
 def test_to_plan_may_stand_before_the_experiments(repository, flag):
     shown = active(repository, flag, "smoke", "--cores", "1").stdout.strip()
-    assert shown.split() == ["snakemake", flag, "--cores", "1", "--", "smoke"]
-    assert active(repository, flag).stdout.strip() == f"snakemake {flag} -- digits"
+    called = f"snakemake --logger dasbench {flag}"
+    assert shown == f"{called} --cores 1 -- smoke"
+    assert active(repository, flag).stdout.strip() == f"{called} -- digits"
     assert active(repository, flag, "--cores", "1").stdout.strip().endswith("-- digits")
     assert "smok is not an experiment" in active(repository, flag, "smok").stderr
 
@@ -152,13 +162,30 @@ def test_das_env_is_checked(repository, tools):
     assert done.returncode == 1
 
 
+def test_an_active_environment_without_packages_is_named(repository, tools):
+    """Also one that has some of them, such as that of another project."""
+    bare = tools / "python"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')  # without site-packages
+    bare.chmod(0o755)
+    done = start(repository, path=tools, DAS_ENV="active")
+    line = only_line(done.stderr)
+    assert f"the active environment ({bare}) lacks " in line
+    assert "yaml" in line
+    assert "pip install --no-deps -r requirements.lock" in line
+    assert "conda env update -f environment.yml" in line
+    assert done.returncode == 1
+    assert "lacks" not in active(repository, "-n").stderr
+
+
 def test_the_display_knows_what_was_typed(repository):
     show = "import os; print(os.environ.get('DASBENCH_COMMAND'))"
     (repository / "src/snakemake.py").write_text(show)
     assert active(repository, "smoke", "--forcerun", "a b").stdout == (
         "./run smoke --forcerun 'a b'\n"
     )
-    assert active(repository, "smoke", "-n").stdout == "None\n"
+    assert active(repository, "smoke", "-n").stdout == "./run smoke\n"
+    assert active(repository, "-n", "smoke", "-k").stdout == "./run smoke -k\n"
+    assert active(repository, "-n", "--", "lds_smoke").stdout == "./run -- lds_smoke\n"
 
 
 def test_estimate_is_answered_here(repository):
@@ -318,6 +345,46 @@ def test_no_remote_is_said(repository, command, remedy):
     done = active(repository, command, "smoke")
     assert "no DVC remote is set" in only_line(done.stderr)
     assert remedy in done.stderr
+
+
+def test_experiments_may_stand_after_flags(repository):
+    """The words that follow are those of a user who thinks of the flag first."""
+    assert "nothing is recorded for smok" not in active(repository, "verify", "smok").stderr
+    for words in (["verify", "--tolerance", "smok"], ["prune", "--yes", "smok"]):
+        assert "smok is not an experiment" in only_line(active(repository, *words).stderr)
+    (repository / "dvc.lock").write_text(json.dumps({"stages": {"report@smoke": {"outs": []}}}))
+    (repository / "src/dvc.py").write_text("print('remote.there.url=/there')")
+    for command in ("push", "pull"):
+        done = active(repository, command, "-r", "store", "-j", "2", "smoke")
+        assert "store is no DVC remote; known: there" in only_line(done.stderr)
+        assert "digits" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_says_how_to_go_on(repository, number):
+    (repository / "src/snakemake.py").write_text(
+        "import subprocess, time\n"
+        "job = subprocess.Popen(['sleep', '1000'])\n"
+        "try:\n    print(job.pid, flush=True)\n    time.sleep(1000)\n"
+        "finally:\n    print('ended by', -job.wait())\n"
+    )
+    environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    run = subprocess.Popen(
+        [str(repository / "run"), "smoke", "-k"],
+        env=environment | {"DAS_ENV": "active"},
+        cwd=repository,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    run.stdout.readline()
+    run.send_signal(number)
+    out, err = run.communicate(timeout=60)
+    assert (out, err) == (
+        f"ended by {signal.SIGTERM.value}\n",
+        "run: stopped; `./run smoke -k` goes on from here\n",
+    )
+    assert run.returncode == 128 + number
 
 
 @pytest.mark.parametrize("command", ["save", "verify", "prune"])

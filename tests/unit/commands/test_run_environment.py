@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from launcher import start, stood_in, usual_tools
+from launcher import ROOT, start, stood_in, usual_tools
 
 
 @pytest.fixture
@@ -92,3 +92,18 @@ def test_two_runs_make_one_environment(repository, fake_venv):
     for process in both:
         process.communicate(timeout=60)
     assert calls(repository) == ["venv", "pip"]
+
+
+def test_a_checkout_with_other_line_ends_starts(repository, tmp_path):
+    """Git with ``core.autocrlf``, usual on Windows, would give bash a script that it refuses."""
+    shutil.copy(ROOT / ".gitattributes", repository)
+    git = ["git", "-C", str(repository), "-c", "user.name=t", "-c", "user.email=t@example.invalid"]
+    for words in (["init", "-q"], ["add", "run", ".gitattributes"], ["commit", "-qm", "one"]):
+        subprocess.run([*git, *words], check=True)
+    clone = tmp_path / "clone"
+    subprocess.run(
+        ["git", "clone", "-q", "-c", "core.autocrlf=true", repository, clone], check=True
+    )
+    assert b"\r" not in (clone / "run").read_bytes()
+    shown = subprocess.run([clone / "run", "help"], capture_output=True, text=True, check=True)
+    assert "./run help" in shown.stdout

@@ -38,7 +38,7 @@ def test_every_mode_becomes_grey_or_colour(mode, channels):
 def test_sixteen_bits_are_scaled():
     deep = Image.fromarray(np.full((4, 4), 0x8000, np.uint16))
     assert decode.read(data(deep), 4, channels=1).tolist() == [[[128]] * 4] * 4
-    tiff = data(Image.fromarray(np.full((4, 4), 65535, np.int32)), "TIFF")
+    tiff = data(Image.fromarray(np.full((4, 4), 65535, np.uint16)), "TIFF")
     assert (decode.read(tiff, 4) == 255).all()
 
 

@@ -5,11 +5,14 @@ import sys
 
 import numpy as np
 import pytest
+import torch
+from diffusers import EDMEulerScheduler, PNDMScheduler, UNet2DModel
+from safetensors.torch import load_file, save_file
 
 import import_base
 from dasbench.core import artifacts
 from dasbench.diffusion.families import pixel
-from dasbench.errors import UserError
+from dasbench.errors import Note, UserError
 from tiny import DIFFUSION, MODEL
 
 # what Google's DDPM checkpoints have: one attention head, and another way to draw noise in sampling
@@ -34,15 +37,16 @@ def mend(place, name, **changes):
     file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
 
 
-def imported(place, monkeypatch, retrained=True, **changes):
+def imported(place, monkeypatch, retrained=True, same=True, **changes):
     """Run the script."""
     settings = {"model": THEIRS, "diffusion": DIFFUSION, "axes": ["test", 0], **changes}
-    settings |= {"family": "pixel", "base": str(place / "pipeline"), "retrained": retrained}
+    settings = {"base": str(place / "pipeline"), **settings}
+    settings |= {"family": "pixel", "retrained": retrained}
     words = ["--settings", json.dumps(settings), "--examples", str(place / "train.npz")]
     monkeypatch.setattr(sys, "argv", ["import_base", *words, "--model", str(place / "out")])
     import_base.run()
     weights = "pipeline/unet/diffusion_pytorch_model.safetensors"
-    assert (place / weights.replace("pipeline", "out")).read_bytes() == (
+    assert not same or (place / weights.replace("pipeline", "out")).read_bytes() == (
         (place / weights).read_bytes()
     )
 
@@ -72,6 +76,56 @@ def test_another_model_is_refused_where_subset_models_follow(place, monkeypatch,
     assert len(str(caught.value).splitlines()) == 1
     assert not (place / "out").exists()
     imported(place, monkeypatch, retrained=False, **changes)
+
+
+def test_keys_for_sampling_may_differ(place, monkeypatch):
+    keys = {"clip_sample": False, "thresholding": True, "timestep_spacing": "trailing"}
+    mend(place, "scheduler/scheduler_config.json", **keys, steps_offset=1)
+    imported(place, monkeypatch)
+
+
+def test_another_sampler_of_the_process_is_imported_with_its_betas(place, monkeypatch):
+    (place / "pipeline/model_index.json").unlink()
+    scheduler = PNDMScheduler(beta_end=0.03, prediction_type="v_prediction")
+    scheduler.save_pretrained(place / "pipeline/scheduler")
+    imported(place, monkeypatch, retrained=False)
+    _, process = pixel.load(place / "out")
+    assert process.settings["beta_end"] == 0.03
+    assert process.settings["prediction_type"] == "v_prediction"
+    assert torch.equal(process.scheduler.alphas_cumprod, scheduler.alphas_cumprod)
+
+
+def test_another_process_is_refused(place, monkeypatch):
+    (place / "pipeline/model_index.json").unlink()
+    EDMEulerScheduler().save_pretrained(place / "pipeline/scheduler")
+    with pytest.raises(UserError, match="^base is .*not supported .*other noise would give wrong"):
+        imported(place, monkeypatch, retrained=False)
+
+
+def test_weights_of_every_layout_become_a_pipeline(place, monkeypatch):
+    unet = place / "pipeline/unet"
+    name = "diffusion_pytorch_model.safetensors"
+    weights = load_file(unet / name)
+    (unet / name).unlink()
+    save_file({f"_orig_mod.{k}": v for k, v in weights.items()}, unet / name)
+    imported(place, monkeypatch, same=False)
+    (place / "pipeline/model_index.json").unlink()
+    imported(place, monkeypatch, same=False, base=str(unet))
+    for key, value in load_file(place / "out/unet" / name).items():
+        assert torch.equal(value, weights[key])
+
+
+def test_a_learned_variance_is_imported_unless_subset_models_follow(place, monkeypatch):
+    network, process = pixel.load(place / "pipeline")
+    wide = UNet2DModel.from_config({**network.config, "out_channels": 2})
+    pixel.save(place / "pipeline", wide, process)
+    with pytest.warns(Note, match="learned a variance"):
+        imported(place, monkeypatch, retrained=False)
+    assert pixel.load(place / "out")[0].config.out_channels == 2
+    with pytest.raises(
+        UserError, match="the UNet's out_channels is 1 by the experiment file, 2 in"
+    ):
+        imported(place, monkeypatch)
 
 
 def test_what_no_experiment_can_say_is_refused_too(place, monkeypatch):

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from dasbench.attribution.methods import interface
+from dasbench.attribution.parameters import dampings
 from dasbench.attribution.spectrum import Spectrum
 from dasbench.evaluation import ablation, ablation_effects, lds, predictions
 from dasbench.evaluation.bootstrap import Bootstrap
@@ -68,7 +69,7 @@ def by_methods(problem, kernel, residual, leverage):
             asked, train_features=phi[0], query_features=phi[1], spectrum=Spectrum(phi[0])
         )
     tuned, judged = (
-        predictions.predict(interface.paths(options, asked, GRID, use.queries), use.masks)
+        predictions.predict(interface.paths(options, asked, dampings(GRID), use.queries), use.masks)
         for use in problem["uses"].values()
     )
     chosen = lds.select(tuned, problem["tuning"])

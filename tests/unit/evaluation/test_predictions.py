@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from dasbench.attribution import transforms
+from dasbench.attribution.parameters import Point, dampings
 from dasbench.evaluation.predictions import predict, sum_scores
 
 N, Q, M = 30, 7, 12
-GRID = (1e-2, 1e-3, 1.0)  # in no order
+GRID = dampings((1e-2, 1e-3, 1.0))  # in no order
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +45,15 @@ def test_scores_that_do_not_fit_are_refused(shape, value, message):
 def test_predictions_are_sums_over_the_subset(problem):
     masks, path = problem
     got = predict([iter(path)], masks)
-    assert got.dampings.tolist() == sorted(GRID)
-    assert got.damped
+    assert got.points == tuple(GRID)
+    assert got.tuned
+    assert [got.edge(g) for g in range(3)] == [False, True, True]
+    assert [got.find(Point(damping=value)) for value in (1e-3, 1.0)] == [1, 2]
     scores = dict(path)
     for name in transforms.TRANSFORMS:
         assert got.sums[name].shape == (3, M, Q)
         for g, m, q in np.ndindex(3, M, Q):
-            column = transforms.apply(scores[got.dampings[g]], name)[:, q]
+            column = transforms.apply(scores[got.points[g]], name)[:, q]
             expected = sum(column[n] for n in range(N) if masks[m, n])
             assert got.sums[name][g, m, q] == pytest.approx(expected, abs=1e-12)
 
@@ -62,20 +65,20 @@ def test_blocks_of_queries_change_rounding_alone(problem, size):
         [(g, scores[:, start : start + size]) for g, scores in path] for start in range(0, Q, size)
     )
     whole, parts = predict([path], masks), predict(blocks, masks)
-    np.testing.assert_array_equal(parts.dampings, whole.dampings)
+    assert parts.points == whole.points
     for name in transforms.TRANSFORMS:
         np.testing.assert_allclose(parts.sums[name], whole.sums[name], rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("dampings", [(), (0.1, 0.1), (None, 0.1), (None, None)])
-def test_paths_that_are_no_grid_are_refused(problem, dampings):
-    with pytest.raises(ValueError, match="distinct numbers or a single None"):
-        predict([[(g, np.ones((N, Q))) for g in dampings]], problem[0])
+@pytest.mark.parametrize("points", [[], dampings([0.1, 0.1]), [Point(), Point()]])
+def test_paths_that_are_no_grid_are_refused(problem, points):
+    with pytest.raises(ValueError, match="different ones, at least one"):
+        predict([[(point, np.ones((N, Q))) for point in points]], problem[0])
 
 
-def test_blocks_with_different_dampings_are_refused(problem):
+def test_blocks_with_different_points_are_refused(problem):
     masks, path = problem
     with pytest.raises(ValueError, match="one grid for all"):
         predict([path, path[:2]], masks)
-    single = [(None, path[0][1])]
-    assert not predict([single, single], masks).damped
+    single = [(Point(), path[0][1])]
+    assert not predict([single, single], masks).tuned

@@ -250,4 +250,5 @@ def test_methods_are_compared_on_the_same_resampled_queries():
         drawn = [np.repeat(a - b, c).mean() for c in counts]  # copied queries
         expected = [(a - b).mean(), *np.percentile(drawn, [2.5, 97.5])]
         np.testing.assert_allclose([row.difference, row.lo, row.hi], expected)
+        assert row.detectable == pytest.approx(2.80158 * np.std(drawn, ddof=1), rel=1e-4)
     assert len(got) == 4  # two k, two measures

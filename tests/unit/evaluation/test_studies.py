@@ -9,6 +9,7 @@ import pytest
 from dasbench.attribution import spectrum
 from dasbench.attribution.decomposition import decompose
 from dasbench.attribution.methods import interface
+from dasbench.attribution.parameters import Point, dampings
 from dasbench.attribution.spectrum import Spectrum
 from dasbench.core import tables
 from dasbench.evaluation import cost_quality as acceleration
@@ -78,7 +79,7 @@ def judged(seed, folder):
     for kind in ("val", "gen"):
         draws = Bootstrap(30, 0.9).draw(np.random.default_rng(9), 8, 4)
         predicted = lds.Predicted(
-            np.array([0.1, 1.0]), {n: rng.standard_normal((2, 8, 4)) for n in lds.TRANSFORMS}
+            tuple(dampings([0.1, 1.0])), {n: rng.standard_normal((2, 8, 4)) for n in lds.TRANSFORMS}
         )
         outputs = {"loss": np.random.default_rng(3).standard_normal((2, 8, 4))}
         chosen = lds.select(predicted, outputs["loss"])
@@ -232,11 +233,11 @@ def alone(asked, train, query):
 def test_an_ensemble_of_scores_stacks_its_members(members):
     sets, asked = members
     options = {**METHODS["das"], "ensemble": [{"draw": 1}, {"draw": 2}]}
-    made = dict(interface.path(options, asked, [0.01, 0.1]))
-    for damping, stacked in made.items():
+    made = dict(interface.path(options, asked, dampings([0.01, 0.1])))
+    for point, stacked in made.items():
         assert stacked.shape == (3, 6, 3)
         for one, (train, query) in zip(stacked, sets, strict=True):
-            ((_, own),) = interface.path(METHODS["das"], alone(asked, train, query), [damping])
+            ((_, own),) = interface.path(METHODS["das"], alone(asked, train, query), [point])
             for q in range(3):
                 expected = own[:, q] / np.sqrt((own[:, q] ** 2).mean())
                 np.testing.assert_allclose(one[:, q], expected, rtol=1e-9)
@@ -245,7 +246,7 @@ def test_an_ensemble_of_scores_stacks_its_members(members):
 def test_an_ensemble_of_kernels_adds_kernels_of_unit_trace(members):
     sets, asked = members
     options = {**METHODS["trak"], "ensemble": [{"draw": 1}, {"draw": 2}], "combine": "kernels"}
-    ((_, made),) = interface.path(options, asked, [0.1])
+    ((_, made),) = interface.path(options, asked, dampings([0.1]))
     # in the dual form the sum of members' Gram matrices is the whole kernel
     grams = [t @ t.T / np.trace(t @ t.T) for t, _ in sets]
     cross = sum(t @ q.T / np.trace(t @ t.T) for t, q in sets)
@@ -253,7 +254,7 @@ def test_an_ensemble_of_kernels_adds_kernels_of_unit_trace(members):
     damping = 0.1 * np.linalg.eigvalsh(total).max()
     expected = np.linalg.solve(total + damping * np.eye(6), cross)
     np.testing.assert_allclose(made, expected, rtol=1e-8)
-    h = interface.leverages(options, asked, 0.1)
+    h = interface.leverages(options, asked, Point(damping=0.1))
     inverse = np.linalg.inv(total + damping * np.eye(6))
     np.testing.assert_allclose(h, np.diag(total @ inverse), rtol=1e-8)
 
@@ -264,10 +265,10 @@ def test_kernels_of_an_ensemble_are_decomposed_once_for_all_queries(
 ):
     _, asked = members
     options = {**METHODS["das"], "ensemble": [{"draw": 1}, {"draw": 2}], "combine": combine}
-    ((_, whole),) = interface.path(options, asked, [0.1])
+    ((_, whole),) = interface.path(options, asked, dampings([0.1]))
     made = []
     monkeypatch.setattr(spectrum, "decompose", lambda rows: made.append(1) or decompose(rows))
-    blocks = interface.paths(options, asked, [0.1], memory=8 * 6)
+    blocks = interface.paths(options, asked, dampings([0.1]), memory=8 * 6)
     found = [scores for ((_, scores),) in blocks]
     assert (len(found), len(made)) == (3, kernels)
     np.testing.assert_allclose(np.concatenate(found, axis=-1), whole, rtol=1e-9)

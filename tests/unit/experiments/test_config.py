@@ -43,7 +43,26 @@ def test_smoke_has_the_graph_of_digits():
     # how many checkpoints are kept is a setting of its own
     sets = [[n for n in feature_sets.sets(e) if "checkpoint" not in n] for e in (smoke, digits)]
     assert sets[0] == sets[1]
-    assert smoke["comparisons"] == digits["comparisons"]
+    pairs = [[(c["a"], c["b"]) for c in e["comparisons"]] for e in (smoke, digits)]
+    assert pairs[0] == pairs[1]
+
+
+def test_digits_moved_is_digits_on_a_larger_canvas():
+    """Any other difference would make the two sets incomparable."""
+    digits, moved = (config.load(name, ROOT) for name in ("digits", "digits_moved"))
+    changed = {"title", "name", "seed_name", "base_home", "data", "subsets", "methods"}
+    changed |= {"removal", "comparisons"}
+    assert {key for key in digits if digits[key] != moved[key]} == changed
+    assert set(digits["methods"]) - set(moved["methods"]) == {"unlearning"}
+    assert {**moved["data"], "dataset": "digits"} == digits["data"]
+    sizes = [moved["subsets"][use][key] for use, key in (("eval", "models"), ("eval", "seeds"))]
+    assert [*sizes, moved["subsets"]["tune"]["models"]] == [48, 2, 24]
+    assert not any("fixed" in pair for pair in moved["comparisons"])  # primary in the full sense
+    floors = [pair for pair in digits["comparisons"] if pair["b"] == "floor"]
+    assert [pair["a"] for pair in floors] == ["das_stepwise", "das_common", "das"]
+    for pair in floors:
+        assert pair["truth"] == ["loss", "displacement", "removal"]
+        assert pair["fixed"].endswith("after the gradient scores and before the floors were judged")
 
 
 def test_defaults_are_filled_in(blank):
@@ -85,7 +104,7 @@ MISTAKES = [
     ("training", None, "training is null, expected a mapping"),
     ("data.dataset", "digit", "which is not a registered dataset; known: artbench, c"),
     ("data.classes", "some", 'data.classes is "some", expected a list of at least 1'),
-    ("data.train", 3, "data.train is 3, expected an integer at least 4"),
+    ("data.train", 1, "data.train is 1, expected an integer at least 2"),
     ("model.sample_size", 8, "model.sample_size is not a known key"),
     ("model.norm_num_groups", 3, "model.block_out_channels[0] is 8, expected a multiple of"),
     ("model.up_block_types", ["UpBlock2D"], "model.up_block_types has 1 blocks, expected 2"),
@@ -97,6 +116,8 @@ MISTAKES = [
     ("queries.sampling_steps", 1001, "expected at most diffusion.timesteps, 1000"),
     ("features.projection", "sparse", "expected one of kronecker, rademacher, gaussian, none"),
     ("damping.exponents", [0, -8], "damping.exponents is [0, -8], expected the smaller"),
+    ("diffusion.beta_start", 0.5, "diffusion.beta_start is 0.5, expected beta_start (0.5) to be"),
+    ("diffusion.beta_end", 1e-5, "diffusion.beta_end is 1e-05, expected beta_start (0.0001) to"),
     ("damping.mantissas", [2, 1], "damping.mantissas is [2.0, 1.0], expected ascending"),
     ("methods.das2", {}, "methods.das2 is not a registered method; known: random"),
     ("methods.das2", {"like": "dass"}, "methods.das2.like is dass, which is not a registered"),
@@ -105,7 +126,7 @@ MISTAKES = [
     ("methods.das", {"leverag": True}, "methods.das.leverag is not a known key"),
     ("methods.das", {"features": "pixels"}, "must stay what it is in the registry"),
     ("methods.mine", {"like": "external"}, "methods.mine.scores is missing"),
-    ("methods.mine", {"scores": {"val": "v.npy"}}, "methods.mine.scores.gen is missing"),
+    ("methods.mine", {"scores": {}}, "methods.mine.scores "),
     ("methods.das", {"scores": {"val": "v.npy", "gen": "g.npy"}}, "is not an option of this"),
     ("methods.Mine", {"like": "das"}, "methods.Mine is not a usable name"),
     ("methods.null", {"like": "das"}, "methods.null is a word of the removal tables"),
@@ -118,6 +139,11 @@ MISTAKES = [
     ("removal.methods", ["das", "null"], "removal.methods[1] is null, which is in every removal"),
     ("comparisons", [{"a": "das", "b": "x"}], "comparisons[0].b is x, expected one of"),
     ("comparisons", [{"a": "das", "b": "das"}], "comparisons[0] compares das with itself"),
+    (
+        "comparisons",
+        [{"a": "das", "b": "dtrak", "truth": ["loss", "removal"]}],
+        "comparisons[0].truth has removal, so removal.methods needs das and dtrak; it has das, ",
+    ),
     ("lds.level", math.nan, "lds.level is nan, expected a finite number"),
 ]
 
@@ -269,15 +295,41 @@ def test_scores_from_elsewhere_need_no_like(blank):
 
 
 @pytest.mark.parametrize(
-    "path", ["/tmp/v.npy", "../v.npy", "a/../v.npy", "a b.npy", "a;b.npy", "{x}.npy", "ä.npy"]
+    "path", ["../v.npy", "/a/../v.npy", "a/../v.npy", "a b.npy", "a;b.npy", "{x}.npy", "ä.npy"]
 )
 def test_paths_of_scores_are_plain(blank, path):
     data = raw()
     data["methods"]["mine"] = {"scores": {"val": path, "gen": "g.npy"}}
     message = refusal(blank, data)
     assert message.startswith("config/experiments/changed.yaml: methods.mine.scores.val is ")
-    assert "expected a path inside the repository" in message
+    assert "expected a path that is absolute or relative to the repository" in message
     assert len(message.splitlines()) == 1
+
+
+def test_scores_of_one_kind_of_query_are_enough(blank):
+    data = raw()
+    data["methods"]["mine"] = {"scores": {"gen": "/data/of-others/gen.npy"}}
+    experiment = load(blank, data)
+    assert config.kinds(config.methods(experiment)["mine"]) == ("gen",)
+    assert config.inapplicable(experiment)["mine"] == {"val": config.NO_FILE}
+    data["methods"]["mine"] = {"scores": {"val": "v.npy"}}
+    data["removal"]["methods"] = ["mine"]
+    assert "has mine, which has no scores of generated images" in refusal(blank, data)
+
+
+def test_a_broken_file_stops_its_own_experiment_alone(blank):
+    folder = blank / config.FOLDER
+    text = (folder / "smoke.yaml").read_text()
+    (folder / "broken.yaml").write_text(text.replace("epochs: 2", "epochs: 0"))
+    (folder / "below.yaml").write_text("title: x\nparent: broken\nmethods: {das: {}}\n")
+    try:
+        sound, broken = config.load_sound(blank)
+    finally:
+        for name in ("broken", "below"):
+            (folder / f"{name}.yaml").unlink()
+    assert set(sound) == {"smoke"}
+    assert set(broken) == {"broken", "below"}
+    assert str(broken["below"]).startswith("config/experiments/broken.yaml: training.epochs is 0")
 
 
 @pytest.mark.parametrize(("train", "fraction"), [(5, 0.5), (7, 0.5), (10, 0.29), (10, 0.35)])

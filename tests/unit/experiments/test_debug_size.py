@@ -75,10 +75,10 @@ CHANGES = {
     "data: {classes: [0]}": "data.classes",
     "features: {projection: gaussian}": "features.projection is gaussian",
     "{methods: {das: {leverage: false}, dtrak: {}, trak: {}, das_common: {}, dtrak_common: {}, "
-    "das_stepwise: {features: {timesteps: 3, dimensions: 64}}, "
+    "das_stepwise: {features: {timesteps: 3, dimensions: 64}}, nearest: {}, floor: {}, "
     "pixel_cosine: {}}}": "methods.das.leverage is in one of the two only",
     "{methods: {das: {}, dtrak: {}, trak: {}, das_common: {}, dtrak_common: {}, pixel_cosine: {}, "
-    "das_stepwise: {features: {timesteps: 3, dimensions: 64}}, "
+    "das_stepwise: {features: {timesteps: 3, dimensions: 64}}, nearest: {}, floor: {}, "
     "mine: {like: das}}}": "methods.mine is in one of the two only",
     "removal: {k: [13]}": "removal.k[0] is 13",
     "removal: {k: [3, 5]}": "removal.k has 2 entries, expected 1 to 1",

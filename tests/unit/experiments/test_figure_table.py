@@ -21,7 +21,7 @@ NEIGHBOURS = ["neighbours-val", "neighbours-gen"]
 @pytest.mark.parametrize(
     ("experiment", "shown", "left_out"),
     [
-        ("smoke", ["samples", *LDS, "removal", "before-after", *NEIGHBOURS], []),
+        ("smoke", ["samples", *LDS, "lds-beyond", "removal", "before-after", *NEIGHBOURS], []),
         ("ablation", ["samples", *LDS, "ablation-effects", "ablation-gains", *NEIGHBOURS], []),
         ("acceleration", ["samples", *LDS, *NEIGHBOURS], ["cost-quality"]),
     ],

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from dasbench import registry
 from dasbench.experiments.files import pages
 from experiment_files import ROOT, child, resolved
 
@@ -18,14 +19,40 @@ def test_curves_are_of_the_methods_with_scores(smoke):
     assert set(methods["gen"]) - set(methods["val"]) == {"journey_trak"}
 
 
-def test_neighbours_are_shown_of_the_removed_methods_or_of_the_first_five(blank, smoke):
-    assert pages.neighbour_methods(smoke, "val") == ["das", "pixel_cosine"]
+def test_neighbours_are_shown_of_the_removed_methods_or_of_the_best(blank, smoke):
+    """The best methods come first and a control last, in whatever order the file has them."""
+    assert pages.neighbour_methods(smoke, "val") == ["das", "pixel_cosine", "floor"]
     names = ["random", "journey_trak", "das", "trak", "dtrak", "das_common", "das_l1"]
     none = child(blank, methods={name: {} for name in names})
-    assert pages.neighbour_methods(none, "gen") == names[:5]
-    assert pages.neighbour_methods(none, "val") == [n for n in names if n != "journey_trak"][:5]
+    best = ["das_common", "das", "dtrak", "trak"]
+    assert pages.neighbour_methods(none, "gen") == [*best, "journey_trak", "random"]
+    assert pages.neighbour_methods(none, "val") == [*best, "das_l1", "random"]
     assert pages.neighbour_scores(smoke, "val")[0] == "results/changed/scores/das/val.npy"
     assert json.loads(pages.neighbour_settings(smoke, "val"))["top"] == 4
+
+
+def test_the_page_of_ones_own_pictures_shows_das_first(blank):
+    """The methods that `./run new-experiment` writes, controls first there."""
+    names = ["random", "class_match", "pixel_cosine", "gradient_cosine", "trak", "dtrak", "das"]
+    own = child(blank, methods={name: {} for name in [*names, "das_common"]})
+    shown = pages.neighbour_methods(own, "gen")
+    assert shown[:2] == ["das_common", "das"]
+    assert shown[-1] == "random"
+    assert "class_match" not in shown
+
+
+def test_the_best_methods_are_those_of_the_recorded_experiments():
+    """By the mean LDS of the references; what changes there changes the order here."""
+    means = {}
+    for name in ("digits", "fashion", "emoji"):
+        rows = json.loads((ROOT / f"reference/{name}.json").read_text())["lds"]
+        for method in pages.BEST:
+            lds = [r["lds"] for r in rows if r["method"] == method and r["target"] == "loss"]
+            means.setdefault(method, []).extend([sum(lds) / len(lds)] if lds else [])
+    pairs = (("das_stepwise", "dtrak"), ("das_common", "dtrak_common"), ("das", "trak"))
+    for better, worse in pairs:
+        assert sum(means[better]) / len(means[better]) > sum(means[worse]) / len(means[worse])
+    assert set(pages.BEST) <= set(registry.METHODS)
 
 
 def test_figures_are_in_the_report_or_beside_it(blank):

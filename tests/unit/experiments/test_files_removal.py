@@ -12,12 +12,13 @@ HOME = "results/changed/models/removal"
 
 @pytest.fixture(scope="module")
 def smoke(blank):
-    """Methods das and pixel_cosine, k = 12, 2 queries, 2 random sets, 1 null model."""
+    """Methods das, pixel_cosine and floor, k = 12, 2 queries, 2 random sets, 1 null model."""
     return resolved(blank)
 
 
 def test_arms_and_their_members(smoke):
-    assert removal.arms(smoke) == [("das", 12), ("pixel_cosine", 12), ("random", 12), ("null", 0)]
+    arms = [(name, 12) for name in ("das", "pixel_cosine", "floor", "random")]
+    assert removal.arms(smoke) == [*arms, ("null", 0)]
     assert removal.removal_queries(smoke) == [4, 5]  # the first after those for tuning
     assert removal.members(smoke, "das") == ["query-4", "query-5"]
     assert removal.members(smoke, "random") == ["set-0", "set-1"]
@@ -40,7 +41,8 @@ def test_a_familys_pattern_gives_the_models_of_each_arm(smoke, family, arm, memb
 
 
 def test_more_sizes_and_methods_leave_the_arms_that_are_there(blank, smoke):
-    study = {**raw()["removal"], "k": [12, 20], "methods": ["das", "pixel_cosine", "dtrak"]}
+    methods = ["das", "pixel_cosine", "floor", "dtrak"]
+    study = {**raw()["removal"], "k": [12, 20], "methods": methods}
     more = resolved(blank, removal=study)
     assert set(removal.arms(smoke)) < set(removal.arms(more))
     for family in ("methods", "random", "null"):
@@ -110,3 +112,14 @@ def test_a_measurement_names_the_kind_of_arm_and_its_members(smoke):
         assert (values["arm"], values["method"], values["k"]) == (kind, arm, 12)
         assert values["members"] == removal.members(smoke, arm)
     assert json.loads(removal.removal_summary_settings(smoke))["draws"] == smoke["lds"]["draws"]
+
+
+def test_removal_judges_the_comparisons_that_say_so(blank, smoke):
+    (pair,) = json.loads(removal.removal_summary_settings(smoke))["comparisons"]
+    assert (pair["a"], pair["b"], pair["kind"]) == ("das", "floor", "primary")
+    fewer = resolved(blank, comparisons=[{"a": "das", "b": "floor"}])
+    assert json.loads(removal.removal_summary_settings(fewer))["comparisons"] == []
+    assert removal.removal_flags(smoke) == (
+        "--removal results/changed/removal/summary.csv"
+        " --removal-comparisons results/changed/removal/comparisons.csv"
+    )

@@ -36,7 +36,7 @@ def test_it_is_still_the_dict_of_the_experiment(blank):
 
 @pytest.mark.parametrize("name", queries.LATENT_QUERIES)
 def test_queries_of_models_of_latents_lie_beside_the_images(name):
-    assert name.replace("_latents", "") in query_kinds.QUERIES
+    assert name.replace("_latents", "") in query_kinds.query_files(query_kinds.KINDS)
 
 
 def test_queries_depend_on_their_section_and_the_model(blank):

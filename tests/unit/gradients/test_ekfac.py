@@ -12,6 +12,7 @@ import oracle_curvature
 from curvature_problem import AXES, GRID, IDS, SETTINGS, Net, drawn, samples
 from dasbench.attribution.method_inputs import Computed
 from dasbench.attribution.methods import interface
+from dasbench.attribution.parameters import product
 from dasbench.errors import UserError
 from dasbench.gradients import ekfac, recorder
 from dasbench.registry import METHODS
@@ -114,16 +115,14 @@ def test_a_method_reads_what_its_rule_computed(name):
     images, queries = np.zeros((5, 1, 1, 1)), np.zeros((4, 1, 1, 1))
     given = (images, None, None, queries, None, None, None, None, None, ())
     inputs = interface.Inputs(*given, computed=computed)
-    found = list(interface.path(METHODS[name], inputs, [0.1, 0.3, 7]))
-    assert [damping for damping, _ in found] == [0.1, 0.2, 1.0]
+    (parameter,) = interface.grid(METHODS[name], [0.1])[0]
+    points = product({parameter: [0.1, 0.2, 1.0]})
+    found = list(interface.path(METHODS[name], inputs, points))
+    assert [point for point, _ in found] == points
     for (_, scores), expected in zip(found, computed.scores, strict=True):
         np.testing.assert_array_equal(scores, expected)
         assert scores.dtype == np.float64
-    ((damping, scores),) = interface.path(METHODS[name], inputs.about([3, 1]), [0.2])
-    assert damping == 0.2
+    ((_, scores),) = interface.path(METHODS[name], inputs.about([3, 1]), points[1:2])
     np.testing.assert_array_equal(scores, computed.scores[1][:, [3, 1]])
-    if name == "unlearning":  # a grid of one damping is in another unit: all step sizes
-        assert [step for step, _ in interface.path(METHODS[name], inputs, [0.3])] == [0.1, 0.2, 1]
-        return
-    with pytest.raises(ValueError, match=r"damping 0\.3 is none of those computed"):
-        list(interface.path(METHODS[name], inputs, [0.3]))
+    with pytest.raises(ValueError, match=rf"{parameter} 0\.3 is none of those computed"):
+        list(interface.path(METHODS[name], inputs, product({parameter: [0.3]})))

@@ -18,7 +18,9 @@ def test_the_page_is_made_of_what_is_kept():
 
 
 def test_a_table_that_nobody_makes_is_refused():
-    with pytest.raises(UserError, match="there is no table nothing; known: methods-loss"):
+    with pytest.raises(
+        UserError, match="there is no table nothing; known: floors, beyond, methods-loss"
+    ):
         findings.fill("<!-- nothing:begin -->\n<!-- nothing:end -->", ROOT)
 
 

@@ -17,7 +17,7 @@ import synthetic_results
 from dasbench.core import artifacts, tables
 from dasbench.errors import UserError
 from dasbench.experiments.figure_table import FIGURES
-from dasbench.reports import pages, report
+from dasbench.reports import comparisons, pages, report
 from report_page import VERSIONS, Page
 
 ROOT = Path(report.__file__).parents[3]
@@ -241,7 +241,7 @@ def test_verdicts_follow_the_interval(results: report.Results) -> None:
         hi=[0.03, 0.02, -0.01],
         kind=["primary", "primary", "exploratory"],
     )
-    rows = report.comparison_rows(table)
+    rows = comparisons.rows(table)
     assert [row["verdict"] for row in rows["primary"]] == ["x higher", "not resolved"]
     assert [row["verdict"] for row in rows["exploratory"]] == ["y higher"]
 
@@ -351,7 +351,7 @@ def test_primary_comparisons_are_at_the_held_out_damping(
 ) -> None:
     """An oracle row is exploratory whatever its kind says; the findings count the primary ones."""
     table = results.comparisons.assign(kind="primary")
-    rows = report.comparison_rows(table)
+    rows = comparisons.rows(table)
     assert {row["selection"] for row in rows["primary"]} == {"held_out"}
     assert {row["selection"] for row in rows["exploratory"]} == {"oracle"}
     made = results.comparisons

@@ -6,7 +6,7 @@ from collections import namedtuple
 
 import pytest
 
-from dasbench.commands import cli
+from dasbench.commands import cli, running
 from dasbench.sharing import disk_space
 
 Usage = namedtuple("Usage", "total used free")
@@ -47,11 +47,11 @@ def test_no_folder_for_temporary_files(tmp_path, monkeypatch):
 
 def test_a_run_does_not_start_without_room_but_plans(monkeypatch, free, capsys):
     started = []
-    monkeypatch.setattr(cli, "become", started.append)
-    monkeypatch.setattr(cli.runlock, "hold", started.append)
+    monkeypatch.setattr(running, "snakemake", lambda words, _: started.append(words))
+    monkeypatch.setattr(running.runlock, "hold", started.append)
     free(0)
     assert cli.main(["smoke"]) == 1
     assert started == []
     assert capsys.readouterr().err.startswith("run: the disk of ")
     cli.main(["smoke", "-n"])
-    assert started == [[*cli.SNAKEMAKE, "-n", "--", "smoke"]]
+    assert started == [["--logger", "dasbench", "-n", "--", "smoke"]]

@@ -1,12 +1,14 @@
 """Attribution methods, one file per family.
 
 A family module lists in ``needs`` the inputs that its methods may use, by their names in
-``dasbench.attribution.method_inputs``. Its function ``path(inputs, options, damping)`` yields
-(damping, scores [N, Q]) for each damping of the grid, or (None, scores) once if the method has no
-damping. Scores are float64. A higher score means that training on example n lowers the loss of
-query q more; for unsigned methods, that n is more influential. A family returns scores without a
-transform; ``dasbench.attribution.transforms`` applies it. ``dasbench.registry`` maps the name of a
-method to its family and options.
+``dasbench.attribution.method_inputs``. Its function ``grid(options, dampings)`` lists the points of
+a method's parameters, of which tuning data select one (see ``dasbench.attribution.parameters``); a
+family without this function has no parameters. Its function ``path(inputs, options, points)``
+yields (point, scores [N, Q]) for each of these points, in their order. Scores are float64. A higher
+score means that training on example n lowers the loss of query q more; for unsigned methods, that n
+is more influential. A family returns scores without a transform;
+``dasbench.attribution.transforms`` applies it. ``dasbench.registry`` maps the name of a method to
+its family and options.
 
 A family receives one block of queries at a time, so that memory does not grow with Q. The scores of
 a query must not depend on the other queries in ``inputs``. A family with a kernel of features uses

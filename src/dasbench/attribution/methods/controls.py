@@ -22,6 +22,7 @@ import numpy as np
 
 from dasbench import seeds
 from dasbench.attribution.method_inputs import Inputs
+from dasbench.attribution.parameters import NO_PARAMETERS, Point
 from dasbench.core import memmaps
 from dasbench.core.blocks import memory_blocks
 
@@ -29,10 +30,10 @@ needs = ("features",)
 
 
 def path(
-    inputs: Inputs, options: Mapping[str, Any], damping: Sequence[float]
-) -> Iterator[tuple[float | None, np.ndarray]]:
-    """Yield the scores of ``options["control"]`` once; controls have no damping."""
-    yield None, CONTROLS[options["control"]](inputs)
+    inputs: Inputs, options: Mapping[str, Any], points: Sequence[Point]
+) -> Iterator[tuple[Point, np.ndarray]]:
+    """Yield the scores of ``options["control"]`` once; controls have no parameters."""
+    yield NO_PARAMETERS, CONTROLS[options["control"]](inputs)
 
 
 def random(inputs: Inputs) -> np.ndarray:

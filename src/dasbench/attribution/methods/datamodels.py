@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from dasbench.attribution.method_inputs import Inputs
+from dasbench.attribution.parameters import NO_PARAMETERS, Point
 
 needs = ("tuning",)
 
@@ -36,10 +37,10 @@ PENALTIES = 10.0 ** np.arange(-4, 5)
 
 
 def path(
-    inputs: Inputs, options: Mapping[str, Any], damping: Sequence[float]
-) -> Iterator[tuple[float | None, np.ndarray]]:
-    """Yield the estimate of ``options["estimate"]`` once; there is no damping to select."""
-    yield None, ESTIMATES[options["estimate"]](inputs.tuning_masks, inputs.tuning_outputs)
+    inputs: Inputs, options: Mapping[str, Any], points: Sequence[Point]
+) -> Iterator[tuple[Point, np.ndarray]]:
+    """Yield the estimate of ``options["estimate"]`` once; there are no parameters to select."""
+    yield NO_PARAMETERS, ESTIMATES[options["estimate"]](inputs.tuning_masks, inputs.tuning_outputs)
 
 
 def empirical_influence(masks: np.ndarray, outputs: np.ndarray) -> np.ndarray:

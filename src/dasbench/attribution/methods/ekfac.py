@@ -22,12 +22,18 @@ import numpy as np
 
 from dasbench.attribution.method_inputs import Inputs
 from dasbench.attribution.methods.interface import computed_path
+from dasbench.attribution.parameters import Point, product
 
 needs = ("computed",)
 
 
 def path(
-    inputs: Inputs, options: Mapping[str, Any], damping: Sequence[float]
-) -> Iterator[tuple[float | None, np.ndarray]]:
-    """Yield (relative damping, scores [N, Q]) from the files of the rule compute_ekfac."""
-    yield from computed_path(inputs, damping)
+    inputs: Inputs, options: Mapping[str, Any], points: Sequence[Point]
+) -> Iterator[tuple[Point, np.ndarray]]:
+    """Yield (point, scores [N, Q]) from the files of the rule compute_ekfac."""
+    yield from computed_path(inputs, points, "damping")
+
+
+def grid(options: Mapping[str, Any], dampings: Sequence[float]) -> list[Point]:
+    """The damping, relative to the largest corrected eigenvalue."""
+    return product({"damping": dampings})

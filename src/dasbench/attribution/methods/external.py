@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from dasbench.attribution.method_inputs import Inputs
+from dasbench.attribution.parameters import NO_PARAMETERS, Point
 
 needs = ("scores",)
 
 
 def path(
-    inputs: Inputs, options: Mapping[str, Any], damping: Sequence[float]
-) -> Iterator[tuple[float | None, np.ndarray]]:
-    """Yield the scores of the files once; a damping, if any, was selected outside."""
-    yield None, inputs.scores.astype(np.float64)
+    inputs: Inputs, options: Mapping[str, Any], points: Sequence[Point]
+) -> Iterator[tuple[Point, np.ndarray]]:
+    """Yield the scores of the files once; parameters, if any, were selected outside."""
+    yield NO_PARAMETERS, inputs.scores.astype(np.float64)

@@ -12,34 +12,34 @@ import numpy as np
 
 from dasbench.attribution import transforms
 from dasbench.attribution.method_inputs import Inputs
+from dasbench.attribution.parameters import NO_PARAMETERS, Point
 from dasbench.core import memmaps
 from dasbench.core.blocks import memory_blocks
 
 BLOCK = 2**27  # bytes of one block of scores; a method and its transforms hold a few such blocks
 
 
-def computed_path(inputs: Inputs, damping: Sequence[float]) -> Iterator[tuple[float, np.ndarray]]:
-    """Yield (damping, scores [N, Q]) of computed scores.
+def computed_path(
+    inputs: Inputs, points: Sequence[Point], name: str
+) -> Iterator[tuple[Point, np.ndarray]]:
+    """Yield (point, scores [N, Q]) of computed scores.
 
     Args:
         inputs: With ``computed``.
-        damping: One value selects the scores at that damping; several values select the scores at
-            all computed dampings.
+        points: Points with one parameter, whose values have been computed.
+        name: The parameter.
 
     Raises:
-        ValueError: If there is one value and no scores at that damping.
+        ValueError: If there are no scores at a value.
     """
-    computed = inputs.computed
-    indices = range(len(computed.dampings))
-    if len(damping) == 1:
-        value = damping[0]
-        indices = [g for g in indices if np.isclose(computed.dampings[g], value, rtol=1e-9, atol=0)]
-        if not indices:
-            raise ValueError(f"damping {value} is none of those computed: {computed.dampings}")
-    for g in indices:
-        whole = computed.scores[g]
+    values = inputs.computed.values
+    for point in points:
+        match = np.flatnonzero(np.isclose(values, point[name], rtol=1e-9, atol=0))
+        if not len(match):
+            raise ValueError(f"{name} {point[name]} is none of those computed: {values}")
+        whole = inputs.computed.scores[match[0]]
         scores = whole if inputs.positions is None else whole[:, inputs.positions]
-        yield float(computed.dampings[g]), np.asarray(scores, np.float64)
+        yield point, np.asarray(scores, np.float64)
 
 
 def family(options: Mapping[str, Any]) -> ModuleType:
@@ -47,31 +47,52 @@ def family(options: Mapping[str, Any]) -> ModuleType:
     return importlib.import_module(f"{__package__}.{options['module']}")
 
 
-def leverages(options: Mapping[str, Any], inputs: Inputs, damping: float) -> np.ndarray | None:
+def grid(options: Mapping[str, Any], dampings: Sequence[float]) -> list[Point]:
+    """The points of a method, of which tuning data select one; see ``attribution.parameters``.
+
+    Args:
+        options: Options of the method.
+        dampings: The experiment's relative dampings, ascending.
+
+    Returns:
+        At least one point; a family without the function ``grid`` has no parameters.
+    """
+    module = family(options)
+    return module.grid(options, dampings) if hasattr(module, "grid") else [NO_PARAMETERS]
+
+
+def leverages(options: Mapping[str, Any], inputs: Inputs, point: Point) -> np.ndarray | None:
     """h_i, [N] or [T, N], if the family has a kernel, else None."""
     module = family(options)
-    return module.leverages(inputs, options, damping) if hasattr(module, "leverages") else None
+    if not hasattr(module, "leverages"):
+        return None
+    return module.leverages(inputs, options, point["damping"])
 
 
 def path(
-    options: Mapping[str, Any], inputs: Inputs, damping: Sequence[float]
-) -> Iterator[tuple[float | None, np.ndarray]]:
+    options: Mapping[str, Any], inputs: Inputs, points: Sequence[Point]
+) -> Iterator[tuple[Point, np.ndarray]]:
     """Run the family that ``options["module"]`` names; see ``dasbench.attribution.methods``.
 
     Training examples that are not candidates of a query score 0.
+
+    Args:
+        options: Options of the method.
+        inputs: For some queries of a kind.
+        points: Points of ``grid``, in this order.
     """
     allowed = inputs.candidates
-    for value, scores in family(options).path(inputs, options, damping):
-        yield value, scores if allowed is None else np.where(allowed, scores, 0.0)
+    for point, scores in family(options).path(inputs, options, points):
+        yield point, scores if allowed is None else np.where(allowed, scores, 0.0)
 
 
 def paths(
     options: Mapping[str, Any],
     inputs: Inputs,
-    damping: Sequence[float],
+    points: Sequence[Point],
     queries: Sequence[int] | None = None,
     memory: int = BLOCK,
-) -> Iterator[Iterator[tuple[float | None, np.ndarray]]]:
+) -> Iterator[Iterator[tuple[Point, np.ndarray]]]:
     """``path`` for each block of queries, in order.
 
     Blocks bound the memory. Scores of a query do not depend on other queries, so blocks change the
@@ -80,7 +101,7 @@ def paths(
     Args:
         options: Options of the method.
         inputs: For all queries of a kind.
-        damping: Relative dampings.
+        points: Points of ``grid``.
         queries: Positions of the queries to score, in this order; None: all.
         memory: Bytes of one block of scores [N, q] or [T, N, q] in float64.
 
@@ -92,16 +113,16 @@ def paths(
     positions = np.arange(inputs.shape[1]) if queries is None else np.asarray(queries)
     steps = 1 if inputs.query_timesteps is None else len(inputs.query_timesteps)
     for block in memory_blocks(len(positions), 8 * steps * inputs.shape[0], memory):
-        yield path(options, inputs.about(positions[block]), damping)
+        yield path(options, inputs.about(positions[block]), points)
 
 
 def write_scores(
-    file: Path, options: Mapping[str, Any], inputs: Inputs, damping: float, transform: str
+    file: Path, options: Mapping[str, Any], inputs: Inputs, point: Point, transform: str
 ) -> None:
-    """Write the transformed scores at one damping, float32 [N, Q], block by block of queries."""
+    """Write the transformed scores at one point, float32 [N, Q], block by block of queries."""
     with memmaps.create(file, inputs.shape, np.float32) as stored:
         start = 0
-        for block_path in paths(options, inputs, [damping]):
+        for block_path in paths(options, inputs, [point]):
             ((_, scores),) = block_path
             stop = start + scores.shape[-1]
             stored[:, start:stop] = transforms.combine(scores, transform)

@@ -43,6 +43,7 @@ from typing import Any
 import numpy as np
 
 from dasbench.attribution.method_inputs import Inputs
+from dasbench.attribution.parameters import Point, product
 from dasbench.attribution.spectrum import Spectrum
 from dasbench.core.memmaps import norms
 
@@ -50,24 +51,29 @@ needs = ("timesteps", "features", "spectrum", "journey", "residuals")
 
 
 def path(
-    inputs: Inputs, options: Mapping[str, Any], damping: Sequence[float]
-) -> Iterator[tuple[float | None, np.ndarray]]:
-    """Yield (relative damping, scores) for each damping, from one eigendecomposition.
+    inputs: Inputs, options: Mapping[str, Any], points: Sequence[Point]
+) -> Iterator[tuple[Point, np.ndarray]]:
+    """Yield (point, scores) for each relative damping, from one eigendecomposition.
 
     Scores are [N, Q], or [T, N, Q] where the kernel keeps timesteps apart.
     """
     if options["kernel"] != "averaged":
-        yield from _by_timestep(inputs, options, damping)
+        yield from _by_timestep(inputs, options, points)
         return
     if _members(inputs, options):
-        yield from _ensemble(inputs, options, damping)
+        yield from _ensemble(inputs, options, points)
         return
     spectrum = _spectrum(inputs).of(inputs.query_features)
-    factors = example_factors(spectrum, inputs, options, damping)
-    for value, factor in zip(damping, factors, strict=True):
-        scores = spectrum.inner(value)
+    factors = example_factors(spectrum, inputs, options, [point["damping"] for point in points])
+    for point, factor in zip(points, factors, strict=True):
+        scores = spectrum.inner(point["damping"])
         scores *= factor[:, None]
-        yield value, scores
+        yield point, scores
+
+
+def grid(options: Mapping[str, Any], dampings: Sequence[float]) -> list[Point]:
+    """The damping, relative to the largest eigenvalue of the kernel."""
+    return product({"damping": dampings})
 
 
 def prepare(inputs: Inputs, options: Mapping[str, Any]) -> Inputs:
@@ -87,9 +93,9 @@ def _members(inputs: Inputs, options: Mapping[str, Any]) -> tuple:
 
 
 def _ensemble(
-    inputs: Inputs, options: Mapping[str, Any], damping: Sequence[float]
-) -> Iterator[tuple[float, np.ndarray]]:
-    """Yield (relative damping, scores) of several feature sets that share all other options.
+    inputs: Inputs, options: Mapping[str, Any], points: Sequence[Point]
+) -> Iterator[tuple[Point, np.ndarray]]:
+    """Yield (point, scores) of several feature sets that share all other options.
 
     Combined by scores, [S, N, Q]: each of the S members has a separate kernel and unit of damping.
     The scores of each member are scaled to a mean square of 1, so that no member outweighs another;
@@ -97,7 +103,7 @@ def _ensemble(
     kernels of the members, each scaled to trace 1.
     """
     if options.get("combine", "scores") == "kernels":
-        yield from path(_side_by_side(inputs), options, damping)
+        yield from path(_side_by_side(inputs), options, points)
         return
     spectra = inputs.prepared or [None] * len(inputs.others)
     members = [replace(inputs, others=())]
@@ -105,7 +111,7 @@ def _ensemble(
         replace(inputs, train_features=train, query_features=query, spectrum=spectrum, others=())
         for (train, query), spectrum in zip(inputs.others, spectra, strict=True)
     ]
-    for parts in zip(*(path(member, options, damping) for member in members), strict=True):
+    for parts in zip(*(path(member, options, points) for member in members), strict=True):
         scores = np.stack([member_scores for _, member_scores in parts])
         sizes = np.sqrt(np.square(scores).mean(axis=1, keepdims=True))  # [S, 1, Q]
         yield parts[0][0], scores / np.where(sizes > 0, sizes, 1.0)
@@ -125,14 +131,15 @@ def _side_by_side(inputs: Inputs) -> Inputs:
 
 
 def _by_timestep(
-    inputs: Inputs, options: Mapping[str, Any], damping: Sequence[float]
-) -> Iterator[tuple[float, np.ndarray]]:
-    """Yield (relative damping, scores [T, N, Q]) of the kernels pooled and per_t."""
+    inputs: Inputs, options: Mapping[str, Any], points: Sequence[Point]
+) -> Iterator[tuple[Point, np.ndarray]]:
+    """Yield (point, scores [T, N, Q]) of the kernels pooled and per_t."""
     kernel, spectra = options["kernel"], inputs.spectrum
     if options["denominator"] != "none":
         raise ValueError(f"denominator must be none with kernel {kernel}")
     rotated = spectra.of(kernel, inputs.query_timesteps)
-    for value in damping:
+    for point in points:
+        value = point["damping"]
         factor = np.ones(inputs.shape[0])
         if options["residual"] != "none":
             factor = factor * inputs.residuals
@@ -140,7 +147,7 @@ def _by_timestep(
             factor = factor / spectra.one_minus_leverage(kernel, value)
         scores = np.stack([one.inner(value) for one in rotated])
         scores *= factor[..., None]  # [N, 1] or [T, N, 1]
-        yield value, scores
+        yield point, scores
 
 
 def leverages(inputs: Inputs, options: Mapping[str, Any], damping: float) -> np.ndarray:

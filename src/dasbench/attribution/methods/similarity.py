@@ -28,15 +28,16 @@ import numpy as np
 
 from dasbench.attribution import candidates
 from dasbench.attribution.method_inputs import Inputs
+from dasbench.attribution.parameters import NO_PARAMETERS, Point
 from dasbench.core.blocks import memory_blocks
 
 needs = ("features",)
 
 
 def path(
-    inputs: Inputs, options: Mapping[str, Any], damping: Sequence[float]
-) -> Iterator[tuple[float | None, np.ndarray]]:
-    """Yield once the similarities, averaged over sets of features; there is no damping."""
+    inputs: Inputs, options: Mapping[str, Any], points: Sequence[Point]
+) -> Iterator[tuple[Point, np.ndarray]]:
+    """Yield once the similarities, averaged over sets of features; there are no parameters."""
     if options["features"] == "pixels":
         images = candidates.pixels(inputs.train_images), inputs.query_images
         train, query = (x.reshape(len(x), -1) for x in images)
@@ -45,7 +46,7 @@ def path(
     scores = similarity(train, query, options["measure"])
     for train, query in inputs.others:
         scores += similarity(train, query, options["measure"])
-    yield None, scores / (1 + len(inputs.others))
+    yield NO_PARAMETERS, scores / (1 + len(inputs.others))
 
 
 def similarity(train: np.ndarray, query: np.ndarray, measure: str) -> np.ndarray:

@@ -2,10 +2,10 @@
 
 A score is L_i(theta') - L_i(theta) after one step of ascent on the query's loss,
 theta' = theta + (alpha / N) F^-1 grad L_q, with F the diagonal of the empirical Fisher matrix.
-``dasbench.gradients.unlearning`` describes and computes it. The step size alpha takes the place of
-the damping. It has three values, a factor of ten apart, around 0.01, the value in the released
-code; tuning data select one. Losses are measured at few timesteps (``loss_timesteps``), because
-every query needs a separate model.
+``dasbench.gradients.unlearning`` describes and computes it. The step size alpha is the
+parameter ``step``. It has three values, a factor of ten apart, around 0.01, the value in the
+released code; tuning data select one. Losses are measured at few timesteps (``loss_timesteps``),
+because every query needs a separate model.
 
 Reference: Wang et al. (NeurIPS 2024), arXiv 2406.09408.
 Cost: one pass of gradients over N + Q images; then N forward passes for every query, step size and
@@ -24,18 +24,18 @@ import numpy as np
 
 from dasbench.attribution.method_inputs import Inputs
 from dasbench.attribution.methods.interface import computed_path
+from dasbench.attribution.parameters import Point, product
 
 needs = ("computed",)
 
 
 def path(
-    inputs: Inputs, options: Mapping[str, Any], damping: Sequence[float]
-) -> Iterator[tuple[float | None, np.ndarray]]:
-    """Yield (step size, scores [N, Q]) from the files of the rule compute_unlearning.
+    inputs: Inputs, options: Mapping[str, Any], points: Sequence[Point]
+) -> Iterator[tuple[Point, np.ndarray]]:
+    """Yield (point, scores [N, Q]) from the files of the rule compute_unlearning."""
+    yield from computed_path(inputs, points, "step")
 
-    If ``damping`` is one of the step sizes, yield the scores at that step size. Otherwise it is the
-    damping grid of other methods, in another unit: yield the scores at every step size.
-    """
-    known = inputs.computed.dampings
-    one = len(damping) == 1 and np.isclose(known, damping[0], rtol=1e-9, atol=0).any()
-    yield from computed_path(inputs, damping if one else known)
+
+def grid(options: Mapping[str, Any], dampings: Sequence[float]) -> list[Point]:
+    """The step size, alpha."""
+    return product({"step": options["steps"]})

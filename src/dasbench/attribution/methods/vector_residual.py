@@ -49,6 +49,7 @@ import numpy as np
 
 from dasbench.attribution import decomposition
 from dasbench.attribution.method_inputs import Inputs
+from dasbench.attribution.parameters import Point, product
 
 needs = ("timesteps", "features")
 
@@ -56,9 +57,9 @@ EFFECTS = ("loss", "displacement")
 
 
 def path(
-    inputs: Inputs, options: Mapping[str, Any], damping: Sequence[float]
-) -> Iterator[tuple[float, np.ndarray]]:
-    """Yield (relative damping, scores) for each damping, from one eigendecomposition.
+    inputs: Inputs, options: Mapping[str, Any], points: Sequence[Point]
+) -> Iterator[tuple[Point, np.ndarray]]:
+    """Yield (point, scores) for each relative damping, from one eigendecomposition.
 
     Scores are [N, Q] for the loss; [m, N, Q] for the displacement, [T m, N, Q] with kernel pooled.
 
@@ -87,8 +88,15 @@ def path(
     b = -size / 2 * np.asarray(train_loss, np.float64)
     values, basis = inputs.prepared or _span(_rows(inputs, options))
     values = values * size**2 / (probes * steps)
-    for value, scores in _products(values, basis, b, directions, damping):
-        yield value, scores[0] if effect == "loss" else scores
+    damping = [point["damping"] for point in points]
+    products = _products(values, basis, b, directions, damping)
+    for point, scores in zip(points, products, strict=True):
+        yield point, scores[0] if effect == "loss" else scores
+
+
+def grid(options: Mapping[str, Any], dampings: Sequence[float]) -> list[Point]:
+    """The damping, relative to the largest eigenvalue of K without lambda."""
+    return product({"damping": dampings})
 
 
 def prepare(inputs: Inputs, options: Mapping[str, Any]) -> Inputs:
@@ -123,8 +131,8 @@ def _products(
     left: np.ndarray,
     right: np.ndarray,
     damping: Sequence[float],
-) -> Iterator[tuple[float, np.ndarray]]:
-    """Yield (damping, left K^-1 right^T) with K = basis diag(values) basis^T + lambda I.
+) -> Iterator[np.ndarray]:
+    """Yield left K^-1 right^T for each damping, with K = basis diag(values) basis^T + lambda I.
 
     Only lambda damps the part of ``left`` and ``right`` outside the span of the basis. That part is
     computed separately: a difference of left right^T / lambda and the rest would lose digits.
@@ -137,7 +145,7 @@ def _products(
         damping: Relative to the largest of ``values``.
 
     Yields:
-        (damping, [R, N, Q]).
+        [R, N, Q].
     """
     left_in, right_in = left @ basis, right @ basis  # [N, r], [R, Q, r]
     rest = None
@@ -146,4 +154,4 @@ def _products(
     for relative in damping:
         shift = relative * values.max()
         scores = (left_in / (values + shift)) @ right_in.transpose(0, 2, 1)
-        yield relative, scores if rest is None else scores + rest / shift
+        yield scores if rest is None else scores + rest / shift

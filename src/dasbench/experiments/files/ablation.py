@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dasbench.experiments import ablation_design, residual_sets
-from dasbench.experiments.files.features import SPLITS
+from dasbench.experiments.files.features import splits
 from dasbench.experiments.files.resolved import Resolved
 from dasbench.experiments.files.settings import drawn_settings, settings
 
@@ -17,13 +17,19 @@ def readout_files(experiment: Resolved) -> list[str]:
     return [
         f"{folder}/{form}-{{noise}}/{split}.npy"
         for form in ablation_design.forms(experiment)
-        for split in SPLITS
+        for split in splits(experiment)
     ]
 
 
 def readout_settings(experiment: Resolved, noise: str) -> str:
     """The string of the sets of features of one noise policy."""
     return drawn_settings(experiment, sets=ablation_design.feature_sets(experiment, noise))
+
+
+def cell_features(experiment: Resolved, features: str) -> list[str]:
+    """The features of one set of cells."""
+    folder = f"{experiment.folder}/ablation/features/{features}"
+    return [f"{folder}/{split}.npy" for split in splits(experiment)]
 
 
 def cell_residuals(experiment: Resolved) -> dict[str, dict[str, str | None]]:

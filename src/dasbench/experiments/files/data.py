@@ -63,6 +63,16 @@ def split_settings(experiment: Resolved) -> str:
     return settings(experiment, val=val, train=train)
 
 
+def held_out_files(experiment: Resolved) -> list[str]:
+    """The held-out images, if there are any."""
+    return [f"{experiment.home}/examples/val.npz"] * bool(experiment["queries"]["val"])
+
+
+def held_out_option(experiment: Resolved) -> str:
+    """The held-out images as a command line option, or nothing."""
+    return " ".join(f"--val {path}" for path in held_out_files(experiment))
+
+
 def prompt_settings(experiment: Resolved) -> str:
     """The string of the embedding of prompts."""
     return frozen_settings(experiment)

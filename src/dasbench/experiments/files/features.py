@@ -16,7 +16,10 @@ from dasbench.experiments.files.models import base_files, member_files
 from dasbench.experiments.files.resolved import Resolved
 from dasbench.experiments.files.settings import drawn_settings, settings
 
-SPLITS = ("train", *query_kinds.KINDS)
+
+def splits(experiment: Resolved) -> tuple[str, ...]:
+    """Files of a set of features: the training images, and each kind of query."""
+    return ("train", *query_kinds.of(experiment))
 
 
 def feature_settings(experiment: Resolved, features: str) -> str:

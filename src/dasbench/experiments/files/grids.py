@@ -39,7 +39,7 @@ def grid_files(experiment: Resolved) -> list[str]:
         f"{experiment.folder}/grids/seed-{seed}/shard-{shard}/{kind}.npy"
         for seed in seeds(experiment, "eval")
         for shard in shards(experiment, "eval")
-        for kind in query_kinds.KINDS
+        for kind in query_kinds.of(experiment)
     ]
 
 

@@ -175,10 +175,14 @@ def given_options(experiment: Resolved) -> str:
     return shlex.join(parts + (["--prompts", *prompts] if prompts else []))
 
 
+def query_images(experiment: Resolved) -> list[str]:
+    """The queries as images."""
+    return [f"{experiment.home}/queries/{kind}.npy" for kind in query_kinds.of(experiment)]
+
+
 def query_files(experiment: Resolved) -> list[str]:
     """The queries as images or latents, whichever the model denoises, and their labels."""
     suffix = "_latents" if latent_files(experiment) else ""
-    names = [f"{kind}{suffix}" for kind in query_kinds.KINDS] + [
-        f"{kind}_labels" for kind in query_kinds.KINDS
-    ]
+    kinds = query_kinds.of(experiment)
+    names = [f"{kind}{suffix}" for kind in kinds] + [f"{kind}_labels" for kind in kinds]
     return [f"{experiment.home}/queries/{name}.npy" for name in names]

@@ -12,9 +12,18 @@ from dasbench.experiments.files.models import seeds, shard_files, shards
 from dasbench.experiments.files.resolved import Resolved
 from dasbench.experiments.files.settings import model_settings, settings
 
-OUTPUT_FILES = tuple(
-    f"{target}-{kind}.npy" for target in query_kinds.TARGETS for kind in query_kinds.KINDS
-)
+
+def evaluation_files(experiment: Resolved) -> list[str]:
+    """The outputs of the evaluation subsets."""
+    names = query_kinds.output_files(query_kinds.of(experiment))
+    return [f"{experiment.home}/outputs/eval/{name}" for name in names]
+
+
+def tuning_files(experiment: Resolved) -> list[str]:
+    """The losses of the tuning subsets."""
+    return [
+        f"{experiment.home}/outputs/tune/loss-{kind}.npy" for kind in query_kinds.of(experiment)
+    ]
 
 
 def output_grid(experiment: Resolved) -> dict[str, Any]:
@@ -54,7 +63,7 @@ def measured_files(experiment: Resolved, use: str) -> list[str]:
         f"{experiment.folder}/outputs/{use}/seed-{seed}/job-{job}/{file}"
         for seed in seeds(experiment, use)
         for job in measuring_jobs(experiment, use)
-        for file in OUTPUT_FILES
+        for file in query_kinds.output_files(query_kinds.of(experiment))
     ]
 
 
@@ -65,4 +74,5 @@ def gather_settings(experiment: Resolved, use: str) -> str:
         shards=len(shards(experiment, use)),
         jobs=len(measuring_jobs(experiment, use)),
         seeds=len(seeds(experiment, use)),
+        kinds=query_kinds.of(experiment),
     )

@@ -12,6 +12,12 @@ from dasbench.experiments.files.settings import settings
 
 PACKAGES = ("snakemake", "torch", "diffusers", "accelerate", "dvc", "numpy", "scipy", "pandas")
 
+# by their LDS on the recorded experiments, see docs/findings.md; a new experiment has none yet
+BEST = (
+    *("das_stepwise", "das_probes_common", "das_common", "dtrak_common", "das", "trak_common"),
+    *("das_released", "das_probes", "unlearning", "ekfac_if", "dtrak", "pixel_cosine", "trak"),
+)
+
 
 def _with_scores(experiment: Resolved, kind: str) -> list[str]:
     """Methods with scores of a kind of query."""
@@ -20,7 +26,7 @@ def _with_scores(experiment: Resolved, kind: str) -> list[str]:
 
 def methods_by_kind(experiment: Resolved) -> dict[str, list[str]]:
     """Kind of query -> methods with scores of it."""
-    return {kind: _with_scores(experiment, kind) for kind in query_kinds.KINDS}
+    return {kind: _with_scores(experiment, kind) for kind in query_kinds.of(experiment)}
 
 
 def figure_files(experiment: Resolved, reported: bool) -> list[str]:
@@ -43,9 +49,18 @@ def curve_settings(experiment: Resolved) -> str:
 
 
 def neighbour_methods(experiment: Resolved, kind: str) -> list[str]:
-    """Methods in the figure of nearest images: those of the removal study, else the first five."""
+    """Methods in the figure of nearest images: those of the removal study, else the best ones.
+
+    Without a removal study, these are up to five methods in the order of ``BEST``, then the others
+    in the order of the file, and last one control.
+    """
     scored = _with_scores(experiment, kind)
-    return [m for m in experiment["removal"]["methods"] if m in scored] or scored[:5]
+    if removed := [m for m in experiment["removal"]["methods"] if m in scored]:
+        return removed
+    controls = [m for m in scored if "control" in experiment.methods[m]]
+    place = {name: i for i, name in enumerate(BEST)}
+    others = [m for m in scored if m not in controls]
+    return sorted(others, key=lambda m: place.get(m, len(BEST)))[:5] + controls[:1]
 
 
 def neighbour_scores(experiment: Resolved, kind: str) -> list[str]:

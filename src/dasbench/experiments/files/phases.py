@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dasbench.core.query_kinds import COMPUTED, SPECTRUM
+from dasbench.core.query_kinds import SPECTRUM, computed, of
 from dasbench.experiments import ablation_design, residual_sets
+from dasbench.experiments.files import inherited
 from dasbench.experiments.files.ablation import ABLATION_TABLES
 from dasbench.experiments.files.costs import COST_FILES, has_times
 from dasbench.experiments.files.data import pool_of
@@ -32,7 +33,7 @@ def phase_files(experiment: Resolved, experiments: Mapping[str, Resolved]) -> di
 def _scored(experiment: Resolved) -> dict[str, list[str]]:
     folder = experiment.folder
     phases = {
-        "features": compared_files(experiment),
+        "features": [f for f in compared_files(experiment) if f.startswith(f"{folder}/")],
         "scores": score_files(experiment),
         "report": [f"{folder}/report.html"],
     }
@@ -45,7 +46,10 @@ def _scored(experiment: Resolved) -> dict[str, list[str]]:
 
 
 def compared_files(experiment: Resolved) -> list[str]:
-    """Inputs of methods: features, residuals, and scores that need the network itself."""
+    """Inputs of methods: features, residuals, and scores that need the network itself.
+
+    A child shares some of them with a parent, see ``dasbench.experiments.files.inherited``.
+    """
     features = f"{experiment.folder}/features"
     files = [f"{features}/{name}/train.npy" for name in experiment.features]
     files += [f"{features}/{name}/by_timestep/train.npy" for name in experiment.timesteps]
@@ -62,9 +66,9 @@ def compared_files(experiment: Resolved) -> list[str]:
         f"{experiment.folder}/network/{method}/{name}.npy"
         for method, options in experiment.methods.items()
         if "computed" in options
-        for name in COMPUTED
+        for name in computed(of(experiment))
     ]
-    return files
+    return inherited.paths(experiment, files)
 
 
 def _studies(experiment: Resolved, experiments: Mapping[str, Resolved]) -> dict[str, list[str]]:

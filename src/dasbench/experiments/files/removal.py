@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from dasbench.experiments import config
+from dasbench.experiments.files.evaluation import compared_pairs
 from dasbench.experiments.files.models import member_files, train_settings
 from dasbench.experiments.files.outputs import output_grid
 from dasbench.experiments.files.resolved import Resolved
@@ -158,7 +159,8 @@ def embedded_removal_settings(experiment: Resolved) -> str:
 
 def removal_summary_settings(experiment: Resolved) -> str:
     """The string of the study's tables."""
-    return settings(experiment, arms=arms(experiment), **experiment["lds"])
+    pairs = [pair for pair in compared_pairs(experiment) if "removal" in pair["truth"]]
+    return settings(experiment, arms=arms(experiment), comparisons=pairs, **experiment["lds"])
 
 
 def removal_summary(experiment: Resolved) -> list[str]:
@@ -166,6 +168,17 @@ def removal_summary(experiment: Resolved) -> list[str]:
     return [f"{experiment.folder}/removal/summary.csv"] * has_removal(experiment)
 
 
+def removal_comparisons(experiment: Resolved) -> list[str]:
+    """The table of the comparisons that removal judges, if there is a study."""
+    return [f"{experiment.folder}/removal/comparisons.csv"] * has_removal(experiment)
+
+
 def removal_flag(experiment: Resolved) -> str:
     """The table of the study as a command line option, or nothing."""
     return " ".join(f"--removal {path}" for path in removal_summary(experiment))
+
+
+def removal_flags(experiment: Resolved) -> str:
+    """The tables of the study and of its comparisons as command line options, or nothing."""
+    pairs = [f"--removal-comparisons {path}" for path in removal_comparisons(experiment)]
+    return " ".join([removal_flag(experiment), *pairs]).strip()

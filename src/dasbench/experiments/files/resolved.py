@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from dasbench import registry
+from dasbench.errors import UserError
 from dasbench.experiments import config, feature_sets
 
 
@@ -16,7 +18,13 @@ class Resolved(dict[str, Any]):
     ``experiment["methods"]`` has the overrides of the experiment file, ``experiment.methods`` the
     complete options. A *child* is an experiment with ``parent:``; a *root* has none. A child's
     files are in two folders: its own are in ``folder``, its parent's in ``home``.
+
+    Attributes:
+        parents: The parent, the parent's parent and so on; empty unless ``load_sound`` or
+            ``load_all`` loaded the experiment.
     """
+
+    parents: tuple[Resolved, ...] = ()
 
     @property
     def folder(self) -> str:
@@ -70,4 +78,20 @@ def load_all(root: str | Path) -> dict[str, Resolved]:
     Raises:
         UserError: As ``config.load`` does.
     """
-    return {name: Resolved(loaded) for name, loaded in config.load_all(root).items()}
+    return _related(config.load_all(root))
+
+
+def load_sound(root: str | Path) -> tuple[dict[str, Resolved], dict[str, UserError]]:
+    """As ``config.load_sound``: the experiments, and name -> error of those that are broken."""
+    loaded, broken = config.load_sound(root)
+    return _related(loaded), broken
+
+
+def _related(loaded: Mapping[str, config.Experiment]) -> dict[str, Resolved]:
+    experiments = {name: Resolved(experiment) for name, experiment in loaded.items()}
+    for experiment in experiments.values():
+        chain = [experiment]
+        while chain[-1]["parent"]:
+            chain.append(experiments[chain[-1]["parent"]])
+        experiment.parents = tuple(chain[1:])
+    return experiments

@@ -19,13 +19,13 @@ def method_module(experiment: Resolved, method: str) -> str:
 
 
 def partial_methods(experiments: Mapping[str, Resolved]) -> list[str]:
-    """Names of the methods that, in some experiment, apply to some kinds of queries only."""
+    """Names of the methods that, in some experiment, apply to some of its kinds of queries only."""
     return sorted(
         {
             name
             for experiment in experiments.values()
             for name, options in experiment.methods.items()
-            if config.kinds(options) != query_kinds.KINDS
+            if config.kinds(options) != query_kinds.of(experiment)
         }
     )
 

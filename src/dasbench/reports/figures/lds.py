@@ -71,11 +71,11 @@ def bars(
     """
     rows = _own(summary, target)
     methods = order(summary, target)
-    figure, axes, at = _frame(rows, methods)
+    figure, axes, at = frame(rows, methods)
     top = 100 * float(np.nanmax(rows[["lds", "hi"]].to_numpy()))
     low = min(0.0, 100 * float(np.nanmin(rows[["lds", "lo"]].to_numpy())))
     bounds = ceiling[ceiling.target == target]
-    parts = list(zip(axes, _by_queries(rows), strict=True))
+    parts = list(zip(axes, by_queries(rows), strict=True))
     far = 100 * bounds.ceiling.max() > _FAR_CEILING * top
     reach = max(
         _ceiling(panel, bounds[bounds.queries == kind], top, far) for panel, (kind, _) in parts
@@ -83,7 +83,7 @@ def bars(
     for panel, (_kind, part) in parts:
         panel.set_xlim(low * 1.15 - 0.02 * reach, reach * 1.12)
         for absent in [name for name in methods if name not in set(part.method)]:
-            _say(panel, at[absent], reach, "does not apply")
+            say(panel, at[absent], reach, "does not apply")
         for row in part[part.selection == "held_out"].itertuples():
             _bar(panel, row, at[row.method], style.look(row.method, families).colour, reach)
         oracle = part[(part.selection == "oracle") & (part.undefined < part.Q)]
@@ -96,7 +96,7 @@ def bars(
             mec=style.INK,
             mew=0.9,
         )
-    _legend(
+    legend(
         figure,
         [
             Line2D([], [], color=style.FAINT, lw=7, label="held-out damping"),
@@ -127,8 +127,8 @@ def transforms(
     rows = summary[(summary.target == target) & (summary.selection == "held_out")]
     style.require(rows, COLUMNS, f"lds/summary.csv, target {target},")
     methods = order(summary, target)
-    figure, axes, at = _frame(rows, methods)
-    for panel, (_kind, part) in zip(axes, _by_queries(rows), strict=True):
+    figure, axes, at = frame(rows, methods)
+    for panel, (_kind, part) in zip(axes, by_queries(rows), strict=True):
         for method, group in part[part.undefined < part.Q].groupby("method"):
             colour = style.look(method, families).colour
             panel.plot(
@@ -163,7 +163,7 @@ def transforms(
     filled = Line2D(
         [], [], marker="o", ls="", ms=6.5, color=style.INK, label="filled: the method’s own"
     )
-    _legend(figure, [*handles, filled])
+    legend(figure, [*handles, filled])
     return figure
 
 
@@ -174,16 +174,18 @@ def _own(summary: pd.DataFrame, target: str) -> pd.DataFrame:
     return summary[keep]
 
 
-def _by_queries(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+def by_queries(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """The rows of each kind of query, in the order of the panels."""
     kinds = [kind for kind in ("val", "gen") if (rows.queries == kind).any()]
     return [(kind, rows[rows.queries == kind]) for kind in kinds]
 
 
-def _frame(rows: pd.DataFrame, methods: list[str]) -> tuple[Figure, list[Axes], dict[str, float]]:
+def frame(rows: pd.DataFrame, methods: list[str]) -> tuple[Figure, list[Axes], dict[str, float]]:
+    """A figure with a panel for each kind of query, and the vertical position of each method."""
     at = rows_at(methods)
     last = max(at.values())
     figure = style.new(height=1.45 + _ROW * (last + 1))
-    kinds = [kind for kind, _ in _by_queries(rows)]
+    kinds = [kind for kind, _ in by_queries(rows)]
     axes = layout.panels(figure, len(kinds), left=1.5, right=0.15, gap=0.25)
     for panel, kind in zip(axes, kinds, strict=True):
         panel.set_title(style.QUERY_TITLES[kind])
@@ -198,7 +200,7 @@ def _frame(rows: pd.DataFrame, methods: list[str]) -> tuple[Figure, list[Axes], 
 
 def _bar(panel: Axes, row: Any, y: float, colour: str, reach: float) -> None:
     if row.undefined >= row.Q:
-        _say(panel, y, reach, "undefined for every query")
+        say(panel, y, reach, "undefined for every query")
         return
     lds, lo, hi = 100 * row.lds, 100 * row.lo, 100 * row.hi
     panel.barh(y, lds, height=0.62, color=style.tint(colour, 0.35))
@@ -207,7 +209,7 @@ def _bar(panel: Axes, row: Any, y: float, colour: str, reach: float) -> None:
     panel.text(end, y, f"{lds:.1f}".replace("-", "−"), fontsize=7, color=style.MUTED, va="center")
 
 
-def _say(panel: Axes, y: float, reach: float, words: str) -> None:
+def say(panel: Axes, y: float, reach: float, words: str) -> None:
     """Write words in the place of a bar."""
     panel.text(0.012 * reach, y, words, color=style.MUTED, fontsize=7, va="center")
 
@@ -238,7 +240,8 @@ def _ceiling(panel: Axes, bound: pd.DataFrame, top: float, far: bool) -> float:
     return max(top, value, hi if np.isfinite(hi) else value)
 
 
-def _legend(figure: Figure, handles: list[Line2D]) -> None:
+def legend(figure: Figure, handles: list[Line2D]) -> None:
+    """Write a legend below the panels."""
     height = figure.get_size_inches()[1]
     figure.legend(
         handles=handles,

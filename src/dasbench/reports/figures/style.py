@@ -45,7 +45,11 @@ _MEMBERS = {
     "trak": ("trak", "journey_trak"),
     "influence": ("relative_if", "renormalized_if", "ekfac_if", "unlearning"),
     "gradient": ("gradient_dot", "gradient_cosine", "tracincp", "gas"),
-    "similarity": ("pixel_dot", "pixel_cosine", "embedding_dot", "embedding_cosine"),
+    "similarity": (
+        *("pixel_dot", "pixel_cosine", "embedding_dot", "embedding_cosine"),
+        *("pixel_cosine_power", "pixel_rbf", "pixel_ridge", "nearest", "ideal_denoiser", "floor"),
+        *("embedding_cosine_power", "embedding_rbf", "embedding_ridge", "embedding_nearest"),
+    ),
     "retraining": ("empirical_influence", "datamodel"),
     "control": (*CONTROLS, "null"),
 }

@@ -1,0 +1,79 @@
+"""The command line of ``./run attribute``, and what is refused before any work."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+from pathlib import Path
+
+from dasbench.errors import UserError
+
+DEFAULT_METHOD = "das_common"
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """The command line."""
+    cli = argparse.ArgumentParser(
+        prog="./run attribute", description=description, allow_abbrev=False
+    )
+    cli.add_argument(
+        "images", type=Path, nargs="+", metavar="IMAGE", help="the queries: image files or folders"
+    )
+    cli.add_argument("--experiment", default="digits", help="whose model and training set (digits)")
+    cli.add_argument("--model", type=Path, help="a diffusers pipeline folder instead")
+    cli.add_argument("--data", type=Path, help="folder of the images that it was trained on")
+    cli.add_argument(
+        "--scheduler", type=Path, help="its scheduler_config.json, for a model folder without one"
+    )
+    cli.add_argument("--projection", help="of gradients, for networks that kronecker refuses")
+    cli.add_argument("--parameters", help="the subset whose gradients are taken")
+    cli.add_argument("--method", default=DEFAULT_METHOD, help=f"({DEFAULT_METHOD})")
+    cli.add_argument("--damping", type=float, help="relative; default: the experiment's choice")
+    cli.add_argument("--top", type=int, default=8, help="how many training images to name (8)")
+    cli.add_argument("--scores", type=Path, help="also write the [N, Q] scores here, .npy")
+    cli.add_argument("--skip-bad", action="store_true", help="leave out files that are no images")
+    cli.add_argument(
+        "--resize",
+        choices=("crop", "pad", "stretch"),
+        help="how images become squares; default: the experiment's, or crop",
+    )
+    cli.add_argument(
+        "--range",
+        type=float,
+        nargs=2,
+        metavar=("BLACK", "WHITE"),
+        help="numbers of black and white in images of more than 8 bits",
+    )
+    return cli
+
+
+def check(args: argparse.Namespace) -> None:
+    """Refuse options that cannot work, before any work.
+
+    Raises:
+        UserError: If a value is impossible, or the scores cannot be written.
+    """
+    if (args.model is None) != (args.data is None):
+        raise UserError("--model and --data go together: the model and what it was trained on")
+    for given, what in ((args.model, "--model"), (args.data, "--data")):
+        if given is not None and not given.exists():
+            raise UserError(f"{what} {given} is missing; check the path")
+    if args.damping is not None:
+        check_damping(args.damping)
+    if args.top < 1:
+        raise UserError(f"--top is {args.top}, expected 1 or more")
+    if args.range and not args.range[0] < args.range[1]:
+        raise UserError(f"--range is {args.range}, expected BLACK and WHITE, the smaller first")
+    if args.scores is not None:
+        if args.scores.suffix != ".npy" or args.scores.is_dir():
+            raise UserError(f"--scores is {args.scores}, expected a file with the ending .npy")
+        place = next(p for p in args.scores.absolute().parents if p.exists())
+        if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+            raise UserError(f"--scores {args.scores} cannot be written: {place} refuses files")
+
+
+def check_damping(damping: float) -> None:
+    """Refuse a damping that is no positive number."""
+    if not (damping > 0 and math.isfinite(damping)):
+        raise UserError(f"damping is {damping:g}, expected a positive number such as 1e-4")

@@ -1,0 +1,378 @@
+"""No picture and no label of a folder vanishes: it is used, or counted and named, or refused."""
+
+import os
+import unicodedata
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dasbench.data import decode, folder, labels
+from dasbench.errors import UserError
+
+OPTIONS = {
+    **{"labels": None, "size": 4, "resize": "crop", "background": [255, 255, 255], "channels": 3},
+    **{"skip_bad": False, "classes": "all", "limit": None, "range": None, "held_out": None},
+}
+# Pillow's name of the format -> the endings that people use
+ENDINGS = {
+    "JPEG": ["jpg", "JPG", "jpeg", "jpe", "jfif", "JFIF", "jif"],
+    "PNG": ["png", "Png", "apng"],
+    "BMP": ["bmp", "dib"],
+    "GIF": ["gif"],
+    "WEBP": ["webp"],
+    "TIFF": ["tif", "TIFF"],
+    "PPM": ["ppm", "pgm", "pnm"],
+    "AVIF": ["avif"],
+    "JPEG2000": ["jp2", "j2k", "jpx"],
+    "TGA": ["tga", "TGA", "icb"],
+    "PCX": ["pcx"],
+    "SGI": ["sgi", "rgb"],
+    "QOI": ["qoi"],
+}
+
+
+def picture(path, shade=0, form=None, size=(5, 5)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (shade, 20, 200)).save(path, form or "PNG")
+    return path
+
+
+def read(place, **changes):
+    return folder.read({**OPTIONS, "path": str(place), **changes})
+
+
+def names(source):
+    return [source.classes[label] for label in source.labels]
+
+
+@pytest.fixture
+def home(tmp_path):
+    return tmp_path / "pictures"
+
+
+@pytest.mark.parametrize(("form", "ending"), [(f, e) for f, all_ in ENDINGS.items() for e in all_])
+def test_pictures_of_all_endings_are_read(home, form, ending):
+    picture(home / f"a.{ending}", 100, form)
+    assert abs(int(read(home).images[0, 0, 0, 0]) - 100) < 8
+
+
+@pytest.mark.parametrize("name", ["0001", "a.jpg_large", "a.dat", "a.b.c"])
+def test_pictures_with_odd_endings_are_known_by_their_content(home, name):
+    picture(home / name, 100)
+    assert len(read(home).images) == 1
+
+
+@pytest.mark.parametrize("ending", ["heic", "HEIF", "svg", "cr2", "dng", "psd", "jxl", "exr"])
+def test_pictures_that_cannot_be_read_here_are_told(home, ending):
+    picture(home / "a.png")
+    picture(home / f"b.{ending}", form="TIFF")  # raw files are TIFFs with a preview
+    with pytest.raises(UserError, match=rf"1 files cannot be read: b\.{ending} .*convert it"):
+        read(home)
+    assert read(home, skip_bad=True).read["left_out"] == [f"b.{ending}"]
+
+
+def test_what_is_no_picture_is_counted_and_named(home, capsys):
+    picture(home / "cats/a.png")
+    for name in ("notes.txt", "cats/archive.zip", "cats/data.npy", "Thumbs.db", "film.mp4"):
+        (home / name).write_bytes(b"no picture")
+    (home / "cats/._a.png").write_bytes(b"no picture")
+    (home / "dogs").mkdir()
+    (home / "birds/eggs").mkdir(parents=True)
+    assert names(read(home)) == ["cats"]
+    told = capsys.readouterr().out
+    assert "5 files that are no pictures (Thumbs.db, cats/archive.zip, cats/data.npy and 2" in told
+    assert "1 hidden files or folders (cats/._a.png)" in told
+    assert "2 subfolders without pictures (birds, dogs)" in told
+    assert len(read(home).read["notes"]) == 3
+
+
+def test_links_to_folders_and_files_are_followed(home, tmp_path):
+    picture(tmp_path / "elsewhere/a.png", 10)
+    picture(tmp_path / "b.png", 20)
+    (home / "dogs").mkdir(parents=True)
+    (home / "cats").symlink_to(tmp_path / "elsewhere")
+    (home / "dogs/b.png").symlink_to(tmp_path / "b.png")
+    source = read(home)
+    assert names(source) == ["cats", "dogs"]
+    assert source.images[:, 0, 0, 0].tolist() == [10, 20]
+    through = tmp_path / "through"
+    through.symlink_to(home)
+    assert names(read(through)) == ["cats", "dogs"]
+
+
+def test_links_that_turn_back_end(home, capsys):
+    picture(home / "cats/a.png")
+    (home / "cats/loop").symlink_to(home)
+    (home / "self").symlink_to(home / "self")
+    (home / "again").symlink_to(".")
+    with pytest.raises(UserError, match=r"self \(a broken link\)"):
+        read(home)
+    assert len(read(home, skip_bad=True).images) == 1
+    assert "2 links to a folder that holds them (again, cats/loop)" in capsys.readouterr().out
+
+
+def test_broken_links_are_bad_files(home):
+    picture(home / "cats/a.png")
+    (home / "cats/b.png").symlink_to("nowhere.png")
+    (home / "dogs").symlink_to("/nowhere")
+    with pytest.raises(UserError, match=r"2 files .*dogs \(a broken link\).*b\.png \(a broken"):
+        read(home)
+    assert sorted(read(home, skip_bad=True).read["left_out"]) == ["cats/b.png", "dogs"]
+
+
+def test_a_pipe_does_not_wait_for_ever(home):
+    picture(home / "a.png")
+    os.mkfifo(home / "b.png")
+    os.mkfifo(home / "c")
+    (home / "d.png").mkdir()
+    with pytest.raises(UserError, match=r"1 files cannot be read: b\.png \(no plain file\)"):
+        read(home)
+
+
+def test_all_bad_pictures_are_named_at_once(home):
+    picture(home / "a.png")
+    for name in "bcd":
+        (home / f"{name}.png").write_bytes(b"")
+    with pytest.raises(UserError, match=r"3 files .*b\.png .*c\.png .*d\.png"):
+        read(home)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a b.png", "a'b\".png", "a\nb.png", "ä.png", "猫.png", "a,b;c.png", "#?&%.png", "{x}.png"],
+)
+def test_names_of_all_kinds(home, tmp_path, name):
+    picture(home / name, 50)
+    table = tmp_path / "labels.csv"
+    quoted = name.replace('"', '""')
+    table.write_text(f'file,label\n"{quoted}",x\n', encoding="utf-8")
+    for source in (read(home), read(home, labels=str(table))):
+        assert source.images[0, 0, 0, 0] == 50
+
+
+def test_a_name_that_is_no_utf_8_is_read_and_printable(home, capsys):
+    picture(home / os.fsdecode(b"a\xff.png"))
+    picture(home / "b.png")
+    read(home)
+    assert "identical" in capsys.readouterr().out.encode("utf-8").decode()
+
+
+def test_archives_and_files_are_no_folders(tmp_path):
+    archive = tmp_path / "pictures.zip"
+    archive.write_bytes(b"PK")
+    with pytest.raises(UserError, match="is no folder but a file; unpack it first"):
+        read(archive)
+    with pytest.raises(UserError, match="name the folder it lies in"):
+        read(picture(tmp_path / "a.png"))
+
+
+def test_a_folder_that_may_not_be_opened_is_told(home, monkeypatch):
+    picture(home / "cats/a.png")
+    scan = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("cats"):
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(folder.os, "scandir", refuse)
+    with pytest.raises(UserError, match=r"cats cannot be opened \(Permission denied\)"):
+        read(home)
+
+
+def test_a_folder_without_write_rights_is_read(home):
+    picture(home / "a.png")
+    home.chmod(0o555)
+    assert len(read(home).images) == 1
+
+
+def test_equal_names_in_two_folders_are_two_pictures(home):
+    picture(home / "cats/a.png", 1)
+    picture(home / "dogs/a.png", 2)
+    assert read(home).images[:, 0, 0, 0].tolist() == [1, 2]
+
+
+def test_identical_pictures_are_counted_and_named(home, capsys):
+    for name, shade in (("a.png", 1), ("b.png", 2), ("cats/c.bmp", 1), ("d.png", 1), ("e.png", 2)):
+        picture(home / name, shade, "BMP" if name.endswith("bmp") else "PNG")
+    source = read(home)
+    assert len(source.images) == 5
+    assert source.read["identical"] == [["a.png", "cats/c.bmp", "d.png"], ["b.png", "e.png"]]
+    told = capsys.readouterr().out
+    assert (
+        "5 pictures are identical to another one, in 2 groups (a.png = cats/c.bmp = d.png;" in told
+    )
+
+
+def test_animations_and_cropped_pictures_are_counted_and_named(home, capsys):
+    frames = [Image.new("RGB", (5, 5), (shade, 0, 0)) for shade in (10, 90)]
+    home.mkdir()
+    for name in ("a.gif", "b.webp", "c.tif"):
+        more = {"lossless": True} if name == "b.webp" else {}
+        frames[0].save(home / name, save_all=True, append_images=frames[1:], **more)
+    picture(home / "d.png", size=(9, 5))
+    images = read(home).images
+    assert [abs(int(i[0, 0, 0]) - 10) < 5 for i in images[:3]] == [True] * 3
+    told = capsys.readouterr().out
+    assert "3 of 4 pictures have several frames or pages (2 at most)" in told
+    assert "1 of 4 pictures is not square and cropped to the centre (d.png)" in told
+    read(home, resize="pad")
+    assert "cropped" not in capsys.readouterr().out
+
+
+# labels
+
+
+def test_numbers_keep_their_order(home):
+    for name in ("10", "9", "2"):
+        picture(home / name / "a.png", int(name))
+    source = read(home)
+    assert [source.classes[i] for i in range(3)] == ["2", "9", "10"]
+    assert source.images[np.argsort(source.labels), 0, 0, 0].tolist() == [2, 9, 10]
+
+
+@pytest.mark.parametrize(
+    ("given", "ordered"),
+    [
+        ({"-1", "10", "2.5"}, ["-1", "2.5", "10"]),
+        ({"01", "02", "10"}, ["01", "02", "10"]),
+        ({"class 10", "class 9"}, ["class 10", "class 9"]),
+        ({"1", "x", "10"}, ["1", "10", "x"]),
+        ({"", "10", "9"}, ["", "9", "10"]),
+    ],
+)
+def test_the_order_of_labels(given, ordered):
+    assert folder.ordered(given) == ordered
+
+
+@pytest.mark.parametrize("pair", [("1", "01"), ("1", "1.0"), ("7", "+7")])
+def test_one_number_has_one_spelling(pair):
+    with pytest.raises(UserError, match="are the same number"):
+        folder.ordered({*pair, "5"})
+
+
+@pytest.fixture
+def table(home, tmp_path):
+    """Read a folder of three pictures by a table: text -> file -> label."""
+    for i, name in enumerate(("cats/a.png", "dogs/b.png", "c.png")):
+        picture(home / name, i)
+
+    def by(text, encoding="utf-8", place=tmp_path):
+        path = place / "labels.csv"
+        path.write_bytes(text.encode(encoding))
+        return labels.read(path, home)
+
+    return by
+
+
+ALL = {"cats/a.png": "x", "c.png": "y"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "file,label\ncats/a.png,x\nc.png,y\n",
+        "file,label\n./cats/a.png,x\n./c.png,y\n",
+        "file,label\ncats//a.png,x\ncats/../c.png,y\n",
+        "file,label\r\ncats/a.png,x\r\nc.png,y\r\n",
+        "file,label\rcats/a.png,x\rc.png,y\r",
+        "\ufefffile,label\ncats/a.png,x\nc.png,y\n",
+        "file;label\ncats/a.png;x\nc.png;y\n",
+        "file\tlabel\ncats/a.png\tx\nc.png\ty\n",
+        "File, Label\ncats/a.png, x\nc.png,y \n",
+        "label,size,file\nx,1,cats/a.png\ny,2,c.png\n",
+        "file,label\ncats\\a.png,x\n.\\c.png,y\n",
+        'file,label\n"cats/a.png","x"\n\n"c.png","y"\n,\n',
+        "file,label\ncats/a.png,x\nc.png,y\n./c.png,y\n",
+        "file,label\npictures/cats/a.png,x\npictures/c.png,y\n",
+    ],
+)
+def test_tables_that_mean_the_same(table, text):
+    assert table(text) == ALL
+
+
+def test_absolute_paths_and_paths_through_links(table, home, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(home)
+    for place in (home, link):
+        assert table(f"file,label\n{place}/cats/a.png,x\n{place}/c.png,y\n") == ALL
+        assert labels.read(tmp_path / "labels.csv", link) == ALL
+
+
+def test_letters_are_compared_by_what_they_are(table, home):
+    picture(home / unicodedata.normalize("NFD", "Zoë.png"))
+    text = unicodedata.normalize("NFC", "file,label\nZoë.png,é\nc.png,e\u0301\n")
+    read_ = table(text)
+    assert len(read_) == 2
+    assert set(read_.values()) == {"é"}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("file,label\nc.png\n", "has rows without a label.*line 2: c.png"),
+        ("file,label\nc.png,\ncats/a.png,  \n", "line 2: c.png, line 3: cats/a.png"),
+        ("file,label\nc.png,x\nc.png,y\n", "gives one file two labels.*c.png: x, y"),
+        ("file,label\nc.png,x\n./c.png,y\n", "gives one file two labels"),
+        ("file,label\nc.png,x, y\n", "line 2 has 3 cells, expected 2"),
+        ("file,label\nd.png,x\nnone/e.png,x\n", "'d.png', which is not in .*d.png, none/e.png"),
+        ("file,label\n,x\n", "names '', which is not in"),
+        ("file,label\n../outside.png,x\n", "which is not in"),
+        ("file,label\n/etc/passwd,x\n", "which is not in"),
+        ("file,label\ncats,x\n", "which is not in"),
+        ("name,class\nc.png,x\n", "has no columns file and label"),
+        ("file,label,label\nc.png,x,y\n", "has no columns file and label"),
+        ("file,label\n", "or no rows"),
+        ("", "has no columns file and label"),
+        ('file,label\n"c.png,x\n', "cannot be read"),
+    ],
+)
+def test_tables_that_are_refused(table, tmp_path, text, told):
+    picture(tmp_path / "outside.png")
+    with pytest.raises(UserError, match=told) as error:
+        table(text)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_table_in_another_encoding_is_refused(table):
+    with pytest.raises(UserError, match="expected a CSV in UTF-8"):
+        table("file,label\nc.png,é\n", "utf-16")
+
+
+def test_pictures_that_a_table_does_not_list_are_counted_and_named(table, home, capsys):
+    table("file,label\nc.png,x\n", place=home)
+    source = read(home, labels=str(home / "labels.csv"))
+    assert names(source) == ["x"]
+    assert "does not list them: 2 pictures (cats/a.png, dogs/b.png)" in capsys.readouterr().out
+
+
+def test_a_table_may_list_files_with_any_name(table, home):
+    picture(home / ".hidden.png", 7)
+    picture(home / "d.dat", 8)
+    table("file,label\n.hidden.png,x\nd.dat,y\n", place=home)
+    assert names(read(home, labels=str(home / "labels.csv"))) == ["x", "y"]
+
+
+def test_pictures_beside_subfolders_are_told(home, capsys):
+    picture(home / "cats/a.png")
+    picture(home / "b.png")
+    assert names(read(home)) == ["", "cats"]
+    assert "1 pictures (b.png) beside the subfolders" in capsys.readouterr().out
+
+
+def test_held_out_images_come_from_their_folder(home, tmp_path):
+    picture(home / "cats/a.png", 1)
+    picture(home / "dogs/b.png", 2)
+    picture(tmp_path / "new/dogs/a.png", 3)
+    source = read(home, held_out=str(tmp_path / "new"))
+    assert source.parts.tolist() == [0, 0, 1]
+    assert names(source) == ["cats", "dogs", "dogs"]
+    assert source.images[:, 0, 0, 0].tolist() == [1, 2, 3]
+    with pytest.raises(UserError, match=r"data\.held_out: .* is missing"):
+        read(home, held_out=str(tmp_path / "gone"))
+
+
+def test_endings_and_formats_agree():
+    """A new ending must be one that is read, or one that is told."""
+    assert not decode.SUFFIXES & decode.FOREIGN
