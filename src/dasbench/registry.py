@@ -231,14 +231,70 @@ def reads_files(dataset: str) -> bool:
     return dataset in DATASETS and DATASETS[dataset]["files"]
 
 
-_UNET = (
-    "scheduler/scheduler_config.json",
-    "unet/config.json",
-    "unet/diffusion_pytorch_model.safetensors",
-)
+_SCHEDULER = "scheduler/scheduler_config.json"
+_WEIGHTS = "diffusion_pytorch_model.safetensors"
+_UNET = (_SCHEDULER, "unet/config.json", f"unet/{_WEIGHTS}")
+_TRANSFORMER = (_SCHEDULER, "transformer/config.json", f"transformer/{_WEIGHTS}")
+_TRANSFORMER_SIZES = ("num_layers", "num_attention_heads", "patch_size")
 _SIZES = ("block_out_channels", "down_block_types", "up_block_types")
 _GROUPS = ("all", "weights", "up_blocks", "attention")
 _FROZEN = 4 * 1_070_000_000  # all of Stable Diffusion 1 in float32
+
+
+_ADAPTER = ("pytorch_lora_weights.safetensors",)
+_LIKE_DIT = {
+    "parameters": ("all", "weights", "attention"),
+    "takes": ("num_class_embeds", "dropout"),
+    "formula": "dit",
+}
+_PIPELINE = {
+    "latents": True,
+    "prompts": True,
+    "classes": None,
+    "adapter": True,
+    "tag": "text-to-image",
+    "needs": ("pretrained", "lora", "prompt"),
+    "takes": (),
+}
+
+
+def _family(module: str, files: tuple[str, ...], **facts: Any) -> dict[str, Any]:
+    """An entry of ``FAMILIES``; without ``facts``, of models of images that are trained whole."""
+    usual = {
+        "member_files": files,
+        "latents": False,
+        "prompts": False,
+        "classes": "num_class_embeds",
+        "imports": False,
+        "adapter": False,
+        "cost": None,
+        "frozen_bytes": 0,
+        "parameters": _GROUPS,
+        "tag": "unconditional-image-generation",
+        "takes": None,
+        "refuses": (),
+        "frozen_files": (),
+        "formula": "unet",
+    }
+    return {"module": module, "files": files, **usual, **facts}
+
+
+def _lora(pipeline: str, flops: int, parameters: int, weights: int) -> dict[str, Any]:
+    """The entry of adapters of a pipeline with a transformer or a large UNet.
+
+    The numbers: operations for each position of the latents, at 64 by 64; weights of an adapter of
+    its attentions for each unit of the rank; numbers in the whole pipeline.
+    """
+    return _family(
+        "pipeline_lora",
+        _ADAPTER,
+        **_PIPELINE,
+        cost={"flops": flops, "parameters": parameters},
+        frozen_bytes=4 * weights,
+        parameters=("all", "weights", "attention", "lora"),
+        pipeline=pipeline,
+    )
+
 
 # Facts about each family of models for the rules and checks, which must not import torch:
 #
@@ -259,65 +315,78 @@ _FROZEN = 4 * 1_070_000_000  # all of Stable Diffusion 1 in float32
 # * pipeline: the class of diffusers that opens the folder
 # * tag: the hub's name of its task
 # * needs: keys of ``model`` that it needs
-# * refuses: keys of ``model`` that it does not use; "unet": every argument of UNet2DModel
+# * takes: keys of ``model`` that it may have besides ``needs``, family and revision; None: all but
+#   ``refuses``
+# * refuses: keys of ``model`` that it does not use
+# * frozen_files: files of the base model of the experiment ``model.frozen`` that its jobs read
+# * formula: how its size is counted, see ``dasbench.planning.unet_cost``
 FAMILIES: dict[str, dict[str, Any]] = {
-    "pixel": {
-        "module": "pixel",
-        "files": ("model_index.json", *_UNET),
-        "member_files": ("model_index.json", *_UNET),
-        "latents": False,
-        "prompts": False,
-        "classes": "num_class_embeds",
-        "imports": True,
-        "adapter": False,
-        "cost": None,
-        "frozen_bytes": 0,
-        "parameters": _GROUPS,
-        "pipeline": "DDPMPipeline",
-        "tag": "unconditional-image-generation",
-        "needs": _SIZES,
-        "refuses": ("pretrained", "revision", "lora", "prompt"),
-    },
-    "latent": {
-        "module": "latent",
-        "files": (
-            "model_index.json",
-            "vqvae/config.json",
-            "vqvae/diffusion_pytorch_model.safetensors",
-            *_UNET,
-        ),
-        "member_files": _UNET,
-        "latents": True,
-        "prompts": False,
-        "classes": "num_class_embeds",
-        "imports": False,
-        "adapter": False,
-        "cost": None,
-        "frozen_bytes": _FROZEN,
-        "parameters": _GROUPS,
-        "pipeline": "LDMPipeline",
-        "tag": "unconditional-image-generation",
-        "needs": (*_SIZES, "pretrained"),
-        "refuses": ("lora", "prompt"),
-    },
-    "text_to_image": {
-        "module": "text_to_image",
-        "files": ("pytorch_lora_weights.safetensors",),
-        "member_files": ("pytorch_lora_weights.safetensors",),
-        "latents": True,
-        "prompts": True,
-        "classes": None,
-        "imports": False,
-        "adapter": True,
+    "pixel": _family(
+        "pixel",
+        ("model_index.json", *_UNET),
+        imports=True,
+        pipeline="DDPMPipeline",
+        needs=_SIZES,
+        refuses=("pretrained", "revision", "lora", "prompt", "frozen", *_TRANSFORMER_SIZES),
+    ),
+    "latent": _family(
+        "latent",
+        ("model_index.json", "vqvae/config.json", f"vqvae/{_WEIGHTS}", *_UNET),
+        member_files=_UNET,
+        latents=True,
+        frozen_bytes=_FROZEN,
+        pipeline="LDMPipeline",
+        needs=(*_SIZES, "pretrained"),
+        refuses=("lora", "prompt", "frozen", *_TRANSFORMER_SIZES),
+    ),
+    "transformer": _family(
+        "transformer",
+        _TRANSFORMER,
+        **_LIKE_DIT,
+        pipeline="DiTTransformer2DModel",
+        needs=(*_TRANSFORMER_SIZES, "attention_head_dim"),
+    ),
+    "latent_transformer": _family(
+        "latent_transformer",
+        ("model_index.json", "vae/config.json", f"vae/{_WEIGHTS}", *_TRANSFORMER),
+        **_LIKE_DIT,
+        member_files=_TRANSFORMER,
+        latents=True,
+        frozen_bytes=_FROZEN,
+        pipeline="DiTPipeline",
+        needs=(*_TRANSFORMER_SIZES, "attention_head_dim", "pretrained"),
+    ),
+    "transformer_adapter": _family(
+        "transformer_adapter",
+        _ADAPTER,
+        classes=None,
+        adapter=True,
+        parameters=("all", "weights", "attention", "lora"),
+        pipeline="DiTTransformer2DModel",
+        needs=(*_TRANSFORMER_SIZES, "attention_head_dim", "frozen", "lora"),
+        takes=(),
+        frozen_files=_TRANSFORMER,
+        formula="dit",
+    ),
+    "text_to_image": _family(
+        "text_to_image",
+        _ADAPTER,
+        **_PIPELINE,
         # Stable Diffusion 1's UNet, and an adapter of its attentions
-        "cost": {"flops": 166_000_000, "parameters": 199_296},
-        "frozen_bytes": _FROZEN,
-        "parameters": (*_GROUPS, "lora"),
-        "pipeline": "StableDiffusionPipeline",
-        "tag": "text-to-image",
-        "needs": ("pretrained", "lora", "prompt"),
-        "refuses": "unet",
-    },
+        cost={"flops": 166_000_000, "parameters": 199_296},
+        frozen_bytes=_FROZEN,
+        parameters=(*_GROUPS, "lora"),
+        pipeline="StableDiffusionPipeline",
+    ),
+    "lora_xl": _lora("StableDiffusionXLPipeline", 388_000_000, 1_451_520, 3_500_000_000),
+    "lora_sd3": _lora("StableDiffusion3Pipeline", 515_000_000, 294_912, 8_000_000_000),
+    "lora_flux": _lora("FluxPipeline", 5_250_000_000, 1_167_360, 17_000_000_000),
+}
+
+# process -> keys of the section ``diffusion`` that it takes besides ``process``
+PROCESSES: dict[str, tuple[str, ...]] = {
+    "ddpm": ("timesteps", "beta_schedule", "beta_start", "beta_end", "prediction_type"),
+    "flow": ("timesteps", "shift", "weighting", "timestep_sampling"),
 }
 
 

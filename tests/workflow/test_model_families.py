@@ -35,6 +35,7 @@ PAPER = {
     "checkpoints": 2,
     "gradient_accumulation": 2,
 }
+DIT = {"num_layers": 1, "num_attention_heads": 2, "attention_head_dim": 4, "patch_size": 2}
 COMMON = {
     "data": {"dataset": "digits", "classes": [0, 1, 2], "train": 48},
     "subsets": {"models_per_job": 4, "eval": {"models": 4}, "tune": {"models": 4}},
@@ -78,12 +79,39 @@ def experiments(vq):
             "model": {**UNET, "family": "latent", "pretrained": vq},
             "diffusion": {"prediction_type": "v_prediction"},
         },
+        "flowing": {
+            "model": {**DIT, "family": "transformer"},
+            "diffusion": {"process": "flow", "timestep_sampling": "logit_normal"},
+        },
+        "flowing_latents": {
+            "model": {
+                **DIT,
+                "family": "latent_transformer",
+                "pretrained": vq,
+                "num_class_embeds": 3,
+            },
+            "diffusion": {"process": "flow", "shift": 3.0, "weighting": "precondition"},
+        },
+        # the run trains the base model of flowing before
+        "adapting": {
+            "model": {
+                **DIT,
+                "family": "transformer_adapter",
+                "frozen": "flowing",
+                "lora": {"rank": 2, "alpha": 2, "targets": ["to_q", "to_v", "norm1.linear"]},
+            },
+            "diffusion": {"process": "flow", "timestep_sampling": "mode"},
+            "features": {**COMMON["features"], "dimensions": 128, "parameters": "lora"},
+        },
     }
+
+
+NAMES = ("classes", "latents", "flowing", "flowing_latents", "adapting")
 
 
 @pytest.fixture(scope="module")
 def families(tmp_path_factory):
-    """A checkout where one run has made both; the plans that it followed."""
+    """A checkout where one run has made all; the plans that it followed."""
     clone = checkout(tmp_path_factory.mktemp("families"))
     frozen = clone.folder / "data/pretrained"
     frozen.mkdir()
@@ -107,7 +135,7 @@ def test_nothing_is_left_to_do(families):
     assert families[0].plan(*families[1]) == {}
 
 
-@pytest.mark.parametrize("name", ["classes", "latents"])
+@pytest.mark.parametrize("name", NAMES)
 def test_every_model_differs_and_is_judged(families, name):
     clone, _ = families
     judged.assert_every_model_differs(clone, name, (2, 4, 8))

@@ -12,47 +12,18 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
+import numpy as np
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler
+from diffusers import DDIMScheduler, DDPMScheduler, FlowMatchEulerDiscreteScheduler
 
-from dasbench.diffusion import process_table
+from dasbench.diffusion import flow, process_table
 from dasbench.diffusion.process_table import PREDICTIONS
+from dasbench.diffusion.samplers import Euler, Sampler, Step
 from dasbench.errors import UserError, first_line
-
-
-class Step(NamedTuple):
-    """One step of sampling.
-
-    Attributes:
-        clean: [n, C, H, W] estimates of the clean images, from the prediction at this timestep.
-        x: [n, C, H, W] the images after the step, less noisy than before.
-    """
-
-    clean: torch.Tensor
-    x: torch.Tensor
-
-
-class Sampler(Protocol):
-    """A deterministic way from noise to images.
-
-    Attributes:
-        timesteps: The timestep of each step, from noise to image.
-    """
-
-    timesteps: list[int]
-
-    def step(self, prediction: torch.Tensor, t: int, x: torch.Tensor) -> Step:
-        """Take the step at timestep t.
-
-        Args:
-            prediction: [n, C, H, W] output of the network at (x, t).
-            t: One of ``timesteps``.
-            x: [n, C, H, W] noisy images.
-        """
 
 
 class Process(ABC):
@@ -98,12 +69,21 @@ class Process(ABC):
         """Time arguments [n] of the network at timesteps t [n]."""
         return t
 
+    def trained_with(self, settings: Mapping[str, Any]) -> Process:
+        """This process with the recipe of a section ``diffusion``, if it has recipes."""
+        return self
+
+    def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Timesteps [count] int64 of training, one for each example."""
+        return rng.integers(0, self.total, count)
+
     @abstractmethod
-    def sampler(self, steps: int) -> Sampler:
+    def sampler(self, steps: int, shape: Sequence[int] | None = None) -> Sampler:
         """The deterministic sampler of this process.
 
         Args:
             steps: Number of denoising steps, 1 to ``total``.
+            shape: (C, H, W) of the images or latents; some processes need it.
         """
 
 
@@ -137,8 +117,8 @@ class Ddpm(Process):
         self.training["rescale_betas_zero_snr"] = bool(config.get("rescale_betas_zero_snr"))
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Ddpm:
-        """The process of a configuration from ``process_table.resolve``."""
+    def from_config(cls, config: Mapping[str, Any], images: bool = True) -> Ddpm:
+        """The process of a configuration from ``process_table.resolve``, see ``load``."""
         return cls(DDPMScheduler.from_config(config))
 
     def pair(
@@ -154,7 +134,7 @@ class Ddpm(Process):
             return x_t, x
         return x_t, abar.sqrt() * noise - (1 - abar).sqrt() * x
 
-    def sampler(self, steps: int) -> Sampler:
+    def sampler(self, steps: int, shape: Sequence[int] | None = None) -> Sampler:
         """DDIM, see ``Process.sampler``."""
         return Ddim(self.scheduler, steps)
 
@@ -171,19 +151,120 @@ class Ddim:
         self._ddim.set_timesteps(steps)
         self.timesteps = self._ddim.timesteps.tolist()
 
+    def time(self, t: int) -> float:
+        """See ``Sampler.time``."""
+        return t
+
     def step(self, prediction: torch.Tensor, t: int, x: torch.Tensor) -> Step:
         """See ``Sampler.step``; if the process is bounded, clip the clean images to [-1, 1]."""
         step = self._ddim.step(prediction, t, x, eta=0.0)
         return Step(step.pred_original_sample, step.prev_sample)
 
 
+class Flow(Process):
+    """Rectified flow: ``x_r = (1 - r) x + r eps`` with target eps - x, r the share of noise.
+
+    The target has the sign of the convention. Features and outputs measure the velocity's squared
+    error without a weight.
+
+    Args:
+        scheduler: Holds the shift; its sigmas are those that it was constructed with.
+        convention: A name in ``flow.CONVENTIONS``.
+        weighting: Weight of the training loss, a name in ``flow.WEIGHTINGS``.
+        timestep_sampling: Draw of training timesteps, a name in ``flow.DRAWS``.
+        bounded: Whether samples are images in [-1, 1].
+
+    Raises:
+        UserError: If the scheduler has another path.
+    """
+
+    def __init__(  # noqa: PLR0913 - one argument for each choice of a recipe
+        self,
+        scheduler: FlowMatchEulerDiscreteScheduler,
+        convention: str = "sd3",
+        weighting: str = "none",
+        timestep_sampling: str = "uniform",
+        bounded: bool = False,
+    ):
+        """Copy the sigmas, and compute the tables of all timesteps."""
+        process_table.check_path(scheduler.config, "the scheduler")
+        self.scheduler, self.bounded = scheduler, bounded
+        self.total = scheduler.config.num_train_timesteps
+        self._convention, self._draw = convention, timestep_sampling
+        self._row = flow.CONVENTIONS[convention]
+        s = flow.sigmas(scheduler.config)
+        s = s if self._row.reversed else s[::-1].copy()  # now noise ascends
+        shares = flow.shares(s, self._row)
+        self._shares = torch.from_numpy(shares)
+        self._times = torch.from_numpy(flow.times(s, self._row, self.total)).float()
+        weights = flow.WEIGHTINGS[weighting](s.astype(np.float64), shares.astype(np.float64))
+        self._weights = torch.from_numpy(weights).float()
+        self.settings = {
+            "process": "flow",
+            "timesteps": self.total,
+            "shift": scheduler.config.shift,
+            "weighting": weighting,
+            "timestep_sampling": timestep_sampling,
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], images: bool = True) -> Flow:
+        """The process of a configuration from ``process_table.resolve``, see ``load``."""
+        return cls(FlowMatchEulerDiscreteScheduler.from_config(dict(config)), bounded=images)
+
+    def pair(
+        self, x: torch.Tensor, noise: torch.Tensor, t: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """See ``Process.pair``."""
+        r = self._shares.to(t.device)[t].to(x)[:, None, None, None]
+        return (1 - r) * x + r * noise, self._row.sign * (noise - x)
+
+    def weight(self, t: torch.Tensor) -> torch.Tensor:
+        """See ``Process.weight``."""
+        return self._weights.to(t.device)[t]
+
+    def time(self, t: torch.Tensor) -> torch.Tensor:
+        """See ``Process.time``."""
+        return self._times.to(t.device)[t]
+
+    def of_pipeline(self, convention: str) -> Flow:
+        """The same flow with the convention of a pipeline."""
+        return Flow(self.scheduler, convention, bounded=self.bounded)
+
+    def trained_with(self, settings: Mapping[str, Any]) -> Flow:
+        """See ``Process.trained_with``."""
+        recipe = {key: settings[key] for key in ("weighting", "timestep_sampling")}
+        return Flow(self.scheduler, self._convention, **recipe, bounded=self.bounded)
+
+    def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """See ``Process.draw``. A scheduler numbers its sigmas from the largest to the smallest."""
+        place = flow.draw(self._draw, rng, count, self.total)
+        return place if self._row.reversed else self.total - 1 - place
+
+    def sampler(self, steps: int, shape: Sequence[int] | None = None) -> Sampler:
+        """Euler, see ``Process.sampler``."""
+        shares = flow.sampling_sigmas(self.scheduler.config, self._row, steps, shape)
+        times = flow.times(flow.shares(shares[:-1], self._row), self._row, self.total)
+        timesteps = flow.nearest(shares[:-1], self._shares.numpy())
+        return Euler(shares, times, timesteps, self._row.sign, self.bounded)
+
+
 def build(settings: Mapping[str, Any], bounded: bool = True) -> Process:
     """The process of an experiment.
 
     Args:
-        settings: timesteps, beta_schedule, prediction_type; optional: beta_start, beta_end.
+        settings: process ("ddpm" if missing). Of ddpm: timesteps, beta_schedule, prediction_type;
+            optional: beta_start, beta_end. Of flow: timesteps, shift, weighting, timestep_sampling.
         bounded: Whether samples are images in [-1, 1], so that sampling clips its estimates.
     """
+    if settings.get("process") == "flow":
+        scheduler = FlowMatchEulerDiscreteScheduler(settings["timesteps"], settings["shift"])
+        return Flow(
+            scheduler,
+            weighting=settings["weighting"],
+            timestep_sampling=settings["timestep_sampling"],
+            bounded=bounded,
+        )
     more = {key: settings[key] for key in ("beta_start", "beta_end") if key in settings}
     return Ddpm(
         DDPMScheduler(
@@ -196,11 +277,12 @@ def build(settings: Mapping[str, Any], bounded: bool = True) -> Process:
     )
 
 
-def load(folder: Path, **changes: Any) -> Process:
+def load(folder: Path, images: bool = True, **changes: Any) -> Process:
     """The process of the scheduler in a folder.
 
     Args:
         folder: Contains ``scheduler_config.json``.
+        images: Whether the model denoises images in [-1, 1]; the scheduler of a flow does not say.
         **changes: New values of entries of the configuration, such as ``clip_sample``.
 
     Raises:
@@ -213,13 +295,13 @@ def load(folder: Path, **changes: Any) -> Process:
         raise UserError(
             f"{file} cannot be read ({first_line(error)}); copy or save the model again"
         ) from error
-    return from_config(config, str(file))
+    return from_config(config, str(file), images)
 
 
-def from_config(config: Mapping[str, Any], where: str) -> Process:
+def from_config(config: Mapping[str, Any], where: str, images: bool = True) -> Process:
     """The process that a scheduler's configuration states, see ``process_table.resolve``."""
     found = process_table.resolve(config, where)
-    return CLASSES[found.process].from_config(found.config)
+    return CLASSES[found.process].from_config(found.config, images)
 
 
 def of(scheduler: Any) -> Process:
@@ -256,4 +338,4 @@ def of(scheduler: Any) -> Process:
 
 
 # name of a process in the table -> its class
-CLASSES: dict[str, type[Ddpm]] = {"ddpm": Ddpm}
+CLASSES: dict[str, type[Ddpm | Flow]] = {"ddpm": Ddpm, "flow": Flow}

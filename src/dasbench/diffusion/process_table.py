@@ -148,7 +148,7 @@ def _unsupported(where: str, what: str, kind: Kind) -> UserError:
 def _read_ddpm(config: Config, where: str) -> Config:
     """Check the betas, the number of timesteps and the prediction type."""
     if config.get("use_flow_sigmas") or config.get("prediction_type") == "flow_prediction":
-        raise _unsupported(where, "a scheduler with flow sigmas", PROCESSES["flow"])
+        raise _unsupported(where, "a scheduler with flow sigmas", PROCESSES["other_flow"])
     if config.get("timestep_type") == "continuous":
         raise _unsupported(where, "a scheduler with continuous timesteps", PROCESSES["edm"])
     total = _needed(config, "num_train_timesteps", where)
@@ -236,6 +236,43 @@ def _ddpm_section(config: Config, where: str, schema: Mapping[str, Any]) -> Conf
     return {**{key: config[name] for key, name in names.items()}, **ends}
 
 
+def check_path(config: Mapping[str, Any], where: str) -> None:
+    """Refuse a scheduler of flow matching whose samples do not follow the path of training.
+
+    Raises:
+        UserError: If it inverts its sigmas, or adds noise to its steps.
+    """
+    for key in ("invert_sigmas", "stochastic_sampling"):
+        if config.get(key):
+            raise UserError(
+                f"{where} has {key}: {config[key]}, expected false: samples must follow from their "
+                "initial noise along the path of training"
+            )
+
+
+def _read_flow(config: Config, where: str) -> Config:
+    """Check the number of timesteps and the shift of the sigmas."""
+    total = _needed(config, "num_train_timesteps", where)
+    if not _whole(total) or total < 1:
+        raise UserError(f"{where} has num_train_timesteps {_short(total)}, expected 1 or more")
+    shift = _needed(config, "shift", where)
+    if not _number(shift) or shift <= 0:
+        raise UserError(f"{where} has shift {_short(shift)}, expected more than 0; 1 is none")
+    check_path(config, where)
+    return config
+
+
+def _flow_section(config: Config, where: str, schema: Mapping[str, Any]) -> Config:
+    """The section ``diffusion`` of an experiment with this flow."""
+    if config.get("use_dynamic_shifting"):
+        raise UserError(
+            f"{where} has use_dynamic_shifting, expected a fixed shift: an experiment can state no "
+            f"other; {ASK}"
+        )
+    shift = float(config["shift"])
+    return {"process": "flow", "timesteps": config["num_train_timesteps"], "shift": shift}
+
+
 def _needed(config: Config, key: str, where: str) -> Any:
     if config.get(key) is None:
         raise _missing(key, where)
@@ -291,9 +328,13 @@ PROCESSES: dict[str, Kind] = {
     ),
     "flow": Kind(
         "flow matching",
+        ("FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler"),
+        _read_flow,
+        _flow_section,
+    ),
+    "other_flow": Kind(
+        "another kind of flow",
         (
-            "FlowMatchEulerDiscreteScheduler",
-            "FlowMatchHeunDiscreteScheduler",
             "FlowMatchLCMScheduler",
             "FlowMapEulerDiscreteScheduler",
             "LTXEulerAncestralRFScheduler",

@@ -39,10 +39,10 @@ def trajectory(
 
     Source: guidance, Ho and Salimans (2022), arXiv 2207.12598; see the process for the sampler.
     """
-    sampler, x = process.sampler(steps), noise
+    sampler, x = process.sampler(steps, noise.shape[1:]), noise
     condition = None if condition is None else condition.to(noise)
     for t in sampler.timesteps:
-        time = process.time(torch.full((len(x),), t, device=x.device))
+        time = torch.full((len(x),), sampler.time(t), device=x.device)
         prediction = _guided(network, x, time, condition, guidance, batch)
         clean, x = sampler.step(prediction, t, x)
         yield t, clean, x

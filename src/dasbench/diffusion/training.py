@@ -33,12 +33,12 @@ class Draws:
     Args:
         axes: Seed axes of the run: experiment, seed, use, model, retraining seed.
         shape: (N, C, H, W) of the full training set.
-        timesteps: Length of the diffusion process.
+        process: Draws the timesteps.
     """
 
-    def __init__(self, axes: Sequence[str | int], shape: tuple[int, ...], timesteps: int):
+    def __init__(self, axes: Sequence[str | int], shape: tuple[int, ...], process: Process):
         """Keep the arguments; ``epoch`` draws."""
-        self.axes, self.shape, self.timesteps = tuple(axes), tuple(shape), timesteps
+        self.axes, self.shape, self.process = tuple(axes), tuple(shape), process
 
     def epoch(self, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Order [N], timesteps [N] int64, noise [N, C, H, W] float32, flips [N] bool."""
@@ -49,7 +49,7 @@ class Draws:
 
         return (
             stream("order").permutation(n),
-            stream("timestep").integers(0, self.timesteps, n),
+            self.process.draw(stream("timestep"), n),
             stream("noise").standard_normal(self.shape, np.float32),
             stream("flip").integers(0, 2, n).astype(bool),
         )
@@ -92,7 +92,7 @@ def train(
     model, optimizer = accelerator.prepare(network.train(), optimizer)
     decay = settings["ema_decay"]
     average = None if decay is None else EMAModel(weights, decay=decay, foreach=True)
-    draws = Draws(axes, data.x.shape, process.total)
+    draws = Draws(axes, data.x.shape, process)
     data = data.to(accelerator.device)
     for epoch in range(settings["epochs"]):
         for batch in _batches(draws.epoch(epoch), mask, settings["batch_size"]):

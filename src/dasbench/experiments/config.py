@@ -170,14 +170,29 @@ def _complete(
         for key, value in experiment["model"].items()
         if not (config_checks.refused(family, key) and value == defaults[key].get("default"))
     }
+    defaults, taken = schema["properties"]["diffusion"]["properties"], experiment["diffusion"]
+    experiment["diffusion"] = {
+        key: value
+        for key, value in taken.items()
+        if config_checks.takes(taken["process"], key) or value != defaults[key].get("default")
+    }
     problems = config_checks.problems(experiment)
     unknown_data = ("data", "dataset")
     _report((p for p in problems if not planned or p[0] != unknown_data), shown)
+    _report(_frozen(experiment["model"], root), shown)
     if isinstance(large, str):
         _report(debug_size.problems(whole, experiment, small), shown)
     home = name if experiment["replicate"]["base"] else base_home
     names_ = {"name": name, "parent": parent, "seed_name": seed_name, "base_home": home}
     return {**experiment, **names_}
+
+
+def _frozen(model: Mapping[str, Any], root: Path) -> Iterable[Problem]:
+    """Check that the experiment of a frozen base model exists; its own file is read elsewhere."""
+    frozen, known = model.get("frozen"), names(root)
+    if frozen is not None and frozen not in known:
+        listed = f"{', '.join(known)}{suggestion(frozen, known)}"
+        yield ("model", "frozen"), f"is {frozen}, expected one of the experiments: {listed}"
 
 
 @functools.cache

@@ -22,7 +22,17 @@ CONTROLS = frozenset({"random", "null"})
 def problems(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield every violation of a condition between keys, or between a key and a registry."""
     judged = (_training, _subsets) if experiment["subsets"] else (_unjudged,)
-    for check in (_dataset, _model, _diffusion, _base, *judged, _queries, _timesteps, _damping):
+    for check in (
+        _dataset,
+        _model,
+        _diffusion,
+        _process_keys,
+        _base,
+        *judged,
+        _queries,
+        _timesteps,
+        _damping,
+    ):
         yield from check(experiment)
     features, model = experiment["features"], experiment["model"]
     yield from method_checks.group(("features",), features, model)
@@ -69,6 +79,7 @@ def _model(experiment: Mapping[str, Any]) -> Iterator[Problem]:
         yield ("model", "prompt"), f"is {model['prompt']}, expected {{class}} somewhere in it"
     yield from _blocks(model)
     yield from _levels(experiment)
+    yield from _patches(experiment)
 
 
 def _diffusion(experiment: Mapping[str, Any]) -> Iterator[Problem]:
@@ -85,9 +96,27 @@ def _diffusion(experiment: Mapping[str, Any]) -> Iterator[Problem]:
 
 def refused(family: Mapping[str, Any], key: str) -> bool:
     """Whether a family of the registry refuses a key of ``model``."""
-    if family["refuses"] == "unet":
-        return key not in {"family", "revision", *family["needs"]}
+    if family["takes"] is not None:
+        return key not in {"family", "revision", *family["needs"], *family["takes"]}
     return key in family["refuses"]
+
+
+def takes(process: str, key: str) -> bool:
+    """Whether a process of the registry takes a key of ``diffusion``."""
+    return key == "process" or key in registry.PROCESSES[process]
+
+
+def _process_keys(experiment: Mapping[str, Any]) -> Iterator[Problem]:
+    """Refuse keys of another process."""
+    diffusion = experiment["diffusion"]
+    process = diffusion["process"]
+    for key in diffusion:
+        if not takes(process, key):
+            listed = ", ".join(registry.PROCESSES[process])
+            yield (
+                ("diffusion", key),
+                f"is nothing that process: {process} takes ({listed}); leave it out",
+            )
 
 
 def _blocks(model: Mapping[str, Any]) -> Iterator[Problem]:
@@ -122,6 +151,14 @@ def _levels(experiment: Mapping[str, Any]) -> Iterator[Problem]:
         f"{halved} times, once after each entry of model.block_out_channels but the last; take "
         f"{near}, or another number of entries",
     )
+
+
+def _patches(experiment: Mapping[str, Any]) -> Iterator[Problem]:
+    """Check that patches fill the image of a transformer; sizes of latents show at the start."""
+    size, model = experiment["data"]["size"], experiment["model"]
+    patch = model.get("patch_size", 1)
+    if not registry.family(model)["latents"] and size is not None and size % patch:
+        yield ("data", "size"), f"is {size}, expected a multiple of model.patch_size, {patch}"
 
 
 def _base(experiment: Mapping[str, Any]) -> Iterator[Problem]:

@@ -115,16 +115,19 @@ def check(
         advice: End of an error's sentence.
 
     Raises:
-        LayerError: If a layer differs; it names the first one.
+        LayerError: If a layer differs, or with ``projected`` has no gradient at all; it names the
+            first one.
         UserError: If the prediction is not finite.
     """
 
     def compare(truth: Matrices, errors: Mapping[str, torch.Tensor], *rest) -> None:
         _compare(layers, truth, errors, advice, *rest)
 
+    dead = {layer.name for layer in layers}
     with evaluating(network), _full_precision():
         for batch in batches(network, process, shape, condition):
             truth = by_autograd(network, layers, batch)
+            dead &= {name for name, g in truth.items() if not bool(g.any())}
             if projected is not None:
                 compare(truth, projected(batch, truth), "projected gradient", NOISE)
             if projected is None or norms:
@@ -136,6 +139,45 @@ def check(
                     for name, square in squares.items()
                 }
                 compare(truth, errors, "norm of the gradient", TOLERANCE)
+    if dead and projected is not None:  # a curvature has no use for them, and no harm
+        name = next(layer.name for layer in layers if layer.name in dead)
+        raise LayerError(
+            f"the gradient of {name} is zero for every image and timestep that was tried, so that "
+            "its features say nothing; an adapter is like that before it was trained",
+            advice,
+        )
+
+
+def share(
+    network: nn.Module,
+    names: Sequence[str],
+    process: Process,
+    shape: Sequence[int],
+    condition: Condition | None = None,
+) -> float:
+    """Share of the squared length of the loss gradient that some parameters hold.
+
+    The gradient is that of ``check``: of two random images, at two timesteps.
+
+    Args:
+        network: The network, in evaluation mode.
+        names: Full names of the parameters.
+        process: As for ``check``.
+        shape: As for ``check``.
+        condition: As for ``check``.
+    """
+    trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    squares = dict.fromkeys(trained, 0.0)
+    with evaluating(network), torch.enable_grad():
+        for batch in batches(network, process, shape, condition):
+            for one in map(batch.one, range(IMAGES)):
+                predicted = denoiser.predict(network, one.x_t, one.time, one.condition)
+                gradients = torch.autograd.grad(
+                    _loss(predicted, one), list(trained.values()), allow_unused=True
+                )
+                for name, g in zip(trained, gradients, strict=True):
+                    squares[name] += 0.0 if g is None else float(g.double().square().sum())
+    return sum(squares[name] for name in names) / max(sum(squares.values()), 1e-300)
 
 
 def _compare(

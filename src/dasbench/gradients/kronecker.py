@@ -33,7 +33,7 @@ from dasbench import seeds
 from dasbench.diffusion import denoiser
 from dasbench.diffusion.conditions import Condition
 from dasbench.diffusion.process import Process
-from dasbench.errors import UserError
+from dasbench.errors import UserError, say
 from dasbench.gradients import guard, hooks, layers, selection
 
 
@@ -180,7 +180,7 @@ class Kronecker:
         oversampling: int = 1,
     ):
         """Compute the sides of every layer and draw the matrices."""
-        self.unet = unet
+        self.unet, self.parameters = unet, parameters
         self.exact = exact_norms
         self.layers = selection.select(unet, parameters)
         self.blocks: dict[str, Block] = {}
@@ -275,6 +275,12 @@ class Kronecker:
             guard.check(self.unet, self.layers, process, shape, condition, self._errors, exact)
         finally:
             self.exact = exact
+        if names := selection.left_out(self.unet, self.parameters):
+            share = guard.share(self.unet, names, process, shape, condition)
+            say(
+                f"parameters: {self.parameters} leaves out {names[0]} and {len(names) - 1} other "
+                f"tables and Conv3d, which hold {share:.2%} of the squared length of the gradient"
+            )
 
     def _errors(self, batch: guard.Batch, truth: guard.Matrices) -> dict[str, torch.Tensor]:
         """Length of (block - A G^T B^T) for each layer, [2], with G of autograd."""

@@ -338,6 +338,20 @@ class Norm(Layer):
         return torch.stack([c.reshape(len(c), -1, self.d_out).sum(1) for c in columns], 1)
 
 
+class RmsNorm(Norm):
+    """Scale, and shift if there is one, of a norm that divides by the root of the mean square."""
+
+    def inputs(
+        self, x: torch.Tensor, a: torch.Tensor, factors: Factors | None = None
+    ) -> torch.Tensor:
+        """The input divided by its root mean square over the axes of the weight."""
+        m = self.module
+        # the RMSNorm of diffusers takes the mean over the last axis
+        axes = tuple(range(-m.weight.ndim, 0)) if isinstance(m, nn.RMSNorm) else (-1,)
+        eps = torch.finfo(x.dtype).eps if m.eps is None else m.eps
+        return x * (x.square().mean(axes, keepdim=True) + eps).rsqrt()
+
+
 def trained(module: nn.Module, part: str) -> bool:
     """Whether the weight or the bias of a layer exists and requires a gradient."""
     parameter = module._parameters.get(part)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from diffusers.models.normalization import FP32LayerNorm, RMSNorm
 from torch import nn
 
 from dasbench.errors import UserError
@@ -36,8 +37,8 @@ def members(network: nn.Module, parameters: str) -> dict[str, list[str]]:
 
     Args:
         network: Any network.
-        parameters: "all"; "weights" (all but the scales and shifts of norm layers); "up_blocks"
-            (the decoder half); "attention"; "lora".
+        parameters: "all"; "weights" (all but the scales and shifts of norm layers, and what
+            ``left_out`` lists); "up_blocks" (the decoder half); "attention"; "lora".
 
     Returns:
         module's name -> full names of its parameters.
@@ -51,7 +52,7 @@ def members(network: nn.Module, parameters: str) -> dict[str, list[str]]:
     parts = _PARTS.get(parameters, ("",))
     subset: dict[str, list[str]] = {}
     for name, module in network.named_modules():
-        if parameters == "weights" and _is_norm(module):
+        if parameters == "weights" and (_is_norm(module) or _without_rule(name, module)):
             continue
         own = module.named_parameters(name, recurse=False)
         names = [full for full, parameter in own if parameter.requires_grad]
@@ -73,6 +74,32 @@ def trained_parameters(network: nn.Module, parameters: str) -> dict[str, nn.Para
     return {name: p for name, p in network.named_parameters() if id(p) in kept}
 
 
+def left_out(network: nn.Module, parameters: str) -> list[str]:
+    """Trained parameters that the subset "weights" leaves out because no rule gives their gradient.
+
+    They are bare tables, which a network adds or multiplies without a layer (``scale_shift_table``,
+    a learned ``pos_embed``), and three-dimensional convolutions. All other subsets have none.
+    """
+    if parameters != "weights":
+        return []
+    return [
+        full
+        for name, module in network.named_modules()
+        if _without_rule(name, module)
+        for full, parameter in module.named_parameters(name, recurse=False)
+        if parameter.requires_grad
+    ]
+
+
+def _without_rule(name: str, module: nn.Module) -> bool:
+    """Whether "weights" leaves out a module's own parameters, see ``left_out``."""
+    if isinstance(module, nn.Conv3d):
+        return True
+    own = set(module._parameters)
+    bare = not any(isinstance(module, kind) for kind in RULES) and not own & {"weight", "bias"}
+    return bare and bool(own) and ".parametrizations." not in f".{name}."
+
+
 def _parameter(network: nn.Module, full: str) -> nn.Parameter:
     """A parameter by its full name, even if a property of its module hides it."""
     module, _, part = full.rpartition(".")
@@ -88,7 +115,10 @@ RULES = {
     nn.Conv2d: layers.Conv2d,
     nn.Embedding: layers.Embedding,
     nn.GroupNorm: layers.Norm,
+    FP32LayerNorm: layers.Norm,  # before its base class, whose forward it replaces
     nn.LayerNorm: layers.Norm,
+    RMSNorm: layers.RmsNorm,
+    nn.RMSNorm: layers.RmsNorm,
 }
 # methods of a layer that say what it computes
 _COMPUTING = ("forward", "_conv_forward", "__call__", "_call_impl", "__getattr__")

@@ -13,10 +13,12 @@ import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from dasbench import registry
 from dasbench.errors import UserError, first_line
+from dasbench.planning import transformer_cost
+from dasbench.planning.model_size import Size, conv, linear, norm
 
 # operations of a Stable Diffusion 1 autoencoder per number of an image
 AUTOENCODER = 1_400_000
@@ -32,22 +34,6 @@ _USUAL = {
     "upsample_type": {"conv"},
     "downsample_padding": {0, 1},
 }
-
-
-class Size(NamedTuple):
-    """Operations and parameters of one model.
-
-    Attributes:
-        flops: Floating point operations of a forward pass of one image; a multiply-add is two.
-        parameters: Numbers in its weights.
-    """
-
-    flops: int
-    parameters: int
-
-    def __add__(self, other: Size) -> Size:
-        """Size of two models, one after the other."""
-        return Size(self.flops + other.flops, self.parameters + other.parameters)
 
 
 def seen_shape(model: Mapping[str, Any], shape: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -93,6 +79,10 @@ def _size(model: str, shape: tuple[int, int, int]) -> Size:
     if cost := registry.family(settings)["cost"]:
         rank = settings["lora"]["rank"]
         return Size(cost["flops"] * shape[1] * shape[2], cost["parameters"] * rank)
+    if registry.family(settings)["formula"] == "dit":
+        whole = transformer_cost.by_formula(settings, shape)
+        lora = settings.get("lora")
+        return Size(whole.flops, transformer_cost.adapter(settings)) if lora else whole
     usual = all(
         set(v if isinstance(v, list) else [v]) <= _USUAL[k]
         for k, v in settings.items()
@@ -111,13 +101,13 @@ def by_building(model: Mapping[str, Any], shape: tuple[int, int, int]) -> Size:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from dasbench.diffusion import denoiser
+    from dasbench.diffusion import denoiser, model_inputs
     from dasbench.diffusion.conditions import Condition
-    from dasbench.diffusion.families import unet2d
 
+    family = model_inputs.family(registry.family(model)["module"])
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        network = unet2d.untrained(model, shape, ("size",))
-        classes = torch.zeros(1, dtype=torch.long) if network.config.num_class_embeds else None
+        network = family.untrained(model, shape, ("size",))
+        classes = torch.zeros(1, dtype=torch.long) if model.get("num_class_embeds") else None
         condition = None if classes is None else Condition("class_labels", classes)
         denoiser.predict(network, torch.zeros(1, *shape), torch.zeros(1), condition)
     return Size(counter.get_total_flops(), sum(p.numel() for p in network.parameters()))
@@ -131,10 +121,10 @@ def by_formula(model: Mapping[str, Any], shape: tuple[int, int, int]) -> Size:
     padding = model.get("downsample_padding", 1)
     scale_shift = model.get("resnet_time_scale_shift") == "scale_shift"
     resnet = functools.partial(_resnet, embedding=embedding, scale_shift=scale_shift)
-    total = _linear(widths[0], embedding, 1) + _linear(embedding, embedding, 1)
+    total = linear(widths[0], embedding, 1) + linear(embedding, embedding, 1)
     total += Size(0, embedding * (model.get("num_class_embeds") or 0))
     area = height * width
-    total += _conv(channels, widths[0], 3, area)
+    total += conv(channels, widths[0], 3, area)
     skips, c = [widths[0]], widths[0]
     areas = []
     for level, (out, kind) in enumerate(zip(widths, model["down_block_types"], strict=True)):
@@ -148,7 +138,7 @@ def by_formula(model: Mapping[str, Any], shape: tuple[int, int, int]) -> Size:
             # without padding diffusers adds one row and column of zeros, on one side alone
             height, width = (height + padding) // 2, (width + padding) // 2
             area = height * width
-            total += _conv(c, c, 3, area)
+            total += conv(c, c, 3, area)
             skips.append(c)
     total += resnet(c, c, area) + resnet(c, c, area)
     if model.get("add_attention", True):
@@ -160,34 +150,21 @@ def by_formula(model: Mapping[str, Any], shape: tuple[int, int, int]) -> Size:
             total += _attention(out, area) if kind.startswith("Attn") else Size(0, 0)
             c = out
         if level < len(widths) - 1:
-            total += _conv(c, c, 3, areas[-2 - level])
-    return total + _norm(c) + _conv(c, channels, 3, area)
-
-
-def _conv(c_in: int, c_out: int, kernel: int, area: int) -> Size:
-    weights = c_in * c_out * kernel**2
-    return Size(2 * weights * area, weights + c_out)
-
-
-def _linear(c_in: int, c_out: int, rows: int) -> Size:
-    return _conv(c_in, c_out, 1, rows)
-
-
-def _norm(channels: int) -> Size:
-    return Size(0, 2 * channels)
+            total += conv(c, c, 3, areas[-2 - level])
+    return total + norm(c) + conv(c, channels, 3, area)
 
 
 def _resnet(c_in: int, c_out: int, area: int, embedding: int, scale_shift: bool) -> Size:
     """Two convolutions, the projected time, and a shortcut where the channels change."""
-    total = _norm(c_in) + _conv(c_in, c_out, 3, area)
-    total += _linear(embedding, 2 * c_out if scale_shift else c_out, 1)
-    total += _norm(c_out) + _conv(c_out, c_out, 3, area)
-    return total + _conv(c_in, c_out, 1, area) if c_in != c_out else total
+    total = norm(c_in) + conv(c_in, c_out, 3, area)
+    total += linear(embedding, 2 * c_out if scale_shift else c_out, 1)
+    total += norm(c_out) + conv(c_out, c_out, 3, area)
+    return total + conv(c_in, c_out, 1, area) if c_in != c_out else total
 
 
 def _attention(channels: int, area: int, normed: bool = True) -> Size:
     """Queries, keys, values, the output, and two products of [L, L]."""
-    total = Size(4 * area**2 * channels, 0) + (_norm(channels) if normed else Size(0, 0))
+    total = Size(4 * area**2 * channels, 0) + (norm(channels) if normed else Size(0, 0))
     for _ in range(4):
-        total += _linear(channels, channels, area)
+        total += linear(channels, channels, area)
     return total

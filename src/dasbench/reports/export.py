@@ -203,12 +203,13 @@ def _write_cards(root: Path, experiment: config.Experiment, folder: Path) -> Non
         "groups": report.flatten({key: experiment[key] for key in _SETTINGS}),
         "score_groups": report.flatten({key: experiment[key] for key in _SCORE_SETTINGS}),
         "family": family,
+        "scheduler": _scheduler(folder),
         "parameters": _parameters(folder / family["files"][-1]),
         "rows": len((folder / "attribution/train.csv").read_text().splitlines()) - 1,
     }
     header = {**_licence(str(data["licence"])), "tags": ["data-attribution", "das-bench"]}
     hub = {"library_name": "diffusers", "pipeline_tag": family["tag"]}
-    if family["adapter"]:
+    if family["adapter"] and "pretrained" in model:
         hub |= {"base_model": model["pretrained"]} if "/" in model["pretrained"] else {}
         hub["tags"] = [*header["tags"], "lora"]
     (folder / "README.md").write_text(_card("model_card.md.j2", {**header, **hub}, answers))
@@ -216,6 +217,12 @@ def _write_cards(root: Path, experiment: config.Experiment, folder: Path) -> Non
     (folder / "attribution/README.md").write_text(
         _card("data_card.md.j2", {**header, **pretty}, answers)
     )
+
+
+def _scheduler(folder: Path) -> str | None:
+    """The class of diffusers of the scheduler; None for an adapter, whose folder has none."""
+    path = folder / "scheduler/scheduler_config.json"
+    return artifacts.load_json(path)["_class_name"] if path.is_file() else None
 
 
 def _prompts(folder: Path) -> list[str]:

@@ -252,7 +252,7 @@ def test_subset_models_are_those_of_the_checkpoint(root, pictures, tmp_path):
     diffusion = {**DIFFUSION, "beta_start": 0.00001, "beta_end": 0.03}
     place = pipeline(tmp_path / "pipeline", model, diffusion)
     _, found = write(root, pictures, "--checkpoint", place, "--lds")
-    assert found["diffusion"] == diffusion
+    assert found["diffusion"] == {"process": "ddpm", **diffusion}
     network, process = pixel.load(place)
     again = pixel.build(found["model"], found["diffusion"], (3, 8, 8), ("test", 0))
     for theirs, ours in ((network, again[0]), (process.scheduler, again[1].scheduler)):

@@ -2,6 +2,7 @@
 
 import ast
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -71,3 +72,13 @@ def test_arguments_make_the_condition_that_has_them():
         for keyword, value in condition.arguments().items():
             assert torch.equal(again.arguments()[keyword], value)
     assert conditions.of({}) is None
+
+
+def test_a_learned_variance_is_left_out():
+    """Networks with a learned variance have twice the channels; the first half is the mean."""
+    x, out = torch.zeros(2, 3, 4, 4), torch.randn(2, 6, 4, 4)
+
+    def network(x_t, time):
+        return SimpleNamespace(sample=out)
+
+    assert torch.equal(denoiser.predict(network, x, torch.zeros(2)), out[:, :3])

@@ -11,16 +11,21 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from diffusers import DDPMPipeline
+from diffusers import DDPMPipeline, DDPMScheduler
 
 from dasbench import seeds
 from dasbench.core import artifacts
 from dasbench.diffusion import model_inputs, training
 from dasbench.diffusion.families import pixel
+from dasbench.diffusion.process import Ddpm
 from dasbench.experiments import subsets
 from tiny import AXES
 
 SCRIPT = Path(__file__).parents[3] / "scripts" / "train_subsets.py"
+
+
+def steps(count):
+    return Ddpm(DDPMScheduler(count))
 
 
 @pytest.fixture(scope="module")
@@ -259,26 +264,26 @@ def test_a_trained_folder_opens_with_diffusers_and_makes_images(fit, mask, tmp_p
 
 
 def test_draws_are_named_by_run_and_epoch():
-    draws = training.Draws(AXES, (7, 1, 2, 3), 50)
+    draws = training.Draws(AXES, (7, 1, 2, 3), steps(50))
     order, timesteps, noise, flips = draws.epoch(0)
     assert sorted(order) == list(range(7))
     assert noise.shape == (7, 1, 2, 3)
     assert noise.dtype == np.float32
     assert flips.dtype == bool
-    many = training.Draws(AXES, (4000, 1, 1, 1), 50).epoch(0)
+    many = training.Draws(AXES, (4000, 1, 1, 1), steps(50)).epoch(0)
     assert (many[1].min(), many[1].max()) == (0, 49)
     assert np.abs(np.bincount(many[1]) / 4000 - 1 / 50).max() < 5 * (0.02 / 4000) ** 0.5
     assert abs(many[3].mean() - 0.5) < 5 * 0.5 / 4000**0.5
     for a, b in zip(draws.epoch(0), (order, timesteps, noise, flips), strict=True):
         np.testing.assert_array_equal(a, b)
-    others = [draws.epoch(1), training.Draws((*AXES, 1), (7, 1, 2, 3), 50).epoch(0)]
+    others = [draws.epoch(1), training.Draws((*AXES, 1), (7, 1, 2, 3), steps(50)).epoch(0)]
     for other in others:
         assert not np.array_equal(other[2], noise)
         assert not np.array_equal(other[1], timesteps)
 
 
 def test_leaving_an_example_out_changes_no_draw_of_the_others():
-    draws = training.Draws(AXES, (20, 1, 2, 2), 1000).epoch(3)
+    draws = training.Draws(AXES, (20, 1, 2, 2), steps(1000)).epoch(3)
     rest = np.ones(20, dtype=bool)
     rest[[4, 11]] = False
 
@@ -325,7 +330,7 @@ def test_parts_of_any_number_of_processes_and_pieces_average_to_the_whole_batch(
     unet, process = pixel.build(recipe["model"], recipe["diffusion"], (1, 8, 8), AXES)
     data, draws = (
         model_inputs.Data(torch.from_numpy(digits[1])),
-        training.Draws(AXES, digits[1].shape, 9),
+        training.Draws(AXES, digits[1].shape, steps(9)),
     )
     everything = np.ones(24, dtype=bool)
     batch = next(training._batches(draws.epoch(0), everything, images))

@@ -59,20 +59,23 @@ def test_schema_describes_and_closes_everything():
             assert {"maximum", "exclusiveMaximum"} & set(part), path
 
 
-def test_model_keys_are_arguments_of_the_model():
-    """Read from the source: importing diffusers takes seconds."""
+def arguments_of(file, name):
     import ast
     import importlib.util
 
     folder = Path(importlib.util.find_spec("diffusers").origin).parent
-    tree = ast.parse((folder / "models/unets/unet_2d.py").read_text())
-    model = next(
-        n for n in ast.walk(tree) if isinstance(n, ast.ClassDef) and n.name == "UNet2DModel"
-    )
+    tree = ast.parse((folder / "models" / file).read_text())
+    model = next(n for n in ast.walk(tree) if isinstance(n, ast.ClassDef) and n.name == name)
     init = next(n for n in model.body if isinstance(n, ast.FunctionDef) and n.name == "__init__")
-    arguments = {argument.arg for argument in init.args.args}
+    return {argument.arg for argument in init.args.args}
+
+
+def test_model_keys_are_arguments_of_the_model():
+    """Read from the source: importing diffusers takes seconds."""
+    arguments = arguments_of("unets/unet_2d.py", "UNet2DModel")
+    arguments |= arguments_of("transformers/dit_transformer_2d.py", "DiTTransformer2DModel")
     schema = yaml.safe_load((ROOT / config.SCHEMA).read_text())
-    ours = {"family", "pretrained", "revision", "lora", "prompt"}
+    ours = {"family", "pretrained", "revision", "lora", "prompt", "frozen"}
     assert set(schema["properties"]["model"]["properties"]) - ours <= arguments
 
 

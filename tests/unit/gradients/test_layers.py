@@ -216,7 +216,6 @@ def test_layers_without_a_rule_are_named():
     refused = {
         "up": nn.ConvTranspose2d(2, 3, 3),
         "line": nn.Conv1d(2, 3, 3),
-        "rms": nn.RMSNorm(4),
         "batch": nn.BatchNorm2d(4),
         "both": nn.Bilinear(2, 3, 4),
     }

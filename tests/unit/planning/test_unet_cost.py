@@ -39,6 +39,14 @@ def test_formula_is_what_torch_counts(change, shape):
     assert unet_cost.by_formula(model, shape) == unet_cost.by_building(model, shape)
 
 
+@pytest.mark.parametrize("family", ["transformer", "latent_transformer"])
+@pytest.mark.parametrize("change", [{}, {"num_class_embeds": 3}, {"patch_size": 4, "dropout": 0.1}])
+def test_the_size_of_a_transformer(family, change):
+    model = {"num_layers": 2, "num_attention_heads": 2, "attention_head_dim": 8, "patch_size": 2}
+    model |= {"family": family, **change}
+    assert unet_cost.size(model, (3, 8, 8)) == unet_cost.by_building(model, (3, 8, 8))
+
+
 @pytest.mark.parametrize(
     "change",
     [{"down_block_types": ["ResnetDownsampleBlock2D"] * 3}, {"time_embedding_type": "fourier"}],

@@ -30,6 +30,7 @@ def facts(**changes):
         "experiment": experiment,
         "model": {**UNSAID, **experiment["model"]},
         "family": registry.family(experiment["model"]),
+        "scheduler": "FlowMatchEulerDiscreteScheduler",
         "prompts": [],
         "side": 8,
         "version": "0",
@@ -70,6 +71,13 @@ KINDS = {
     "DDPMPipeline.from_pretrained": {"family": "pixel"},
     "class_labels=labels": {"family": "pixel", "num_class_embeds": 10},
     "LDMPipeline.from_pretrained": {"family": "latent", "pretrained": "a/b"},
+    "DiTTransformer2DModel.from_pretrained": {"family": "transformer"},
+    "DiTPipeline.from_pretrained": {"family": "latent_transformer", "pretrained": "a/b"},
+    "transformer_adapter.load": {
+        "family": "transformer_adapter",
+        "frozen": "earlier",
+        "lora": {"rank": 2},
+    },
     "pipeline.vqvae.decode": {"family": "latent", "pretrained": "a/b", "num_class_embeds": 10},
     'pipeline("a \\"one\\"", height=8': {
         "family": "text_to_image",
@@ -90,7 +98,7 @@ def test_a_card_says_how_its_kind_of_model_is_used(told):
     assert told in body
     code = body.split("```python\n")[1].split("```")[0]
     compile(code, "card", "exec")
-    assert ("frozen.json" in body) == (model["family"] != "pixel")
+    assert ("frozen.json" in body) == registry.family(model)["latents"]
 
 
 def test_places_on_the_users_disk_are_not_told(tmp_path):

@@ -1,6 +1,6 @@
 """Images to latents and back, by a frozen autoencoder of diffusers (AutoencoderKL or VQModel).
 
-Latents are deterministic: the mean of the posterior, times the scaling factor of the autoencoder.
+Latents are deterministic: the mean of the posterior, minus the shift, times the scaling factor.
 This factor gives them a variance of about one. The latents of a VQModel are not yet quantised;
 ``decode`` quantises them.
 """
@@ -22,11 +22,19 @@ CLASSES = {kind.__name__: kind for kind in (AutoencoderKL, VQModel)}
 _BATCH = 16
 
 
-def load(model: Mapping[str, Any], device: torch.device | str = "cpu") -> AutoencoderKL | VQModel:
+def load(
+    model: Mapping[str, Any], device: torch.device | str = "cpu", shifts: bool = False
+) -> AutoencoderKL | VQModel:
     """The autoencoder of ``model.pretrained``, in evaluation mode, read from safetensors only.
 
+    Args:
+        model: The section ``model`` of the experiment.
+        device: Device of the autoencoder.
+        shifts: Whether the pipeline can undo a shift of the latents.
+
     Raises:
-        UserError: If it is not on this machine, is not one of ``CLASSES``, or shifts its latents.
+        UserError: If it is not on this machine, is not one of ``CLASSES``, or shifts its latents
+            for a pipeline that cannot undo it.
     """
     place = pretrained.part(model, "vqvae", "vae")
     try:
@@ -40,21 +48,24 @@ def load(model: Mapping[str, Any], device: torch.device | str = "cpu") -> Autoen
             f"{place} holds no {' or '.join(CLASSES)} in safetensors ({first_line(error)}); fetch "
             "it again, or name another model.pretrained"
         ) from error
-    if getattr(autoencoder.config, "shift_factor", None):
+    if not shifts and _shift(autoencoder):
         raise UserError(f"{place} shifts its latents, which pipelines of latents cannot undo")
     return autoencoder.eval().requires_grad_(False).to(device)
 
 
 @torch.no_grad()
 def encode(
-    model: Mapping[str, Any], images: np.ndarray, device: torch.device | str = "cpu"
+    model: Mapping[str, Any],
+    images: np.ndarray,
+    device: torch.device | str = "cpu",
+    shifts: bool = False,
 ) -> np.ndarray:
     """Latents [N, c, h, w] float32 of images [N, C, H, W] float32 in [-1, 1].
 
     Raises:
         UserError: If the autoencoder takes another number of channels.
     """
-    autoencoder = load(model, device)
+    autoencoder = load(model, device, shifts)
     channels = autoencoder.config.in_channels
     if images.shape[1] != channels:
         raise UserError(
@@ -65,18 +76,28 @@ def encode(
     for x in torch.from_numpy(images).split(_BATCH):
         code = autoencoder.encode(x.to(device))
         latents = code.latents if isinstance(autoencoder, VQModel) else code.latent_dist.mode()
+        latents = latents - _shift(autoencoder)
         parts.append((latents * autoencoder.config.scaling_factor).float().cpu())
     return torch.cat(parts).numpy()
 
 
 @torch.no_grad()
 def decode(
-    model: Mapping[str, Any], latents: np.ndarray, device: torch.device | str = "cpu"
+    model: Mapping[str, Any],
+    latents: np.ndarray,
+    device: torch.device | str = "cpu",
+    shifts: bool = False,
 ) -> np.ndarray:
     """Images [N, C, H, W] float32, clipped to [-1, 1], from latents [N, c, h, w]."""
-    autoencoder = load(model, device)
+    autoencoder = load(model, device, shifts)
     parts = []
     for z in torch.from_numpy(latents).split(_BATCH):
-        x = autoencoder.decode(z.to(device) / autoencoder.config.scaling_factor).sample
+        z = z.to(device) / autoencoder.config.scaling_factor + _shift(autoencoder)
+        x = autoencoder.decode(z).sample
         parts.append(x.clamp(-1, 1).float().cpu())
     return torch.cat(parts).numpy()
+
+
+def _shift(autoencoder: AutoencoderKL | VQModel) -> float:
+    """The number that pipelines subtract from the latents before they scale them."""
+    return getattr(autoencoder.config, "shift_factor", None) or 0.0

@@ -18,9 +18,10 @@ from dasbench.diffusion import checkpoints
 from dasbench.diffusion.conditions import Condition
 from dasbench.diffusion.families import autoencoder, unet2d
 from dasbench.diffusion.families.autoencoder import decode, encode
+from dasbench.diffusion.families.unet2d import untrained
 from dasbench.diffusion.process import Process
 
-__all__ = ["FILES", "MEMBER_FILES", "decode", "encode"]
+__all__ = ["FILES", "MEMBER_FILES", "decode", "encode", "untrained"]
 
 FILES = (
     "model_index.json",
@@ -66,7 +67,7 @@ def load(
     model: Mapping[str, Any] | None = None,
 ) -> tuple[UNet2DModel, Process]:
     """Read the UNet and its process; see ``unet2d.load``."""
-    return unet2d.load(folder, device)
+    return unet2d.load(folder, device, images=False)
 
 
 def load_members(

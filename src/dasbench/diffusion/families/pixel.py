@@ -13,10 +13,19 @@ from diffusers import DDPMPipeline, UNet2DModel
 from dasbench.diffusion import checkpoints
 from dasbench.diffusion.conditions import Condition
 from dasbench.diffusion.families import unet2d
-from dasbench.diffusion.families.unet2d import build
+from dasbench.diffusion.families.unet2d import build, untrained
 from dasbench.diffusion.process import Process
 
-__all__ = ["FILES", "MEMBER_FILES", "build", "condition", "load", "load_members", "save"]
+__all__ = [
+    "FILES",
+    "MEMBER_FILES",
+    "build",
+    "condition",
+    "load",
+    "load_members",
+    "save",
+    "untrained",
+]
 
 # what DDPMPipeline.save_pretrained writes, and from_pretrained needs
 FILES = ("model_index.json", *unet2d.FILES)

@@ -7,50 +7,28 @@ row is the empty prompt.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from diffusers import StableDiffusionPipeline, UNet2DConditionModel
-from diffusers.utils import convert_state_dict_to_diffusers
-from peft import LoraConfig
-from peft.utils import get_peft_model_state_dict
-from safetensors.torch import save_file
+from diffusers import UNet2DConditionModel
 
-from dasbench.diffusion import checkpoints
 from dasbench.diffusion import process as processes
 from dasbench.diffusion.conditions import Condition
-from dasbench.diffusion.families import pretrained
+from dasbench.diffusion.families import lora, pretrained
 from dasbench.diffusion.families.autoencoder import decode, encode
+from dasbench.diffusion.families.lora import Member
 from dasbench.diffusion.process import Process
 from dasbench.errors import UserError, first_line
 
 __all__ = ["FILES", "MEMBER_FILES", "decode", "embed", "encode"]
 
-FILES = ("pytorch_lora_weights.safetensors",)
+FILES = lora.FILES
 MEMBER_FILES = FILES
 PRETRAINED = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
-_ADAPTER = "default"  # part of the parameters' names, which key the projection
-
-
-class Member:
-    """One of several adapters of one network; a call activates the adapter first."""
-
-    def __init__(self, network: UNet2DConditionModel, name: str):
-        """Keep the network and the name of the adapter."""
-        self.network, self.name = network, name
-
-    def __call__(self, *args: Any, **keywords: Any) -> Any:
-        """The network's forward pass with this adapter."""
-        self.network.set_adapter(self.name)
-        return self.network(*args, **keywords)
-
-    def parameters(self) -> Any:
-        """Parameters of the network, which carry device and dtype."""
-        return self.network.parameters()
+_PREFIX = "unet"
 
 
 def build(
@@ -65,25 +43,10 @@ def build(
         UserError: If the pipeline is not on this machine, or ``diffusion`` describes another one.
     """
     process = _process(model)
-    for key, value in process.settings.items():
-        if diffusion.get(key, value) != value:
-            raise UserError(
-                f"diffusion.{key} is {diffusion[key]}, but {model['pretrained']} was trained with "
-                f"{value}; write that"
-            )
+    lora.check_process(process, diffusion, model["pretrained"])
     unet = _frozen(model)
-    lora = model["lora"]
-    with checkpoints.initial_weights(axes):
-        unet.add_adapter(
-            LoraConfig(
-                r=lora["rank"],
-                lora_alpha=lora["alpha"],
-                target_modules=list(lora["targets"]),
-                init_lora_weights="gaussian",
-            ),
-            _ADAPTER,
-        )
-    return unet, process
+    lora.add(unet, model["lora"], axes)
+    return unet, process.trained_with(diffusion)
 
 
 def save(
@@ -92,21 +55,8 @@ def save(
     process: Process,
     model: Mapping[str, Any],
 ) -> None:
-    """Write the adapter, see ``checkpoints.write_folder``."""
-    lora = model["lora"]
-    form = {"r": lora["rank"], "lora_alpha": lora["alpha"], "target_modules": lora["targets"]}
-    packed = json.dumps({f"unet.{key}": value for key, value in form.items()}, sort_keys=True)
-    # one key, because safetensors writes several keys in no fixed order
-    metadata = {"lora_adapter_metadata": packed}
-
-    def write(place: Path) -> None:
-        StableDiffusionPipeline.save_lora_weights(
-            place,
-            unet_lora_layers=convert_state_dict_to_diffusers(get_peft_model_state_dict(unet)),
-            save_function=lambda weights, file: save_file(weights, file, metadata),
-        )
-
-    checkpoints.write_folder(folder, FILES, write)
+    """Write the adapter, see ``lora.save``."""
+    lora.save(folder, unet, _PREFIX, model["lora"])
 
 
 save_member = save
@@ -121,7 +71,7 @@ def load(
         UserError: If a file is missing or damaged, or the pipeline is not on this machine.
     """
     unet = _frozen(model)
-    _adapt(unet, folder, _ADAPTER)
+    lora.load(unet, folder, _PREFIX)
     return unet.eval().to(device), _process(model)
 
 
@@ -129,11 +79,7 @@ def load_members(
     folders: Sequence[str | Path], device: torch.device | str, model: Mapping[str, Any]
 ) -> tuple[list[Member], Process]:
     """Several adapters of one UNet."""
-    unet, names = _frozen(model), [f"member_{k}" for k in range(len(folders))]
-    for folder, name in zip(folders, names, strict=True):
-        _adapt(unet, folder, name)
-    unet.eval().to(device)
-    return [Member(unet, name) for name in names], _process(model)
+    return lora.load_members(_frozen(model), folders, _PREFIX, device), _process(model)
 
 
 def condition(model: Mapping[str, Any], labels: np.ndarray, prompts: np.ndarray) -> Condition:
@@ -199,18 +145,6 @@ def _frozen(model: Mapping[str, Any]) -> UNet2DConditionModel:
             f"{model['pretrained']} again"
         ) from error
     return unet.float().requires_grad_(False)
-
-
-def _adapt(unet: UNet2DConditionModel, folder: str | Path, name: str) -> None:
-    with checkpoints.reading(folder, FILES) as place:
-        unet.load_lora_adapter(
-            str(place),
-            prefix="unet",
-            adapter_name=name,
-            weight_name=FILES[-1],
-            use_safetensors=True,
-        )
-    checkpoints.check_finite(unet, place / FILES[-1])
 
 
 def _process(model: Mapping[str, Any]) -> Process:

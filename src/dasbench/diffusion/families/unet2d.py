@@ -22,7 +22,7 @@ FILES = (
     "unet/diffusion_pytorch_model.safetensors",
 )
 # keys of the section ``model`` that are no arguments of UNet2DModel
-OURS = ("family", "pretrained", "revision", "lora", "prompt")
+OURS = ("family", "pretrained", "revision", "lora", "prompt", "frozen")
 
 
 def build(
@@ -63,7 +63,10 @@ def untrained(
 
 
 def load(
-    folder: str | Path, device: torch.device | str = "cpu", files: Sequence[str] = FILES
+    folder: str | Path,
+    device: torch.device | str = "cpu",
+    files: Sequence[str] = FILES,
+    images: bool = True,
 ) -> tuple[UNet2DModel, Process]:
     """Read the UNet and the process of a folder. Only JSON and safetensors are opened.
 
@@ -71,6 +74,7 @@ def load(
         folder: Folder of a base model or a member.
         device: Device of the UNet.
         files: Paths of the needed files, relative to the folder; the weights come last.
+        images: Whether the model denoises images in [-1, 1].
 
     Returns:
         The UNet in evaluation mode on ``device``, and its process.
@@ -90,7 +94,7 @@ def load(
         if info["missing_keys"] or info["unexpected_keys"]:
             raise ValueError("its weights are not those of its config.json")
         try:
-            process = processes.load(place / "scheduler")
+            process = processes.load(place / "scheduler", images)
         except UserError as error:  # the workflow wrote this file, so it is damaged
             raise ValueError(str(error)) from error
     checkpoints.check_finite(unet, place / files[-1])

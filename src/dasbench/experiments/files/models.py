@@ -159,7 +159,13 @@ def prompt_files(experiment: Resolved) -> list[str]:
 
 def given_files(experiment: Resolved) -> list[str]:
     """Inputs of every script that runs a model, besides the examples."""
-    return latent_files(experiment) + prompt_files(experiment)
+    return latent_files(experiment) + prompt_files(experiment) + frozen_files(experiment)
+
+
+def frozen_files(experiment: Resolved) -> list[str]:
+    """The base model of another experiment, which stays frozen under an adapter."""
+    folder = f"results/{experiment['model'].get('frozen')}/models/base"
+    return [f"{folder}/{name}" for name in experiment.family["frozen_files"]]
 
 
 def given_options(experiment: Resolved) -> str:
