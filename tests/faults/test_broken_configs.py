@@ -106,9 +106,9 @@ def put(data, path, value):
 
 
 def named(sentences, path):
-    """Whether a sentence names the key, or the section that it makes unfit."""
-    whole = yaml_schema.dotted(path)
-    return any(f" {whole} " in sentence for sentence in sentences)
+    """Whether a sentence names the key, or the list that it makes unfit."""
+    paths = [path, path[:-1]] if isinstance(path[-1], int) else [path]  # a list of one is too short
+    return any(f" {yaml_schema.dotted(p)} " in sentence for p in paths for sentence in sentences)
 
 
 def refusal(root, path, value):
