@@ -294,6 +294,33 @@ def _paper_scale(by_threads: Mapping[str, Any]) -> str:
     return _rows(head, rows)
 
 
+def _device(by_threads: Mapping[str, Any]) -> str:
+    one = by_threads["1"]
+    titles = {
+        "features": "features, images/s at T = 1",
+        "training_step": "training step, images/s",
+        "tiny_models": "tiny models, models/hour",
+        "kernel": "kernel in float64, 1/s",
+    }
+    rows = [
+        f"| {title} | {variant} | {_value(rate, '{:,.3g}')} |"
+        for part, title in titles.items()
+        for variant, rate in one[part].items()
+    ]
+    where = (
+        f"Measured on {one['gpu']}."
+        if one["gpu"]
+        else "No GPU was measured: the numbers are a CPU's."
+    )
+    found = one["agreement"]
+    verdict = "within" if found["worst"] <= found["tolerance"] else "**outside**"
+    return (
+        f"{where} Scores differ from the CPU's by at most {found['worst']:.1e} of the largest, "
+        f"{verdict} the tolerance of {found['tolerance']:.0e}.\n\n"
+        f"{_rows('| what | variant | measured |', rows)}"
+    )
+
+
 def _cifar10(details: Mapping[str, Any]) -> str:
     """What the paper's cifar10 would cost at the measured speed."""
     operations = details["paper_scale"]["threads"]["1"]["operations"]
@@ -319,6 +346,7 @@ SECTIONS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "evaluation": _evaluation,
     "orchestration": _orchestration,
     "paper_scale": _paper_scale,
+    "device": _device,
 }
 
 

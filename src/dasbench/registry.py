@@ -40,7 +40,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-# folders of the modules below: one file for each family of methods, data set, family of models
 METHOD_FOLDER = "src/dasbench/attribution/methods"
 DATASET_FOLDER = "src/dasbench/data"
 FAMILY_FOLDER = "src/dasbench/diffusion/families"
@@ -315,9 +314,7 @@ def _lora(pipeline: str, flops: int, parameters: int, weights: int) -> dict[str,
 # * pipeline: the class of diffusers that opens the folder
 # * tag: the hub's name of its task
 # * needs: keys of ``model`` that it needs
-# * takes: keys of ``model`` that it may have besides ``needs``, family and revision; None: all but
-#   ``refuses``
-# * refuses: keys of ``model`` that it does not use
+# * takes: keys of ``model`` besides ``needs``, family and revision; None: all but ``refuses``
 # * frozen_files: files of the base model of the experiment ``model.frozen`` that its jobs read
 # * formula: how its size is counted, see ``dasbench.planning.unet_cost``
 FAMILIES: dict[str, dict[str, Any]] = {

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from benchmarks import (
+    device,
     evaluation,
     features,
     harness,
@@ -307,3 +308,35 @@ def test_a_part_that_fails_leaves_the_others(tmp_path, monkeypatch, capsys):
     assert failed == {"evaluation": "no results"}
     assert set(harness.load(tmp_path, "details")) == {"paper_scale"}
     assert "failed: no results" in capsys.readouterr().out
+
+
+def test_stacked_models_have_the_gradients_of_single_ones():
+    """Convolutions by patches and batched products, at the size of digits."""
+    networks = [problems.digits(3).unet.double() for _ in range(3)]
+    for number, network in enumerate(networks):
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.add_(0.01 * (number + 1))
+    batch = device._batch(problems.digits(3), torch.device("cpu"))
+    x_t, t, target = (part.double() if part.is_floating_point() else part for part in batch)
+    together = device.stacked(networks, x_t, t, target)
+    for number, network in enumerate(networks):
+        alone = device.gradients(network, x_t, t, target)
+        for (name, _), g in zip(network.named_parameters(), alone, strict=True):
+            torch.testing.assert_close(together[name][number], g, rtol=1e-8, atol=1e-12)
+    assert torch.nn.Conv2d.forward.__module__ == "torch.nn.modules.conv"
+
+
+def test_the_device_part_runs_small_and_says_that_no_gpu_was_measured(monkeypatch):
+    monkeypatch.setenv("DAS_DEVICE", "cpu")
+    found = device.measure(1, 1, quick=True)
+    assert found["gpu"] is None
+    assert found["agreement"]["worst"] <= device.TOLERANCE
+    assert {"float32", "bfloat16"} <= set(found["training_step"])
+    text = page._device({"1": found})
+    assert "No GPU was measured" in text
+    assert text.count("| tiny models, models/hour |") == 2
+    measured = {**found, "gpu": "NVIDIA H200", "agreement": {"worst": 1.0, "tolerance": 1e-3}}
+    assert "Measured on NVIDIA H200. " in page._device({"1": measured})
+    assert "**outside**" in page._device({"1": measured})
+    assert "device" in harness.NAMED

@@ -45,7 +45,9 @@ def exported(clone, name, folder):
     card = (folder / "README.md").read_text()
     assert str(clone.folder) not in card
     code = card.split("```python\n")[1].split("```")[0].replace("FOLDER", str(folder))
-    code = code.replace("=1000)", "=2)").replace("scheduler.timesteps", "(999, 500)")
+    code = code.replace("=1000)", "=2)")
+    if "set_timesteps" not in code:
+        code = code.replace("scheduler.timesteps", "(999, 500)")
     code = code.replace("guidance_scale=7.5)", "guidance_scale=7.5, num_inference_steps=2)")
     made = {}
     exec(compile(code, name, "exec"), made)
