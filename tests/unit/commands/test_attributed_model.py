@@ -14,7 +14,7 @@ from diffusers import (
     DDPMPipeline,
     DDPMScheduler,
     EDMEulerScheduler,
-    FlowMatchEulerDiscreteScheduler,
+    FlowMatchLCMScheduler,
     ScoreSdeVePipeline,
     ScoreSdeVeScheduler,
     UNet2DConditionModel,
@@ -77,7 +77,7 @@ def command(tmp_path, monkeypatch, capsys):
 
 OTHER_PROCESSES = {
     "edm": EDMEulerScheduler,
-    "flow": FlowMatchEulerDiscreteScheduler,
+    "other flow": FlowMatchLCMScheduler,
     "ve": ScoreSdeVeScheduler,
 }
 

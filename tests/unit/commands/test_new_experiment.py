@@ -10,7 +10,7 @@ import yaml
 from diffusers import (
     DPMSolverMultistepScheduler,
     EDMEulerScheduler,
-    FlowMatchEulerDiscreteScheduler,
+    FlowMatchLCMScheduler,
     ScoreSdeVeScheduler,
     UNet2DModel,
 )
@@ -309,7 +309,7 @@ def test_keys_for_sampling_never_block_the_lds(root, pictures, tmp_path):
     ("kind", "told"),
     [
         (EDMEulerScheduler, "continuous noise levels .* not supported"),
-        (FlowMatchEulerDiscreteScheduler, "flow matching, which is not supported"),
+        (FlowMatchLCMScheduler, "another kind of flow, which is not supported"),
         (ScoreSdeVeScheduler, "exploding variance .* not supported"),
     ],
 )

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import torch
-from diffusers import DDPMPipeline, DDPMScheduler, FlowMatchEulerDiscreteScheduler, UNet2DModel
+from diffusers import DDPMPipeline, DDPMScheduler, FlowMatchLCMScheduler, UNet2DModel
 from safetensors.torch import load_file, save_file
 
 from dasbench.diffusion import own_checkpoint
@@ -247,11 +247,9 @@ def test_other_weights_are_refused(folder):
 
 
 def test_an_index_of_another_process_is_refused(folder):
-    FlowMatchEulerDiscreteScheduler().save_pretrained(folder / "scheduler")
-    with pytest.raises(
-        UserError, match=r"names a DDPMScheduler, .* is of a FlowMatchEuler.*differ"
-    ):
+    FlowMatchLCMScheduler().save_pretrained(folder / "scheduler")
+    with pytest.raises(UserError, match=r"names a DDPMScheduler, .* is of a FlowMatchLCM.*differ"):
         own_checkpoint.find(folder)
-    change(folder / "model_index.json", scheduler=["diffusers", "FlowMatchEulerDiscreteScheduler"])
-    with pytest.raises(UserError, match="flow matching, which is not supported"):
+    change(folder / "model_index.json", scheduler=["diffusers", "FlowMatchLCMScheduler"])
+    with pytest.raises(UserError, match="another kind of flow, which is not supported"):
         own_checkpoint.load(folder)

@@ -12,7 +12,7 @@ from diffusers import (
     DPMSolverMultistepScheduler,
     EDMEulerScheduler,
     EulerDiscreteScheduler,
-    FlowMatchEulerDiscreteScheduler,
+    FlowMatchLCMScheduler,
     HeunDiscreteScheduler,
     PNDMScheduler,
     ScoreSdeVeScheduler,
@@ -106,7 +106,7 @@ def test_sampler_keys_do_not_change_the_process(tmp_path):
 
 OTHERS = {
     "EDM": (EDMEulerScheduler(), "continuous noise levels"),
-    "flow": (FlowMatchEulerDiscreteScheduler(), "trained with flow matching, which is not supp"),
+    "other flow": (FlowMatchLCMScheduler(), "another kind of flow, which is not supp"),
     "VE": (ScoreSdeVeScheduler(), "exploding variance"),
     "consistency": (diffusers.CMStochasticIterativeScheduler(), "distillation into few steps"),
     "LCM": (diffusers.LCMScheduler(), "distillation into few steps"),
