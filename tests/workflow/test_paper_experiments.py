@@ -69,7 +69,7 @@ DATASETS = {
 
 # of each family together: every readout, noise and residual of the large experiments but das_l1's
 METHODS = {
-    "cifar2": {"pixel_cosine", "trak", "dtrak", "das"},
+    "cifar2": {"pixel_cosine", "pixel_rbf", "nearest", "floor", "trak", "dtrak", "das"},
     "cifar10": {"pixel_cosine", "dtrak", "das", "das_common"},
     "celeba": {"pixel_cosine", "dtrak", "das", "das_released"},
     "artbench2": {"pixel_cosine", "trak", "dtrak_common", "das_common"},
