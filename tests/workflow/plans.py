@@ -10,7 +10,7 @@ from dasbench.planning import planned_jobs, rule_costs, workload
 
 def blocks(clone, *words):
     """Every job of a plan from nothing: (rule, what Snakemake says of it)."""
-    text = clone.run(*words, "-n", "--forceall").stdout
+    text = clone.run(*words, "-n", "-p", "--forceall").stdout
     return re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", text, flags=re.M)
 
 
