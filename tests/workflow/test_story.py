@@ -103,6 +103,7 @@ REDONE = {
     "score",
     "evaluate_lds",
     "summarise_lds",
+    "plot_beyond",
     "plot_lds",
     "tabulate_lds",
     "write_metrics",
