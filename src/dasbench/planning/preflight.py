@@ -1,6 +1,6 @@
 """Checks of an experiment before a run or a plan: too slow, or in need of files, for each loading.
 
-* ``network``: diffusers builds the network, on torch's meta device, which holds no weights. This
+* ``architecture``: diffusers builds the network, on torch's meta device, which holds no weights. This
   imports torch, so a network that was built once is remembered.
 * ``images``: the data set has as many images as the experiment takes.
 * ``scores``: files of scores computed elsewhere have one finite number for each image and query.
@@ -65,7 +65,7 @@ def check(
 def _problems(experiment: Mapping[str, Any], root: Path) -> Iterator[Problem]:
     if experiment["seed_name"] == experiment["name"]:  # a child uses these sections of its parent
         yield from images(experiment, root)
-        yield from network(experiment, root)
+        yield from architecture(experiment, root)
     yield from scores(experiment, root)
 
 
@@ -157,7 +157,7 @@ def _array_problem(array: Any, shape: tuple[int, int]) -> str | None:
     return None
 
 
-def network(experiment: Mapping[str, Any], root: Path) -> Iterator[Problem]:
+def architecture(experiment: Mapping[str, Any], root: Path) -> Iterator[Problem]:
     """Build the network of an experiment as diffusers would in a job, without weights."""
     model = experiment["model"]
     if registry.family(model)["adapter"]:
