@@ -1,7 +1,7 @@
 """Checks of an experiment before a run or a plan: too slow, or in need of files, for each loading.
 
-* ``architecture``: diffusers builds the network, on torch's meta device, which holds no weights. This
-  imports torch, so a network that was built once is remembered.
+* ``architecture``: diffusers builds the network, on torch's meta device, which holds no weights.
+  This imports torch, so a network that was built once is remembered.
 * ``images``: the data set has as many images as the experiment takes.
 * ``scores``: files of scores computed elsewhere have one finite number for each image and query.
 
