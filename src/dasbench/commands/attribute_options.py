@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import argparse
 import math
+import numbers
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from dasbench.core.yaml_schema import dotted, read_schema, schema_problems
 from dasbench.errors import UserError
+from dasbench.experiments import config
 
 DEFAULT_METHOD = "das_common"
 
@@ -75,5 +82,32 @@ def check(args: argparse.Namespace) -> None:
 
 def check_damping(damping: float) -> None:
     """Refuse a damping that is no positive number."""
-    if not (damping > 0 and math.isfinite(damping)):
-        raise UserError(f"damping is {damping:g}, expected a positive number such as 1e-4")
+    number = isinstance(damping, numbers.Real) and not isinstance(damping, bool)
+    if not (number and damping > 0 and math.isfinite(damping)):
+        shown = f"{damping:g}" if number else repr(damping)
+        raise UserError(f"damping is {shown}, expected a positive number such as 1e-4")
+
+
+def check_features(options: Mapping[str, Any], known: Sequence[str]) -> dict[str, Any]:
+    """Feature options of a Python program, by the same schema as those of an experiment.
+
+    Args:
+        options: Name -> value.
+        known: Names that can be used here.
+
+    Returns:
+        The options, numbers of numpy as those of Python.
+
+    Raises:
+        UserError: If a name is unknown or a value is impossible.
+    """
+    if unknown := set(options) - set(known):
+        raise UserError(f"{sorted(unknown)} are no feature options; allowed: {', '.join(known)}")
+    plain = {
+        key: value.item() if isinstance(value, np.generic) else value
+        for key, value in options.items()
+    }
+    schema = read_schema(Path(__file__).parents[3] / config.SCHEMA)["properties"]["features"]
+    for path, sentence in schema_problems(plain, schema):
+        raise UserError(f"{dotted(path)} {sentence}")
+    return plain
