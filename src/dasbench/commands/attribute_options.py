@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from dasbench.commands.new_experiment_options import not_empty
 from dasbench.core.yaml_schema import dotted, read_schema, schema_problems
 from dasbench.errors import UserError
 from dasbench.experiments import config
@@ -25,20 +26,26 @@ def parser(description: str | None) -> argparse.ArgumentParser:
         prog="./run attribute", description=description, allow_abbrev=False
     )
     cli.add_argument(
-        "images", type=Path, nargs="+", metavar="IMAGE", help="the queries: image files or folders"
+        "images",
+        type=not_empty,
+        nargs="+",
+        metavar="IMAGE",
+        help="the queries: image files or folders",
     )
     cli.add_argument("--experiment", default="digits", help="whose model and training set (digits)")
-    cli.add_argument("--model", type=Path, help="a diffusers pipeline folder instead")
-    cli.add_argument("--data", type=Path, help="folder of the images that it was trained on")
+    cli.add_argument("--model", type=not_empty, help="a diffusers pipeline folder instead")
+    cli.add_argument("--data", type=not_empty, help="folder of the images that it was trained on")
     cli.add_argument(
-        "--scheduler", type=Path, help="its scheduler_config.json, for a model folder without one"
+        "--scheduler",
+        type=not_empty,
+        help="its scheduler_config.json, for a model folder without one",
     )
     cli.add_argument("--projection", help="of gradients, for networks that kronecker refuses")
     cli.add_argument("--parameters", help="the subset whose gradients are taken")
     cli.add_argument("--method", default=DEFAULT_METHOD, help=f"({DEFAULT_METHOD})")
     cli.add_argument("--damping", type=float, help="relative; default: the experiment's choice")
     cli.add_argument("--top", type=int, default=8, help="how many training images to name (8)")
-    cli.add_argument("--scores", type=Path, help="also write the [N, Q] scores here, .npy")
+    cli.add_argument("--scores", type=not_empty, help="also write the [N, Q] scores here, .npy")
     cli.add_argument("--skip-bad", action="store_true", help="leave out files that are no images")
     cli.add_argument(
         "--resize",

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 import dasbench
-from dasbench.commands import attribute, attributed_model, training_files
+from dasbench.commands import attribute, attribute_options, attributed_model, training_files
 from dasbench.data import decode, folder
 from dasbench.diffusion.families import pixel
 from dasbench.errors import UserError
@@ -215,3 +215,9 @@ def test_training_images_are_named_by_their_files(tmp_path):
     assert training_files.find(images, data) == wanted
     assert training_files.find(images, {**data, "path": str(tmp_path / "gone")}) == [""] * 4
     assert training_files.find(images, {**data, "dataset": "digits"}) == [""] * 4
+
+
+def test_an_empty_path_is_not_this_folder(capsys):
+    with pytest.raises(SystemExit):
+        attribute_options.parser("").parse_args([""])
+    assert "it is empty, expected a path" in capsys.readouterr().err

@@ -243,3 +243,13 @@ def test_a_jpeg_that_is_cut_short_is_refused_here_too(write, tmp_path, checkpoin
     (own / "x.jpg").write_bytes(whole[:-40] + b"\0" * 40)
     with pytest.raises(UserError, match=r"x\.jpg \(a JPEG that is cut short"):
         write(own, "--checkpoint", checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("", "--images: it is empty"), ("a\nb", "has a line break or another")]
+)
+def test_paths_that_are_no_paths(write, tmp_path, checkpoint, capsys, name, told):
+    many(tmp_path / name, 3)
+    with pytest.raises(SystemExit):
+        write(tmp_path / name if name else "", "--checkpoint", checkpoint)
+    assert told in capsys.readouterr().err
