@@ -18,7 +18,13 @@ from dasbench import registry
 from dasbench.attribution import transforms
 from dasbench.attribution.methods import interface
 from dasbench.attribution.parameters import dampings
-from dasbench.commands import answers, attribute_options, attributed_model, image_files
+from dasbench.commands import (
+    answers,
+    attribute_options,
+    attributed_model,
+    image_files,
+    training_files,
+)
 from dasbench.commands.attribute_options import DEFAULT_METHOD
 from dasbench.commands.image_files import read_images as read_images
 from dasbench.core import artifacts, script_main, tables
@@ -35,6 +41,7 @@ FEATURE_DEFAULTS = {
     "oversampling": 4,
     "parameters": "weights",
 }
+FEATURE_OPTIONS = (*FEATURE_DEFAULTS, "dtype")
 RELEASED_TIMESTEPS = 100
 ROOT = Path(__file__).parents[3]
 
@@ -62,7 +69,8 @@ def attribute(  # noqa: PLR0913 - the last three have defaults that few change
         damping: Relative to the largest eigenvalue of the training kernel.
         seed: Seed of the noise and the projection.
         scheduler: For a folder without one, the ``scheduler_config.json`` of the model's training.
-        **feature_options: timesteps, draws, dimensions, projection, norms, parameters, dtype.
+        **feature_options: timesteps, draws, dimensions, projection, norms, oversampling,
+            parameters, dtype; ``config/README.md`` says what they mean.
 
     Returns:
         [N, Q] float64, higher = more influential, after the transform of the method.
@@ -79,7 +87,8 @@ def attribute(  # noqa: PLR0913 - the last three have defaults that few change
         >>> scores = attribute("results/digits/models/base", train, generated)  # doctest: +SKIP
         >>> scores[:, 0].argsort()[::-1][:8]  # doctest: +SKIP
     """
-    options = _options(method, feature_options)
+    options = _options(method)
+    feature_options = attribute_options.check_features(feature_options, FEATURE_OPTIONS)
     attribute_options.check_damping(damping)
     pair = attributed_model.checked(attributed_model.pair(model, scheduler))
     shape = attributed_model.shape(pair[0], images)
@@ -175,14 +184,10 @@ def scores(
     return matrix[:, :count]
 
 
-def _options(method: str, feature_options: dict[str, Any]) -> dict[str, Any]:
+def _options(method: str) -> dict[str, Any]:
     usable = _usable(registry.METHODS)
     if method not in usable:
         raise UserError(f"method {method!r} cannot be used here; choose one of {', '.join(usable)}")
-    if unknown := set(feature_options) - set(FEATURE_DEFAULTS):
-        raise UserError(
-            f"{sorted(unknown)} are no feature options; allowed: {', '.join(FEATURE_DEFAULTS)}"
-        )
     return registry.METHODS[method]
 
 
@@ -205,8 +210,10 @@ def _training_set(
     """Images [N, H, W, C] and their names, from the folder ``data`` or else from results."""
     if data is None:
         train = artifacts.load_examples(home / "examples" / "train.npz")
+        files = training_files.find(train.images, reading or {})
         return train.images, [
-            f"id {i} (label {c})" for i, c in zip(train.ids, train.labels, strict=True)
+            f"id {i} (label {c}){file and f': {file}'}"
+            for i, c, file in zip(train.ids, train.labels, files, strict=True)
         ]
     return image_files.read(
         image_files.below([data], "the training images are"), shape, reading, skip_bad
@@ -221,7 +228,7 @@ def _method(method: str, name: str | None) -> tuple[dict[str, Any], int, dict[st
         name: Experiment with the options; None for those of the registry, with the defaults.
     """
     if name is None:
-        options = _options(method, {})
+        options = _options(method)
         complete = {**options, "features": {**FEATURE_DEFAULTS, **options["features"]}}
         return complete, RELEASED_TIMESTEPS, None
     from dasbench.experiments import config
@@ -268,7 +275,8 @@ def main() -> None:
     unet, process = attributed_model.load(folder, args.scheduler)
     shape = attributed_model.shape(unet, None)
     queries, asked = image_files.read(files, shape, reading, args.skip_bad)
-    train, names = _training_set(home, args.data, shape, reading, args.skip_bad)
+    prepared = (data or {}) if args.data is None else reading
+    train, names = _training_set(home, args.data, shape, prepared, args.skip_bad)
     damping = args.damping
     if damping is None and not own_model:
         damping = _damping(home / "lds" / "selection.csv", args.method, options["transform"])

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import argparse
 import math
+import numbers
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from dasbench.commands.new_experiment_options import not_empty
+from dasbench.core.yaml_schema import dotted, read_schema, schema_problems
 from dasbench.errors import UserError
+from dasbench.experiments import config
 
 DEFAULT_METHOD = "das_common"
 
@@ -18,20 +26,26 @@ def parser(description: str | None) -> argparse.ArgumentParser:
         prog="./run attribute", description=description, allow_abbrev=False
     )
     cli.add_argument(
-        "images", type=Path, nargs="+", metavar="IMAGE", help="the queries: image files or folders"
+        "images",
+        type=not_empty,
+        nargs="+",
+        metavar="IMAGE",
+        help="the queries: image files or folders",
     )
     cli.add_argument("--experiment", default="digits", help="whose model and training set (digits)")
-    cli.add_argument("--model", type=Path, help="a diffusers pipeline folder instead")
-    cli.add_argument("--data", type=Path, help="folder of the images that it was trained on")
+    cli.add_argument("--model", type=not_empty, help="a diffusers pipeline folder instead")
+    cli.add_argument("--data", type=not_empty, help="folder of the images that it was trained on")
     cli.add_argument(
-        "--scheduler", type=Path, help="its scheduler_config.json, for a model folder without one"
+        "--scheduler",
+        type=not_empty,
+        help="its scheduler_config.json, for a model folder without one",
     )
     cli.add_argument("--projection", help="of gradients, for networks that kronecker refuses")
     cli.add_argument("--parameters", help="the subset whose gradients are taken")
     cli.add_argument("--method", default=DEFAULT_METHOD, help=f"({DEFAULT_METHOD})")
     cli.add_argument("--damping", type=float, help="relative; default: the experiment's choice")
     cli.add_argument("--top", type=int, default=8, help="how many training images to name (8)")
-    cli.add_argument("--scores", type=Path, help="also write the [N, Q] scores here, .npy")
+    cli.add_argument("--scores", type=not_empty, help="also write the [N, Q] scores here, .npy")
     cli.add_argument("--skip-bad", action="store_true", help="leave out files that are no images")
     cli.add_argument(
         "--resize",
@@ -75,5 +89,32 @@ def check(args: argparse.Namespace) -> None:
 
 def check_damping(damping: float) -> None:
     """Refuse a damping that is no positive number."""
-    if not (damping > 0 and math.isfinite(damping)):
-        raise UserError(f"damping is {damping:g}, expected a positive number such as 1e-4")
+    number = isinstance(damping, numbers.Real) and not isinstance(damping, bool)
+    if not (number and damping > 0 and math.isfinite(damping)):
+        shown = f"{damping:g}" if number else repr(damping)
+        raise UserError(f"damping is {shown}, expected a positive number such as 1e-4")
+
+
+def check_features(options: Mapping[str, Any], known: Sequence[str]) -> dict[str, Any]:
+    """Feature options of a Python program, by the same schema as those of an experiment.
+
+    Args:
+        options: Name -> value.
+        known: Names that can be used here.
+
+    Returns:
+        The options, numbers of numpy as those of Python.
+
+    Raises:
+        UserError: If a name is unknown or a value is impossible.
+    """
+    if unknown := set(options) - set(known):
+        raise UserError(f"{sorted(unknown)} are no feature options; allowed: {', '.join(known)}")
+    plain = {
+        key: value.item() if isinstance(value, np.generic) else value
+        for key, value in options.items()
+    }
+    schema = read_schema(Path(__file__).parents[3] / config.SCHEMA)["properties"]["features"]
+    for path, sentence in schema_problems(plain, schema):
+        raise UserError(f"{dotted(path)} {sentence}")
+    return plain

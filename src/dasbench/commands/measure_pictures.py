@@ -14,9 +14,20 @@ from dasbench.data import files as sources
 
 
 def measure(
-    images: Path, listing: folder.Listing, span: Sequence[float] | None, skip_bad: bool
+    images: Path,
+    listing: folder.Listing,
+    span: Sequence[float] | None,
+    skip_bad: bool,
+    whole: bool = True,
 ) -> tuple[list[int], list[str]]:
     """The shorter side of every readable picture in pixels, and notes about the pictures.
+
+    Args:
+        images: The folder.
+        listing: Its pictures.
+        span: The numbers of black and white in pictures of more than 8 bits.
+        skip_bad: Whether pictures that cannot be read are left out.
+        whole: Whether these are all pictures for which ``span`` is meant.
 
     Raises:
         UserError: If pictures cannot be read and are not to be left out, or their depth is unclear.
@@ -32,7 +43,7 @@ def measure(
             sides.append(side)
             digests.append((name, sources.digest(file)))
     pictures.refuse(images, bad, skip_bad)
-    pictures.check_depth(seen, span)
+    pictures.check_depth(seen, span, whole and not bad)
     return sides, [*listing.notes, *pictures.twins(pictures.groups(digests))]
 
 
@@ -43,6 +54,7 @@ def _side(file: Path, span: Sequence[float] | None) -> tuple[int, decode.Seen]:
         with Image.open(file, formats=("JPEG",)) if _is_jpeg(file) else nullcontext() as picture:
             if picture is not None:
                 side = min(picture.size)
+                decode.check_end(picture)
                 picture.draft(None, (1, 1))  # 1/8 of the side takes 1/10 of the time
                 picture.load()
                 ImageOps.exif_transpose(picture)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -123,16 +123,19 @@ def plan(request: Request, root: Path) -> dict[str, Any]:
     """
     listing = source.listing(source.opened(request.images, "--images"), request.labels)
     sides, notes = measure_pictures.measure(
-        request.images, listing, request.range, request.skip_bad
+        request.images, listing, request.range, request.skip_bad, whole=request.held_out is None
     )
     side, labels = int(median(sides or [0])), set(listing.label_of.values())
     if request.range and not request.range[0] < request.range[1]:
         raise UserError(f"--range is {request.range}, expected BLACK WHITE, the smaller first")
-    train, val, held_out = _split(request, len(sides))
+    held_out, queried, more = _held_out(request, listing)
+    notes += more
+    train, val = _split(request, len(sides), held_out)
     size, channels, base = request.size, 1 if request.grey else 3, None
     diffusion = "{timesteps: 1000, beta_schedule: linear, prediction_type: epsilon}"
     if request.checkpoint is not None:
         model = _checkpoint(request.checkpoint, len(labels), request.lds)
+        _check_held_out_classes(request, model.config, queried - labels)
         base, (channels, size, _) = model.config, model.shape
         schema = _sections(root)["diffusion"]
         diffusion = json.dumps(process_table.section(model.schedule, str(model.scheduler), schema))
@@ -187,24 +190,41 @@ def plan(request: Request, root: Path) -> dict[str, Any]:
     }
 
 
-def _split(request: Request, count: int) -> tuple[int, int, int]:
-    """Numbers of training pictures and of held-out queries, and of the pictures held out.
+def _held_out(request: Request, training: source.Listing) -> tuple[int, set[str], list[str]]:
+    """Number, labels and notes of the pictures in ``--held-out``.
+
+    Raises:
+        UserError: If they cannot be used, are too few, or are training pictures.
+    """
+    if request.held_out is None:
+        return 0, set(), []
+    found = source.listing(source.opened(request.held_out, "--held-out"))
+    notes = source.compare([request.images, request.held_out], [training, found])
+    sides, more = measure_pictures.measure(
+        request.held_out, found, request.range, request.skip_bad, whole=False
+    )
+    if len(sides) < FEWEST_HELD_OUT:
+        raise UserError(
+            f"--held-out: {request.held_out} holds {len(sides)} pictures, expected "
+            f"{FEWEST_HELD_OUT} or more"
+        )
+    return len(sides), set(found.label_of.values()), [*more, *notes]
+
+
+def _split(request: Request, count: int, held_out: int) -> tuple[int, int]:
+    """Numbers of training pictures and of held-out queries.
 
     Every picture of a checkpoint is a training picture: the model was trained on it.
+
+    Args:
+        request: The command line.
+        count: Number of pictures.
+        held_out: Number of pictures of ``--held-out``.
 
     Raises:
         UserError: If there are too few pictures.
     """
     most = QUICK["queries"] if request.quick else 150
-    held_out = 0
-    if request.held_out is not None:
-        others = source.listing(source.opened(request.held_out, "--held-out"))
-        held_out = len(others.label_of)
-        if held_out < FEWEST_HELD_OUT:
-            raise UserError(
-                f"--held-out: {request.held_out} holds {held_out} pictures, expected "
-                f"{FEWEST_HELD_OUT} or more"
-            )
     if request.checkpoint is not None:
         train, val, fewest = count, min(most, held_out), FEWEST_OF_CHECKPOINT[request.lds]
         expected = fewest
@@ -217,7 +237,7 @@ def _split(request: Request, count: int) -> tuple[int, int, int]:
         raise UserError(
             f"{request.images} holds {count} pictures{listed}, expected {expected} or more"
         )
-    return train, val, held_out
+    return train, val
 
 
 def _others(request: Request, train: int, count: int, val: int, held_out: int) -> str:
@@ -310,6 +330,26 @@ def _checkpoint(folder: Path, labels: int, judged: bool) -> own_checkpoint.Found
             "alphabet are the model's classes 0, 1, ..."
         )
     return found
+
+
+def _check_held_out_classes(request: Request, model: Mapping[str, Any], strange: Set[str]) -> None:
+    """Refuse held-out pictures without a class of a class-conditional model.
+
+    Args:
+        request: The command line.
+        model: The config of the network.
+        strange: Labels that only held-out pictures have.
+
+    Raises:
+        UserError: If there are any.
+    """
+    if strange and model.get("num_class_embeds"):
+        names = ", ".join(map(repr, sorted(strange)))
+        raise UserError(
+            f"--held-out: {request.held_out} has pictures with the label {names}, which no "
+            f"training picture has, but {request.checkpoint} is a model of classes; sort them "
+            "into subfolders that are named like the labels of the training pictures"
+        )
 
 
 def _sections(root: Path) -> dict[str, Any]:

@@ -68,5 +68,26 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def _path(text: str) -> Path:
-    """A path relative to the user's folder, made absolute."""
-    return Path(os.environ.get("DASBENCH_CALLER_FOLDER", "."), Path(text).expanduser()).resolve()
+    """A path relative to the user's folder, made absolute.
+
+    Raises:
+        argparse.ArgumentTypeError: If an experiment file cannot hold the path.
+    """
+    path = not_empty(text)
+    if not text.isprintable():
+        raise argparse.ArgumentTypeError(
+            f"{text!r} has a line break or another control character, which an experiment file "
+            "cannot hold; rename the folder or the file"
+        )
+    return Path(os.environ.get("DASBENCH_CALLER_FOLDER", "."), path.expanduser()).resolve()
+
+
+def not_empty(text: str) -> Path:
+    """A path of the command line; an empty one, as of an unset variable, is not this folder.
+
+    Raises:
+        argparse.ArgumentTypeError: If it is empty.
+    """
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty, expected a path; . is this folder")
+    return Path(text)

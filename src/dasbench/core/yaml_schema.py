@@ -25,6 +25,8 @@ Problem = tuple[KeyPath, str]
 
 DEPTH = 20  # levels; an experiment has four
 _LITERAL = re.compile(r"\^(\w+)\$")
+# octal numbers such as 010, and numbers to the base 60 such as 1:30
+_ODD_NUMBER = re.compile(r"[-+]?(0[0-7_]+|[\d_]+(:\d+)+)")
 _KINDS = {"boolean": "true or false", "object": "a mapping", "null": "null"}
 
 
@@ -97,12 +99,21 @@ def _check_nodes(root: yaml.Node | None, shown: str) -> None:
                 f"{shown}: line {line}: aliases (*name) are not supported; write it out"
             )
         seen.add(id(node))
+        if node.tag == "tag:yaml.org,2002:int" and _ODD_NUMBER.fullmatch(node.value):
+            raise UserError(
+                f"{shown}: line {line}: {node.value} is read by YAML as {_as_yaml(node)}; write "
+                "a plain number, or put it in quotes"
+            )
         if isinstance(node, yaml.SequenceNode):
             stack += node.value
         elif isinstance(node, yaml.MappingNode):
             keys = [key for key, _ in node.value]
             _check_keys(keys, shown)
             stack += [child for pair in node.value for child in pair]
+
+
+def _as_yaml(node: yaml.ScalarNode) -> int:
+    return yaml.SafeLoader("").construct_yaml_int(node)
 
 
 def _check_keys(keys: Sequence[yaml.Node], shown: str) -> None:

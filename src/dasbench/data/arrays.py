@@ -102,6 +102,11 @@ def _numpy(value: Any, what: str) -> np.ndarray:
             f"{what} are a {type(value).__name__} that is no array of images ({error}); expected "
             "[n, height, width, channels] uint8"
         ) from error
+    if np.ma.is_masked(value):
+        raise UserError(
+            f"{what} are an array of which a part is masked, expected a number for every pixel; "
+            "fill it by .filled(NUMBER)"
+        )
     if array.dtype == object or array.dtype.kind not in "biuf":
         raise UserError(
             f"{what} are a {type(value).__name__} of {array.dtype}, expected [n, height, width, "

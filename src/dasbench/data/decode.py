@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import stat
 import warnings
 from collections.abc import Sequence
@@ -48,6 +49,8 @@ _TARGA = frozenset({".tga", ".icb", ".vda", ".vst"})  # a format without a mark 
 _TOP = 65535  # of 16 bits
 _TOP_12 = 4095
 DARK = 16383  # 14 bits: 16-bit pictures that never exceed it may hold fewer bits
+# a mark inside a JPEG, but neither a stuffed byte nor one that restarts the decoder
+_JPEG_MARK, _JPEG_END = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL), 0xD9
 _WHITE_IS_ZERO, _PHOTOMETRIC = 0, 262  # a TIFF's tag
 
 
@@ -122,6 +125,7 @@ def look(
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             with Image.open(stream, formats=_formats(source)) as opened:
+                check_end(opened)
                 picture, seen = _flatten(opened, background, span)
                 picture = picture.convert("L" if channels == 1 else "RGB")
         except UnreadableError:
@@ -169,6 +173,34 @@ def is_picture(path: Path) -> bool:
                 return True
     except Exception:  # Pillow raises many classes
         return False
+
+
+def check_end(opened: Image.Image) -> None:
+    """Refuse a JPEG that stops before its end.
+
+    Pillow fills what is missing with grey and reports nothing, if the rest of the file is zeros, as
+    a download leaves it, or if the JPEG is progressive.
+
+    Args:
+        opened: A picture whose pixels are not read yet.
+
+    Raises:
+        UnreadableError: If the mark of the end is absent.
+    """
+    if opened.format not in ("JPEG", "MPO"):
+        return
+    opened.fp.seek(0)
+    content = opened.fp.read()
+    opened.fp.seek(0)
+    place = 2  # after the mark of the start
+    while mark := _JPEG_MARK.search(content, place):
+        kind = mark.group(1)[0]
+        if kind == _JPEG_END:
+            return
+        # the length of a segment counts its own two bytes
+        alone = kind == 1
+        place = mark.end() + (0 if alone else int.from_bytes(content[mark.end() : mark.end() + 2]))
+    raise UnreadableError("a JPEG that is cut short: it has no end")
 
 
 def _formats(source: object) -> tuple[str, ...]:

@@ -10,7 +10,8 @@ is counted and named.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,14 +56,19 @@ def read(options: Mapping[str, Any]) -> sources.Source:
         raise UserError("data.size is missing; expected the side in pixels that pictures get")
     folders = [_folder(options)]
     listings = [listing(folders[0], options["labels"])]
+    notes = []
     if options.get("held_out"):
         folders.append(opened(Path(options["held_out"]).expanduser(), "data.held_out"))
         listings.append(listing(folders[1]))
-    names = ordered({name for each in listings for name in each.label_of.values()})
+        notes += compare(folders, listings)
+    names = numbered(*(set(each.label_of.values()) for each in listings))
     files, labels, parts = {}, [], []
     for part, (folder, each) in enumerate(zip(folders, listings, strict=True)):
         for file, name in each.label_of.items():
-            files[file if part == sources.TRAIN else f"{folder.name}/{file}"] = folder / file
+            shown = file if part == sources.TRAIN else f"{folder.name}/{file}"
+            while shown in files:  # a class may have the name of the other folder
+                shown = f"held-out {shown}"
+            files[shown] = folder / file
             labels.append(names.index(name))
             parts.append(part)
     labels, parts = np.asarray(labels, np.int64), np.asarray(parts, np.uint8)
@@ -76,7 +82,7 @@ def read(options: Mapping[str, Any]) -> sources.Source:
         raise UserError(
             f"{folders[0]} holds no picture that can be read; expected PNG, JPEG or the like"
         )
-    notes = [*(note for each in listings for note in each.notes), *found.notes]
+    notes = [*(note for each in listings for note in each.notes), *notes, *found.notes]
     for note in notes:
         print(f"note: {note}")
     facts = {
@@ -245,7 +251,49 @@ def _subfolder(file: str) -> str:
     return tables.text(first) if rest else ""
 
 
-def ordered(names: set[str]) -> list[str]:
+def compare(folders: Sequence[Path], listings: Sequence[Listing]) -> list[str]:
+    """Notes about labels that held-out pictures alone have.
+
+    Args:
+        folders: Of the training pictures and of the held-out ones.
+        listings: Their pictures.
+
+    Raises:
+        UserError: If a picture is in both.
+    """
+    training = {os.path.realpath(folders[0] / file) for file in listings[0].label_of}
+    held_out = listings[1].label_of
+    both = [file for file in held_out if os.path.realpath(folders[1] / file) in training]
+    if both:
+        raise UserError(
+            f"{len(both)} of the {len(held_out)} held-out pictures in {folders[1]} are training "
+            f"pictures, too ({pictures.listed(both)}), expected none; move one of the two folders "
+            "out of the other, or list the training pictures in a CSV (data.labels, --labels)"
+        )
+    labels = set(listings[0].label_of.values())
+    strange = [file for file, label in held_out.items() if label not in labels]
+    if not strange:
+        return []
+    return [
+        f"{_counted(strange, 'held-out pictures')} have a label that no training picture has, or "
+        "none; the names of their subfolders are their labels"
+    ]
+
+
+def numbered(training: Set[str], held_out: Set[str] = frozenset()) -> list[str]:
+    """Names of labels in the order of the numbers that they get.
+
+    Labels of training pictures come first: held-out pictures change no number, since the numbers
+    are the classes of a model.
+
+    Raises:
+        UserError: See ``ordered``.
+    """
+    ordered(training | held_out)  # one spelling in both folders
+    return [*ordered(training), *ordered(held_out - training)]
+
+
+def ordered(names: Set[str]) -> list[str]:
     """Names of labels in the order of their numbers, see the module's docstring.
 
     Raises:
@@ -254,7 +302,7 @@ def ordered(names: set[str]) -> list[str]:
     numbers = {name: tables.number(name) for name in names if name}
     if None in numbers.values():
         return sorted(names)
-    by_number: dict[float, str] = {}
+    by_number: dict[Decimal, str] = {}
     for name in sorted(numbers):
         other = by_number.setdefault(numbers[name], name)
         if other != name:

@@ -7,7 +7,8 @@ import functools
 import os
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from pathlib import Path
 
 from dasbench.data.pictures import listed
@@ -22,9 +23,9 @@ def text(name: str) -> str:
     return unicodedata.normalize("NFC", name.strip())
 
 
-def number(name: str) -> float | None:
-    """The number that a label is, or None."""
-    return float(name) if _NUMBER.fullmatch(name) else None
+def number(name: str) -> Decimal | None:
+    """The number that a label is, exact also for long ones such as identifiers, or None."""
+    return Decimal(name) if _NUMBER.fullmatch(name) else None
 
 
 def read(path: Path, folder: Path) -> dict[str, str]:
@@ -62,17 +63,21 @@ def _rows(path: Path) -> Iterator[tuple[int, tuple[str, str]]]:
     """Line and (file, label) of each row."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            head = file.readline()
+            mark = _separator(file.readline())
             file.seek(0)
-            counts = {mark: head.count(mark) for mark in ",;\t"}
-            rows = csv.reader(file, delimiter=max(counts, key=counts.__getitem__), strict=True)
+            rows = csv.reader(file, delimiter=mark, strict=True)
             numbered = [(rows.line_num, row) for row in rows]
     except (OSError, ValueError, csv.Error) as error:
         raise UserError(f"{path} cannot be read ({error}); expected a CSV in UTF-8") from error
-    columns = [cell.strip().lower() for cell in numbered[0][1]] if numbered else []
+    columns = _columns(numbered[0][1]) if numbered else []
     filled = [(line, row) for line, row in numbered[1:] if any(cell.strip() for cell in row)]
-    if not filled or any(columns.count(name) != 1 for name in _COLUMNS):
-        raise UserError(f"{path} has no columns file and label, or no rows; add them")
+    if any(columns.count(name) != 1 for name in _COLUMNS):
+        found = f"the first line {listed([', '.join(columns)])}" if columns else "no first line"
+        raise UserError(
+            f"{path} has {found}, expected one column file and one column label; name them there"
+        )
+    if not filled:
+        raise UserError(f"{path} has no rows below its first line; add one for each picture")
     places = [columns.index(name) for name in _COLUMNS]
     for line, row in filled:
         if len(row) > len(columns):
@@ -82,6 +87,20 @@ def _rows(path: Path) -> Iterator[tuple[int, tuple[str, str]]]:
             )
         cells = [*row, *[""] * (len(columns) - len(row))]
         yield line, (cells[places[0]], cells[places[1]])
+
+
+def _columns(cells: Sequence[str]) -> list[str]:
+    return [cell.strip().lower() for cell in cells]
+
+
+def _separator(head: str) -> str:
+    """The mark that finds most of the two columns in the first line, then the most frequent one."""
+
+    def score(mark: str) -> tuple[int, int]:
+        columns = _columns(next(csv.reader([head], delimiter=mark), []))
+        return sum(name in columns for name in _COLUMNS), head.count(mark)
+
+    return max(",;\t", key=score)
 
 
 def _inside(file: str, table: Path, folder: Path) -> str | None:

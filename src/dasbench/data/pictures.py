@@ -43,7 +43,8 @@ def read_all(paths: Mapping[str, Path], options: Mapping[str, Any], whole: bool 
 
     Args:
         paths: Name to show -> file.
-        whole: Whether these are all pictures for which ``range`` is meant.
+        whole: Whether these are all pictures for which ``range`` is meant. If some of them cannot
+            be read, the range may be meant for these.
         options: ``size``, ``resize``, ``background``, ``channels``, ``range`` of a ``data``
             section.
 
@@ -69,7 +70,7 @@ def read_all(paths: Mapping[str, Path], options: Mapping[str, Any], whole: bool 
             images.append(image)
             good.append(i)
     names = list(paths)
-    check_depth(seen, span, whole)
+    check_depth(seen, span, whole and not bad)
     alike = identical(zip((names[i] for i in good), images, strict=True))
     one_shape = len({image.shape for image in images}) == 1
     stacked = np.stack(images) if one_shape else np.asarray(images, object)

@@ -62,7 +62,7 @@ def _dataset(experiment: Mapping[str, Any]) -> Iterator[Problem]:
                 yield ("data", key), f"is for data sets that are read from files, not for {name}"
     elif name == "folder":
         for key, value in (("path", "the folder"), ("size", "the side in pixels of the images")):
-            if data[key] is None:
+            if not data[key]:
                 yield ("data", key), f"is missing; expected {value}"
 
 

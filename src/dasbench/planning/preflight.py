@@ -20,6 +20,7 @@ from typing import Any
 from dasbench import registry
 from dasbench.core.writing import write_text
 from dasbench.core.yaml_schema import Problem, dotted, on_one_line, shorten
+from dasbench.data import folder
 from dasbench.errors import UserError, first_line
 from dasbench.experiments import config
 from dasbench.experiments.image_shapes import shape_for
@@ -76,16 +77,26 @@ def _file_of(name: str, shown: Mapping[str, str]) -> str:
 def images(experiment: Mapping[str, Any], root: Path) -> Iterator[Problem]:
     """Compare ``data.train`` and ``queries.val`` with the images that there are.
 
-    The numbers come from the pool, if it has been made, else from what is known of the data set.
+    The numbers come from the pool, if it has been made, else from what is known of the data set, or
+    from the user's folder, if it is here.
     """
     data, val = experiment["data"], experiment["queries"]["val"]
     pool = root / "data" / config.pool_name(experiment) / "pool.npz"
-    train, shared = data["train"], False
-    if pool.is_file() and (counted := _count(pool, data["classes"])):
+    train, shared, advice = data["train"], False, ""
+    counted = _count(pool, data["classes"]) if pool.is_file() else None
+    source = f"{pool.relative_to(root)} has"
+    if counted and _enough(data, val, *counted):
+        return
+    if data["dataset"] == "folder" and (there := _pictures(data, root)):
+        if counted and _enough(data, val, *there):  # pictures were added
+            advice = f"; the folder has more now: remove {pool.relative_to(root)} to read it again"
+        elif not counted:
+            counted, source = there, f"{data['path']} holds"
+    if counted:
         available, held_out = counted
-        shared, source = not held_out, f"{pool.relative_to(root)} has"
+        shared = not held_out
         if held_out and val > held_out:
-            yield ("queries", "val"), f"is {val}, but {source} {held_out} held-out images"
+            yield ("queries", "val"), f"is {val}, but {source} {held_out} held-out images{advice}"
     elif data["dataset"] in IMAGES:
         available, shared = IMAGES[data["dataset"]]
         source = f"{data['dataset']} has at most"
@@ -93,12 +104,43 @@ def images(experiment: Mapping[str, Any], root: Path) -> Iterator[Problem]:
         return
     of = " of these classes" * (data["classes"] != "all")
     if train > available:
-        yield ("data", "train"), f"is {train}, but {source} {available} images{of} for training"
+        yield (
+            ("data", "train"),
+            f"is {train}, but {source} {available} images{of} for training{advice}",
+        )
     elif shared and train + val > available:
         yield (
             ("data", "train"),
-            f"is {train} and queries.val {val}, but {source} {available} images{of} for both",
+            f"is {train} and queries.val {val}, but {source} {available} images{of} for both"
+            f"{advice}",
         )
+
+
+def _enough(data: Mapping[str, Any], val: int, available: int, held_out: int) -> bool:
+    if held_out:
+        return data["train"] <= available and val <= held_out
+    return data["train"] + val <= available
+
+
+def _pictures(data: Mapping[str, Any], root: Path) -> tuple[int, int] | None:
+    """As ``_count``, of the user's folders; None if they are elsewhere, or a job will refuse them.
+
+    Files are not opened, so bad ones are among them.
+    """
+    if data["classes"] != "all" or not data["path"]:
+        return None
+    try:
+        place = folder.opened(root / Path(data["path"]).expanduser(), "data.path")
+        table = data["labels"] and root / Path(data["labels"]).expanduser()
+        found = [folder.listing(place, table)]
+        if data["held_out"]:
+            others = root / Path(data["held_out"]).expanduser()
+            found.append(folder.listing(folder.opened(others, "data.held_out")))
+    except UserError:
+        return None
+    counts = [len(each.label_of) for each in found]
+    most = data["limit"] or max(counts)
+    return min(counts[0], most), min(counts[1], most) if data["held_out"] else 0
 
 
 def _count(pool: Path, classes: Any) -> tuple[int, int] | None:

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import dasbench
-from dasbench.commands import attribute, attributed_model
+from dasbench.commands import attribute, attribute_options, attributed_model, training_files
 from dasbench.data import decode, folder
 from dasbench.diffusion.families import pixel
 from dasbench.errors import UserError
@@ -56,7 +57,7 @@ def test_models_of_more_than_pixels_are_refused_in_one_sentence(pair, images, tm
 
 
 def test_released_residual_has_its_own_grid(pair, images):
-    options = attribute._options("das_released", {})
+    options = attribute._options("das_released")
     features = {**attribute.FEATURE_DEFAULTS, **SIZES, **options["features"]}
     few, many = (
         attribute.scores(pair, images, images[:1], {**options, "features": features}, 1e-2, 0, n)
@@ -67,11 +68,29 @@ def test_released_residual_has_its_own_grid(pair, images):
 
 @pytest.mark.parametrize(
     ("method", "options", "told"),
-    [("nope", {}, "das_common"), ("random", {}, "das_common"), ("das", {"steps": 1}, "timesteps")],
+    [
+        ("nope", {}, "das_common"),
+        ("random", {}, "das_common"),
+        ("das", {"steps": 1}, "timesteps"),
+        ("das", {"damping": "small"}, "damping is 'small', expected a positive number"),
+        ("das", {"damping": True}, "damping is True, expected"),
+        ("das", {"timesteps": 2.5}, "timesteps is 2.5, expected an integer"),
+        ("das", {"timesteps": "2"}, 'timesteps is "2", expected an integer'),
+        ("das", {"draws": 0}, "draws is 0, expected an integer at least 1"),
+        ("das", {"oversampling": 0}, "oversampling is 0, expected"),
+        ("das", {"norms": "none"}, 'norms is "none", expected one of exact, projected'),
+    ],
 )
 def test_mistakes_are_told(pair, images, method, options, told):
     with pytest.raises(UserError, match=told):
         dasbench.attribute(pair, images, images[:1], method, **options)
+
+
+def test_numbers_of_numpy_are_numbers(pair, images):
+    few = {key: np.int64(value) for key, value in SIZES.items()}
+    given = dasbench.attribute(pair, images, images[:1], damping=np.float32(0.5), **few)
+    wanted = dasbench.attribute(pair, images, images[:1], damping=0.5, **SIZES)
+    np.testing.assert_array_equal(given, wanted)
 
 
 def test_images_of_another_size_are_refused(pair, images):
@@ -180,3 +199,25 @@ def test_an_experiment_s_data_section_prepares_what_is_asked(
     seen = command("--experiment", "smoke", "--method", "das", "--damping", "0.1")
     wanted = as_a_data_set(odd_pictures, **section, channels=1)
     np.testing.assert_array_equal(seen["queries"], wanted[:1])
+
+
+def test_training_images_are_named_by_their_files(tmp_path):
+    own = tmp_path / "own"
+    (own / "cats").mkdir(parents=True)
+    shades = {"cats/a.png": 10, "b.png": 20, "c.png": 20, "d.png": 40}
+    for name, shade in shades.items():
+        Image.new("L", (8, 8), shade).save(own / name)
+    (own / "aa.png").write_bytes(b"")  # left out: numbers are no positions in the folder
+    data = {"dataset": "folder", "path": str(own), "labels": None, "size": 8, "channels": 1}
+    data |= {"resize": "crop", "background": [0, 0, 0], "range": None}
+    images = np.stack([np.full((8, 8, 1), shade, np.uint8) for shade in (40, 20, 10, 99)])
+    wanted = ["d.png", "b.png = c.png", "cats/a.png", ""]
+    assert training_files.find(images, data) == wanted
+    assert training_files.find(images, {**data, "path": str(tmp_path / "gone")}) == [""] * 4
+    assert training_files.find(images, {**data, "dataset": "digits"}) == [""] * 4
+
+
+def test_an_empty_path_is_not_this_folder(capsys):
+    with pytest.raises(SystemExit):
+        attribute_options.parser("").parse_args([""])
+    assert "it is empty, expected a path" in capsys.readouterr().err

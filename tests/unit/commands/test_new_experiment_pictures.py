@@ -206,3 +206,50 @@ def test_the_classes_of_a_checkpoint_are_numbers_in_their_order(write, tmp_path)
     _, made = write(tmp_path / "own", "--checkpoint", place)
     source = folder.read({**made["data"], "about": {}})
     assert [source.classes[i] for i in range(12)] == [str(i) for i in range(12)]
+
+
+@pytest.mark.parametrize("inside", ["", "other/"])
+def test_held_out_pictures_have_a_class_of_the_checkpoint(write, tmp_path, inside):
+    for i, name in enumerate(("cats", "dogs")):
+        many(tmp_path / "own" / name, 3, first=3 * i)
+        many(tmp_path / "new" / name, 3, first=10 + 3 * i)
+        many(tmp_path / f"strange/{inside}", 3, first=20)
+    place = pipeline(tmp_path / "classes", {**MODEL, "num_class_embeds": 2})
+    options = ["--checkpoint", place, "--held-out"]
+    with pytest.raises(UserError, match="which no training picture has, but .* model of classes"):
+        write(tmp_path / "own", *options, tmp_path / "strange")
+    write(tmp_path / "own", *options, tmp_path / "new")
+    plain = pipeline(tmp_path / "plain")
+    told, _ = write(tmp_path / "own", "--checkpoint", plain, "--held-out", tmp_path / "strange")
+    assert "held-out pictures" in told
+    assert "have a label that no training picture has" in told
+
+
+def test_held_out_pictures_are_looked_at_before_a_file_is_written(write, tmp_path, checkpoint):
+    own, new = many(tmp_path / "own", 6), many(tmp_path / "new", 3, first=20)
+    with pytest.raises(UserError, match=r"6 of the 6 held-out pictures .* are training pictures"):
+        write(own, "--checkpoint", checkpoint, "--held-out", own)
+    (new / "bad.png").write_bytes(b"")
+    with pytest.raises(UserError, match=r"new: 1 files cannot be read: bad\.png"):
+        write(own, "--checkpoint", checkpoint, "--held-out", new)
+    _, made = write(own, "--checkpoint", checkpoint, "--held-out", new, "--skip-bad")
+    assert made["queries"]["val"] == 3
+
+
+def test_a_jpeg_that_is_cut_short_is_refused_here_too(write, tmp_path, checkpoint):
+    own = many(tmp_path / "own", 3)
+    Image.fromarray(PIXELS[5]).save(own / "x.jpg", progressive=True)
+    whole = (own / "x.jpg").read_bytes()
+    (own / "x.jpg").write_bytes(whole[:-40] + b"\0" * 40)
+    with pytest.raises(UserError, match=r"x\.jpg \(a JPEG that is cut short"):
+        write(own, "--checkpoint", checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("", "--images: it is empty"), ("a\nb", "has a line break or another")]
+)
+def test_paths_that_are_no_paths(write, tmp_path, checkpoint, capsys, name, told):
+    many(tmp_path / name, 3)
+    with pytest.raises(SystemExit):
+        write(tmp_path / name if name else "", "--checkpoint", checkpoint)
+    assert told in capsys.readouterr().err

@@ -84,6 +84,7 @@ REFUSED = {
     "a dict": ({"images": X}, RGB, "a dict"),
     "nothing": (None, RGB, "a NoneType"),
     "numbers as objects": (X.astype(object), RGB, "of object"),
+    "a mask": (np.ma.masked_greater(X, 9), RGB, "a part is masked"),
     "a number": (3, GREY, r"\[\]"),
 }
 

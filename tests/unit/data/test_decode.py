@@ -160,7 +160,7 @@ def test_a_csv_names_labels_and_files(mine):
     with pytest.raises(UserError, match="which is not in"):
         folder.read(options(mine, labels=str(table)))
     table.write_text("name;class\n")
-    with pytest.raises(UserError, match="has no columns file and label"):
+    with pytest.raises(UserError, match="first line name, class, expected one column file"):
         folder.read(options(mine, labels=str(table)))
 
 
@@ -186,3 +186,15 @@ def test_an_absent_or_empty_folder_is_told(tmp_path):
         folder.read(options(tmp_path / "none", about=about))
     with pytest.raises(UserError, match="holds no picture"):
         folder.read(options(tmp_path))
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_blocks": 2}])
+def test_a_jpeg_without_an_end_is_cut_short(options):
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
+    # marks of the end inside a segment are no end
+    whole = data(noise, "JPEG", comment=b"\xff\xd9\xff\xda", **options)
+    assert decode.read(whole + b"\0" * 9, None).shape == (64, 64, 3)
+    for part in (whole[: len(whole) // 2], whole[:-2]):
+        for filled in (part, part + b"\0" * 999):
+            with pytest.raises(decode.UnreadableError, match="cut short"):
+                decode.read(filled, None)

@@ -282,6 +282,7 @@ ALL = {"cats/a.png": "x", "c.png": "y"}
         "file\tlabel\ncats/a.png\tx\nc.png\ty\n",
         "File, Label\ncats/a.png, x\nc.png,y \n",
         "label,size,file\nx,1,cats/a.png\ny,2,c.png\n",
+        "file;label;long, full, note\ncats/a.png;x;\nc.png;y;\n",
         "file,label\ncats\\a.png,x\n.\\c.png,y\n",
         'file,label\n"cats/a.png","x"\n\n"c.png","y"\n,\n',
         "file,label\ncats/a.png,x\nc.png,y\n./c.png,y\n",
@@ -321,10 +322,10 @@ def test_letters_are_compared_by_what_they_are(table, home):
         ("file,label\n../outside.png,x\n", "which is not in"),
         ("file,label\n/etc/passwd,x\n", "which is not in"),
         ("file,label\ncats,x\n", "which is not in"),
-        ("name,class\nc.png,x\n", "has no columns file and label"),
-        ("file,label,label\nc.png,x,y\n", "has no columns file and label"),
-        ("file,label\n", "or no rows"),
-        ("", "has no columns file and label"),
+        ("name,Class\nc.png,x\n", "first line name, class, expected one column file"),
+        ("file,label,label\nc.png,x,y\n", "first line file, label, label, expected one column"),
+        ("file,label\n", "has no rows below its first line"),
+        ("", "has no first line, expected one column file and one column label"),
         ('file,label\n"c.png,x\n', "cannot be read"),
     ],
 )
@@ -376,3 +377,45 @@ def test_held_out_images_come_from_their_folder(home, tmp_path):
 def test_endings_and_formats_agree():
     """A new ending must be one that is read, or one that is told."""
     assert not decode.SUFFIXES & decode.FOREIGN
+
+
+def test_a_held_out_folder_may_have_the_name_of_a_class(home, tmp_path):
+    for i, place in enumerate((home / "cats", home / "dogs", tmp_path / "new/cats")):
+        picture(place / "a.png", i)
+    source = read(home, held_out=str(tmp_path / "new/cats"))
+    assert source.images[:, 0, 0, 0].tolist() == [0, 1, 2]
+    assert source.parts.tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize("inside", [".", "test"])
+def test_a_held_out_picture_is_no_training_picture(home, inside):
+    picture(home / "train/a.png", 1)
+    picture(home / "test/b.png", 2)
+    with pytest.raises(UserError, match=r"of the \d held-out pictures .* are training pictures"):
+        read(home, held_out=str(home / inside))
+    table = home / "labels.csv"
+    table.write_text("file,label\ntrain/a.png,x\n")
+    if inside == "test":
+        assert len(read(home, held_out=str(home / inside), labels=str(table)).images) == 2  # noqa: PLR2004
+
+
+@pytest.mark.parametrize("inside", ["", "ants/"])
+def test_held_out_pictures_change_no_number_of_a_class(home, tmp_path, capsys, inside):
+    picture(home / "cats/a.png", 1)
+    picture(home / "dogs/b.png", 2)
+    picture(tmp_path / f"new/{inside}a.png", 3)
+    source = read(home, held_out=str(tmp_path / "new"))
+    assert source.labels.tolist() == [0, 1, 2]
+    assert "have a label that no training picture has" in capsys.readouterr().out
+
+
+def test_long_numbers_are_compared_exactly():
+    names = {"10000000000000001", "10000000000000000", "9"}
+    assert folder.ordered(names) == ["9", "10000000000000000", "10000000000000001"]
+
+
+def test_a_bad_picture_is_named_though_the_others_need_no_range(home):
+    picture(home / "a.png")
+    (home / "b.png").write_bytes(b"")
+    with pytest.raises(UserError, match=r"1 files cannot be read: b\.png"):
+        read(home, range=[0, 4095])

@@ -167,6 +167,8 @@ def test_a_mistake_is_one_sentence(blank, path, value, sentence):
         ("data: {<<: {train: 1}}\n", "merge keys (<<) are not supported"),
         ("? [a]\n: b\n", "a key must be a text"),
         ("1: b\n", "key 1 is not a text"),
+        ("seed: 010\n", "line 1: 010 is read by YAML as 8; write a plain number"),
+        ("data: {train: 1:30}\n", "1:30 is read by YAML as 90"),
         ("title: 2024-01-01\n", "title is read by YAML as a date; put it in quotes"),
         ("title: !!python/object/apply:os.system [true]\n", "not valid YAML"),
         ("title: [\n", "not valid YAML"),

@@ -91,6 +91,27 @@ def test_the_images_of_a_pool_are_counted(root, pool):
     )
 
 
+def test_the_pictures_of_a_folder_are_counted_before_there_is_a_pool(root, pool):
+    def own(**more):
+        data = {"dataset": "folder", "path": "own", "size": 8, "channels": 1, **more}
+        return changed(root, data=data)
+
+    preflight.check([own(train=10**6)], root)  # the folder is elsewhere
+    for place, count in (("own", 140), ("new", 5)):
+        (root / place).mkdir()
+        for i in range(count):
+            (root / place / f"{i}.png").touch()
+    assert "data.train is 1000, but own holds 140 images" in told(root, own(train=1000))
+    assert "but own holds 140 images for both" in told(root, own(train=130))
+    assert "but own holds 50 images" in told(root, own(limit=50))
+    assert "queries.val is 12, but own holds 5 held-out" in told(root, own(held_out="new"))
+    preflight.check([own()], root)
+    pool("changed", parts=np.zeros(100))
+    line = told(root, own())
+    assert "data/changed/pool.npz has 100 images" in line
+    assert "the folder has more now: remove data/changed/pool.npz to read it again" in line
+
+
 SHAPE = (120, 12)
 WRONG = {
     "has shape (12, 120), expected (120, 12)": np.zeros(SHAPE[::-1], np.float32),
