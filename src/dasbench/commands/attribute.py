@@ -62,7 +62,8 @@ def attribute(  # noqa: PLR0913 - the last three have defaults that few change
         damping: Relative to the largest eigenvalue of the training kernel.
         seed: Seed of the noise and the projection.
         scheduler: For a folder without one, the ``scheduler_config.json`` of the model's training.
-        **feature_options: timesteps, draws, dimensions, projection, norms, parameters, dtype.
+        **feature_options: timesteps, draws, dimensions, projection, norms, oversampling,
+            parameters.
 
     Returns:
         [N, Q] float64, higher = more influential, after the transform of the method.
@@ -131,7 +132,7 @@ def scores(
         UserError: If the images do not fit the model, or the kernel keeps timesteps apart.
     """
     from dasbench.diffusion import denoiser
-    from dasbench.diffusion.evaluation_mode import evaluating
+    from dasbench.diffusion.evaluation_mode import evaluating, plain_arithmetic
     from dasbench.gradients import residuals
 
     if options["kernel"] != "averaged":
@@ -145,7 +146,7 @@ def scores(
         queries = np.concatenate([queries, images[probes.choose(len(images))]])
     train_inputs, query_inputs = denoiser.to_model(images), denoiser.to_model(queries)
     axes, ids, settings = ("attribute", seed), np.arange(len(train_inputs)), options["features"]
-    with evaluating(unet):
+    with plain_arithmetic(), evaluating(unet):
         extract = attributed_model.extractor(unet, process, settings, axes, train_inputs.shape[1:])
         residual = None
         if options["residual"] != "none":
@@ -156,6 +157,7 @@ def scores(
             residual = residuals.compute(unet, process, train_inputs, ids, form, axes)
         train_features = np.hstack(extract(train_inputs, ids, "train"))
         query_features = np.hstack(extract(query_inputs, np.arange(len(query_inputs)), "query"))
+    _check_features(train_features, query_features)
     inputs = interface.Inputs(
         train_images=images,
         train_labels=np.zeros(len(train_inputs), np.int64),
@@ -175,6 +177,23 @@ def scores(
     return matrix[:, :count]
 
 
+def _check_features(train: np.ndarray, queries: np.ndarray) -> None:
+    """Refuse features that say nothing."""
+    for what, features in (("training image", train), ("query", queries)):
+        bad = np.flatnonzero(~np.isfinite(features).all(1))
+        if len(bad):
+            raise UserError(
+                f"the gradient of {what} {bad[0]} is not finite, as for {len(bad)} of "
+                f"{len(features)}: the network gives no numbers at one of the timesteps; its "
+                "weights and its noise process do not fit together"
+            )
+    if not train.any():
+        raise UserError(
+            "the gradient of every training image is zero, so that there are no features; the last "
+            "layer, or an adapter, has not been trained"
+        )
+
+
 def _options(method: str, feature_options: dict[str, Any]) -> dict[str, Any]:
     usable = _usable(registry.METHODS)
     if method not in usable:
@@ -183,6 +202,12 @@ def _options(method: str, feature_options: dict[str, Any]) -> dict[str, Any]:
         raise UserError(
             f"{sorted(unknown)} are no feature options; allowed: {', '.join(FEATURE_DEFAULTS)}"
         )
+    for name in ("timesteps", "draws", "dimensions", "oversampling"):
+        value = feature_options.get(name, 1)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise UserError(f"{name} is {value!r}, expected a whole number from 1")
+    if (norms := feature_options.get("norms", "exact")) not in ("exact", "projected"):
+        raise UserError(f"norms is {norms!r}, expected exact or projected")
     return registry.METHODS[method]
 
 
