@@ -264,3 +264,12 @@ def test_a_number_of_timesteps_that_is_none_is_shown_as_it_is(total, tmp_path):
     place = saved(tmp_path, DDPMScheduler(), num_train_timesteps=total)
     with pytest.raises(UserError, match=f"num_train_timesteps {total!r}, expected a whole number"):
         processes.load(place)
+
+
+@pytest.mark.parametrize("schedule", process_table.SCHEDULES)
+def test_samples_can_be_drawn_with_every_schedule(schedule):
+    scheduler = DDPMScheduler(beta_schedule=schedule)
+    sampler = processes.Ddim(scheduler, 10)
+    torch.testing.assert_close(sampler._ddim.alphas_cumprod, scheduler.alphas_cumprod)
+    x = torch.ones(1, 1, 4, 4)
+    assert torch.isfinite(sampler.step(x, sampler.timesteps[-1], x).x).all()
