@@ -140,7 +140,7 @@ def scores(
         UserError: If the images do not fit the model, or the kernel keeps timesteps apart.
     """
     from dasbench.diffusion import denoiser
-    from dasbench.diffusion.evaluation_mode import evaluating
+    from dasbench.diffusion.evaluation_mode import evaluating, plain_arithmetic
     from dasbench.gradients import residuals
 
     if options["kernel"] != "averaged":
@@ -154,7 +154,7 @@ def scores(
         queries = np.concatenate([queries, images[probes.choose(len(images))]])
     train_inputs, query_inputs = denoiser.to_model(images), denoiser.to_model(queries)
     axes, ids, settings = ("attribute", seed), np.arange(len(train_inputs)), options["features"]
-    with evaluating(unet):
+    with plain_arithmetic(), evaluating(unet):
         extract = attributed_model.extractor(unet, process, settings, axes, train_inputs.shape[1:])
         residual = None
         if options["residual"] != "none":
@@ -165,6 +165,7 @@ def scores(
             residual = residuals.compute(unet, process, train_inputs, ids, form, axes)
         train_features = np.hstack(extract(train_inputs, ids, "train"))
         query_features = np.hstack(extract(query_inputs, np.arange(len(query_inputs)), "query"))
+    _check_features(train_features, query_features)
     inputs = interface.Inputs(
         train_images=images,
         train_labels=np.zeros(len(train_inputs), np.int64),
@@ -182,6 +183,23 @@ def scores(
     if probes is not None:
         probes.scores = matrix[:, count:]
     return matrix[:, :count]
+
+
+def _check_features(train: np.ndarray, queries: np.ndarray) -> None:
+    """Refuse features that say nothing."""
+    for what, features in (("training image", train), ("query", queries)):
+        bad = np.flatnonzero(~np.isfinite(features).all(1))
+        if len(bad):
+            raise UserError(
+                f"the gradient of {what} {bad[0]} is not finite, as for {len(bad)} of "
+                f"{len(features)}: the network gives no numbers at one of the timesteps; its "
+                "weights and its noise process do not fit together"
+            )
+    if not train.any():
+        raise UserError(
+            "the gradient of every training image is zero, so that there are no features; the last "
+            "layer, or an adapter, has not been trained"
+        )
 
 
 def _options(method: str) -> dict[str, Any]:

@@ -11,6 +11,8 @@ import numpy as np
 from dasbench.core import artifacts
 from dasbench.errors import UserError, first_line
 
+_SAME = 1e-2  # relative difference of predictions that rounding explains, also in TF32
+
 
 def pair(model: Any, scheduler: str | Path | None = None) -> tuple[Any, Any]:
     """(network, scheduler or process) of a folder, a pipeline or a pair.
@@ -98,30 +100,72 @@ def extractor(
     unet: Any, process: Any, settings: Mapping[str, Any], axes: Sequence[Any], shape: Sequence[int]
 ) -> Any:
     """The extractor of features, after the network and its layers have been tried."""
-    import torch
+    from dasbench.gradients import features, guard
 
-    from dasbench.diffusion import denoiser
-    from dasbench.gradients import features
-
-    x = torch.zeros(1, *shape).to(next(unet.parameters()))
-    steps = torch.full((1,), process.total // 2, device=x.device)
-    try:
-        with torch.no_grad():
-            denoiser.predict(unet, x, process.time(steps))
-    except UserError:
-        raise
-    except Exception as error:  # a network of the user raises anything
+    if settings["timesteps"] > process.total:
         raise UserError(
-            f"the network cannot be called with images [1, {', '.join(map(str, shape))}] and "
-            f"timesteps [1] ({type(error).__name__}: {first_line(error)}); expected an "
-            "unconditional denoiser, network(x_t, t)"
-        ) from error
+            f"timesteps is {settings['timesteps']}, but the model was trained with "
+            f"{process.total} timesteps; take at most as many"
+        )
+    _try(unet, process, shape)
     try:
         made = features.Extractor(unet, process, settings, axes)
     except ValueError as error:  # an option of the user
         raise UserError(str(error)) from error
-    made.check(shape)
+    if settings["projection"] == "kronecker":
+        made.check(shape)
+    else:
+        parameters = settings["parameters"]
+        single = features.per_example_gradients(unet, "loss", parameters)
+        guard.check_single(unet, single, parameters, process, shape)
     return made
+
+
+def _try(unet: Any, process: Any, shape: Sequence[int]) -> None:
+    """Predict three images at the first, a middle and the last timestep, alone and in one batch."""
+    import torch
+
+    from dasbench import seeds
+    from dasbench.diffusion import denoiser
+
+    places = (process.total // 2, 0, process.total - 1)
+    noise = seeds.generator("trial", *shape).standard_normal((len(places), *shape), np.float32)
+    x = torch.from_numpy(noise).to(next(unet.parameters()))
+    time = process.time(torch.tensor(places, device=x.device))
+
+    def predict(rows: slice) -> torch.Tensor:
+        try:
+            with torch.no_grad():
+                return denoiser.predict(unet, x[rows].clone(), time[rows])
+        except UserError:
+            raise
+        except Exception as error:  # a network of the user raises anything
+            n, t = rows.stop - rows.start, ", ".join(f"{t:g}" for t in time[rows].tolist())
+            raise UserError(
+                f"the network cannot be called with images [{n}, {', '.join(map(str, shape))}] and "
+                f"timesteps [{t}] ({type(error).__name__}: {first_line(error)}); expected an "
+                "unconditional denoiser, network(x_t, t)"
+            ) from error
+
+    def differ(one: torch.Tensor, other: torch.Tensor) -> bool:
+        return bool(
+            ((one - other).flatten(1).norm(dim=1) > _SAME * one.flatten(1).norm(dim=1)).any()
+        )
+
+    alone, again = (
+        torch.cat([predict(slice(i, i + 1)) for i in range(len(places))]) for _ in range(2)
+    )
+    if differ(alone, again):
+        raise UserError(
+            "the network's prediction differs from call to call, so that its gradients are not "
+            "those of one loss; it must draw no random numbers in evaluation mode"
+        )
+    if differ(alone, predict(slice(0, len(places)))):
+        raise UserError(
+            "the network's prediction of an image depends on the other images and timesteps of its "
+            "batch, so that there is no gradient of one image; it must treat every row by itself, "
+            "with its own timestep"
+        )
 
 
 def advised(error: UserError, advice: str) -> UserError:
@@ -141,10 +185,12 @@ def shape(network: Any, images: Any) -> tuple[int, int, int]:
         UserError: If neither states it.
     """
     config = getattr(network, "config", None)
-    size = config.get("sample_size") if isinstance(config, Mapping) else None
-    if size is not None:
-        height, width = (size, size) if isinstance(size, int) else size
-        return config["in_channels"], height, width
+    if isinstance(config, Mapping):
+        size, channels = config.get("sample_size"), config.get("in_channels")
+        sides = [size, size] if isinstance(size, int) else size
+        # a configuration that is not of diffusers may mean something else by these names
+        if isinstance(sides, list | tuple) and [type(n) for n in (channels, *sides)] == 3 * [int]:
+            return channels, *sides
     if np.ndim(images) != 4:  # noqa: PLR2004 - [N, H, W, C]
         raise UserError(
             f"the network does not state the size of its images, and these have {np.ndim(images)} "

@@ -147,7 +147,10 @@ class Ddim:
 
     def __init__(self, scheduler: DDPMScheduler, steps: int):
         """Choose the timesteps."""
-        self._ddim = DDIMScheduler.from_config(scheduler.config)
+        betas = {}
+        if scheduler.config.beta_schedule in ("sigmoid", "laplace"):  # which DDIM does not have
+            betas = {"trained_betas": scheduler.betas.tolist(), "rescale_betas_zero_snr": False}
+        self._ddim = DDIMScheduler.from_config(scheduler.config, **betas)
         self._ddim.set_timesteps(steps)
         self.timesteps = self._ddim.timesteps.tolist()
 

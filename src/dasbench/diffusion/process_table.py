@@ -100,6 +100,7 @@ def resolve(config: Any, where: str) -> Found:
     kind = PROCESSES[name]
     if kind.read is None:
         raise _unsupported(where, f"a {scheduler}", kind)
+    _check_traces(config, name, where)
     settled = kind.read(config, where)
     return Found(name, {k: v for k, v in settled.items() if not k.startswith("_")})
 
@@ -133,6 +134,27 @@ def supported() -> list[str]:
 ASK = "ask with `./run attribute IMAGE --model DIR --data DIR`, which takes the model as it is"
 
 
+# entries that only schedulers of one process have; from_config of diffusers carries them over
+_TRACES = {
+    "shift": "flow",
+    "sigma_data": "edm",
+    "snr": "ve",
+    "original_inference_steps": "distilled",
+    "beta_schedule": "ddpm",
+}
+
+
+def _check_traces(config: Config, name: str, where: str) -> None:
+    """Refuse a scheduler that was converted from one of another process."""
+    for key, other in _TRACES.items():
+        if other != name and config.get(key) is not None:
+            raise UserError(
+                f"{where} is of a {config['_class_name']} and has {key}, an entry of "
+                f"{PROCESSES[other].title}: it was converted, and one of the two noise processes "
+                "is not that of the model; give the scheduler that the model was trained with"
+            )
+
+
 def _unsupported(where: str, what: str, kind: Kind) -> UserError:
     usable = "; ".join(
         f"{known.title}: {', '.join(known.schedulers[:5])} and their relatives"
@@ -153,7 +175,9 @@ def _read_ddpm(config: Config, where: str) -> Config:
         raise _unsupported(where, "a scheduler with continuous timesteps", PROCESSES["edm"])
     total = _needed(config, "num_train_timesteps", where)
     if not _whole(total) or total < 1:
-        raise UserError(f"{where} has num_train_timesteps {_short(total)}, expected 1 or more")
+        raise UserError(
+            f"{where} has num_train_timesteps {total!r:.60}, expected a whole number from 1"
+        )
     if config.get("trained_betas") is not None:
         _check_betas(config["trained_betas"], total, where)
     else:
@@ -167,6 +191,11 @@ def _read_ddpm(config: Config, where: str) -> Config:
             value = _needed(config, key, where)
             if not _number(value) or not 0 < value < 1:
                 raise UserError(f"{where} has {key} {_short(value)}, expected more than 0, below 1")
+        if schedule not in _WITHOUT_ENDS and config["beta_start"] > config["beta_end"]:
+            raise UserError(
+                f"{where} has beta_start {config['beta_start']} above beta_end "
+                f"{config['beta_end']}, expected betas that grow with the timestep"
+            )
     return {**config, "prediction_type": _prediction(config, where)}
 
 
@@ -254,7 +283,9 @@ def _read_flow(config: Config, where: str) -> Config:
     """Check the number of timesteps and the shift of the sigmas."""
     total = _needed(config, "num_train_timesteps", where)
     if not _whole(total) or total < 1:
-        raise UserError(f"{where} has num_train_timesteps {_short(total)}, expected 1 or more")
+        raise UserError(
+            f"{where} has num_train_timesteps {total!r:.60}, expected a whole number from 1"
+        )
     shift = _needed(config, "shift", where)
     if not _number(shift) or shift <= 0:
         raise UserError(f"{where} has shift {_short(shift)}, expected more than 0; 1 is none")
@@ -353,7 +384,7 @@ PROCESSES: dict[str, Kind] = {
     "ve": Kind("exploding variance (score SDE)", ("ScoreSdeVeScheduler",)),
     "vp": Kind("a continuous variance-preserving SDE", ("ScoreSdeVpScheduler",)),
     "distilled": Kind(
-        "distillation into few steps, which is no denoising loss,",
+        "distillation into few steps, which is no denoising loss",
         (
             "CMStochasticIterativeScheduler",
             "ConsistencyDecoderScheduler",

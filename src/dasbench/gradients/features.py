@@ -31,7 +31,7 @@ from dasbench.core.blocks import blocks
 from dasbench.diffusion import conditions, denoiser, timestep_grids
 from dasbench.diffusion import noise as noise_policies
 from dasbench.diffusion.conditions import Condition
-from dasbench.diffusion.evaluation_mode import evaluating
+from dasbench.diffusion.evaluation_mode import channels_last, evaluating
 from dasbench.diffusion.process import Process
 from dasbench.errors import UserError
 from dasbench.gradients import hooks, probes, selection
@@ -331,7 +331,7 @@ class Extractor:
     ) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
         """Two-sided projections [rows, width] of each readout's gradients; lengths to normalise."""
         if x_t[0, 0].numel() >= _LARGE:
-            self.unet.to(memory_format=torch.channels_last)
+            channels_last(self.unet)
             x_t = x_t.contiguous(memory_format=torch.channels_last)
         autocast = self.dtype and torch.autocast(x_t.device.type, self.dtype)
         with autocast or nullcontext():

@@ -2,8 +2,9 @@
 
 A rule cannot see everything that a network does. A weight may be used by a function besides its
 layer; the first axis of a layer's input may not be that of the images; a hook may change an output.
-So two random images are noised at an early and at a late timestep, and the gradient of each layer
-is computed twice: by the rules, for both images in one batch; and by autograd, one image at a time.
+So two random images are noised, one at an early and one at a late timestep and the reverse, and the
+gradient of each layer is computed twice: by the rules, for both images in one batch; and by
+autograd, one image at a time.
 
 ``error`` of a layer is ||G_rules - G_autograd|| / ||G_autograd||, for one image. It must be at most
 1e-3 in float32 and 1e-6 in float64. A layer whose gradient is rounding noise, less than 1e-5
@@ -28,8 +29,8 @@ from dasbench.diffusion import denoiser
 from dasbench.diffusion.conditions import Condition
 from dasbench.diffusion.evaluation_mode import evaluating
 from dasbench.diffusion.process import Process
-from dasbench.errors import UserError
-from dasbench.gradients import hooks
+from dasbench.errors import UserError, first_line
+from dasbench.gradients import hooks, selection
 from dasbench.gradients.layers import Layer
 from dasbench.gradients.selection import FEATURES_ADVICE, LayerError
 
@@ -65,7 +66,7 @@ class Batch(NamedTuple):
 def batches(
     network: nn.Module, process: Process, shape: Sequence[int], condition: Condition | None
 ) -> list[Batch]:
-    """Two random images at an early and at a late timestep.
+    """Two random images, one at an early and one at a late timestep, and the reverse.
 
     Args:
         network: The network, for the device and the dtype.
@@ -83,8 +84,9 @@ def batches(
         rows = torch.arange(IMAGES) % len(condition.rows)
         condition = condition[rows.to(condition.rows.device)].to(x)
     made = []
-    for t in (process.total // 10, process.total - 1 - process.total // 10):
-        steps = torch.full((IMAGES,), t, device=x.device)
+    early, late = process.total // 10, process.total - 1 - process.total // 10
+    for t in ((early, late), (late, early)):
+        steps = torch.tensor(t, device=x.device)
         x_t, target = process.pair(x, noise, steps)
         made.append(Batch(x_t, process.time(steps), target, condition))
     return made
@@ -145,6 +147,68 @@ def check(
             f"the gradient of {name} is zero for every image and timestep that was tried, so that "
             "its features say nothing; an adapter is like that before it was trained",
             advice,
+        )
+
+
+def check_single(
+    network: nn.Module,
+    one_by_one: Callable[..., torch.Tensor],
+    parameters: str,
+    process: Process,
+    shape: Sequence[int],
+) -> None:
+    """Stop if gradients of single images by ``torch.func`` are not those of autograd.
+
+    Args:
+        network: The network; it is used in evaluation mode and left as it was.
+        one_by_one: ``features.per_example_gradients`` of the readout "loss".
+        parameters: One of ``dasbench.gradients.selection.SUBSETS``.
+        process: Its process.
+        shape: (C, H, W) of its inputs.
+
+    Raises:
+        UserError: If ``torch.func`` cannot differentiate the network, or the gradients differ, are
+            not finite, or are all zero.
+    """
+    weights = list(selection.trained_parameters(network, parameters).values())
+    found = []
+    with evaluating(network), _full_precision():
+        for batch in batches(network, process, shape, None):
+            truth = torch.stack(
+                [
+                    torch.cat([g.flatten() for g in row])
+                    for row in _by_image(network, weights, batch)
+                ]
+            )
+            try:
+                rows = one_by_one(batch.x_t, batch.time, batch.target)
+            except UserError:
+                raise
+            except Exception as error:  # torch.func refuses much, by errors of any kind
+                raise UserError(
+                    f"torch.func cannot differentiate the network for single images "
+                    f"({type(error).__name__}: {first_line(error)}); use projection: kronecker, "
+                    "which does not need it"
+                ) from error
+            if rows.requires_grad:
+                raise UserError(
+                    "a weight takes part in the network that is none of its parameters, such as "
+                    "one that a list or a function holds; register it in the network"
+                )
+            error, length = (rows - truth).norm(dim=1), truth.norm(dim=1)
+            found.append(length)
+            rounding = TOLERANCE.get(truth.dtype, TOLERANCE[torch.float32])
+            if not bool((error <= rounding * length).all()):
+                raise UserError(
+                    "gradients of single images by torch.func differ from autograd by "
+                    f"{float((error / length).max()):.2g} of their length, where {rounding:g} is "
+                    "allowed: a hook or a reference to a weight, which torch.func does not follow, "
+                    "takes part in the network; use projection: kronecker"
+                )
+    if not bool(torch.cat(found).any()):
+        raise UserError(
+            "the gradient of every image is zero, so that there are no features; the last layer, "
+            "or an adapter, has not been trained"
         )
 
 
@@ -210,7 +274,19 @@ def _compare(
 def by_autograd(network: nn.Module, layers: Sequence[Layer], batch: Batch) -> Matrices:
     """G of every layer and image by autograd, one image at a time, [2, g, d_out, d_in]."""
     parts = [(layer, _parts(layer)) for layer in layers]
-    weights = [parameter for _, pair in parts for parameter in pair]
+    rows = _by_image(network, [parameter for _, pair in parts for parameter in pair], batch)
+    truth, start = {}, 0
+    for layer, pair in parts:
+        columns = [torch.stack([row[start + k] for row in rows]) for k in range(len(pair))]
+        truth[layer.name] = layer.matrix(*columns)
+        start += len(pair)
+    return truth
+
+
+def _by_image(
+    network: nn.Module, weights: Sequence[nn.Parameter], batch: Batch
+) -> list[list[torch.Tensor]]:
+    """Gradients of the weights by autograd, one list for each image."""
     rows = []
     with torch.enable_grad():
         for i in range(IMAGES):
@@ -221,14 +297,22 @@ def by_autograd(network: nn.Module, layers: Sequence[Layer], batch: Batch) -> Ma
                     f"the network's prediction at timestep {one.time[0].item():g} is not finite; "
                     "its weights and its noise process do not fit together"
                 )
+            if not predicted.requires_grad:
+                raise UserError(
+                    "the network's prediction does not depend on a parameter that requires a "
+                    "gradient; its forward must not run under no_grad or detach, nor its adapters "
+                    "be merged or disabled"
+                )
             found = torch.autograd.grad(_loss(predicted, one), weights, allow_unused=True)
-            rows.append([_dense(g, w) for g, w in zip(found, weights, strict=True)])
-    truth, start = {}, 0
-    for layer, pair in parts:
-        columns = [torch.stack([row[start + k] for row in rows]) for k in range(len(pair))]
-        truth[layer.name] = layer.matrix(*columns)
-        start += len(pair)
-    return truth
+            row = [_dense(g, w) for g, w in zip(found, weights, strict=True)]
+            if not all(bool(torch.isfinite(g).all()) for g in row):
+                raise UserError(
+                    f"the network's gradient at timestep {one.time[0].item():g} is not finite, so "
+                    "that there are no features; its weights and its noise process do not fit "
+                    "together"
+                )
+            rows.append(row)
+    return rows
 
 
 def by_rules(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from diffusers.models.normalization import FP32LayerNorm, RMSNorm
 from torch import nn
+from torch.nn.modules.batchnorm import _NormBase  # of batch and instance norms
 
 from dasbench.errors import UserError
 from dasbench.gradients import layers
@@ -107,7 +108,14 @@ def _parameter(network: nn.Module, full: str) -> nn.Parameter:
 
 
 def _is_norm(module: nn.Module) -> bool:
-    return isinstance(module, nn.GroupNorm | nn.LayerNorm) or type(module).__name__.endswith("Norm")
+    """Whether a module's parameters are scales and shifts."""
+    if isinstance(module, nn.GroupNorm | nn.LayerNorm | _NormBase):
+        return True
+    # a convolution or linear layer that normalises its output is no norm
+    vectors = all(
+        max(p.shape, default=1) == p.numel() for p in module._parameters.values() if p is not None
+    )
+    return type(module).__name__.endswith("Norm") and vectors
 
 
 RULES = {

@@ -165,7 +165,7 @@ def test_old_files_need_no_prediction_type_and_it_is_told(tmp_path):
         ({"_class_name": None}, "names no _class_name"),
         ({"_class_name": "MineScheduler"}, "is of a MineScheduler, .* not known here; expected"),
         ({"_class_name": ["a", "b"]}, "not known here"),
-        ({"num_train_timesteps": "many"}, "num_train_timesteps many, expected 1 or more"),
+        ({"num_train_timesteps": "many"}, "num_train_timesteps 'many', expected a whole number"),
         ({"num_train_timesteps": 0}, "num_train_timesteps 0, expected"),
         ({"num_train_timesteps": True}, "num_train_timesteps True, expected"),
         ({"beta_end": 2}, "beta_end 2, expected more than 0, below 1"),
@@ -225,3 +225,51 @@ def test_every_scheduler_with_betas_has_a_row():
 def test_a_process_of_the_table_has_a_class():
     supported = {name for name, kind in process_table.PROCESSES.items() if kind.read}
     assert set(processes.CLASSES) == supported
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "title"),
+    [
+        ("shift", 3.0, "flow matching"),
+        ("sigma_data", 0.5, "continuous noise levels"),
+        ("snr", 0.15, "exploding variance"),
+        ("original_inference_steps", 50, "distillation into few steps"),
+    ],
+)
+def test_a_scheduler_that_was_converted_from_another_process_is_refused(
+    key, value, title, tmp_path
+):
+    place = saved(tmp_path, DDPMScheduler(), **{key: value})
+    with pytest.raises(UserError, match=rf"a DDPMScheduler and has {key}, an entry of {title}"):
+        processes.load(place)
+
+
+def test_a_flow_with_betas_is_refused():
+    betas = DDPMScheduler(beta_schedule="scaled_linear").config
+    converted = diffusers.FlowMatchEulerDiscreteScheduler.from_config(betas)
+    with pytest.raises(UserError, match="has beta_schedule, an entry of noise by a schedule"):
+        processes.of(converted)
+
+
+def test_betas_that_shrink_are_refused(tmp_path):
+    place = saved(tmp_path, DDPMScheduler(), beta_start=0.5)
+    with pytest.raises(
+        UserError, match=r"beta_start 0\.5 above beta_end 0\.02, expected betas that"
+    ):
+        processes.load(place)
+
+
+@pytest.mark.parametrize("total", ["1000", 1000.0, 0])
+def test_a_number_of_timesteps_that_is_none_is_shown_as_it_is(total, tmp_path):
+    place = saved(tmp_path, DDPMScheduler(), num_train_timesteps=total)
+    with pytest.raises(UserError, match=f"num_train_timesteps {total!r}, expected a whole number"):
+        processes.load(place)
+
+
+@pytest.mark.parametrize("schedule", process_table.SCHEDULES)
+def test_samples_can_be_drawn_with_every_schedule(schedule):
+    scheduler = DDPMScheduler(beta_schedule=schedule)
+    sampler = processes.Ddim(scheduler, 10)
+    torch.testing.assert_close(sampler._ddim.alphas_cumprod, scheduler.alphas_cumprod)
+    x = torch.ones(1, 1, 4, 4)
+    assert torch.isfinite(sampler.step(x, sampler.timesteps[-1], x).x).all()
