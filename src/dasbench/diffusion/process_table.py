@@ -21,15 +21,8 @@ SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "laplace
 _WITHOUT_ENDS = ("squaredcos_cap_v2", "laplace")  # these schedules have no first and last beta
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 # entries of a scheduler's configuration that say how a model was trained; others are for sampling
-TRAINING_KEYS = (
-    "num_train_timesteps",
-    "beta_schedule",
-    "beta_start",
-    "beta_end",
-    "prediction_type",
-    "trained_betas",
-    "rescale_betas_zero_snr",
-)
+TRAINING_KEYS = """num_train_timesteps beta_schedule beta_start beta_end prediction_type
+    trained_betas rescale_betas_zero_snr""".split()
 Config = dict[str, Any]
 _LONGEST = 60  # characters of a value in a sentence
 
@@ -88,9 +81,8 @@ def resolve(config: Any, where: str) -> Found:
     name = kind_of(scheduler)
     if scheduler is None:
         raise UserError(
-            f"{where} names no _class_name, so that the noise process of the model is not known; "
-            f"write the class of the scheduler that the model was trained with, such as "
-            f"{PROCESSES['ddpm'].schedulers[0]}"
+            f"{where} names no _class_name, so its noise process is not known; write the "
+            f"class of the scheduler of its training, such as {PROCESSES['ddpm'].schedulers[0]}"
         )
     if name is None:
         raise UserError(

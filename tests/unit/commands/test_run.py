@@ -117,13 +117,14 @@ def test_a_broken_experiment_file_is_told_before_snakemake_starts(repository):
     file.write_text(file.read_text().replace("epochs: 2", "epoch: 2"))
     (repository / "reference").mkdir()
     shutil.copy(ROOT / "reference/rates.json", repository / "reference")
-    for words in (["digits"], ["estimate", "digits"]):
+    for words in (["smoke"], ["estimate", "smoke"]):
         done = active(repository, *words)
         told = done.stderr.splitlines()
         beginning = "run: config/experiments/smoke.yaml: training.ep"
         assert all(line.startswith(beginning) for line in told)
         assert len(told) == 2  # one is unknown, the other is missing
         assert (done.returncode, done.stdout) == (1, "")
+    assert active(repository, "digits").returncode == 0
 
 
 def test_help_needs_no_environment(repository, tools):
