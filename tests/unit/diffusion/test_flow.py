@@ -301,7 +301,7 @@ def test_the_table_reads_a_flow_and_refuses_what_it_does_not_state(tmp_path):
         ({}, "FILE does not state shift"),
         ({"shift": 0}, "FILE has shift 0, expected more than 0"),
         ({"shift": 1.0, "invert_sigmas": True}, "FILE has invert_sigmas: True"),
-        ({"shift": 1.0, "num_train_timesteps": 0}, "num_train_timesteps 0, expected 1 or more"),
+        ({"shift": 1.0, "num_train_timesteps": 0}, "num_train_timesteps 0, expected a whole"),
     ):
         with pytest.raises(UserError, match=sentence):
             processes.from_config({**config, **change}, "FILE")
