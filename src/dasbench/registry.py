@@ -382,7 +382,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
 
 # process -> keys of the section ``diffusion`` that it takes besides ``process``
 PROCESSES: dict[str, tuple[str, ...]] = {
-    "ddpm": ("timesteps", "beta_schedule", "beta_start", "beta_end", "prediction_type"),
+    "ddpm": (*"timesteps beta_schedule beta_start beta_end prediction_type clip_sample".split(),),
     "flow": ("timesteps", "shift", "weighting", "timestep_sampling"),
 }
 

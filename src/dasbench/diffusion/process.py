@@ -257,8 +257,10 @@ def build(settings: Mapping[str, Any], bounded: bool = True) -> Process:
 
     Args:
         settings: process ("ddpm" if missing). Of ddpm: timesteps, beta_schedule, prediction_type;
-            optional: beta_start, beta_end. Of flow: timesteps, shift, weighting, timestep_sampling.
-        bounded: Whether samples are images in [-1, 1], so that sampling clips its estimates.
+            optional: beta_start, beta_end, clip_sample. Of flow: timesteps, shift, weighting,
+            timestep_sampling.
+        bounded: Whether samples are images in [-1, 1], so that sampling clips its estimates unless
+            ``clip_sample`` says otherwise.
     """
     if settings.get("process") == "flow":
         scheduler = FlowMatchEulerDiscreteScheduler(settings["timesteps"], settings["shift"])
@@ -274,7 +276,7 @@ def build(settings: Mapping[str, Any], bounded: bool = True) -> Process:
             num_train_timesteps=settings["timesteps"],
             beta_schedule=settings["beta_schedule"],
             prediction_type=settings["prediction_type"],
-            clip_sample=bounded,
+            clip_sample=settings.get("clip_sample", bounded),
             **more,
         )
     )

@@ -251,10 +251,9 @@ def _ddpm_section(config: Config, where: str, schema: Mapping[str, Any]) -> Conf
     ends = {
         key: float(config[key]) for key in ("beta_start", "beta_end") if _number(config.get(key))
     }
-    names = {"timesteps": "num_train_timesteps"} | {
-        k: k for k in ("beta_schedule", "prediction_type")
-    }
-    return {**{key: config[name] for key, name in names.items()}, **ends}
+    stated = {key: config[key] for key in ("beta_schedule", "prediction_type")}
+    clip = {"clip_sample": False} if config.get("clip_sample") is False else {}
+    return {"timesteps": config["num_train_timesteps"], **stated, **ends, **clip}
 
 
 def check_path(config: Mapping[str, Any], where: str) -> None:

@@ -292,6 +292,8 @@ def test_keys_for_sampling_never_block_the_lds(root, pictures, tmp_path):
     place = pipeline(tmp_path / "pipeline", **SAMPLING)
     _, made = write(root, pictures, "--checkpoint", place, "--lds")
     assert made["diffusion"]["beta_end"] == 0.02
+    again = pixel.build(made["model"], made["diffusion"], (3, 8, 8), ("test", 0))
+    assert not again[1].scheduler.config.clip_sample  # removal models sample as the checkpoint does
     (root / config.FOLDER / "mine.yaml").unlink()
     DPMSolverMultistepScheduler(beta_end=0.03, use_karras_sigmas=True).save_pretrained(
         place / "scheduler"
