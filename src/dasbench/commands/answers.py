@@ -83,6 +83,21 @@ def sentence(failures: int, checked: int, places: Sequence[int]) -> str:
     )
 
 
+def failure(
+    images: np.ndarray, queries: np.ndarray, scores: np.ndarray, probes: Probes
+) -> str | None:
+    """The sentence about a failed check of the probes and of queries that are training images.
+
+    Args:
+        images: [N, H, W, C] uint8.
+        queries: [Q, H, W, C] uint8.
+        scores: [N, Q].
+        probes: With their scores.
+    """
+    places, count = _places(images, queries, scores, probes)
+    return sentence(len(places), count, places) if places else None
+
+
 def checked(
     images: np.ndarray,
     queries: np.ndarray,
@@ -90,29 +105,29 @@ def checked(
     probes: Probes,
     names: Sequence[str],
 ) -> list[str]:
-    """Lines about the check: of the probes, and of queries that are training images.
-
-    Args:
-        images: [N, H, W, C] uint8.
-        queries: [Q, H, W, C] uint8.
-        scores: [N, Q].
-        probes: With their scores.
-        names: Of the queries.
-    """
-    same = itself(images, queries)
-    below = failed(scores, same)
+    """Lines about the check of ``failure``; the arguments are its own and the queries' names."""
+    below = failed(scores, itself(images, queries))
     lines = [
         f"{shown(names[q])} is a training image and has rank {place} for itself"
         for q, place in below.items()
     ]
-    places, count = list(below.values()), len(same)
+    if told := failure(images, queries, scores, probes):
+        return [*lines, told]
+    _, count = _places(images, queries, scores, probes)
+    return [f"check passed: {count} training images come out on top of their own query"]
+
+
+def _places(
+    images: np.ndarray, queries: np.ndarray, scores: np.ndarray, probes: Probes
+) -> tuple[list[int], int]:
+    """Ranks of the training images that are not on top of their own query, and how many asked."""
+    same = itself(images, queries)
+    places, count = list(failed(scores, same).values()), len(same)
     if probes.scores is not None:
         asked = itself(images, images[probes.rows])
         places += failed(probes.scores, asked).values()
         count += len(asked)
-    if places:
-        return [*lines, sentence(len(places), count, places)]
-    return [f"check passed: {count} training images come out on top of their own query"]
+    return places, count
 
 
 def measured(folder: Path, method: str, transform: str) -> str:

@@ -76,7 +76,8 @@ def attribute(  # noqa: PLR0913 - the last three have defaults that few change
         [N, Q] float64, higher = more influential, after the transform of the method.
 
     Warns:
-        UserWarning: If a query is a training image and does not come out on top of its own scores.
+        UserWarning: If a training image does not come out on top of its own scores: a query that is
+            one, or one of the few that every call asks about.
 
     Raises:
         UserError: If the method or an option is unknown, it is not certain what the images mean,
@@ -97,16 +98,15 @@ def attribute(  # noqa: PLR0913 - the last three have defaults that few change
         for value, what in ((images, "training images"), (queries, "queries"))
     )
     complete = {**FEATURE_DEFAULTS, **feature_options, **options["features"]}
+    options, probes = {**options, "features": complete}, answers.Probes()
     try:
-        matrix = scores(pair, train, asked, {**options, "features": complete}, damping, seed)
+        matrix = scores(pair, train, asked, options, damping, seed, probes=probes)
     except UserError as error:
         raise attributed_model.advised(
             error, "give projection='rademacher', or parameters='…'"
         ) from error
-    same = answers.itself(train, asked)
-    if below := answers.failed(matrix, same):
-        sentence = answers.sentence(len(below), len(same), list(below.values()))
-        warnings.warn(sentence, UserWarning, stacklevel=2)
+    if failure := answers.failure(train, asked, matrix, probes):
+        warnings.warn(failure, UserWarning, stacklevel=2)
     return matrix
 
 

@@ -89,8 +89,14 @@ def test_the_python_door_warns_too(pair, monkeypatch):
         "path",
         lambda options, inputs, dampings: iter([(1.0, np.zeros((6, len(inputs.query_images))))]),
     )
-    with pytest.warns(UserWarning, match=r"failed check: 2 of 2 .*\(ranks 6, 6\)"):
-        dasbench.attribute(pair, PIXELS, PIXELS[:2], **FEATURES)
+    with pytest.warns(UserWarning, match=r"failed check: 6 of 6 .*\(ranks 6, 6, 6, 6, 6, 6\)"):
+        dasbench.attribute(pair, PIXELS, PIXELS[:2], **FEATURES)  # and four more training images
+
+
+def test_the_python_door_asks_about_training_images_of_its_own_accord(pair):
+    """The query is no training image, and yet the damping is found to be too large."""
+    with pytest.warns(UserWarning, match=r"failed check: \d of 4 training images"):
+        dasbench.attribute(pair, PIXELS, 255 - PIXELS[:1], damping=1e6, **FEATURES)
 
 
 def test_identical_training_images_share_the_first_place():
