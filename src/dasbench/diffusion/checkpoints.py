@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -17,7 +18,11 @@ from safetensors import SafetensorError
 from dasbench import seeds
 from dasbench.core.artifacts import remake
 from dasbench.core.writing import file_mode, staging
+from dasbench.diffusion import process as processes
+from dasbench.diffusion.process import Process
 from dasbench.errors import UserError, first_line
+
+Network = TypeVar("Network", bound=torch.nn.Module)
 
 
 def pick_device() -> torch.device:
@@ -134,3 +139,69 @@ def check_finite(network: torch.nn.Module, weights: Path) -> None:
             raise UserError(
                 f"{weights} has values in {name} that are not finite: {remake(weights)}"
             )
+
+
+def read_network(kind: type[Network], folder: Path) -> Network:
+    """A network of diffusers on the CPU. Only JSON and safetensors are opened.
+
+    Args:
+        kind: Class of the network.
+        folder: Holds its configuration and its weights.
+
+    Raises:
+        ValueError: If the weights are not those of the configuration: diffusers would fill missing
+            ones with random numbers. A damaged file makes diffusers raise anything.
+    """
+    network, info = kind.from_pretrained(
+        folder,
+        use_safetensors=True,
+        local_files_only=True,
+        low_cpu_mem_usage=False,
+        output_loading_info=True,
+    )
+    if info["missing_keys"] or info["unexpected_keys"]:
+        raise ValueError("its weights are not those of its config.json")
+    return network
+
+
+def read_model(
+    kind: type[Network], folder: str | Path, part: str, files: Sequence[str], images: bool
+) -> tuple[Network, Process]:
+    """The network and the process in the folder of a base model or a member.
+
+    Args:
+        kind: Class of the network.
+        folder: The folder.
+        part: Subfolder of the network; that of the process is ``scheduler``.
+        files: Paths of the needed files, relative to the folder; the weights come last.
+        images: Whether the model denoises images in [-1, 1].
+
+    Raises:
+        UserError: If a file is missing or damaged.
+    """
+    with reading(folder, files) as place:
+        network = read_network(kind, place / part)
+        try:
+            process = processes.load(place / "scheduler", images)
+        except UserError as error:  # the workflow wrote this file, so it is damaged
+            raise ValueError(str(error)) from error
+    check_finite(network, place / files[-1])
+    return network, process
+
+
+def read_each(
+    load: Callable[..., tuple[Network, Process]],
+    folders: Sequence[str | Path],
+    device: torch.device | str = "cpu",
+    model: Mapping[str, Any] | None = None,
+) -> tuple[list[Network], Process]:
+    """Several networks, each with weights of its own, and the process of the first.
+
+    Args:
+        load: ``load`` of a family.
+        folders: Folders of base models or members.
+        device: Device of the networks.
+        model: See ``dasbench.diffusion.families``.
+    """
+    loaded = [load(folder, device, model) for folder in folders]
+    return [network for network, _ in loaded], loaded[0][1]

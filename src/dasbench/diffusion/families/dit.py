@@ -22,7 +22,6 @@ from dasbench.diffusion import process as processes
 from dasbench.diffusion.conditions import Condition
 from dasbench.diffusion.families import unet2d
 from dasbench.diffusion.process import Process
-from dasbench.errors import UserError
 
 FILES = (
     "scheduler/scheduler_config.json",
@@ -148,22 +147,9 @@ def load(
     Raises:
         UserError: If a file is missing or damaged.
     """
-    with checkpoints.reading(folder, files) as place:
-        network, info = DiTTransformer2DModel.from_pretrained(
-            place / "transformer",
-            use_safetensors=True,
-            local_files_only=True,
-            low_cpu_mem_usage=False,
-            output_loading_info=True,
-        )
-        # diffusers would fill missing weights with random numbers
-        if info["missing_keys"] or info["unexpected_keys"]:
-            raise ValueError("its weights are not those of its config.json")
-        try:
-            process = processes.load(place / "scheduler", images=bounded)
-        except UserError as error:  # the workflow wrote this file, so it is damaged
-            raise ValueError(str(error)) from error
-    checkpoints.check_finite(network, place / files[-1])
+    network, process = checkpoints.read_model(
+        DiTTransformer2DModel, folder, "transformer", files, bounded
+    )
     return _without_label_dropout(network).eval().to(device), process
 
 

@@ -6,6 +6,7 @@ and their folders hold only the UNet.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,14 +71,7 @@ def load(
     return unet2d.load(folder, device, images=False)
 
 
-def load_members(
-    folders: Sequence[str | Path],
-    device: torch.device | str = "cpu",
-    model: Mapping[str, Any] | None = None,
-) -> tuple[list[UNet2DModel], Process]:
-    """Read several UNets."""
-    loaded = [load(folder, device) for folder in folders]
-    return [unet for unet, _ in loaded], loaded[0][1]
+load_members = functools.partial(checkpoints.read_each, load)
 
 
 def condition(

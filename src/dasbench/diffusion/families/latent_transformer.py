@@ -6,6 +6,7 @@ and their folders hold only the transformer.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -68,14 +69,7 @@ def load(
     return dit.load(folder, device, bounded=False)
 
 
-def load_members(
-    folders: Sequence[str | Path],
-    device: torch.device | str = "cpu",
-    model: Mapping[str, Any] | None = None,
-) -> tuple[list[DiTTransformer2DModel], Process]:
-    """Read several transformers."""
-    loaded = [load(folder, device) for folder in folders]
-    return [network for network, _ in loaded], loaded[0][1]
+load_members = functools.partial(checkpoints.read_each, load)
 
 
 def condition(

@@ -321,26 +321,10 @@ def _row(model: Mapping[str, Any]) -> tuple[str, Row]:
 
 def _frozen(model: Mapping[str, Any]) -> Prompted:
     _, row = _row(model)
-    place = pretrained.folder(model) / row.part
-    try:
-        network, info = row.network.from_pretrained(
-            place,
-            use_safetensors=True,
-            local_files_only=True,
-            low_cpu_mem_usage=False,
-            output_loading_info=True,
-        )
-        if info["missing_keys"] or info["unexpected_keys"]:
-            raise ValueError("its weights are not those of its config.json")
-    # a damaged file makes diffusers raise anything from OSError to TypeError
-    except Exception as error:
-        raise UserError(
-            f"{place} holds no {row.network.__name__} in safetensors ({first_line(error)}); fetch "
-            f"{model['pretrained']} again"
-        ) from error
+    network = pretrained.load(row.network, model, row.part)
     blocks = json.loads((pretrained.part(model, "vae") / "config.json").read_text())
     scale = 2 ** (len(blocks["block_out_channels"]) - 1)
-    return Prompted(network.float().requires_grad_(False), row, scale)
+    return Prompted(network, row, scale)
 
 
 def _process(model: Mapping[str, Any]) -> Process:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +56,7 @@ def load(
     return unet2d.load(folder, device, FILES)
 
 
-def load_members(
-    folders: Sequence[str | Path],
-    device: torch.device | str = "cpu",
-    model: Mapping[str, Any] | None = None,
-) -> tuple[list[UNet2DModel], Process]:
-    """Read several UNets, each with weights of its own."""
-    loaded = [load(folder, device) for folder in folders]
-    return [unet for unet, _ in loaded], loaded[0][1]
+load_members = functools.partial(checkpoints.read_each, load)
 
 
 def condition(

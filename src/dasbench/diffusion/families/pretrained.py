@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dasbench.errors import UserError
+from dasbench.diffusion import checkpoints
+from dasbench.errors import UserError, first_line
 
 # size and licence of the models that config/experiments names
 _KNOWN = {
@@ -79,3 +80,28 @@ def digests(model: Mapping[str, Any], *names: str) -> dict[str, str]:
                     digest = hashlib.file_digest(stream, "sha256").hexdigest()
                 sums[file.relative_to(whole).as_posix()] = digest
     return dict(sorted(sums.items()))
+
+
+def load(
+    kind: type[checkpoints.Network], model: Mapping[str, Any], *names: str
+) -> checkpoints.Network:
+    """The frozen network of the pretrained pipeline, float32, on the CPU.
+
+    Args:
+        kind: Its class in diffusers.
+        model: See ``folder``.
+        names: See ``part``.
+
+    Raises:
+        UserError: If the folder does not hold it in safetensors.
+    """
+    place = part(model, *names)
+    try:
+        found = checkpoints.read_network(kind, place)
+    # a damaged file makes diffusers raise anything from OSError to TypeError
+    except Exception as error:
+        raise UserError(
+            f"{place} holds no {kind.__name__} in safetensors ({first_line(error)}); fetch "
+            f"{model['pretrained']} again"
+        ) from error
+    return found.float().requires_grad_(False)

@@ -127,24 +127,7 @@ def embed(
 
 
 def _frozen(model: Mapping[str, Any]) -> UNet2DConditionModel:
-    place = pretrained.part(model, "unet")
-    try:
-        unet, info = UNet2DConditionModel.from_pretrained(
-            place,
-            use_safetensors=True,
-            local_files_only=True,
-            low_cpu_mem_usage=False,
-            output_loading_info=True,
-        )
-        if info["missing_keys"] or info["unexpected_keys"]:
-            raise ValueError("its weights are not those of its config.json")
-    # a damaged file makes diffusers raise anything from OSError to TypeError
-    except Exception as error:
-        raise UserError(
-            f"{place} holds no UNet2DConditionModel in safetensors ({first_line(error)}); fetch "
-            f"{model['pretrained']} again"
-        ) from error
-    return unet.float().requires_grad_(False)
+    return pretrained.load(UNet2DConditionModel, model, "unet")
 
 
 def _process(model: Mapping[str, Any]) -> Process:

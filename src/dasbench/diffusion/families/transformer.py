@@ -6,7 +6,8 @@ Diffusers has no pipeline for transformers of pixels, so the folder holds its pa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,14 +48,7 @@ def load(
     return dit.load(folder, device)
 
 
-def load_members(
-    folders: Sequence[str | Path],
-    device: torch.device | str = "cpu",
-    model: Mapping[str, Any] | None = None,
-) -> tuple[list[DiTTransformer2DModel], Process]:
-    """Read several transformers, each with weights of its own."""
-    loaded = [load(folder, device) for folder in folders]
-    return [network for network, _ in loaded], loaded[0][1]
+load_members = functools.partial(checkpoints.read_each, load)
 
 
 def condition(

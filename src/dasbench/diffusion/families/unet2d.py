@@ -82,22 +82,7 @@ def load(
     Raises:
         UserError: If a file is missing or damaged.
     """
-    with checkpoints.reading(folder, files) as place:
-        unet, info = UNet2DModel.from_pretrained(
-            place / "unet",
-            use_safetensors=True,
-            local_files_only=True,
-            low_cpu_mem_usage=False,
-            output_loading_info=True,
-        )
-        # diffusers would fill missing weights with random numbers
-        if info["missing_keys"] or info["unexpected_keys"]:
-            raise ValueError("its weights are not those of its config.json")
-        try:
-            process = processes.load(place / "scheduler", images)
-        except UserError as error:  # the workflow wrote this file, so it is damaged
-            raise ValueError(str(error)) from error
-    checkpoints.check_finite(unet, place / files[-1])
+    unet, process = checkpoints.read_model(UNet2DModel, folder, "unet", files, images)
     return unet.eval().to(device), process
 
 
