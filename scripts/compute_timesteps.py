@@ -11,6 +11,7 @@ import numpy as np
 from dasbench.attribution import candidates
 from dasbench.core import artifacts, memmaps, script_main
 from dasbench.core.blocks import blocks
+from dasbench.core.mapped_pages import release
 from dasbench.diffusion import model_inputs
 from dasbench.gradients import features
 
@@ -53,6 +54,7 @@ def run() -> None:
                 parts = parts if readouts else [np.concatenate(parts, axis=2)]
                 for array, phi in zip(stored, parts, strict=True):
                     array[:, rows] = phi
+                    release(array)
                 print(f"{split}: {part.stop} of {len(positions)} images", flush=True)
 
 

@@ -23,6 +23,7 @@ import numpy as np
 
 from dasbench.attribution.spectrum import Spectrum, times
 from dasbench.core.blocks import blocks
+from dasbench.core.mapped_pages import release
 
 KERNELS = ("averaged", "pooled", "per_t")
 
@@ -62,6 +63,7 @@ class Spectra:
         key = kernel, t if kernel == "per_t" else 0
         if self._last is None or self._last[0] != key:
             self._last = None  # the old kernel's memory is free before the next is decomposed
+            release(self.train)
             pooled = kernel == "pooled"
             made = Pooled(self.train) if pooled else Spectrum(features_at(self.train, kernel, t))
             self._last = key, made

@@ -1,5 +1,6 @@
 """Kernels that keep timesteps apart, against explicit P x P kernels and loops."""
 
+import tracemalloc
 import weakref
 from dataclasses import replace
 
@@ -171,6 +172,26 @@ def test_a_kernel_is_decomposed_once_for_all_queries_and_forgotten(monkeypatch):
     blocks = interface.blocks(METHODS["das_stepwise"], requests, 2 * 8 * N)
     predictions.predict(blocks, np.ones((2, N), bool))
     assert alive == [0] * T
+
+
+# the dual form of the pooled kernel has a row for each of its gradients
+@pytest.mark.parametrize(
+    ("kernel", "dimensions"), [("per_t", 30), ("per_t", 2000), ("pooled", 30)]
+)
+def test_memory_does_not_grow_with_timesteps(kernel, dimensions, tmp_path, monkeypatch):
+    monkeypatch.setattr(decompose, "__defaults__", (2**16,))  # small blocks, as features are here
+    options, masks = {**METHODS["das_stepwise"], "kernel": kernel}, np.ones((2, 300), bool)
+    peaks = []
+    for steps in (2, 8):
+        rng = np.random.default_rng(0)
+        g, g_q = (rng.standard_normal((steps, n, dimensions), np.float32) for n in (300, 40))
+        requests = {"val": interface.Request(inputs(g, g_q, None), dampings([0.1]))}
+        tracemalloc.start()
+        predictions.predict(interface.blocks(options, requests), masks)
+        interface.write_scores(tmp_path, options, requests, "square")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.1 * peaks[0]
 
 
 def test_several_parts_have_no_single_path():
