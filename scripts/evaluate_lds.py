@@ -33,9 +33,7 @@ def run() -> None:
     parser = script_main.parser(__doc__)
     script_main.add_paths(parser, Files)
     parser.add_argument("--masks", required=True, help="[M, N] of the evaluation subsets")
-    parser.add_argument(
-        "--outputs", type=Path, required=True, help="folder of the evaluation outputs"
-    )
+    parser.add_argument("--outputs", type=Path, required=True, help="folder of those outputs")
     parser.add_argument("--selection", required=True, help="from select_damping, .csv")
     parser.add_argument("--floor", type=Path, help="folder of the floor's predictions")
     parser.add_argument("--out", type=Path, required=True, help="output folder")

@@ -393,12 +393,7 @@ def load(
 
 
 def load_all(files: Files, settings: Mapping[str, Any]) -> dict[str, Inputs]:
-    """Kind of query -> its inputs, with one spectrum for all; see ``load``.
-
-    Args:
-        files: Files of the method.
-        settings: Settings of a script, with kinds, axes and options of the method.
-    """
+    """Kind of query -> its inputs, by ``load`` with kinds, axes and options of the settings."""
     spectrum = load_spectrum(files)
     given = settings["axes"], settings["options"], spectrum
     return {kind: load(files, kind, *given) for kind in settings["kinds"]}
