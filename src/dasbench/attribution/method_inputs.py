@@ -90,7 +90,7 @@ class Inputs:
         scores: [N, Q] float, computed outside this benchmark.
         axes: Leading seed axes (experiment, seed, "methods", kind) for methods that draw.
         spectrum: Decomposed kernel of ``train_features``, shared by all methods with these
-            features; None: the family decomposes it. With features by timestep, their kernels.
+            features; None: the family decomposes it. Of features by timestep, all their kernels.
         positions: [Q], the positions of these queries among all queries of the kind; None: these
             are all queries of the kind.
         whole: The inputs for all queries of this kind; None: these are.
@@ -106,8 +106,7 @@ class Inputs:
             side is in ``spectrum``.
         candidates: [N, Q] bool, the candidates of each query, see
             ``dasbench.attribution.candidates``; None: every training example.
-        prepared: Result of the family's ``prepare``, the same for all queries; None: not prepared,
-            the family computes it at its first use.
+        prepared: What the family's ``parts`` add for themselves, the same for all queries.
     """
 
     train_images: np.ndarray
@@ -342,7 +341,7 @@ def files_of(method: Method, needs: Sequence[str]) -> dict[str, str | list[str]]
 def load_spectrum(files: Files) -> Spectrum | Spectra | None:
     """The decomposed kernel that ``--spectrum`` names, or None; the same for every kind of query.
 
-    Kernels of ``--timesteps`` have no file: ``Spectra`` decomposes each at its first use.
+    Kernels of ``--timesteps`` have no file: ``Spectra`` decomposes them.
 
     Raises:
         UserError: If a file is missing, damaged, or does not fit the features.
@@ -391,3 +390,10 @@ def load(
         candidates=candidates.of_method(options, train.images, queries),
         **values,
     )
+
+
+def load_all(files: Files, settings: Mapping[str, Any]) -> dict[str, Inputs]:
+    """Kind of query -> its inputs, by ``load`` with kinds, axes and options of the settings."""
+    spectrum = load_spectrum(files)
+    given = settings["axes"], settings["options"], spectrum
+    return {kind: load(files, kind, *given) for kind in settings["kinds"]}

@@ -54,9 +54,18 @@ def sums(n: int, q: int, paths: int, models: int) -> float:
     return 2.0 * paths * TRANSFORMS * models * n * q
 
 
-def score_bytes(n: int, q: int, wide: int, apart: int = 0) -> int:
-    """Bytes of a job that scores q queries of one kind; it holds all T kernels (``apart``)."""
-    small = min(n, wide)
-    vectors = 8 * small * (n + wide * (wide < n))  # rotated examples, and eigenvectors
-    held = 4 * (n + q) * wide + vectors + 8 * q * small
-    return 12 * n * wide + 8 * small**2 + 24 * n * q + apart * held
+def score_bytes(n: int, q: int, wide: int, gradients: int = 0) -> int:
+    """Bytes of a job that scores q queries of one kind.
+
+    A job with features by timestep decomposes its kernels itself. It holds one at a time, and adds
+    up the scores of both kinds of query in float64; the number of timesteps does not matter.
+
+    Args:
+        n: Training examples.
+        q: Queries.
+        wide: P.
+        gradients: In one kernel that the job decomposes; 0 where another job has decomposed it.
+    """
+    small = min(gradients or n, wide)
+    added = 40 * small**2 + 16 * n * q if gradients else 0
+    return 12 * n * wide + 8 * small**2 + 24 * n * q + added

@@ -7,15 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dasbench.attribution.methods import interface
+from dasbench.attribution.by_timestep import Spectra
 from dasbench.attribution.parameters import dampings
 from dasbench.attribution.spectrum import Spectrum
-from dasbench.evaluation import ablation, ablation_effects, lds, predictions
+from dasbench.evaluation import ablation, ablation_effects, lds
 from dasbench.evaluation.bootstrap import Bootstrap
 from dasbench.experiments import ablation_design
 from dasbench.registry import METHODS
 from dasbench.reports.figures import ablation as figures
-from stepwise import inputs
+from stepwise import inputs, predicted
 
 T, N, P, Q, TUNING = 2, 12, 7, 5, 2
 GRID = np.array([1e-3, 1e-1, 1.0])
@@ -42,7 +42,7 @@ def problem():
     }
     judge = ablation.Judge(tuning, outputs, draws, fixed=[0.11])
     table, drawn = ablation.cells(
-        ablation.Kernels(train), {"val": query}, residuals, GRID, {"val": uses}, {"val": judge}
+        Spectra(train), {"val": query}, residuals, GRID, {"val": uses}, {"val": judge}
     )
     return {
         "train": train,
@@ -69,7 +69,7 @@ def by_methods(problem, kernel, residual, leverage):
             asked, train_features=phi[0], query_features=phi[1], spectrum=Spectrum(phi[0])
         )
     tuned, judged = (
-        predictions.predict(interface.paths(options, asked, dampings(GRID), use.queries), use.masks)
+        predicted(options, asked, dampings(GRID), use.masks, use.queries)
         for use in problem["uses"].values()
     )
     chosen = lds.select(tuned, problem["tuning"])
