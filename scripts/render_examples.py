@@ -11,6 +11,7 @@ def run() -> None:
     """See the module's docstring."""
     parser = script_main.parser(__doc__)
     parser.add_argument("--data-card", required=True, help="JSON, what was measured of the images")
+    parser.add_argument("--checks", nargs="*", default=[], help="scores/*/self_check.json")
     parser.add_argument("--figures", nargs="*", default=[], help="figures/*.svg, *.png")
     parser.add_argument("--report", required=True, help="output: report.html")
     args = parser.parse_args()
@@ -22,6 +23,7 @@ def run() -> None:
             experiment=settings["experiment"],
             title=settings["settings"]["title"],
             absent=report.absent(settings["settings"]),
+            checks=pages.self_checks([Path(path) for path in args.checks]),
             figures=pages.figures([Path(path) for path in args.figures]),
             data_card={**settings["data_card"], **artifacts.load_json(args.data_card)},
             groups=report.flatten(settings["settings"]),

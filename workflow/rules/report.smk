@@ -68,6 +68,7 @@ rule render_report:
 rule render_examples:
     input:
         card=of(data.card_of),
+        checks=of(pages.check_files),
         figures=of(pages.figure_files, reported=True),
     output:
         "results/{experiment}/report.html",
@@ -85,4 +86,4 @@ rule render_examples:
         code=examples_code,
     shell:
         "python scripts/render_examples.py --settings {params.settings:q} --data-card {input.card}"
-        " --figures {input.figures} --report {output} > {log} 2>&1"
+        " --checks {input.checks} --figures {input.figures} --report {output} > {log} 2>&1"

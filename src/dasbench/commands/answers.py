@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dasbench.attribution.self_check import choose, itself, rank
 from dasbench.core import tables
 from dasbench.data.pictures import shown
 
@@ -33,33 +34,8 @@ class Probes:
 
     def choose(self, count: int) -> np.ndarray:
         """At most ``CHECKED`` of ``count`` training images, evenly spread."""
-        spread = np.linspace(0, count - 1, min(CHECKED, count))
-        self.rows = np.unique(spread.round().astype(np.int64))
+        self.rows = choose(count, CHECKED)
         return self.rows
-
-
-def itself(images: np.ndarray, queries: np.ndarray) -> dict[int, np.ndarray]:
-    """Query -> the training images with the same pixels; queries without one are left out.
-
-    Args:
-        images: [N, H, W, C] uint8.
-        queries: [Q, H, W, C] uint8.
-    """
-    places: dict[bytes, list[int]] = {}
-    wanted = {query.tobytes() for query in queries}
-    for i, image in enumerate(images):
-        if (key := image.tobytes()) in wanted:
-            places.setdefault(key, []).append(i)
-    found = {q: places.get(query.tobytes()) for q, query in enumerate(queries)}
-    return {q: np.asarray(rows) for q, rows in found.items() if rows}
-
-
-def rank(scores: np.ndarray, rows: np.ndarray) -> int:
-    """Rank of the best of some training images, 1 for the top; [N] scores of one query.
-
-    Identical training images share their rank. A score that is no number is above all others.
-    """
-    return 1 + int((~(np.delete(scores, rows) < scores[rows].max())).sum())
 
 
 def failed(scores: np.ndarray, same: dict[int, np.ndarray]) -> dict[int, int]:

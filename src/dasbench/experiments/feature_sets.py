@@ -67,6 +67,14 @@ def has_spectrum(options: Mapping[str, Any]) -> bool:
     return "kernel" in options and not differs
 
 
+def compares_images(options: Mapping[str, Any]) -> bool:
+    """Whether a method's kernel compares queries with training images as it compares these.
+
+    Then a training image can be a query. Along a sampling trajectory, only samples have features.
+    """
+    return options["module"] == "kernel_methods" and not options.get("journey")
+
+
 def loss_side(features: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of the loss gradients that belong to a set of probes.
 

@@ -202,6 +202,7 @@ def _scores(work: Workload) -> Iterator[Cost]:
             amounts["bootstrap"] = float(drawn * TRANSFORMS * len(TARGETS))
         yield Cost(family, amounts, memory=memory)
         if family == "score":
+            yield Cost("check_scores", amounts, memory=memory)
             some = [o for o in methods if config.kinds(o) != kinds_of(e)]
             yield Cost("score_kind", amounts, memory=_score_memory(work, some))
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from dasbench.core import artifacts
 from dasbench.errors import UserError
 from dasbench.experiments.figure_table import FIGURES, SECTIONS, Figure
 
@@ -41,6 +42,25 @@ def environment() -> Any:
         parameters=parameters,
     )
     return env
+
+
+def self_checks(paths: Iterable[Path]) -> list[dict[str, Any]]:
+    """Training images that were asked about themselves, one row for each method.
+
+    Args:
+        paths: ``scores/<method>/self_check.json``.
+
+    Returns:
+        Rows with method, count (checked images), top (those that come first in their own answer),
+        and ranks (of the others, ascending).
+    """
+    rows = []
+    for path in paths:
+        ranks = artifacts.load_json(path)["ranks"]
+        below = sorted(rank for rank in ranks if rank > 1)
+        top = len(ranks) - len(below)
+        rows.append({"method": path.parent.name, "count": len(ranks), "top": top, "ranks": below})
+    return rows
 
 
 def figures(paths: Iterable[Path]) -> dict[str, list[dict[str, str]]]:

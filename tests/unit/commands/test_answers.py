@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 import dasbench
+from dasbench.attribution import self_check
 from dasbench.commands import answers, attribute, attributed_model, image_files
 from dasbench.core import artifacts, tables
 from dasbench.diffusion.families import pixel
@@ -101,7 +102,7 @@ def test_the_python_door_asks_about_training_images_of_its_own_accord(pair):
 
 def test_identical_training_images_share_the_first_place():
     images = np.stack([PIXELS[0], PIXELS[1], PIXELS[0]])
-    same = answers.itself(images, PIXELS[:3])
+    same = self_check.itself(images, PIXELS[:3])
     assert {q: rows.tolist() for q, rows in same.items()} == {0: [0, 2], 1: [1]}
     scores = np.array([[0.9, 0.5, 0], [0.1, 0.4, 0], [0.8, 0.1, 0]])
     assert answers.failed(scores, same) == {1: 2}

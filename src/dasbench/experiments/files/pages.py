@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dasbench.core import query_kinds
 from dasbench.data import cards
-from dasbench.experiments import config, figure_table
+from dasbench.experiments import config, feature_sets, figure_table
 from dasbench.experiments.files.resolved import Resolved
 from dasbench.experiments.files.settings import settings
 
@@ -67,6 +67,16 @@ def neighbour_scores(experiment: Resolved, kind: str) -> list[str]:
     """The scores of ``neighbour_methods``."""
     methods = neighbour_methods(experiment, kind)
     return [f"{experiment.folder}/scores/{method}/{kind}.npy" for method in methods]
+
+
+def check_files(experiment: Resolved) -> list[str]:
+    """Checks of the methods in the figures of nearest images: training images asked about."""
+    shown = [m for kind in query_kinds.of(experiment) for m in neighbour_methods(experiment, kind)]
+    return [
+        f"{experiment.folder}/scores/{method}/self_check.json"
+        for method in dict.fromkeys(shown)
+        if feature_sets.compares_images(experiment.methods[method])
+    ]
 
 
 def neighbour_settings(experiment: Resolved, kind: str) -> str:
