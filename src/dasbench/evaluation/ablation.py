@@ -83,10 +83,9 @@ def predict(
         for kind, query in queries.items():
             features = features_at(query, kernel, t)
             for name, use in uses[kind].items():
-                _add(totals[kind][name], spectrum, features[list(use.queries)], use.masks, rows)
+                some, weights = features[list(use.queries)], use.masks / steps
+                _add(totals[kind][name], spectrum, some, weights, rows)
         del spectrum  # its memory is free before the next is decomposed
-    for total in (x for by_use in totals.values() for by in by_use.values() for x in by.values()):
-        total /= steps
     return totals
 
 
@@ -94,7 +93,7 @@ def _add(
     totals: Mapping[str, np.ndarray],
     spectrum: Spectrum,
     features: np.ndarray,
-    masks: np.ndarray,
+    weights: np.ndarray,
     rows: Sequence[tuple[float, np.ndarray]],
 ) -> None:
     """Add the predictions of one tau_t, a block of queries at a time.
@@ -103,17 +102,17 @@ def _add(
         totals: transform -> [G, C, M, q], changed in place.
         spectrum: The kernel of tau_t.
         features: [q, P] of the queries.
-        masks: [M, N] bool.
+        weights: [M, N] of examples in the sums; the masks, divided by the number of tau_t.
         rows: G pairs of a damping and factor rows [C, N].
     """
-    for columns in memory_blocks(len(features), 8 * masks.shape[1]):
+    for columns in memory_blocks(len(features), 8 * weights.shape[1]):
         some = spectrum.of(features[columns])
         for g, (damping, factors) in enumerate(rows):
             scores = some.inner(damping)
             for name, total in totals.items():
                 transformed = apply(scores, name)
-                for c, weights in enumerate(apply(factors, name)):
-                    total[g, c][:, columns] += (masks * weights) @ transformed
+                for c, row in enumerate(apply(factors, name)):
+                    total[g, c][:, columns] += (weights * row) @ transformed
 
 
 def factor_rows(

@@ -21,12 +21,13 @@ def decomposition(n: int, wide: int) -> float:
 def scores(n: int, q: int, wide: int, paths: int, models: int, apart: int = 0) -> float:
     """Operations of a method's scores for ``paths`` dampings, and of their sums over M subsets.
 
-    Features and queries are rotated, then each damping is a product. The job decomposes T kernels
-    (``apart``) itself; another job decomposes a single one.
+    Features and queries are rotated, then each damping is a product, whose sums are all that is
+    kept. The job decomposes T kernels (``apart``) itself; another job decomposes a single one.
     """
     small = min(n, wide)
     one = 2.0 * (n + q) * wide * small + 2.0 * paths * n * small * q
-    return max(apart, 1) * one + apart * decomposition(n, wide) + sums(n, q, paths, models)
+    one += sums(n, q, paths, models)
+    return max(apart, 1) * one + apart * decomposition(n, wide)
 
 
 def floor(n: int, q: int, wide: int, grid: Mapping[str, list], whole: bool = True) -> float:

@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dasbench.attribution import spectrum
 from dasbench.attribution.by_timestep import Spectra
+from dasbench.attribution.decomposition import decompose
 from dasbench.attribution.parameters import dampings
 from dasbench.attribution.spectrum import Spectrum
 from dasbench.evaluation import ablation, ablation_effects, lds
@@ -98,6 +100,25 @@ def test_a_cell_is_the_method_with_its_options(problem, kernel, residual, levera
             assert own[name].iloc[0] == pytest.approx(row[name], abs=1e-6), name
         np.testing.assert_allclose(problem["drawn"][index], draws[place], atol=1e-6)
     assert set(mine[mine.damping_rule == "fixed_0.11"].damping) == {0.1}
+
+
+@pytest.mark.parametrize(("kernel", "kernels"), [("averaged", 1), ("pooled", 1), ("per_t", T)])
+def test_a_kernel_is_decomposed_once_for_all_kinds_of_queries(
+    problem, kernel, kernels, monkeypatch
+):
+    made, given = [], problem["residuals"][kernel]
+    monkeypatch.setattr(spectrum, "decompose", lambda rows: made.append(1) or decompose(rows))
+    queries = {"val": problem["query"], "gen": problem["query"][:, ::-1]}
+    uses = dict.fromkeys(queries, problem["uses"])
+    spectra = Spectra(problem["train"])
+    both = ablation.predict(spectra, kernel, queries, given, GRID, uses)
+    assert len(made) == kernels
+    for kind, query in queries.items():
+        one = {kind: query}, given, GRID, {kind: problem["uses"]}
+        alone = ablation.predict(Spectra(problem["train"]), kernel, *one)
+        for use, by_transform in alone[kind].items():
+            for name, expected in by_transform.items():
+                np.testing.assert_array_equal(both[kind][use][name], expected)
 
 
 def factorial(seed=1, factors=None):
