@@ -1,5 +1,5 @@
 # Reads features, residuals and the tuning outputs; writes lds/methods/<method>/selection.csv and
-# scores/<method>/, without subset models also scores/<method>/self_check.json. The inputs of a method follow from its options.
+# scores/<method>/. The inputs of a method follow from its options.
 
 
 include: "common.smk"
@@ -8,25 +8,6 @@ include: "../functions/methods.smk"
 
 from dasbench.core import query_kinds
 from dasbench.experiments.files import outputs, scores
-
-
-rule fix_damping:
-    output:
-        "results/{experiment}/lds/methods/{method}/selection.csv",
-    log:
-        "logs/{experiment}/fix_damping/{method}.log",
-    wildcard_constraints:
-        experiment=except_for(JUDGED),
-    conda:
-        "../../environment.yml"
-    resources:
-        mem_mb=mem_mb("fix_damping"),
-        runtime=minutes("fix_damping"),
-    params:
-        settings=of(scores.method_settings, names=["damping"]),
-        code=method_code("fix_damping"),
-    shell:
-        "python scripts/fix_damping.py --settings {params.settings:q} --selection {output} > {log} 2>&1"
 
 
 rule select_damping:
@@ -85,31 +66,6 @@ rule score:
     shell:
         "OMP_NUM_THREADS={threads} python scripts/score.py --settings {params.settings:q}"
         " {params.files} --selection {input.selection} --out {params.folder} > {log} 2>&1"
-
-
-rule check_scores:
-    input:
-        method_inputs,
-        selection="results/{experiment}/lds/methods/{method}/selection.csv",
-    output:
-        "results/{experiment}/scores/{method}/self_check.json",
-    log:
-        "logs/{experiment}/check_scores/{method}.log",
-    wildcard_constraints:
-        experiment=except_for(JUDGED),
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        mem_mb=mem_mb("check_scores"),
-        runtime=minutes("check_scores"),
-    params:
-        settings=of(scores.method_settings),
-        code=method_code("check_scores"),
-        files=method_flags,
-    shell:
-        "OMP_NUM_THREADS={threads} python scripts/check_scores.py --settings {params.settings:q}"
-        " {params.files} --selection {input.selection} --check {output} > {log} 2>&1"
 
 
 ruleorder: score_gen > score_kind > score

@@ -32,3 +32,10 @@ damping: {damping}
 methods:                 # config/README.md has the others
 {methods}{comparisons}report: {{queries: 6, top: 8}}
 """
+
+COMPARISONS = """\
+comparisons:             # fixed before any output exists
+  - {a: das, b: dtrak}
+  - {a: das_common, b: das}
+  - {a: das_common, b: floor, truth: [loss, displacement]}
+"""

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from dasbench.commands import measure_pictures
-from dasbench.commands.experiment_template import TEMPLATE
+from dasbench.commands.experiment_template import COMPARISONS, TEMPLATE
 from dasbench.commands.new_experiment_options import Request, parser
 from dasbench.core.yaml_schema import read_schema
 from dasbench.data import folder as source
@@ -143,9 +143,6 @@ def plan(request: Request, root: Path) -> dict[str, Any]:
     elif size is None:
         size, why = _size(side)
         notes += why
-    methods = ["random", "pixel_cosine", "gradient_cosine", "trak", "dtrak", "das", "das_common"]
-    if len(labels) > 1:
-        methods.insert(1, "class_match")
     judged, quick = request.judged, request.quick
     passes = QUICK["passes"] if quick else PASSES
     gen = val or max(4, min(QUICK["queries"] if quick else 150, len(sides) // 5))
@@ -181,13 +178,20 @@ def plan(request: Request, root: Path) -> dict[str, Any]:
         "damping": "{mantissas: [1, 2, 5], exponents: [-8, 0]}"
         if judged
         else "{mantissas: [1], exponents: [-4, -4]}   # times the largest eigenvalue",
-        "methods": "".join(f"  {name}: {{}}\n" for name in methods),
-        "comparisons": "comparisons:             # fixed before any output exists\n"
-        "  - {a: das, b: dtrak}\n  - {a: das_common, b: das}\n"
-        if judged
-        else "",
+        "methods": "".join(f"  {line}\n" for line in _methods(len(labels) > 1, judged, quick)),
+        "comparisons": COMPARISONS if judged else "",
         "notes": notes,
     }
+
+
+def _methods(labelled: bool, judged: bool, quick: bool) -> list[str]:
+    """Lines of the section ``methods``; floors are tuned, so they need subset models."""
+    floors = ("pixel_cosine_power", "pixel_rbf", "pixel_ridge", "nearest", "ideal_denoiser")
+    names = ["random", *["class_match"] * labelled, "pixel_cosine"]
+    names += [*floors, "floor"] * judged
+    names += ["gradient_cosine", "trak", "dtrak", "das", "das_common"]
+    fewer = "das_stepwise: {features: {timesteps: 20}}   # 100 in the registry"
+    return [f"{name}: {{}}" for name in names] + [fewer] * (not quick)
 
 
 def _held_out(request: Request, training: source.Listing) -> tuple[int, set[str], list[str]]:
