@@ -1,5 +1,6 @@
 """Pictures and models of one's own: what is planned, and which changes elsewhere are seen."""
 
+import json
 import re
 
 import numpy as np
@@ -106,9 +107,10 @@ def test_a_checkpoint_s_two_pictures_are_attributed(clone, tmp_path):
     home = clone.folder / "results/two"
     assert held_out_files(home) == []
     assert np.load(home / "scores/das_common/gen.npy").shape == (2, 4)
-    assert "does not apply: no held-out images" in " ".join(
-        (home / "report.html").read_text().split()
-    )
+    page = " ".join((home / "report.html").read_text().split())
+    assert "does not apply: no held-out images" in page
+    assert json.loads((home / "scores/das_common/self_check.json").read_text())["ids"] == [0, 1]
+    assert "Some training images were asked about themselves" in page
     assert clone.plan("two") == {}
 
 
@@ -126,7 +128,7 @@ def test_held_out_pictures_are_queries_of_a_checkpoint(clone, tmp_path):
     parts = {s: np.load(home / f"{s}.npz", allow_pickle=False)["ids"] for s in ("train", "val")}
     assert sorted(parts["train"]) == list(range(60))
     assert sorted(parts["val"]) == [60, 61, 62]
-    assert clone.plan("held")["score"] == 7
+    assert clone.plan("held")["score"] == 8
 
 
 @pytest.mark.parametrize("name", ["smoke", "digits"])
