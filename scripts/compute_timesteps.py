@@ -1,5 +1,9 @@
-"""Compute gradient features by timestep; the same passes serve sets of several readouts."""
+"""Compute gradient features by timestep; the same passes serve sets of several readouts.
 
+Each batch of images goes to the files at once, so memory holds the timesteps of one batch.
+"""
+
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +11,9 @@ import numpy as np
 from dasbench.attribution import candidates
 from dasbench.core import artifacts, memmaps, script_main
 from dasbench.core.blocks import blocks
+from dasbench.core.mapped_pages import release
 from dasbench.diffusion import model_inputs
 from dasbench.gradients import features
-
-CHUNK = 512  # images whose features of all timesteps are in memory at once
 
 
 def run() -> None:
@@ -35,19 +38,24 @@ def run() -> None:
     splits = model.splits(examples, args.queries, by_position=settings["noise"] == "batch")
     is_candidate = candidates.chosen(examples.images, args.queries, settings["candidates"])
     for split, (images, keys, condition) in splits.items():
-        shape = (len(sets), len(extractor.grid), len(images), width)
-        phi = np.zeros(shape, np.float32)
+        shape = (len(extractor.grid), len(images), width)
         positions = np.flatnonzero(is_candidate) if split == "train" else np.arange(len(images))
-        for part in blocks(len(positions), CHUNK):
-            rows = positions[part]
-            c = condition and condition[rows]
-            parts = extractor.by_timestep(images[rows], keys[rows], split, c)
-            phi[:, :, rows] = parts if readouts else np.concatenate(parts, axis=2)
-            print(f"{split}: {part.stop} of {len(positions)} images", flush=True)
-        for folder, array in zip(sets, phi, strict=True):
-            path = args.out / folder / f"{split}.npy"
-            with memmaps.create(path, array.shape, np.float32) as file:
-                file[:] = array
+        with contextlib.ExitStack() as files:
+            stored = [  # full of zeros
+                files.enter_context(
+                    memmaps.create(args.out / folder / f"{split}.npy", shape, np.float32)
+                )
+                for folder in sets
+            ]
+            for part in blocks(len(positions), extractor.batch):
+                rows = positions[part]
+                c = condition and condition[rows]
+                parts = extractor.by_timestep(images[rows], keys[rows], split, c)
+                parts = parts if readouts else [np.concatenate(parts, axis=2)]
+                for array, phi in zip(stored, parts, strict=True):
+                    array[:, rows] = phi
+                    release(array)
+                print(f"{split}: {part.stop} of {len(positions)} images", flush=True)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dasbench.attribution.by_timestep import Spectra
 from dasbench.attribution.spectrum import damping_grid
 from dasbench.core import artifacts, memmaps, script_main, tables
 from dasbench.core.query_kinds import TARGETS, among
@@ -61,7 +62,7 @@ def run() -> None:
         queries[kind] = memmaps.load(args.features / f"{kind}.npy", (None,) * 3, np.float32)
     train = memmaps.load(args.features / "train.npy", (None,) * 3, np.float32)
     table, resampled = ablation.cells(
-        ablation.Kernels(train),
+        Spectra(train),
         queries,
         residuals_of(settings, args.residuals),
         damping_grid(settings["damping"]),

@@ -1,5 +1,6 @@
 """Compute the LDS of one method on the evaluation subsets and queries, with bootstrap intervals."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,8 @@ import pandas as pd
 
 from dasbench.attribution import method_inputs
 from dasbench.attribution.input_files import Files
-from dasbench.attribution.method_inputs import Inputs
 from dasbench.attribution.methods import interface
+from dasbench.attribution.methods.interface import Block
 from dasbench.attribution.parameters import Point
 from dasbench.attribution.spectrum import damping_grid
 from dasbench.core import artifacts, script_main, tables
@@ -19,14 +20,12 @@ from dasbench.evaluation.bootstrap import Bootstrap
 LEVERAGE = ["experiment", "method", "queries", "damping", "q50", "q90", "q99", "max"]
 
 
-def quantiles(settings: dict, inputs: Inputs, selection: pd.DataFrame, kind: str) -> list:
-    """A row of ``LEVERAGE`` at the parameters selected for the method; no row without a kernel."""
-    point = Point.read(selection.set_index("transform")["parameters"][settings["transform"]])
-    h = interface.leverages(settings["options"], inputs, point)
-    if h is None:
-        return []
-    names = [settings["experiment"], settings["method"], kind, point["damping"]]
-    return [[*names, *np.quantile(h, [0.5, 0.9, 0.99, 1])]]
+def with_leverages(blocks: Iterable[Block], by_kind: dict[str, list]) -> Iterator[Block]:
+    """Pass the blocks on, and collect the leverages of each part under its kind of query."""
+    for block in blocks:
+        if block.leverages is not None:
+            by_kind.setdefault(block.kind, []).append(block.leverages)
+        yield block
 
 
 def run() -> None:
@@ -34,9 +33,7 @@ def run() -> None:
     parser = script_main.parser(__doc__)
     script_main.add_paths(parser, Files)
     parser.add_argument("--masks", required=True, help="[M, N] of the evaluation subsets")
-    parser.add_argument(
-        "--outputs", type=Path, required=True, help="folder of the evaluation outputs"
-    )
+    parser.add_argument("--outputs", type=Path, required=True, help="folder of those outputs")
     parser.add_argument("--selection", required=True, help="from select_damping, .csv")
     parser.add_argument("--floor", type=Path, help="folder of the floor's predictions")
     parser.add_argument("--out", type=Path, required=True, help="output folder")
@@ -46,10 +43,15 @@ def run() -> None:
     points = interface.grid(settings["options"], damping_grid(settings["damping"]))
     bootstrap = Bootstrap(settings["draws"], settings["level"])
     uses = artifacts.load_json(files.queries / "uses.json")
-    selection, spectrum = tables.load_table(args.selection), method_inputs.load_spectrum(files)
-    summaries, per_query, resampled, leverages = [], [], [], []
-    for kind in settings["kinds"]:
-        positions = uses[kind]["evaluation"]
+    selection, requests = tables.load_table(args.selection), {}
+    own = selection[selection["transform"] == settings["transform"]].set_index("queries")
+    for kind, inputs in method_inputs.load_all(files, settings).items():
+        point = Point.read(own["parameters"][kind])
+        requests[kind] = interface.Request(inputs, points, uses[kind]["evaluation"], point)
+    summaries, per_query, resampled, leverages, by_kind = [], [], [], [], {}
+    blocks = with_leverages(interface.blocks(settings["options"], requests), by_kind)
+    predicted = predictions.predict(blocks, masks)
+    for kind, (inputs, _, positions, point) in requests.items():
         outputs = {
             target: artifacts.load_array(
                 args.outputs / f"{target}-{kind}.npy", (None, len(masks), None), np.float32
@@ -57,15 +59,13 @@ def run() -> None:
             for target in TARGETS
         }
         draws = bootstrap.shared(settings["axes"], kind, len(masks), len(positions))
-        inputs = method_inputs.load(files, kind, settings["axes"], settings["options"], spectrum)
-        predicted = predictions.predict(
-            interface.paths(settings["options"], inputs, points, positions), masks
-        )
         chosen = selection[selection["queries"] == kind]
         given = beyond.read(args.floor, kind, masks, inputs.about(positions)) if args.floor else {}
-        summary, queries, statistics = lds.evaluate(predicted, chosen, outputs, draws, given)
+        summary, queries, statistics = lds.evaluate(predicted[kind], chosen, outputs, draws, given)
         names = {name: settings[name] for name in ("experiment", "method")} | {"queries": kind}
-        leverages += quantiles(settings, inputs, chosen, kind)
+        if kind in by_kind:
+            h = np.quantile(np.stack(by_kind[kind]), [0.5, 0.9, 0.99, 1])
+            leverages.append([*names.values(), point["damping"], *h])
         summaries.append(lds.label(summary, own=settings["transform"], **names))
         queries["query"] = np.asarray(positions)[queries["query"]]  # rows of queries/<kind>.npy
         per_query.append(lds.label(queries, **names))

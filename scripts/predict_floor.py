@@ -22,14 +22,15 @@ def run() -> None:
     masks = artifacts.load_array(args.masks, (None, None), bool)
     uses = artifacts.load_json(files.queries / "uses.json")
     table = tables.load_table(args.selection).set_index(["queries", "transform"])["parameters"]
-    for kind in settings["kinds"]:
-        inputs = method_inputs.load(files, kind, settings["axes"], settings["options"])
-        point = Point.read(table[kind, settings["transform"]])
-        queries = uses[kind]["evaluation"]
-        paths = interface.paths(settings["options"], inputs, [point], queries)
-        (sums,) = predictions.predict(paths, masks).sums[settings["transform"]]
-        artifacts.save_array(args.out / f"{kind}.npy", sums)
+    requests, transform = {}, settings["transform"]
+    for kind, inputs in method_inputs.load_all(files, settings).items():
+        point = Point.read(table[kind, transform])
+        requests[kind] = interface.Request(inputs, [point], uses[kind]["evaluation"])
         print(f"{kind}: {point}")
+    predicted = predictions.predict(interface.blocks(settings["options"], requests), masks)
+    for kind, one in predicted.items():
+        (sums,) = one.sums[transform]
+        artifacts.save_array(args.out / f"{kind}.npy", sums)
 
 
 if __name__ == "__main__":

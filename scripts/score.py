@@ -18,12 +18,10 @@ def run() -> None:
     args = parser.parse_args()
     settings, files = args.settings, script_main.paths(args, Files)
     selection = tables.load_table(args.selection).set_index(["queries", "transform"])["parameters"]
-    spectrum = method_inputs.load_spectrum(files)
-    for kind in settings["kinds"]:
-        inputs = method_inputs.load(files, kind, settings["axes"], settings["options"], spectrum)
-        transform, file = settings["transform"], args.out / f"{kind}.npy"
-        point = Point.read(selection[kind, transform])
-        interface.write_scores(file, settings["options"], inputs, point, transform)
+    transform, requests = settings["transform"], {}
+    for kind, inputs in method_inputs.load_all(files, settings).items():
+        requests[kind] = interface.Request(inputs, [Point.read(selection[kind, transform])])
+    interface.write_scores(args.out, settings["options"], requests, transform)
 
 
 if __name__ == "__main__":

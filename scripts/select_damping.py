@@ -27,17 +27,17 @@ def run() -> None:
     masks = artifacts.load_array(args.masks, (None, None), bool)
     points = interface.grid(settings["options"], damping_grid(settings["damping"]))
     uses = artifacts.load_json(files.queries / "uses.json")
-    tables_by_kind, spectrum = [], method_inputs.load_spectrum(files)
-    for kind in settings["kinds"]:
-        queries = uses[kind]["tuning"]
+    requests = {
+        kind: interface.Request(inputs, points, uses[kind]["tuning"])
+        for kind, inputs in method_inputs.load_all(files, settings).items()
+    }
+    predicted = predictions.predict(interface.blocks(settings["options"], requests), masks)
+    tables_by_kind = []
+    for kind, request in requests.items():
         outputs = artifacts.load_array(
             args.outputs / f"loss-{kind}.npy", (None, len(masks), None), np.float32
         )
-        inputs = method_inputs.load(files, kind, settings["axes"], settings["options"], spectrum)
-        predicted = predictions.predict(
-            interface.paths(settings["options"], inputs, points, queries), masks
-        )
-        selected = lds.select(predicted, outputs[:, :, queries])
+        selected = lds.select(predicted[kind], outputs[:, :, request.queries])
         if settings["options"].get("tuning"):
             selected["lds"] = np.nan  # the scores use these outputs, so their LDS is biased
         names = {

@@ -1,9 +1,10 @@
-"""Inputs of a method whose kernel keeps timesteps apart."""
+"""Inputs of a method whose kernel keeps timesteps apart, and all parts of a method's scores."""
 
 import numpy as np
 
 from dasbench.attribution.by_timestep import Spectra
 from dasbench.attribution.methods import interface
+from dasbench.evaluation import predictions
 
 
 def inputs(g, g_q, residual):
@@ -23,3 +24,35 @@ def inputs(g, g_q, residual):
         spectrum=Spectra(g),
         query_timesteps=g_q,
     )
+
+
+def every_part(options, given, points, queries=None, memory=2**20):
+    """Point -> scores [K, N, Q] of all K parts, without a transform."""
+    found = {}
+    request = interface.Request(given, points, queries)
+    for block in interface.blocks(options, {"val": request}, memory):
+        for point, scores in block.path:
+            found.setdefault(point, {}).setdefault(block.part, []).append(scores)
+    return {
+        point: np.stack([np.concatenate(columns, axis=1) for columns in parts.values()])
+        for point, parts in found.items()
+    }
+
+
+def predicted(options, given, points, masks, queries=None):
+    """Predictions of a method for one kind of query, of all parts."""
+    request = interface.Request(given, points, queries)
+    return predictions.predict(interface.blocks(options, {"val": request}), masks)["val"]
+
+
+def every_leverage(options, given, point):
+    """h of all K parts at one point, [K, N]."""
+    request = interface.Request(given, [point], None, point)
+    blocks = list(interface.blocks(options, {"val": request}))
+    return np.stack([block.leverages for block in blocks if block.leverages is not None])
+
+
+def blocks_of(paths, kind="val", size=1):
+    """Blocks of queries of scores that have one part; each path is for ``size`` queries."""
+    for k, path in enumerate(paths):
+        yield interface.Block(kind, slice(k * size, (k + 1) * size), 0, 1, iter(path))

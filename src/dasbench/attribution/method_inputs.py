@@ -90,9 +90,8 @@ class Inputs:
         scores: [N, Q] float, computed outside this benchmark.
         axes: Leading seed axes (experiment, seed, "methods", kind) for methods that draw.
         spectrum: Decomposed kernel of ``train_features``, shared by all methods with these
-            features; None: the family decomposes it. With features by timestep, their kernels.
-        positions: [Q], the positions of these queries among all queries of the kind; None: these
-            are all queries of the kind.
+            features; None: the family decomposes it. Of features by timestep, all their kernels.
+        positions: [Q], of these queries among all queries of the kind; None: these are all.
         whole: The inputs for all queries of this kind; None: these are.
         tuning_queries: [q], the positions of the tuning queries among all queries of the kind;
             None: all of them.
@@ -102,12 +101,9 @@ class Inputs:
         computed: Scores from a separate rule, for all queries of the kind.
         others: ([N, P], [Q, P]) float32 for each set of features after the first, in order; the
             first set is ``train_features`` and ``query_features``.
-        query_timesteps: [T, Q, P] float32, for a kernel that keeps timesteps apart; the training
-            side is in ``spectrum``.
-        candidates: [N, Q] bool, the candidates of each query, see
-            ``dasbench.attribution.candidates``; None: every training example.
-        prepared: Result of the family's ``prepare``, the same for all queries; None: not prepared,
-            the family computes it at its first use.
+        query_timesteps: [T, Q, P] float32; the training side by timestep is in ``spectrum``.
+        candidates: [N, Q] bool, see ``dasbench.attribution.candidates``; None: all are.
+        prepared: What ``parts`` of the family adds for its ``path``.
     """
 
     train_images: np.ndarray
@@ -164,7 +160,7 @@ class Reading(NamedTuple):
 
     Attributes:
         files: Files of the method.
-        kind: Kind of the queries, "val" or "gen".
+        kind: "val" or "gen".
         n: Number of training examples.
         q: Number of queries of this kind.
         spectrum: From ``load_spectrum``.
@@ -202,7 +198,11 @@ def _timestep_files(method: Method) -> dict[str, list[str]]:
 
 def _read_timesteps(r: Reading) -> dict[str, Any]:
     folder = r.files.timesteps
-    return {"query_timesteps": _mapped(folder and folder / f"{r.kind}.npy", None, r.q, None)}
+    if folder is None:
+        return {}
+    train = r.spectrum.train
+    artifacts.check(folder / "train.npy", train, (None, r.n, None), finite=False)
+    return {"query_timesteps": _mapped(folder / f"{r.kind}.npy", len(train), r.q, train.shape[2])}
 
 
 def _feature_files(method: Method) -> dict[str, list[str]]:
@@ -251,8 +251,9 @@ def _residual_files(method: Method) -> dict[str, str]:
 
 
 def _read_residuals(r: Reading) -> dict[str, Any]:
-    apart = _mapped(r.files.residuals_by_timestep, None, r.n)
-    return {"residuals": _mapped(r.files.residuals, r.n) if apart is None else apart}
+    if r.files.residuals_by_timestep is None:
+        return {"residuals": _mapped(r.files.residuals, r.n)}
+    return {"residuals": _mapped(r.files.residuals_by_timestep, len(r.spectrum.train), r.n)}
 
 
 def _computed_files(method: Method) -> dict[str, list[str]]:
@@ -342,7 +343,7 @@ def files_of(method: Method, needs: Sequence[str]) -> dict[str, str | list[str]]
 def load_spectrum(files: Files) -> Spectrum | Spectra | None:
     """The decomposed kernel that ``--spectrum`` names, or None; the same for every kind of query.
 
-    Kernels of ``--timesteps`` have no file: ``Spectra`` decomposes each at its first use.
+    Kernels of ``--timesteps`` have no file: ``Spectra`` decomposes them.
 
     Raises:
         UserError: If a file is missing, damaged, or does not fit the features.
@@ -368,7 +369,7 @@ def load(
         files: Files of the method.
         kind: "val" or "gen".
         axes: Leading seed axes (experiment, seed).
-        options: Options of the method, with the number of candidates of one query.
+        options: Of the method, with the number of candidates of one query.
         spectrum: From ``load_spectrum``.
 
     Raises:
@@ -391,3 +392,9 @@ def load(
         candidates=candidates.of_method(options, train.images, queries),
         **values,
     )
+
+
+def load_all(files: Files, settings: Mapping[str, Any]) -> dict[str, Inputs]:
+    """Kind of query -> its inputs, by ``load`` with kinds, axes and options of the settings."""
+    given = settings["axes"], settings["options"], load_spectrum(files)
+    return {kind: load(files, kind, *given) for kind in settings["kinds"]}

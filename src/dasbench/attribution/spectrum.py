@@ -53,7 +53,7 @@ class Spectrum:
         self.dual = is_dual(train.shape)
         self.scale = float(self.eigenvalues.max())
         # scores = left diag(1 / (eigenvalues + lambda)) right^T in either form
-        self.left = self._vectors if self.dual else _times(train, self._vectors)
+        self.left = self._training_side()
         if query is not None:
             self.right = self._rotated(query)
 
@@ -64,42 +64,35 @@ class Spectrum:
         other.right = self._rotated(query)
         return other
 
-    def seen_from(self, left: np.ndarray) -> Spectrum:
-        """The same kernel and queries, with ``left`` [n, r] as the training side.
-
-        Products are linear in the rows of ``left``: a mean of rows gives the mean of the products.
-        """
-        other = copy.copy(self)
-        other.left = left
-        return other
-
     def inner(self, damping: float) -> np.ndarray:
         """phi_i^T K^-1 phi_q for all pairs, [N, Q]; ``damping`` relative to ``scale``."""
         return self.left @ (self.right / self._shifted(damping)).T
 
     def one_minus_leverage(self, damping: float | Sequence[float]) -> np.ndarray:
         """1 - h_i in (0, 1]: [N], or [G, N] for a whole grid in one pass over the examples."""
-        squares = self._squares(1 / self._shifted(damping))
-        if self.dual:
-            return self._lambda(damping)[..., None] * squares
-        return np.maximum(1 - squares, np.finfo(float).eps)
+        return self._one_minus_hat(self.left, damping)
 
     def preconditioned_norm(self, damping: float | Sequence[float]) -> np.ndarray:
         """||K^-1 phi_i||: [N], or [G, N] for a whole grid in one pass over the examples."""
         shifted = self._shifted(damping)
-        return np.sqrt(self._squares((self.eigenvalues if self.dual else 1.0) / shifted**2))
+        weights = (self.eigenvalues if self.dual else 1.0) / shifted**2
+        return np.sqrt(_squares(self.left, weights))
 
-    def _squares(self, weights: np.ndarray) -> np.ndarray:
-        """Weighted squared lengths [N] or [G, N] of the rows of ``left``; weights [r] or [G, r]."""
-        lengths = np.empty((*weights.shape[:-1], len(self.left)))
-        for rows in memory_blocks(len(self.left), self.left[:1].nbytes):
-            lengths[..., rows] = weights @ np.square(self.left[rows]).T
-        return lengths
+    def _training_side(self) -> np.ndarray:
+        """``left``."""
+        return self._vectors if self.dual else times(self.train, self._vectors)
+
+    def _one_minus_hat(self, left: np.ndarray, damping: float | Sequence[float]) -> np.ndarray:
+        """1 - h of the gradients whose training side is ``left`` [n, r]: [n] or [G, n]."""
+        squares = _squares(left, 1 / self._shifted(damping))
+        if self.dual:
+            return self._lambda(damping)[..., None] * squares
+        return np.maximum(1 - squares, np.finfo(float).eps)
 
     def _rotated(self, query: np.ndarray) -> np.ndarray:
         """Query side [Q, r]: phi_q^T V in the primal form, phi_q^T Phi^T V in the dual one."""
         query = np.asarray(query, np.float64)
-        return (_times(self.train, query.T).T if self.dual else query) @ self._vectors
+        return (times(self.train, query.T).T if self.dual else query) @ self._vectors
 
     def _fits(self, query: np.ndarray) -> None:
         if self.train.shape[1] != query.shape[1]:
@@ -120,7 +113,15 @@ class Spectrum:
         return relative * self.scale
 
 
-def _times(train: np.ndarray, right: np.ndarray) -> np.ndarray:
+def _squares(left: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weighted squared lengths [n] or [G, n] of the rows of ``left``; weights [r] or [G, r]."""
+    lengths = np.empty((*weights.shape[:-1], len(left)))
+    for rows in memory_blocks(len(left), left[:1].nbytes):
+        lengths[..., rows] = weights @ np.square(left[rows]).T
+    return lengths
+
+
+def times(train: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Phi @ right in float64, [N, k], a block of examples at a time."""
     product = np.empty((len(train), right.shape[1]))
     for rows in memory_blocks(len(train), 8 * train.shape[1]):

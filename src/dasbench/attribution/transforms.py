@@ -7,7 +7,6 @@ every method under all three transforms, and mark the transform of its publicati
 
 import numpy as np
 
-MATRIX = 2  # number of axes of scores [N, Q]
 TRANSFORMS = ("identity", "square", "signed_square")
 
 
@@ -36,14 +35,3 @@ def apply(scores: np.ndarray, name: str) -> np.ndarray:
     raise ValueError(
         f"transform is {name!r}, expected one of {TRANSFORMS}; correct the method's options"
     )
-
-
-def combine(scores: np.ndarray, name: str) -> np.ndarray:
-    """Transformed scores [N, Q]; with a leading axis [T, N, Q], their mean over that axis.
-
-    Args:
-        scores: [N, Q] or [T, N, Q], any real dtype.
-        name: One of ``TRANSFORMS``.
-    """
-    transformed = apply(scores, name)
-    return transformed.mean(axis=0) if transformed.ndim > MATRIX else transformed

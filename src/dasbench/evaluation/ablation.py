@@ -9,8 +9,9 @@ Shapes: N training examples, Q queries, M subset models, T timesteps, P features
 factor rows, B bootstrap draws.
 
 A factor row may multiply the masks instead of the scores, because the transforms are
-multiplicative: transform(f s) = transform(f) transform(s). So one product [C M, N] x [N, Q] serves
-all C factor rows, and one decomposition of a kernel serves all cells with this kernel.
+multiplicative: transform(f s) = transform(f) transform(s). So the scores of one damping serve all C
+factor rows, and one decomposition of a kernel serves all cells with this kernel. Timesteps are
+decomposed one after the other, and only their predictions are kept.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from dasbench.attribution.by_timestep import Spectra
+from dasbench.attribution.by_timestep import Spectra, features_at
 from dasbench.attribution.parameters import dampings
 from dasbench.attribution.spectrum import Spectrum
 from dasbench.attribution.transforms import TRANSFORMS, apply
+from dasbench.core.blocks import memory_blocks
 from dasbench.evaluation import lds
 from dasbench.evaluation.bootstrap import Draws
 from dasbench.evaluation.predictions import Predicted
@@ -32,30 +34,6 @@ from dasbench.experiments.ablation_design import LEVERAGE
 
 CELL = ["residual", "leverage", "transform", "kernel", "damping_rule", "queries", "target"]
 COLUMNS = [*CELL, "damping", "edge", "lds", "lo", "hi", "undefined"]
-
-
-class Kernels:
-    """The decomposed kernels of one set of features by timestep [T, N, P]."""
-
-    def __init__(self, train: np.ndarray):
-        """Decompose the averaged kernel; ``Spectra`` decomposes the others at their first use."""
-        self.averaged, self.spectra = Spectrum(_mean(train)), Spectra(train)
-
-    def asked(self, kernel: str, query: np.ndarray) -> list[Spectrum]:
-        """The kernel with queries [T, Q, P]: one ``Spectrum`` for each tau_t, or one in all."""
-        if kernel == "averaged":
-            return [self.averaged.of(_mean(query))]
-        return self.spectra.of(kernel, query)
-
-    def one_minus_leverage(self, kernel: str, damping: float) -> np.ndarray:
-        """1 - h, [N] or [T, N]."""
-        if kernel == "averaged":
-            return self.averaged.one_minus_leverage(damping)
-        return self.spectra.one_minus_leverage(kernel, damping)
-
-
-def _mean(features: np.ndarray) -> np.ndarray:
-    return np.asarray(features).mean(axis=0, dtype=np.float64)
 
 
 class Use(NamedTuple):
@@ -66,60 +44,92 @@ class Use(NamedTuple):
 
 
 def predict(
-    asked: Sequence[Spectrum],
-    rows: Iterator[tuple[float, np.ndarray]],
-    uses: Mapping[str, Use],
-) -> dict[str, dict[str, np.ndarray]]:
+    spectra: Spectra,
+    kernel: str,
+    queries: Mapping[str, np.ndarray],
+    residuals: Mapping[str, np.ndarray | float],
+    grid: np.ndarray,
+    uses: Mapping[str, Mapping[str, Use]],
+) -> dict[str, dict[str, dict[str, np.ndarray]]]:
     """Predicted outputs of subset models for every damping, transform and factor row.
 
+    Each tau_t is decomposed once, for all queries; the predictions of all timesteps add up.
+
     Args:
-        asked: From ``Kernels.asked``, one for each tau_t.
-        rows: Yields (damping, factor rows [C, N] or [C, T, N]), dampings ascending.
-        uses: name -> subsets and queries.
+        spectra: Kernels of the training features.
+        kernel: averaged, pooled or per_t.
+        queries: kind -> [T, Q, P].
+        residuals: name -> [N], [T, N], or 1.0 for no residual.
+        grid: [G] relative dampings, ascending.
+        uses: kind -> use -> subsets and queries.
 
     Returns:
-        use -> transform -> [G, C, M, q] float64.
+        kind -> use -> transform -> [G, C, M, q] float64, C in the order of residuals x LEVERAGE.
     """
-    sums: dict[str, dict[str, list]] = {u: {name: [] for name in TRANSFORMS} for u in uses}
-    for damping, factors in rows:
-        count = len(factors)
-        totals = {
-            (u, name): np.zeros((count * len(use.masks), len(use.queries)))
-            for u, use in uses.items()
-            for name in TRANSFORMS
+    steps, count = spectra.steps(kernel), len(residuals) * len(LEVERAGE)
+    totals = {
+        kind: {
+            name: {
+                transform: np.zeros((len(grid), count, len(use.masks), len(use.queries)))
+                for transform in TRANSFORMS
+            }
+            for name, use in by_use.items()
         }
-        for t, spectrum in enumerate(asked):
-            scores = spectrum.inner(damping)
-            row = factors if factors.ndim == 2 else factors[:, t]  # noqa: PLR2004 [C, N]
-            for name in TRANSFORMS:
-                weights, transformed = apply(row, name), apply(scores, name) / len(asked)
-                for u, use in uses.items():
-                    wide = (weights[:, None, :] * use.masks).reshape(-1, row.shape[1])
-                    totals[u, name] += wide @ transformed[:, use.queries]
-        for (u, name), total in totals.items():
-            sums[u][name].append(total.reshape(count, -1, total.shape[1]))
-    return {u: {n: np.stack(each) for n, each in by.items()} for u, by in sums.items()}
+        for kind, by_use in uses.items()
+    }
+    for t in range(steps):
+        spectrum = spectra.at(kernel, t)
+        rows = list(zip(grid, factor_rows(spectrum, t, residuals, grid), strict=True))
+        for kind, query in queries.items():
+            features = features_at(query, kernel, t)
+            for name, use in uses[kind].items():
+                some, weights = features[list(use.queries)], use.masks / steps
+                _add(totals[kind][name], spectrum, some, weights, rows)
+        del spectrum  # its memory is free before the next is decomposed
+    return totals
+
+
+def _add(
+    totals: Mapping[str, np.ndarray],
+    spectrum: Spectrum,
+    features: np.ndarray,
+    weights: np.ndarray,
+    rows: Sequence[tuple[float, np.ndarray]],
+) -> None:
+    """Add the predictions of one tau_t, a block of queries at a time.
+
+    Args:
+        totals: transform -> [G, C, M, q], changed in place.
+        spectrum: The kernel of tau_t.
+        features: [q, P] of the queries.
+        weights: [M, N] of examples in the sums; the masks, divided by the number of tau_t.
+        rows: G pairs of a damping and factor rows [C, N].
+    """
+    for columns in memory_blocks(len(features), 8 * weights.shape[1]):
+        some = spectrum.of(features[columns])
+        for g, (damping, factors) in enumerate(rows):
+            scores = some.inner(damping)
+            for name, total in totals.items():
+                transformed = apply(scores, name)
+                for c, row in enumerate(apply(factors, name)):
+                    total[g, c][:, columns] += (weights * row) @ transformed
 
 
 def factor_rows(
-    kernels: Kernels, kernel: str, residuals: Mapping[str, np.ndarray | float], grid: Sequence
-) -> Iterator[tuple[float, np.ndarray]]:
-    """Yield (damping, rows [C, N] or [C, T, N]), C in the order of residuals x LEVERAGE.
+    spectrum: Spectrum, t: int, residuals: Mapping[str, np.ndarray | float], grid: np.ndarray
+) -> np.ndarray:
+    """r_i / (1 - h_i) of tau_t, [G, C, N], C in the order of residuals x LEVERAGE.
 
     Args:
-        kernels: Of the training features.
-        kernel: averaged, pooled or per_t.
+        spectrum: The kernel of tau_t.
+        t: Index of the timestep.
         residuals: name -> [N], [T, N], or 1.0 for no residual.
-        grid: Relative dampings.
+        grid: [G] relative dampings.
     """
-    for damping in grid:
-        left = kernels.one_minus_leverage(kernel, damping)
-        rows = [
-            np.broadcast_to(residual / (left if leverage else 1.0), left.shape)
-            for residual in residuals.values()
-            for leverage in LEVERAGE
-        ]
-        yield damping, np.stack(rows)
+    left = spectrum.one_minus_leverage(grid)
+    own = [r[t] if np.ndim(r) > 1 else r for r in residuals.values()]
+    rows = [r / (left if leverage else np.ones_like(left)) for r in own for leverage in LEVERAGE]
+    return np.stack(rows, axis=1)
 
 
 class Judge:
@@ -180,7 +190,7 @@ def _nearest(grid: np.ndarray, value: float) -> int:
 
 
 def cells(
-    kernels: Kernels,
+    spectra: Spectra,
     queries: Mapping[str, np.ndarray],
     residuals: Mapping[str, Mapping[str, np.ndarray | float]],
     grid: np.ndarray,
@@ -190,7 +200,7 @@ def cells(
     """Judge every cell of one set of features.
 
     Args:
-        kernels: Of the training features.
+        spectra: Kernels of the training features.
         queries: kind -> [T, Q, P].
         residuals: kernel -> residual -> [N], [T, N] or 1.0.
         grid: [G] relative dampings, ascending.
@@ -203,13 +213,12 @@ def cells(
     rows, draws = [], []
     for kernel, by_name in residuals.items():
         names = [(residual, leverage) for residual in by_name for leverage in LEVERAGE]
-        for kind, query in queries.items():
-            spectra = kernels.asked(kernel, query)
-            predicted = predict(spectra, factor_rows(kernels, kernel, by_name, grid), uses[kind])
+        predicted = predict(spectra, kernel, queries, by_name, grid, uses)
+        for kind, by_use in predicted.items():
             for c, (residual, leverage) in enumerate(names):
                 head = {"kernel": kernel, "queries": kind}
                 head |= {"residual": residual, "leverage": leverage}
-                sums = [{n: s[:, c] for n, s in predicted[use].items()} for use in ("tune", "eval")]
+                sums = [{n: s[:, c] for n, s in by_use[use].items()} for use in ("tune", "eval")]
                 for row, drawn in judges[kind](grid, *sums):
                     rows.append(head | row)
                     draws.append(drawn)

@@ -1,22 +1,26 @@
 """Predictions from scores: the output of each subset model, for every point and transform.
 
-Letters: N training examples, Q queries, M subset models, G points of a grid of parameters. A *path*
-is an iterable with one item (point, scores) per point, see ``dasbench.attribution.parameters``.
-Scores have no transform yet; they are [N, Q], or [T, N, Q] by timestep.
+Letters: N training examples, Q queries, M subset models, G points of a grid of parameters. Scores
+come in blocks of queries and, if they have several parts such as timesteps, part by part
+(``dasbench.attribution.methods.interface``). A block has a *path*: one item (point, scores [N, q])
+for each point, without a transform.
 
-A path is read once, for all transforms, and only its predictions [M, Q] are kept. Many queries come
-in blocks with one path each: the linear datamodelling score of a query depends on no other query.
+A path is read once, for all transforms, and only its predictions [M, q] are kept. They are linear
+in the transformed scores, so those of the parts add up; no scores are held.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from dasbench.attribution.parameters import Point, at_end
-from dasbench.attribution.transforms import TRANSFORMS, combine
+from dasbench.attribution.transforms import TRANSFORMS, apply
 
-Path = Iterable[tuple[Point, np.ndarray]]
+if TYPE_CHECKING:  # few of the scripts with predictions run a method
+    from dasbench.attribution.methods.interface import Block
 
 
 def sum_scores(masks: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -76,27 +80,38 @@ class Predicted(NamedTuple):
         return self.points.index(point)
 
 
-def predict(paths: Iterable[Path], masks: np.ndarray) -> Predicted:
+def predict(blocks: Iterable[Block], masks: np.ndarray) -> dict[str, Predicted]:
     """Predictions for every point and transform; the LDS needs nothing else of the scores.
 
     Args:
-        paths: One path per block of queries, in order, all with the same points.
+        blocks: From ``interface.blocks``; blocks of queries in order, all with the same points.
         masks: [M, N] bool.
+
+    Returns:
+        Kind of query -> predictions.
 
     Raises:
         ValueError: If a path has no points or repeats one, or points differ between blocks.
     """
-    weights, parts = masks.astype(np.float64), []
-    for path in paths:
-        sums, points = {name: [] for name in TRANSFORMS}, []
-        for point, scores in path:
+    weights = masks.astype(np.float64)
+    totals: dict[str, dict[int, dict[Point, np.ndarray]]] = {}  # kind -> column -> point -> sums
+    for block in blocks:
+        by_point = totals.setdefault(block.kind, {}).setdefault(block.columns.start, {})
+        points = []
+        for point, scores in block.path:
             points.append(point)
-            for name in TRANSFORMS:
-                sums[name].append(sum_scores(weights, combine(scores, name)))
+            sums = np.stack([sum_scores(weights, apply(scores, name)) for name in TRANSFORMS])
+            by_point[point] = by_point.get(point, 0.0) + sums / block.parts
         if not points or len(set(points)) != len(points):
             raise ValueError(f"the path has points {points}, expected different ones, at least one")
-        parts.append(Predicted(tuple(points), {n: np.stack(each) for n, each in sums.items()}))
-    if any(part.points != parts[0].points for part in parts):
+    return {kind: _joined(list(by_column.values())) for kind, by_column in totals.items()}
+
+
+def _joined(columns: list[dict[Point, np.ndarray]]) -> Predicted:
+    """Blocks of queries side by side; each has point -> [transforms, M, q]."""
+    points = tuple(columns[0])
+    if any(tuple(column) != points for column in columns):
         raise ValueError("blocks of queries have different points; score one grid for all")
-    joined = {name: np.concatenate([p.sums[name] for p in parts], axis=2) for name in TRANSFORMS}
-    return Predicted(parts[0].points, joined)
+    sums = [np.concatenate([column[point] for column in columns], axis=2) for point in points]
+    by_transform = map(np.stack, zip(*sums, strict=True))  # [G, M, Q] each
+    return Predicted(points, dict(zip(TRANSFORMS, by_transform, strict=True)))

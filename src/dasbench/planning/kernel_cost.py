@@ -21,12 +21,13 @@ def decomposition(n: int, wide: int) -> float:
 def scores(n: int, q: int, wide: int, paths: int, models: int, apart: int = 0) -> float:
     """Operations of a method's scores for ``paths`` dampings, and of their sums over M subsets.
 
-    Features and queries are rotated, then each damping is a product. The job decomposes T kernels
-    (``apart``) itself; another job decomposes a single one.
+    Features and queries are rotated, then each damping is a product, whose sums are all that is
+    kept. The job decomposes T kernels (``apart``) itself; another job decomposes a single one.
     """
     small = min(n, wide)
     one = 2.0 * (n + q) * wide * small + 2.0 * paths * n * small * q
-    return max(apart, 1) * one + apart * decomposition(n, wide) + sums(n, q, paths, models)
+    one += sums(n, q, paths, models)
+    return max(apart, 1) * one + apart * decomposition(n, wide)
 
 
 def floor(n: int, q: int, wide: int, grid: Mapping[str, list], whole: bool = True) -> float:
@@ -54,9 +55,18 @@ def sums(n: int, q: int, paths: int, models: int) -> float:
     return 2.0 * paths * TRANSFORMS * models * n * q
 
 
-def score_bytes(n: int, q: int, wide: int, apart: int = 0) -> int:
-    """Bytes of a job that scores q queries of one kind; it holds all T kernels (``apart``)."""
-    small = min(n, wide)
-    vectors = 8 * small * (n + wide * (wide < n))  # rotated examples, and eigenvectors
-    held = 4 * (n + q) * wide + vectors + 8 * q * small
-    return 12 * n * wide + 8 * small**2 + 24 * n * q + apart * held
+def score_bytes(n: int, q: int, wide: int, gradients: int = 0) -> int:
+    """Bytes of a job that scores q queries of one kind.
+
+    A job with features by timestep decomposes its kernels itself. It holds one at a time, and adds
+    up the scores of both kinds of query in float64; the number of timesteps does not matter.
+
+    Args:
+        n: Training examples.
+        q: Queries.
+        wide: P.
+        gradients: In one kernel that the job decomposes; 0 where another job has decomposed it.
+    """
+    small = min(gradients or n, wide)
+    added = 40 * small**2 + 16 * n * q if gradients else 0
+    return 12 * n * wide + 8 * small**2 + 24 * n * q + added

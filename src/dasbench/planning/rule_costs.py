@@ -211,6 +211,12 @@ def _kernels(options: Mapping[str, Any]) -> int:
     return options["features"]["timesteps"] if feature_sets.keeps_timesteps(options) else 0
 
 
+def _gradients(work: Workload, options: Mapping[str, Any]) -> int:
+    """Gradients in one kernel that a method's score job decomposes; 0 for a shared kernel."""
+    kernels = _kernels(options)
+    return work.n * (kernels if options.get("kernel") == "pooled" else min(kernels, 1))
+
+
 def _linear_algebra(work: Workload, options: Mapping[str, Any], grid: bool, models: int) -> float:
     """Operations of a method's scores on its grid, or at one point, and of sums over M subsets."""
     wide, n, q = work.dimensions(options.get("features")), work.n, work.q
@@ -226,7 +232,7 @@ def _linear_algebra(work: Workload, options: Mapping[str, Any], grid: bool, mode
 
 def _score_memory(work: Workload, methods: list[Mapping[str, Any]]) -> int:
     """Bytes of the largest job among those of some methods."""
-    sizes = [(work.dimensions(o.get("features")), _kernels(o)) for o in methods]
+    sizes = [(work.dimensions(o.get("features")), _gradients(work, o)) for o in methods]
     most = max(work.queries.values())
     floors = [one["grid"] for o in methods for one in o.get("members", [o]) if "form" in one]
     kernels = max((len(grid["width"]) for grid in floors if "penalty" in grid), default=0)

@@ -32,7 +32,7 @@ def _readouts(work: Workload) -> Cost:
     )
     each = (1.0 + 2.0 * forms) * work.model.flops * draws
     flops = (each + forms * features["timesteps"] * work.projects(features)) * images
-    memory = 8 * forms * features["timesteps"] * images * features["dimensions"]
+    memory = forms * work.timestep_memory(features)
     amounts = {f"features:{features['projection']}": flops}
     return Cost("compute_readouts", amounts, draws * forms * -(-images // 64), memory)
 
@@ -46,7 +46,8 @@ def _times(work: Workload) -> Cost:
         kernels = features["timesteps"] if apart else 1
         cost = work.extracts("compute_timesteps" if apart else "compute_features", [features])
         width = work.width(features)
-        held = score_bytes(work.n, work.q, width, kernels if apart else 0)
+        held = score_bytes(work.n, work.q, width, work.n if apart else 0)
+        held += 12 * kernels * (work.n + work.q) * width if apart else 0  # of all images at once
         memory = max(memory, cost.memory + held)
         parts = cost.work | {"kernel": kernels * decomposition(work.n, width)}
         for kind, amount in parts.items():
@@ -80,8 +81,9 @@ def _cells(work: Workload) -> Cost:
         * (q - len(kinds_of(e)) * e["queries"]["tuning"])
     )
     amounts = {"kernel": flops, "bootstrap": float(drawn * cells)}
-    # the pooled kernel's rotated examples, every t's vectors, predictions along the grid
-    memory = 8 * t * n * (min(t * n, wide) + min(n, wide)) + 16 * grid * rows * models * q
+    # one kernel at a time, and predictions along the grid
+    most = t * n if "pooled" in plan["kernels"] else n
+    memory = score_bytes(n, q, wide, most) + 16 * grid * rows * models * q
     return Cost("evaluate_cells", amounts, memory=memory)
 
 

@@ -23,6 +23,7 @@ from dasbench.planning.job_cost import Cost
 # projections by a p x P matrix
 DENSE = ("rademacher", "gaussian")
 BATCH = {"forward": 256, "features": 64}
+SMALL = 256  # pixels: images below come in batches of 512 for features
 
 
 def readouts(features: Mapping[str, Any]) -> int:
@@ -108,9 +109,15 @@ class Workload:
         draws = max(f["timesteps"] * f["draws"] for f in sets)
         calls = draws * -(-(self.n + self.q) // BATCH["features"])
         memory = max(self.feature_memory(f, f["timesteps"] if apart else 8) for f in sets)
-        if apart:  # numbers of every timestep are held and written
-            memory += max(8 * f["timesteps"] * self.width(f) for f in sets) * (self.n + self.q)
+        if apart:
+            memory += max(map(self.timestep_memory, sets))
         return Cost(family, work, calls, memory)
+
+    def timestep_memory(self, features: Mapping[str, Any]) -> int:
+        """Bytes of one batch's features at all timesteps, three times until they are in a file."""
+        small = features["projection"] == "kronecker" and math.prod(self.seen[1:]) < SMALL
+        batch = 512 if small else BATCH["features"]
+        return 12 * min(batch, self.n + self.q) * features["timesteps"] * self.width(features)
 
     def projects(self, features: Mapping[str, Any]) -> float:
         """Operations to project one gradient by a p x P matrix; 0 for other projections."""

@@ -10,11 +10,10 @@ import pytest
 
 from dasbench import registry
 from dasbench.attribution import candidates
-from dasbench.attribution.methods import interface
 from dasbench.attribution.parameters import dampings
 from dasbench.core import artifacts
 from dasbench.diffusion import denoiser
-from stepwise import inputs
+from stepwise import every_part, inputs
 
 
 def images(n, seed, levels=256):
@@ -81,12 +80,11 @@ def test_a_score_of_what_is_no_candidate_is_zero_and_the_others_stay(kernel):
     everything = asked(kernel)
     near = candidates.nearest(images(9, 1), images(4, 2), 3)
     some = replace(everything, candidates=near)
-    ((_, whole),), ((_, masked),) = (
-        interface.path(options, given, dampings([0.1])) for given in (everything, some)
+    (whole,), (masked,) = (
+        every_part(options, given, dampings([0.1])).values() for given in (everything, some)
     )
     np.testing.assert_array_equal(masked, np.where(near, whole, 0))
-    blocks = interface.paths(options, some, dampings([0.1]), [3, 1, 0], memory=8 * 9)
-    made = np.concatenate([scores for ((_, scores),) in blocks], axis=-1)
+    (made,) = every_part(options, some, dampings([0.1]), [3, 1, 0], 8 * 9).values()
     np.testing.assert_allclose(made, masked[..., [3, 1, 0]], rtol=1e-9)
 
 

@@ -9,10 +9,11 @@ import oracle_floors
 from dasbench import seeds
 from dasbench.attribution.methods import floors, interface
 from dasbench.attribution.parameters import Point
-from dasbench.evaluation import lds, predictions
+from dasbench.evaluation import lds
 from dasbench.experiments import config
 from dasbench.registry import METHODS
 from experiment_files import load, raw, refusal
+from stepwise import every_part, predicted
 
 N, Q, TUNING, SHAPE = 9, 6, [1, 4], (3, 4, 2)  # H, W, C
 AXES = ("tests", 0)
@@ -128,8 +129,7 @@ def test_a_kernel_is_decomposed_once_for_each_width(monkeypatch):
     monkeypatch.setattr(floors.Space, "_decompose", decompose)
     options = METHODS["pixel_ridge"]
     points = interface.grid(options, [])
-    for path in interface.paths(options, make(), points, memory=8 * N):
-        assert len(list(path)) == 40
+    assert len(every_part(options, make(), points, memory=8 * N)) == len(points) == 40
     assert made == [0.1, 0.2, 0.5, 1, 2]
 
 
@@ -141,8 +141,7 @@ def test_the_floor_selected_is_the_one_with_the_highest_lds_on_tuning():
     )
     best = {}
     for options in (METHODS["floor"], *METHODS["floor"]["members"]):
-        paths = interface.paths(options, inputs, interface.grid(options, []))
-        table = lds.select(predictions.predict(paths, masks), truth)
+        table = lds.select(predicted(options, inputs, interface.grid(options, []), masks), truth)
         best[options.get("name")] = table.set_index("transform").loc["identity"]
     chosen = best.pop(None)
     assert chosen["lds"] == max(row["lds"] for row in best.values())

@@ -17,6 +17,7 @@ from dasbench.attribution.spectrum import Spectrum
 from dasbench.core import artifacts, blocks
 from dasbench.errors import UserError
 from dasbench.registry import METHODS
+from stepwise import every_leverage, every_part
 from tiny import AXES
 
 N, Q, DAMPINGS = 9, 7, [1e-3, 0.1, 1.0]
@@ -58,15 +59,6 @@ def make(options, p):
     )
 
 
-def joined(paths):
-    """damping -> scores of all blocks side by side."""
-    found = {}
-    for path in paths:
-        for damping, scores in path:
-            found.setdefault(damping, []).append(scores)
-    return {damping: np.concatenate(parts, axis=-1) for damping, parts in found.items()}
-
-
 def close(a, b):
     assert list(a) == list(b)
     for damping, scores in b.items():
@@ -80,18 +72,17 @@ def test_scores_of_a_query_do_not_depend_on_the_block(name, p):
     options = METHODS[name]
     inputs = make(options, p)
     points = interface.grid(options, DAMPINGS)
-    whole = dict(interface.path(options, inputs, points))
+    whole = every_part(options, inputs, points)
     for size in (1, 3, Q):
-        blocks = interface.paths(options, inputs, points, memory=size * ONE_QUERY)
-        close(joined(blocks), whole)
+        close(every_part(options, inputs, points, memory=size * ONE_QUERY), whole)
     for queries in ([2, 3, 5], [6, 0]):
-        some = interface.paths(options, inputs, points, queries, memory=2 * ONE_QUERY)
-        close(joined(some), {d: scores[..., queries] for d, scores in whole.items()})
+        some = every_part(options, inputs, points, queries, 2 * ONE_QUERY)
+        close(some, {d: scores[..., queries] for d, scores in whole.items()})
     # a part of a part
     part = inputs.about([6, 2, 4]).about(slice(1, 3))
     assert (part.positions.tolist(), part.asked, part.shape) == ([2, 4], Q, (N, 2))
     close(
-        dict(interface.path(options, part, points)),
+        every_part(options, part, points),
         {d: scores[..., [2, 4]] for d, scores in whole.items()},
     )
 
@@ -102,13 +93,13 @@ def test_a_shared_decomposition_gives_the_same_numbers(name, p, monkeypatch):
     options = METHODS[name]
     alone = make(options, p)
     shared = replace(alone, spectrum=Spectrum(alone.train_features))
-    expected = dict(interface.path(options, alone, interface.grid(options, DAMPINGS)))
-    h = interface.leverages(options, alone, Point(damping=0.01))
+    expected = every_part(options, alone, interface.grid(options, DAMPINGS))
+    h = every_leverage(options, alone, Point(damping=0.01))
     monkeypatch.setattr("dasbench.attribution.spectrum.decompose", None)  # calling it would fail
-    found = dict(interface.path(options, shared, interface.grid(options, DAMPINGS)))
+    found = every_part(options, shared, interface.grid(options, DAMPINGS))
     for point in interface.grid(options, DAMPINGS):
         np.testing.assert_array_equal(found[point], expected[point])
-    np.testing.assert_array_equal(interface.leverages(options, shared, Point(damping=0.01)), h)
+    np.testing.assert_array_equal(every_leverage(options, shared, Point(damping=0.01)), h)
 
 
 def test_a_kernel_is_named_by_the_methods_that_need_one():
@@ -163,13 +154,14 @@ def test_scores_are_written_as_they_would_be_whole(name, transform, tmp_path, mo
     _, whole = next(interface.path(options, inputs, [point]))
     expected = transforms.apply(whole, transform).astype(np.float32)
     for size in (1, 3, Q):
-        monkeypatch.setattr(interface.paths, "__defaults__", (None, size * ONE_QUERY))
-        interface.write_scores(tmp_path / "s.npy", options, inputs, point, transform)
-        found = artifacts.load_array(tmp_path / "s.npy", (N, Q), np.float32)
+        monkeypatch.setattr(interface.blocks, "__defaults__", (size * ONE_QUERY,))
+        request = interface.Request(inputs, [point])
+        interface.write_scores(tmp_path, options, {"val": request}, transform)
+        found = artifacts.load_array(tmp_path / "val.npy", (N, Q), np.float32)
         # the last bit of float32 may fall either way
         np.testing.assert_allclose(found, expected, atol=2e-7 * np.abs(expected).max())
     artifacts.save_array(tmp_path / "whole.npy", expected)
-    assert (tmp_path / "whole.npy").read_bytes() == (tmp_path / "s.npy").read_bytes()
+    assert (tmp_path / "whole.npy").read_bytes() == (tmp_path / "val.npy").read_bytes()
 
 
 def test_random_scores_are_drawn_in_blocks_of_examples_too(monkeypatch):

@@ -18,9 +18,10 @@ from dasbench.attribution.by_timestep import Spectra
 from dasbench.attribution.methods import interface
 from dasbench.attribution.spectrum import Spectrum
 from dasbench.core.query_kinds import KINDS
-from dasbench.evaluation import lds, predictions
+from dasbench.evaluation import lds
 from dasbench.experiments import config
 from dasbench.registry import METHODS
+from stepwise import every_part, predicted
 
 N, Q, P, M, T = 11, 5, 7, 8, 3
 DAMPINGS = [1e-4, 1e-2, 1.0]
@@ -85,9 +86,9 @@ def given(name, inputs):
 
 
 def run(name, inputs, dampings=DAMPINGS):
-    """{damping: scores} of a method."""
+    """{damping: scores [K, N, Q]} of a method."""
     points = interface.grid(METHODS[name], dampings)
-    return dict(interface.path(METHODS[name], given(name, inputs), points))
+    return every_part(METHODS[name], given(name, inputs), points)
 
 
 every_method = pytest.mark.parametrize("name", METHODS)
@@ -98,7 +99,7 @@ def test_scores_are_finite_float64_of_every_example_and_query(name):
     found = run(name, whole())
     assert list(found) == interface.grid(METHODS[name], DAMPINGS)
     for scores in found.values():
-        assert scores.shape[-2:] == (N, Q)  # several are transformed, then averaged
+        assert scores.shape[1:] == (N, Q)  # each part is transformed; then they are averaged
         assert scores.dtype == np.float64
         assert np.isfinite(scores).all()
 
@@ -141,7 +142,7 @@ def test_a_querys_scores_do_not_depend_on_the_other_queries(name):
 @every_method
 def test_one_point_gives_what_the_grid_gives(name):
     for point, scores in run(name, whole()).items():
-        ((same, alone),) = interface.path(METHODS[name], given(name, whole()), [point])
+        ((same, alone),) = every_part(METHODS[name], given(name, whole()), [point]).items()
         assert same == point
         np.testing.assert_allclose(alone, scores, rtol=1e-10, atol=1e-12 * np.abs(scores).max())
 
@@ -167,10 +168,9 @@ def test_scores_can_be_judged(name):
     """The path that the rules take: predictions of subsets for every transform, then a choice."""
     masks = np.array([np.random.default_rng(m).permutation(N) < 5 for m in range(M)])
     points = interface.grid(METHODS[name], DAMPINGS)
-    blocks = interface.paths(METHODS[name], given(name, whole()), points, memory=2 * 8 * N)
-    predicted = predictions.predict(blocks, masks)
+    made = predicted(METHODS[name], given(name, whole()), points, masks)
     outputs = np.random.default_rng(0).standard_normal((2, M, Q)).astype(np.float32)
-    chosen = lds.select(predicted, outputs)
+    chosen = lds.select(made, outputs)
     assert np.isfinite(chosen["lds"]).all()
     assert set(chosen["transform"]) == set(transforms.TRANSFORMS)
 

@@ -1,5 +1,7 @@
 """The files that a method reads: found by their names, refused where they do not fit together."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -69,6 +71,48 @@ def test_files_that_do_not_fit_the_others_are_refused(name, shape, says, files):
     artifacts.save_array(folder / f"{name}.npy", np.ones(shape, np.float32))
     with pytest.raises(UserError, match=says) as caught:
         method_inputs.load(files_in(folder, "features", "residuals", "scores_val"), "val", AXES, {})
+    assert f"{name}.npy" in str(caught.value)
+
+
+@pytest.fixture
+def by_timestep(files, tmp_path):
+    """Files of two timesteps: features of five examples and three queries, and residuals."""
+    folder, _ = files
+    for name, shape in {
+        "train": (2, 5, 7),
+        "val": (2, 3, 7),
+        "gen": (2, 3, 7),
+        "r": (2, 5),
+    }.items():
+        artifacts.save_array(folder / "apart" / f"{name}.npy", np.ones(shape, np.float32))
+    apart = {"timesteps": folder / "apart", "residuals_by_timestep": folder / "apart/r.npy"}
+    return dataclasses.replace(files_in(folder), **apart)
+
+
+def test_all_kinds_share_the_kernels_of_features_by_timestep(by_timestep):
+    settings = {"kinds": ["val", "gen"], "axes": AXES, "options": {}}
+    inputs = method_inputs.load_all(by_timestep, settings)
+    assert list(inputs) == ["val", "gen"]
+    assert inputs["val"].spectrum is inputs["gen"].spectrum
+    for kind, one in inputs.items():
+        assert (one.query_timesteps.shape, one.residuals.shape) == ((2, 3, 7), (2, 5))
+        assert one.axes == (*AXES, "methods", kind)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "says"),
+    [
+        ("train", (2, 4, 7), r"shape \(2, 4, 7\), expected \(any, 5, any\)"),
+        ("val", (3, 3, 7), r"shape \(3, 3, 7\), expected \(2, 3, 7\)"),
+        ("val", (2, 3, 6), r"shape \(2, 3, 6\), expected \(2, 3, 7\)"),
+        ("r", (1, 5), r"shape \(1, 5\), expected \(2, 5\)"),
+    ],
+)
+def test_timesteps_that_do_not_fit_are_refused(name, shape, says, by_timestep):
+    artifacts.save_array(by_timestep.timesteps / f"{name}.npy", np.ones(shape, np.float32))
+    settings = {"kinds": ["val"], "axes": AXES, "options": {}}
+    with pytest.raises(UserError, match=says) as caught:
+        method_inputs.load_all(by_timestep, settings)
     assert f"{name}.npy" in str(caught.value)
 
 

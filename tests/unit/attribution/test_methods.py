@@ -5,7 +5,7 @@ import pytest
 
 import oracle
 from dasbench.attribution import transforms
-from dasbench.attribution.methods import controls, interface, kernel_methods, similarity
+from dasbench.attribution.methods import controls, interface, similarity
 from dasbench.attribution.parameters import Point, dampings
 from dasbench.attribution.spectrum import Spectrum
 from dasbench.gradients import probes, residuals
@@ -347,16 +347,14 @@ def test_the_score_is_the_change_of_a_refitted_prediction(n, p, damping):
     change = [phi_q @ (theta - ridge(np.delete(everything, i))) for i in range(n)]
     inputs = interface.Inputs(*[None] * 5, phi, phi_q, y - phi @ theta, None, ())
     options = {**METHODS["das"], "transform": "identity"}
-    ((_, scores),) = kernel_methods.path(inputs, options, dampings([damping]))
+    ((_, scores),) = interface.path(options, inputs, dampings([damping]))
     np.testing.assert_allclose(scores, change, rtol=1e-8, atol=1e-10 * np.abs(change).max())
     spectrum = Spectrum(phi, phi_q)
     r = y - phi @ theta
     by_hand = spectrum.inner(damping) * (r / spectrum.one_minus_leverage(damping))[:, None]
     np.testing.assert_allclose(by_hand, change, rtol=1e-8, atol=1e-10 * np.abs(change).max())
     # and without the leverage it is not
-    ((_, scores),) = kernel_methods.path(
-        inputs, {**options, "leverage": False}, dampings([damping])
-    )
+    ((_, scores),) = interface.path({**options, "leverage": False}, inputs, dampings([damping]))
     assert np.abs(scores / np.array(change) - 1).max() > 0.01
 
 
@@ -365,10 +363,10 @@ def test_examples_without_gradient_score_zero_not_nan():
     phi[2] = 0
     inputs = interface.Inputs(*[None] * 5, phi, phi_q, np.ones(6), None, ())
     for name in ("trak", "relative_if", "das"):
-        ((_, scores),) = kernel_methods.path(inputs, METHODS[name], dampings([1e-3]))
+        ((_, scores),) = interface.path(METHODS[name], inputs, dampings([1e-3]))
         assert np.isfinite(scores).all()
         assert np.abs(scores[2]).max() < 1e-9 * np.abs(scores).max()
-    ((_, scores),) = kernel_methods.path(inputs, METHODS["renormalized_if"], dampings([1e-3]))
+    ((_, scores),) = interface.path(METHODS["renormalized_if"], inputs, dampings([1e-3]))
     assert np.isfinite(scores).all()
     cosines = similarity.similarity(phi, phi_q, "cosine")
     assert np.isfinite(cosines).all()
@@ -380,6 +378,4 @@ def test_unknown_options_are_refused():
         similarity.similarity(np.ones((2, 3)), np.ones((2, 3)), "l2")
     inputs = interface.Inputs(*[None] * 5, np.eye(3), np.eye(3), None, None, ())
     with pytest.raises(ValueError, match="denominator must be .*got 'norm'"):
-        list(
-            kernel_methods.path(inputs, {**METHODS["trak"], "denominator": "norm"}, dampings([0.1]))
-        )
+        list(interface.path({**METHODS["trak"], "denominator": "norm"}, inputs, dampings([0.1])))

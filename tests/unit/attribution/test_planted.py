@@ -11,8 +11,9 @@ import planted
 from dasbench.attribution import transforms
 from dasbench.attribution.methods import interface
 from dasbench.attribution.parameters import Point
-from dasbench.evaluation import lds, predictions
+from dasbench.evaluation import lds
 from dasbench.registry import METHODS
+from stepwise import every_part, predicted
 
 GRID = [1e-4, 1e-3, 1e-2, 0.1, 1.0]
 DRAWS = 99
@@ -32,14 +33,15 @@ def judge(world, name, kind):
     """Held-out mean LDS, and the mean LDS after each of DRAWS permutations of the examples."""
     options, inputs = world.methods[name], world.inputs(name, kind)
     tuning = range(planted.TUNING)
-    path = interface.path(options, inputs.about(tuning), interface.grid(options, GRID))
-    predicted = predictions.predict([path], world.masks["tune"])
-    chosen = lds.select(predicted, world.outputs("tune", kind)[:, :, tuning])
+    grid, masks = interface.grid(options, GRID), world.masks["tune"]
+    chosen = lds.select(
+        predicted(options, inputs, grid, masks, tuning), world.outputs("tune", kind)[:, :, tuning]
+    )
     own = options["transform"]
     point = Point.read(chosen.set_index("transform")["parameters"][own])
     judged = list(range(planted.TUNING, planted.QUERIES))
-    ((_, scores),) = interface.path(options, inputs.about(judged), [point])
-    scores = transforms.combine(scores, own)
+    (parts,) = every_part(options, inputs, [point], judged).values()
+    scores = transforms.apply(parts, own).mean(0)
     truth = world.outputs("eval", kind)[:, :, judged]
 
     def mean(order):

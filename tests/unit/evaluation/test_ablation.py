@@ -7,15 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dasbench.attribution.methods import interface
+from dasbench.attribution import spectrum
+from dasbench.attribution.by_timestep import Spectra
+from dasbench.attribution.decomposition import decompose
 from dasbench.attribution.parameters import dampings
 from dasbench.attribution.spectrum import Spectrum
-from dasbench.evaluation import ablation, ablation_effects, lds, predictions
+from dasbench.evaluation import ablation, ablation_effects, lds
 from dasbench.evaluation.bootstrap import Bootstrap
 from dasbench.experiments import ablation_design
 from dasbench.registry import METHODS
 from dasbench.reports.figures import ablation as figures
-from stepwise import inputs
+from stepwise import inputs, predicted
 
 T, N, P, Q, TUNING = 2, 12, 7, 5, 2
 GRID = np.array([1e-3, 1e-1, 1.0])
@@ -42,7 +44,7 @@ def problem():
     }
     judge = ablation.Judge(tuning, outputs, draws, fixed=[0.11])
     table, drawn = ablation.cells(
-        ablation.Kernels(train), {"val": query}, residuals, GRID, {"val": uses}, {"val": judge}
+        Spectra(train), {"val": query}, residuals, GRID, {"val": uses}, {"val": judge}
     )
     return {
         "train": train,
@@ -69,7 +71,7 @@ def by_methods(problem, kernel, residual, leverage):
             asked, train_features=phi[0], query_features=phi[1], spectrum=Spectrum(phi[0])
         )
     tuned, judged = (
-        predictions.predict(interface.paths(options, asked, dampings(GRID), use.queries), use.masks)
+        predicted(options, asked, dampings(GRID), use.masks, use.queries)
         for use in problem["uses"].values()
     )
     chosen = lds.select(tuned, problem["tuning"])
@@ -98,6 +100,25 @@ def test_a_cell_is_the_method_with_its_options(problem, kernel, residual, levera
             assert own[name].iloc[0] == pytest.approx(row[name], abs=1e-6), name
         np.testing.assert_allclose(problem["drawn"][index], draws[place], atol=1e-6)
     assert set(mine[mine.damping_rule == "fixed_0.11"].damping) == {0.1}
+
+
+@pytest.mark.parametrize(("kernel", "kernels"), [("averaged", 1), ("pooled", 1), ("per_t", T)])
+def test_a_kernel_is_decomposed_once_for_all_kinds_of_queries(
+    problem, kernel, kernels, monkeypatch
+):
+    made, given = [], problem["residuals"][kernel]
+    monkeypatch.setattr(spectrum, "decompose", lambda rows: made.append(1) or decompose(rows))
+    queries = {"val": problem["query"], "gen": problem["query"][:, ::-1]}
+    uses = dict.fromkeys(queries, problem["uses"])
+    spectra = Spectra(problem["train"])
+    both = ablation.predict(spectra, kernel, queries, given, GRID, uses)
+    assert len(made) == kernels
+    for kind, query in queries.items():
+        one = {kind: query}, given, GRID, {kind: problem["uses"]}
+        alone = ablation.predict(Spectra(problem["train"]), kernel, *one)
+        for use, by_transform in alone[kind].items():
+            for name, expected in by_transform.items():
+                np.testing.assert_array_equal(both[kind][use][name], expected)
 
 
 def factorial(seed=1, factors=None):

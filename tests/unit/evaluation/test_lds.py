@@ -12,6 +12,7 @@ from dasbench.attribution.parameters import Point
 from dasbench.evaluation import lds
 from dasbench.evaluation.bootstrap import Bootstrap, Draws
 from dasbench.evaluation.predictions import predict
+from stepwise import blocks_of
 
 N, Q, M, R = 30, 6, 24, 2
 GRID = (1e-3, 1e-2, 1e-1, 1.0)
@@ -45,12 +46,12 @@ def points(path):
 
 def select(path, masks, loss_outputs):
     """The choice from scores, all queries in one block."""
-    return lds.select(predict([points(path)], masks), loss_outputs)
+    return lds.select(predict(blocks_of([points(path)]), masks)["val"], loss_outputs)
 
 
 def evaluate(path, selection, masks, outputs, draws):
     """The judgement from scores, all queries in one block."""
-    return lds.evaluate(predict([points(path)], masks), selection, outputs, draws)
+    return lds.evaluate(predict(blocks_of([points(path)]), masks)["val"], selection, outputs, draws)
 
 
 @pytest.fixture(scope="module")

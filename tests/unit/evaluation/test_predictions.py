@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from dasbench.attribution import transforms
+from dasbench.attribution.methods.interface import Block
 from dasbench.attribution.parameters import Point, dampings
 from dasbench.evaluation.predictions import predict, sum_scores
+from stepwise import blocks_of
 
 N, Q, M = 30, 7, 12
 GRID = dampings((1e-2, 1e-3, 1.0))  # in no order
@@ -44,7 +46,7 @@ def test_scores_that_do_not_fit_are_refused(shape, value, message):
 
 def test_predictions_are_sums_over_the_subset(problem):
     masks, path = problem
-    got = predict([iter(path)], masks)
+    got = predict(blocks_of([path], size=Q), masks)["val"]
     assert got.points == tuple(GRID)
     assert got.tuned
     assert [got.edge(g) for g in range(3)] == [False, True, True]
@@ -64,7 +66,8 @@ def test_blocks_of_queries_change_rounding_alone(problem, size):
     blocks = (
         [(g, scores[:, start : start + size]) for g, scores in path] for start in range(0, Q, size)
     )
-    whole, parts = predict([path], masks), predict(blocks, masks)
+    whole = predict(blocks_of([path], size=Q), masks)["val"]
+    parts = predict(blocks_of(blocks, size=size), masks)["val"]
     assert parts.points == whole.points
     for name in transforms.TRANSFORMS:
         np.testing.assert_allclose(parts.sums[name], whole.sums[name], rtol=1e-12, atol=1e-12)
@@ -73,12 +76,40 @@ def test_blocks_of_queries_change_rounding_alone(problem, size):
 @pytest.mark.parametrize("points", [[], dampings([0.1, 0.1]), [Point(), Point()]])
 def test_paths_that_are_no_grid_are_refused(problem, points):
     with pytest.raises(ValueError, match="different ones, at least one"):
-        predict([[(point, np.ones((N, Q))) for point in points]], problem[0])
+        predict(blocks_of([[(point, np.ones((N, Q))) for point in points]]), problem[0])
 
 
 def test_blocks_with_different_points_are_refused(problem):
     masks, path = problem
     with pytest.raises(ValueError, match="one grid for all"):
-        predict([path, path[:2]], masks)
+        predict(blocks_of([path, path[:2]]), masks)
     single = [(Point(), path[0][1])]
-    assert not predict([single, single], masks).tuned
+    assert not predict(blocks_of([single, single]), masks)["val"].tuned
+
+
+def test_predictions_of_parts_are_averaged_for_each_kind(problem):
+    """Three parts of two kinds, as of three timesteps: no mean of scores is ever needed."""
+    masks, path = problem
+    factors = {"val": (1.0, 2.0, -0.5), "gen": (0.3, 0.0, 4.0)}
+    blocks = [
+        Block(kind, slice(0, Q), t, 3, iter([(g, by[t] * scores) for g, scores in path]))
+        for t in range(3)
+        for kind, by in factors.items()
+    ]
+    got = predict(blocks, masks)
+    for kind, by in factors.items():
+        for name in transforms.TRANSFORMS:
+            for g, (_, scores) in enumerate(path):
+                mean = np.mean([transforms.apply(f * scores, name) for f in by], axis=0)
+                np.testing.assert_allclose(got[kind].sums[name][g], masks @ mean, rtol=1e-9)
+
+
+def test_equal_scores_tie_in_every_number_of_parts():
+    masks = make_masks(np.random.default_rng(4), 40, 3001)
+    values = (0.1, 0.7, 0.2)
+    scores = [np.full((3001, 2), value) for value in values]
+    blocks = [Block("val", slice(0, 2), t, 3, iter([(Point(), s)])) for t, s in enumerate(scores)]
+    for name, sums in predict(blocks, masks)["val"].sums.items():
+        assert len(np.unique(sums)) == 1
+        mean = np.mean([transforms.apply(np.array(value), name) for value in values])
+        np.testing.assert_allclose(sums, 1500 * mean)

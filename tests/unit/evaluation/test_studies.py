@@ -20,7 +20,7 @@ from dasbench.registry import METHODS
 from dasbench.reports.figures import by_models as curves
 from dasbench.reports.figures import cost_quality, style
 from experiment_files import ROOT
-from stepwise import inputs
+from stepwise import every_leverage, every_part, inputs
 
 
 def test_the_front_is_what_nothing_beats():
@@ -233,7 +233,7 @@ def alone(asked, train, query):
 def test_an_ensemble_of_scores_stacks_its_members(members):
     sets, asked = members
     options = {**METHODS["das"], "ensemble": [{"draw": 1}, {"draw": 2}]}
-    made = dict(interface.path(options, asked, dampings([0.01, 0.1])))
+    made = every_part(options, asked, dampings([0.01, 0.1]))
     for point, stacked in made.items():
         assert stacked.shape == (3, 6, 3)
         for one, (train, query) in zip(stacked, sets, strict=True):
@@ -254,7 +254,7 @@ def test_an_ensemble_of_kernels_adds_kernels_of_unit_trace(members):
     damping = 0.1 * np.linalg.eigvalsh(total).max()
     expected = np.linalg.solve(total + damping * np.eye(6), cross)
     np.testing.assert_allclose(made, expected, rtol=1e-8)
-    h = interface.leverages(options, asked, Point(damping=0.1))
+    (h,) = every_leverage(options, asked, Point(damping=0.1))
     inverse = np.linalg.inv(total + damping * np.eye(6))
     np.testing.assert_allclose(h, np.diag(total @ inverse), rtol=1e-8)
 
@@ -265,10 +265,9 @@ def test_kernels_of_an_ensemble_are_decomposed_once_for_all_queries(
 ):
     _, asked = members
     options = {**METHODS["das"], "ensemble": [{"draw": 1}, {"draw": 2}], "combine": combine}
-    ((_, whole),) = interface.path(options, asked, dampings([0.1]))
+    (whole,) = every_part(options, asked, dampings([0.1])).values()
     made = []
     monkeypatch.setattr(spectrum, "decompose", lambda rows: made.append(1) or decompose(rows))
-    blocks = interface.paths(options, asked, dampings([0.1]), memory=8 * 6)
-    found = [scores for ((_, scores),) in blocks]
-    assert (len(found), len(made)) == (3, kernels)
-    np.testing.assert_allclose(np.concatenate(found, axis=-1), whole, rtol=1e-9)
+    (found,) = every_part(options, asked, dampings([0.1]), memory=8 * 6).values()
+    assert len(made) == kernels
+    np.testing.assert_allclose(found, whole, rtol=1e-9)

@@ -121,20 +121,38 @@ def test_more_work_takes_more(tmp_path):
         assert grown[1] > grown[0], kind
 
 
+def per_t(tmp_path, **changes):
+    """Costs of each rule, with one method and its kernel averaged, pooled or for each timestep."""
+    root, costs = make_repository(tmp_path), {}
+    for kernel in ("averaged", "pooled", "per_t"):
+        data = raw() | {"methods": {"dtrak": {"kernel": kernel}}, "comparisons": [], "removal": {}}
+        data["features"].update(changes)
+        costs[kernel] = rule_costs.of(workload.Workload(load(root, data), SHAPE))
+    return costs
+
+
 def test_kernels_by_timestep_are_decomposed_and_held_one_by_one(tmp_path):
     """N = 120, 12 queries of each kind, P = 256, T = 2; 10 n^3 operations for eigenvectors."""
-    root, asked = make_repository(tmp_path), {}
-    for kernel in ("averaged", "per_t"):
-        data = raw() | {"methods": {"dtrak": {"kernel": kernel}}, "comparisons": []}
-        data["removal"] = {}
-        asked[kernel] = rule_costs.of(workload.Workload(load(root, data), SHAPE))["score"]
+    costs = {kernel: by_rule["score"] for kernel, by_rule in per_t(tmp_path).items()}
     one = 2 * (120 + 24) * 256 * 120 + 2 * 120 * 120 * 24
     made = 3 * 120 * 256 * 120 + 10 * 120**3
-    assert asked["averaged"].work["kernel"] == one
-    assert asked["per_t"].work["kernel"] == 2 * (one + made)
-    features, vectors, rotated = 4 * (120 + 12) * 256, 8 * 120 * 120, 8 * 12 * 120
-    held = 2 * (features + vectors + rotated)
-    assert asked["per_t"].memory == asked["averaged"].memory + held
+    assert costs["averaged"].work["kernel"] == one
+    assert costs["per_t"].work["kernel"] == 2 * (one + made)
+    # a kernel while it is decomposed; two kinds of queries are added up
+    added = 8 * 2 * 120 * 12
+    decomposed = 40 * 120**2
+    assert costs["per_t"].memory == costs["averaged"].memory + decomposed + added
+    vectors = 8 * (240**2 - 120**2)  # of all gradients, when pooled
+    assert costs["pooled"].memory == costs["averaged"].memory + vectors + 40 * 240**2 + added
+
+
+def test_memory_of_a_job_by_timestep_is_that_of_one_timestep(tmp_path):
+    few, many = (per_t(tmp_path / str(t), timesteps=t)["per_t"] for t in (2, 100))
+    for rule in ("score", "select_damping", "evaluate_lds"):
+        assert many[rule].memory == few[rule].memory
+    # features come from batches of up to 512 small images, and smoke has 144
+    more = many["compute_timesteps"].memory - few["compute_timesteps"].memory
+    assert more == 98 * 3 * 4 * 144 * 256
 
 
 def test_a_child_stores_no_models(tmp_path):

@@ -13,4 +13,9 @@ its family and options.
 A family receives one block of queries at a time, so that memory does not grow with Q. The scores of
 a query must not depend on the other queries in ``inputs``. A family with a kernel of features uses
 ``inputs.spectrum``, which all methods with these features share.
+
+A score may be a mean over *parts*, such as timesteps, each of which is transformed by itself. The
+function ``parts(inputs, options)`` of such a family lists functions that return the inputs of one
+part each, and ``path`` is called for one part at a time. A family with a single part may use it to
+compute what serves all queries, such as a decomposed kernel.
 """

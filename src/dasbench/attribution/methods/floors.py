@@ -63,8 +63,7 @@ def path(
     inputs: Inputs, options: Mapping[str, Any], points: Sequence[Point]
 ) -> Iterator[tuple[Point, np.ndarray]]:
     """Yield (point, scores [N, Q]) for each point."""
-    spaces = inputs.prepared or _spaces(inputs.whole or inputs, options)
-    images = {features: _Images(space, inputs) for features, space in spaces.items()}
+    images = {features: _Images(space, inputs) for features, space in inputs.prepared.items()}
     for name, some in groupby(points, key=lambda point: point.get("floor")):
         floor, some_points = _members(options)[name], list(some)
         scores = FORMS[floor["form"]](images[floor["features"]], some_points)
@@ -80,9 +79,9 @@ def grid(options: Mapping[str, Any], dampings: Sequence[float]) -> list[Point]:
     ]
 
 
-def prepare(inputs: Inputs, options: Mapping[str, Any]) -> Inputs:
-    """The inputs with what serves all queries, computed at its first use and then kept."""
-    return replace(inputs, prepared=_spaces(inputs, options))
+def parts(inputs: Inputs, options: Mapping[str, Any]) -> list[Callable[[], Inputs]]:
+    """One part, with what serves all queries, computed at its first use and then kept."""
+    return [lambda: replace(inputs, prepared=_spaces(inputs.whole or inputs, options))]
 
 
 def _members(options: Mapping[str, Any]) -> dict[str | None, Mapping[str, Any]]:

@@ -36,7 +36,8 @@ model did not sample, or to samples from unknown noise.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -53,22 +54,13 @@ needs = ("timesteps", "features", "spectrum", "journey", "residuals")
 def path(
     inputs: Inputs, options: Mapping[str, Any], points: Sequence[Point]
 ) -> Iterator[tuple[Point, np.ndarray]]:
-    """Yield (point, scores) for each relative damping, from one eigendecomposition.
-
-    Scores are [N, Q], or [T, N, Q] where the kernel keeps timesteps apart.
-    """
-    if options["kernel"] != "averaged":
-        yield from _by_timestep(inputs, options, points)
-        return
-    if _members(inputs, options):
-        yield from _ensemble(inputs, options, points)
-        return
-    spectrum = _spectrum(inputs).of(inputs.query_features)
+    """Yield (point, scores [N, Q]) of one part for each relative damping."""
+    spectrum = inputs.spectrum.of(inputs.query_features)
     factors = example_factors(spectrum, inputs, options, [point["damping"] for point in points])
     for point, factor in zip(points, factors, strict=True):
         scores = spectrum.inner(point["damping"])
         scores *= factor[:, None]
-        yield point, scores
+        yield point, _of_unit_size(scores) if _has_members(options) else scores
 
 
 def grid(options: Mapping[str, Any], dampings: Sequence[float]) -> list[Point]:
@@ -76,45 +68,64 @@ def grid(options: Mapping[str, Any], dampings: Sequence[float]) -> list[Point]:
     return product({"damping": dampings})
 
 
-def prepare(inputs: Inputs, options: Mapping[str, Any]) -> Inputs:
-    """The inputs with the kernels of all members decomposed, once for all queries."""
-    if options["kernel"] != "averaged":
-        return inputs
-    others = _members(inputs, options)
-    if others and options.get("combine") == "kernels":
-        inputs, others = _side_by_side(inputs), ()
-    spectra = [Spectrum(train) for train, _ in others]
-    return replace(inputs, spectrum=_spectrum(inputs), prepared=spectra)
+def parts(inputs: Inputs, options: Mapping[str, Any]) -> list[Callable[[], Inputs]]:
+    """One part for each timestep of a kernel that keeps them apart, or for each member.
 
-
-def _members(inputs: Inputs, options: Mapping[str, Any]) -> tuple:
-    """The sets of features of an ensemble after the first; none once they are side by side."""
-    return inputs.others if options.get("ensemble") else ()
-
-
-def _ensemble(
-    inputs: Inputs, options: Mapping[str, Any], points: Sequence[Point]
-) -> Iterator[tuple[Point, np.ndarray]]:
-    """Yield (point, scores) of several feature sets that share all other options.
-
-    Combined by scores, [S, N, Q]: each of the S members has a separate kernel and unit of damping.
-    The scores of each member are scaled to a mean square of 1, so that no member outweighs another;
-    a transform acts on each member. Combined by kernels, [N, Q]: one kernel, the sum of the
-    kernels of the members, each scaled to trace 1.
+    Raises:
+        ValueError: If a kernel that keeps timesteps apart has a denominator.
     """
-    if options.get("combine", "scores") == "kernels":
-        yield from path(_side_by_side(inputs), options, points)
-        return
-    spectra = inputs.prepared or [None] * len(inputs.others)
-    members = [replace(inputs, others=())]
-    members += [
-        replace(inputs, train_features=train, query_features=query, spectrum=spectrum, others=())
-        for (train, query), spectrum in zip(inputs.others, spectra, strict=True)
-    ]
-    for parts in zip(*(path(member, options, points) for member in members), strict=True):
-        scores = np.stack([member_scores for _, member_scores in parts])
-        sizes = np.sqrt(np.square(scores).mean(axis=1, keepdims=True))  # [S, 1, Q]
-        yield parts[0][0], scores / np.where(sizes > 0, sizes, 1.0)
+    kernel = options["kernel"]
+    if kernel != "averaged":
+        if options["denominator"] != "none":
+            raise ValueError(f"denominator must be none with kernel {kernel}")
+        steps = range(inputs.spectrum.steps(kernel))
+        return [functools.partial(_timestep, inputs, kernel, t) for t in steps]
+    if options.get("ensemble") and not _has_members(options):
+        return [lambda: _member(_side_by_side(inputs), 0)]
+    members = 1 + len(inputs.others) * _has_members(options)
+    return [functools.partial(_member, inputs, k) for k in range(members)]
+
+
+def leverages(inputs: Inputs, options: Mapping[str, Any], damping: float) -> np.ndarray:
+    """h_i of one part at a relative damping, [N]: how much each example determines its own fit."""
+    return 1 - inputs.spectrum.one_minus_leverage(damping)
+
+
+def _timestep(inputs: Inputs, kernel: str, t: int) -> Inputs:
+    """The inputs of one timestep: those of a kernel of features that are not averaged."""
+    residuals = inputs.residuals
+    return replace(
+        inputs,
+        spectrum=inputs.spectrum.at(kernel, t),
+        train_features=inputs.spectrum.train[t],
+        query_features=inputs.query_timesteps[t],
+        query_timesteps=None,
+        residuals=residuals[t] if np.ndim(residuals) > 1 else residuals,
+    )
+
+
+def _has_members(options: Mapping[str, Any]) -> bool:
+    """Whether the score is a mean over several sets of features that share all other options.
+
+    Each member has a separate kernel and unit of damping; a transform acts on each. Combined by
+    kernels, there is one kernel, the sum of the kernels of the members, each scaled to trace 1.
+    """
+    return bool(options.get("ensemble")) and options.get("combine", "scores") == "scores"
+
+
+def _member(inputs: Inputs, k: int) -> Inputs:
+    """The inputs with set k of the features alone, and its kernel decomposed."""
+    if k:
+        train, query = inputs.others[k - 1]
+        inputs = replace(inputs, train_features=train, query_features=query, spectrum=None)
+    spectrum = inputs.spectrum or Spectrum(inputs.train_features)
+    return replace(inputs, spectrum=spectrum, others=())
+
+
+def _of_unit_size(scores: np.ndarray) -> np.ndarray:
+    """Scores of a member, each query's with a mean square of 1: no member outweighs another."""
+    sizes = np.sqrt(np.square(scores).mean(axis=0))
+    return scores / np.where(sizes > 0, sizes, 1.0)
 
 
 def _side_by_side(inputs: Inputs) -> Inputs:
@@ -127,40 +138,7 @@ def _side_by_side(inputs: Inputs) -> Inputs:
         )
         for side in (0, 1)
     )
-    return replace(inputs, train_features=train, query_features=query, spectrum=None, others=())
-
-
-def _by_timestep(
-    inputs: Inputs, options: Mapping[str, Any], points: Sequence[Point]
-) -> Iterator[tuple[Point, np.ndarray]]:
-    """Yield (point, scores [T, N, Q]) of the kernels pooled and per_t."""
-    kernel, spectra = options["kernel"], inputs.spectrum
-    if options["denominator"] != "none":
-        raise ValueError(f"denominator must be none with kernel {kernel}")
-    rotated = spectra.of(kernel, inputs.query_timesteps)
-    for point in points:
-        value = point["damping"]
-        factor = np.ones(inputs.shape[0])
-        if options["residual"] != "none":
-            factor = factor * inputs.residuals
-        if options["leverage"]:
-            factor = factor / spectra.one_minus_leverage(kernel, value)
-        scores = np.stack([one.inner(value) for one in rotated])
-        scores *= factor[..., None]  # [N, 1] or [T, N, 1]
-        yield point, scores
-
-
-def leverages(inputs: Inputs, options: Mapping[str, Any], damping: float) -> np.ndarray:
-    """h_i at one relative damping, [N] or [T, N]: how much each example determines its own fit."""
-    if options["kernel"] != "averaged":
-        return 1 - inputs.spectrum.one_minus_leverage(options["kernel"], damping)
-    if _members(inputs, options) and options.get("combine") == "kernels":
-        inputs = _side_by_side(inputs)
-    return 1 - _spectrum(inputs).one_minus_leverage(damping)
-
-
-def _spectrum(inputs: Inputs) -> Spectrum:
-    return Spectrum(inputs.train_features) if inputs.spectrum is None else inputs.spectrum
+    return replace(inputs, train_features=train, query_features=query, spectrum=None)
 
 
 def example_factors(

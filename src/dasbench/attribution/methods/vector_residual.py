@@ -41,9 +41,10 @@ Does not apply: without gradients (a black-box model); with probes that are not 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -56,42 +57,38 @@ needs = ("timesteps", "features")
 EFFECTS = ("loss", "displacement")
 
 
+class Kernel(NamedTuple):
+    """The decomposed kernel K without lambda, and b_i inside and outside the span of its basis.
+
+    Only lambda damps the part outside. It is computed separately: a difference of b K^-1 right^T /
+    lambda and the rest would lose digits.
+
+    Attributes:
+        values: [r], eigenvalues that are not 0.
+        basis: [P, r], orthonormal columns, their eigenvectors.
+        inside: [N, r], b_i in the basis.
+        outside: [N, P]; None if the basis spans everything.
+    """
+
+    values: np.ndarray
+    basis: np.ndarray
+    inside: np.ndarray
+    outside: np.ndarray | None
+
+
 def path(
     inputs: Inputs, options: Mapping[str, Any], points: Sequence[Point]
 ) -> Iterator[tuple[Point, np.ndarray]]:
-    """Yield (point, scores) for each relative damping, from one eigendecomposition.
-
-    Scores are [N, Q] for the loss; [m, N, Q] for the displacement, [T m, N, Q] with kernel pooled.
-
-    Raises:
-        ValueError: If kernel or effect is unknown.
-    """
-    kernel, effect = options["kernel"], options["effect"]
-    if kernel not in ("averaged", "pooled"):
-        raise ValueError(f"kernel must be averaged or pooled with a vector residual, got {kernel}")
-    if effect not in EFFECTS:
-        raise ValueError(f"effect must be {' or '.join(EFFECTS)}, got {effect!r}")
-    if kernel == "averaged":
-        ((train_loss, query_loss),) = inputs.others
-        query = inputs.query_features[None]
-    else:
-        train_loss, query_loss = inputs.train_features, inputs.query_features
-        query = inputs.query_timesteps
-    size = float(np.prod(inputs.query_images.shape[1:]))  # D
-    wide = train_loss.shape[1]
-    probes, steps = query.shape[2] // wide, len(query)
-    if effect == "loss":
-        directions = -np.asarray(query_loss, np.float64)[None]  # [1, Q, P]
-    else:
-        parts = np.asarray(query, np.float64).reshape(steps, -1, probes, wide)
-        directions = size * parts.transpose(0, 2, 1, 3).reshape(steps * probes, -1, wide)
-    b = -size / 2 * np.asarray(train_loss, np.float64)
-    values, basis = inputs.prepared or _span(_rows(inputs, options))
-    values = values * size**2 / (probes * steps)
-    damping = [point["damping"] for point in points]
-    products = _products(values, basis, b, directions, damping)
-    for point, scores in zip(points, products, strict=True):
-        yield point, scores[0] if effect == "loss" else scores
+    """Yield (point, scores [N, Q]) of one part for each relative damping."""
+    kernel, effect = inputs.prepared
+    right = _effect(inputs, options, effect)  # [Q, P]
+    right_in, rest = right @ kernel.basis, None
+    if kernel.outside is not None:
+        rest = kernel.outside @ (right - right_in @ kernel.basis.T).T
+    for point in points:
+        shift = point["damping"] * kernel.values.max()
+        scores = kernel.inside @ (right_in / (kernel.values + shift)).T
+        yield point, scores if rest is None else scores + rest / shift
 
 
 def grid(options: Mapping[str, Any], dampings: Sequence[float]) -> list[Point]:
@@ -99,16 +96,60 @@ def grid(options: Mapping[str, Any], dampings: Sequence[float]) -> list[Point]:
     return product({"damping": dampings})
 
 
-def prepare(inputs: Inputs, options: Mapping[str, Any]) -> Inputs:
-    """The inputs with the kernel decomposed, once for all queries."""
-    return replace(inputs, prepared=_span(_rows(inputs, options)))
+def parts(inputs: Inputs, options: Mapping[str, Any]) -> list[Callable[[], Inputs]]:
+    """One part for the loss; for the displacement one for each timestep (if pooled) and probe.
+
+    Raises:
+        ValueError: If kernel or effect is unknown.
+    """
+    if options["kernel"] not in ("averaged", "pooled"):
+        raise ValueError(
+            f"kernel must be averaged or pooled with a vector residual, got {options['kernel']}"
+        )
+    if options["effect"] not in EFFECTS:
+        raise ValueError(f"effect must be {' or '.join(EFFECTS)}, got {options['effect']!r}")
+    steps, probes, _ = _shape(inputs, options)
+    count = 1 if options["effect"] == "loss" else steps * probes
+    kernel = functools.cache(lambda: _decomposed(inputs, options))  # one for all parts
+    return [lambda k=k: replace(inputs, prepared=(kernel(), k)) for k in range(count)]
 
 
-def _rows(inputs: Inputs, options: Mapping[str, Any]) -> np.ndarray:
-    """v^T J / D of every timestep, example and probe, [n, P]."""
+def _shape(inputs: Inputs, options: Mapping[str, Any]) -> tuple[int, int, int]:
+    """Timesteps of the probes' features, probes m, and P of one probe."""
     if options["kernel"] == "averaged":
-        return inputs.train_features.reshape(-1, inputs.others[0][0].shape[1])
-    return inputs.spectrum.train.reshape(-1, inputs.train_features.shape[1])
+        wide = inputs.others[0][0].shape[1]
+        return 1, inputs.query_features.shape[1] // wide, wide
+    steps, _, every = inputs.query_timesteps.shape
+    return steps, every // inputs.train_features.shape[1], inputs.train_features.shape[1]
+
+
+def _size(inputs: Inputs) -> float:
+    """D."""
+    return float(np.prod(inputs.query_images.shape[1:]))
+
+
+def _effect(inputs: Inputs, options: Mapping[str, Any], k: int) -> np.ndarray:
+    """The rows that multiply Delta theta_i in effect k, [Q, P] float64."""
+    averaged = options["kernel"] == "averaged"
+    if options["effect"] == "loss":
+        loss = inputs.others[0][1] if averaged else inputs.query_features
+        return -np.asarray(loss, np.float64)
+    _, probes, wide = _shape(inputs, options)
+    t, probe = divmod(k, probes)
+    every = inputs.query_features if averaged else inputs.query_timesteps[t]
+    return _size(inputs) * np.asarray(every[:, probe * wide : (probe + 1) * wide], np.float64)
+
+
+def _decomposed(inputs: Inputs, options: Mapping[str, Any]) -> Kernel:
+    steps, probes, wide = _shape(inputs, options)
+    averaged, size = options["kernel"] == "averaged", _size(inputs)
+    every = inputs.train_features if averaged else inputs.spectrum.train
+    values, basis = _span(every.reshape(-1, wide))  # v^T J / D
+    loss = inputs.others[0][0] if averaged else inputs.train_features
+    b = -size / 2 * np.asarray(loss, np.float64)
+    inside, whole = b @ basis, basis.shape[1] == len(basis)
+    outside = None if whole else b - inside @ basis.T
+    return Kernel(values * size**2 / (probes * steps), basis, inside, outside)
 
 
 def _span(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -123,35 +164,3 @@ def _span(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         values = values[kept]
         basis = np.asarray(rows, np.float64).T @ basis[:, kept] / np.sqrt(values)
     return values, basis
-
-
-def _products(
-    values: np.ndarray,
-    basis: np.ndarray,
-    left: np.ndarray,
-    right: np.ndarray,
-    damping: Sequence[float],
-) -> Iterator[np.ndarray]:
-    """Yield left K^-1 right^T for each damping, with K = basis diag(values) basis^T + lambda I.
-
-    Only lambda damps the part of ``left`` and ``right`` outside the span of the basis. That part is
-    computed separately: a difference of left right^T / lambda and the rest would lose digits.
-
-    Args:
-        values: [r].
-        basis: [P, r], orthonormal columns.
-        left: [N, P].
-        right: [R, Q, P].
-        damping: Relative to the largest of ``values``.
-
-    Yields:
-        [R, N, Q].
-    """
-    left_in, right_in = left @ basis, right @ basis  # [N, r], [R, Q, r]
-    rest = None
-    if basis.shape[1] < len(basis):
-        rest = (left - left_in @ basis.T) @ (right - right_in @ basis.T).transpose(0, 2, 1)
-    for relative in damping:
-        shift = relative * values.max()
-        scores = (left_in / (values + shift)) @ right_in.transpose(0, 2, 1)
-        yield scores if rest is None else scores + rest / shift
