@@ -7,7 +7,6 @@ import math
 import numbers
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -114,7 +113,7 @@ def check_features(options: Mapping[str, Any], known: Sequence[str]) -> dict[str
         key: value.item() if isinstance(value, np.generic) else value
         for key, value in options.items()
     }
-    schema = read_schema(Path(__file__).parents[3] / config.SCHEMA)["properties"]["features"]
+    schema = read_schema(config.SCHEMA)["properties"]["features"]
     for path, sentence in schema_problems(plain, schema):
         raise UserError(f"{dotted(path)} {sentence}")
     return plain
