@@ -8,34 +8,12 @@ that judged the method has measured how well its scores predict retrained models
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from dasbench.core import tables
 from dasbench.data.pictures import shown
-
-CHECKED = 4  # training images that the command asks about beside the user's
-
-
-@dataclass
-class Probes:
-    """Training images that are asked about beside the queries.
-
-    Attributes:
-        rows: Their positions in the training set.
-        scores: [N, len(rows)], once there are scores.
-    """
-
-    rows: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
-    scores: np.ndarray | None = None
-
-    def choose(self, count: int) -> np.ndarray:
-        """At most ``CHECKED`` of ``count`` training images, evenly spread."""
-        spread = np.linspace(0, count - 1, min(CHECKED, count))
-        self.rows = np.unique(spread.round().astype(np.int64))
-        return self.rows
 
 
 def itself(images: np.ndarray, queries: np.ndarray) -> dict[int, np.ndarray]:
@@ -87,16 +65,16 @@ def checked(
     images: np.ndarray,
     queries: np.ndarray,
     scores: np.ndarray,
-    probes: Probes,
+    ranks: Sequence[int],
     names: Sequence[str],
 ) -> list[str]:
-    """Lines about the check: of the probes, and of queries that are training images.
+    """Lines about the check: of the index, and of queries that are training images.
 
     Args:
         images: [N, H, W, C] uint8.
         queries: [Q, H, W, C] uint8.
         scores: [N, Q].
-        probes: With their scores.
+        ranks: Of the training images that the index was asked about, for themselves.
         names: Of the queries.
     """
     same = itself(images, queries)
@@ -105,11 +83,8 @@ def checked(
         f"{shown(names[q])} is a training image and has rank {place} for itself"
         for q, place in below.items()
     ]
-    places, count = list(below.values()), len(same)
-    if probes.scores is not None:
-        asked = itself(images, images[probes.rows])
-        places += failed(probes.scores, asked).values()
-        count += len(asked)
+    places = [*below.values(), *(rank for rank in ranks if rank > 1)]
+    count = len(same) + len(ranks)
     if places:
         return [*lines, sentence(len(places), count, places)]
     return [f"check passed: {count} training images come out on top of their own query"]

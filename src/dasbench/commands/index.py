@@ -99,9 +99,8 @@ class Index:
                 does not fit, the images do not fit the model, or a setting is impossible.
         """
         options = index_settings.complete(method, feature_options)
-        index_settings.check_kernel(options)
         attribute_options.check_damping(damping)
-        share, folder = Share.read(shard) if shard else None, Path(out).expanduser()
+        share = Share.read(shard) if shard else None
         whom = subject.of(model, scheduler, images)
         read = functools.partial(
             index_images.read, shape=whom.shape, reading=reading, skip_bad=skip_bad
@@ -109,10 +108,36 @@ class Index:
         training = read(images, what="training images", labels=labels)
         unseen = None if decoys is None else read(decoys, what="decoys", labels=decoy_labels)
         settings = {"method": method, "options": options, "damping": float(damping), "seed": seed}
+        return cls.make(whom, settings, training, Path(out).expanduser(), unseen, share)
+
+    @classmethod
+    def make(
+        cls,
+        model: Subject,
+        settings: Mapping[str, Any],
+        training: Images,
+        folder: Path,
+        decoys: Images | None = None,
+        share: Share | None = None,
+    ) -> Index:
+        """Compute an index, or what is missing of it, from parts that have been read.
+
+        Args:
+            model: The model.
+            settings: method, options (complete), damping, seed.
+            training: Its training images.
+            folder: Of the index.
+            decoys: The decoys, or None.
+            share: Of this process; None: everything.
+
+        Raises:
+            UserError: As ``build``.
+        """
+        index_settings.check_kernel(settings["options"])
         with index_work.locked(folder, share):
-            manifest = index_features.begin(folder, whom, settings, training, unseen)
-            index = cls(folder, manifest, whom)
-            index._work(training, unseen, share)
+            manifest = index_features.begin(folder, model, settings, training, decoys)
+            index = cls(folder, manifest, model)
+            index._work(training, decoys, share)
         return index
 
     @classmethod
@@ -128,7 +153,7 @@ class Index:
         """
         folder = Path(folder).expanduser()
         manifest = index_manifest.load(folder)
-        whom = None if model is None else subject.of(model)
+        whom = model if model is None or isinstance(model, Subject) else subject.of(model)
         index = cls(folder, manifest, whom)
         if whom is not None:
             index._check_model(whom)

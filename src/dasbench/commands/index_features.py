@@ -194,7 +194,8 @@ def _residuals(model: Subject, manifest: Manifest, training: Images, rows: slice
     kind = manifest.options["residual"]
     grid: dict[str, Any] = {"kind": kind}
     if kind == "released":
-        grid |= {"timestep_rule": "released", "timesteps": RELEASED_TIMESTEPS}
+        steps = manifest.options.get("released_timesteps", RELEASED_TIMESTEPS)
+        grid |= {"timestep_rule": "released", "timesteps": steps}
     places = np.arange(rows.start, rows.stop)
     with plain_arithmetic(), evaluating(model.network):
         values = residuals.compute(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +18,7 @@ from dasbench.commands.index_images import Images
 from dasbench.commands.index_manifest import Manifest
 from dasbench.commands.index_settings import FLOOR, FLOOR_POINT
 from dasbench.commands.subject import Subject
+from dasbench.core import artifacts, tables
 from dasbench.data.pictures import shown
 from dasbench.registry import METHODS
 
@@ -188,3 +190,14 @@ def _facts(manifest: Manifest) -> dict[str, str]:
 def named(pictures: Sequence[Picture]) -> list[str]:
     """Names of pictures, safe to print, with their labels."""
     return [shown(one.name) + (f" ({shown(one.label)})" if one.label else "") for one in pictures]
+
+
+def write(answer: Answered, args: argparse.Namespace) -> None:
+    """Write the page, the table and the scores that a command line asks for."""
+    if args.csv:
+        tables.save_table(args.csv, answer.frame(args.top))
+    if args.scores:
+        artifacts.save_array(args.scores, answer.scores.values)
+    if args.page:
+        answer.page(args.page, args.top)
+        print(f"the answer is in {args.page}")

@@ -98,25 +98,28 @@ class Subject:
         return np.asarray(numbers, np.int64)
 
 
-def of(model: Any, scheduler: str | Path | None = None, like: Any = None) -> Subject:
+def of(
+    model: Any, scheduler: str | Path | None = None, like: Any = None, classes: bool = True
+) -> Subject:
     """The subject of a folder, a pipeline or (network, scheduler).
 
     Args:
         model: The model; see ``dasbench.commands.attributed_model.pair``.
         scheduler: For a folder without one, the ``scheduler_config.json`` of its training.
         like: Images that say their size, if the network does not.
+        classes: Whether the network may take classes.
 
     Raises:
         UserError: If it is none of these, or takes what an index cannot give it.
     """
     from dasbench.diffusion import denoiser
 
-    pair = attributed_model.pair(model, scheduler, classes=True)
-    network, process = attributed_model.checked(pair, classes=True)
-    classes = None
+    pair = attributed_model.pair(model, scheduler, classes)
+    network, process = attributed_model.checked(pair, classes)
+    number = None
     if attributed_model.takes_classes(network):
-        classes = network.config.get("num_class_embeds")
-        if not classes or network.config.get("class_embed_type"):
+        number = network.config.get("num_class_embeds")
+        if not number or network.config.get("class_embed_type"):
             raise UserError(
                 f"the network embeds its classes by {network.config.get('class_embed_type')}, "
                 "expected numbers of classes (num_class_embeds)"
@@ -124,7 +127,7 @@ def of(model: Any, scheduler: str | Path | None = None, like: Any = None) -> Sub
     place = Path(model).expanduser().resolve() if isinstance(model, str | Path) else None
     file = None if scheduler is None else Path(scheduler).expanduser().resolve()
     shape = attributed_model.shape(network, like)
-    return Subject(network, process, shape, denoiser.to_model, classes, place, file)
+    return Subject(network, process, shape, denoiser.to_model, number, place, file)
 
 
 def class_names(labels: Sequence[Any] | None) -> list[str] | None:
