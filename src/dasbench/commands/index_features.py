@@ -213,7 +213,7 @@ def _residuals(model: Subject, manifest: Manifest, training: Images, rows: slice
 def _condition(model: Subject, manifest: Manifest, images: Images, places: np.ndarray) -> Any:
     """The condition of the images at some places."""
     labels = images.labels and [images.labels[i] for i in places]
-    return model.condition(model.numbers(labels, manifest.classes, "images"))
+    return model.condition(model.numbers(labels, manifest.classes))
 
 
 def _tried(draft: Manifest, model: Subject, training: Images) -> tuple[Manifest, float]:

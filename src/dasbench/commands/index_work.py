@@ -229,7 +229,8 @@ def duration(seconds: float) -> str:
     """Such as ``40 seconds``, ``12 minutes`` or ``3.5 hours``."""
     minute, hour = 60, 3600
     if seconds < 2 * minute:
-        return f"{max(1, round(seconds))} seconds"
+        count = max(1, round(seconds))
+        return f"{count} second{'s' if count > 1 else ''}"
     return (
         f"{seconds / minute:.0f} minutes" if seconds < 2 * hour else f"{seconds / hour:.1f} hours"
     )

@@ -68,13 +68,12 @@ class Subject:
 
         return Condition("class_labels", torch.from_numpy(numbers))
 
-    def numbers(self, labels: Sequence[Any] | None, names: Sequence[str] | None, what: str) -> Any:
+    def numbers(self, labels: Sequence[Any] | None, names: Sequence[str] | None) -> Any:
         """Classes of images, [n] int64; None for a network without classes.
 
         Args:
             labels: Names of classes, or their numbers.
             names: Names of the classes in the order of their numbers; None if they are numbers.
-            what: Name of the images, in the plural, for messages.
 
         Raises:
             UserError: If there are none, or one is no class of the network.
@@ -83,7 +82,7 @@ class Subject:
             return None
         if labels is None or any(label is None or label == "" for label in labels):
             raise UserError(
-                f"the model takes classes, and {what} without a class were given; give labels "
+                "the model takes classes, and images without a class were given; give labels "
                 "(--label), or put training images into one subfolder for each class"
             )
         known = {name: place for place, name in enumerate(names or ())}
@@ -92,8 +91,8 @@ class Subject:
             if number is None or not 0 <= number < self.classes:
                 listed = f"one of {', '.join(known)}, or " if known else ""
                 raise UserError(
-                    f"{label!r} is the class of one of the {what}, expected {listed}a number from "
-                    f"0 to {self.classes - 1}"
+                    f"{label!r} is no class of the model, expected {listed}a number from 0 to "
+                    f"{self.classes - 1}"
                 )
         return np.asarray(numbers, np.int64)
 
