@@ -47,9 +47,10 @@ PARTS = {
     "evaluation": Part("measuring the subset models against training them", (1,)),
     "orchestration": Part("planning, doing nothing, and where a run's time goes", (1,)),
     "paper_scale": Part("operations of the paper's cifar10", (1,)),
+    "index": Part("an index of 60 000 images: building it and asking it", (1,)),
     "device": Part("the engine on the accelerator of this machine", (1,)),
 }
-NAMED = ("device",)  # parts that run only if they are named
+NAMED = ("index", "device")  # parts that run only if they are named: an hour, or a device
 KEYS = (
     "features_vs_training_step_digits",
     "features_vs_training_step_fashion",
@@ -61,6 +62,11 @@ KEYS = (
     "noop_seconds",
     "plan_1000_jobs_seconds",
     "lds_evaluation_share_of_training",
+    "index_vs_training_step",
+    "index_peak_gb",
+    "index_disk_gb",
+    "ask_one_seconds",
+    "ask_hundred_seconds",
 )
 
 

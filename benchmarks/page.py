@@ -58,6 +58,11 @@ GOALS = {
     "noop_seconds": Goal("`./run` with nothing to do, seconds", 5.0, True),
     "plan_1000_jobs_seconds": Goal("`./run -n` with 1000 jobs, seconds", 10.0, True),
     "lds_evaluation_share_of_training": Goal("measuring subset models / training them", 0.15, True),
+    "index_vs_training_step": Goal("building an index / training steps, N = 60 000", 1.1, True),
+    "index_peak_gb": Goal("peak memory of building it, GB", 2.0, True),
+    "index_disk_gb": Goal("its size on disk, GB", 1.4, True),
+    "ask_one_seconds": Goal("a question with one image, seconds", 2.0, True),
+    "ask_hundred_seconds": Goal("a question with 100 images, seconds", 10.0, True),
 }
 
 
@@ -294,6 +299,12 @@ def _paper_scale(by_threads: Mapping[str, Any]) -> str:
     return _rows(head, rows)
 
 
+def _index(by_threads: Mapping[str, Any]) -> str:
+    from benchmarks import index  # loads torch
+
+    return index.section(by_threads["1"])
+
+
 def _device(by_threads: Mapping[str, Any]) -> str:
     one = by_threads["1"]
     titles = {
@@ -346,6 +357,7 @@ SECTIONS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "evaluation": _evaluation,
     "orchestration": _orchestration,
     "paper_scale": _paper_scale,
+    "index": _index,
     "device": _device,
 }
 

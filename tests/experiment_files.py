@@ -19,10 +19,8 @@ def raw(name="smoke"):
 
 
 def make_repository(root):
-    """A repository with the schema and the smoke experiment only."""
+    """A repository with the smoke experiment only."""
     (root / config.FOLDER).mkdir(parents=True)
-    (root / config.SCHEMA).parent.mkdir(parents=True)
-    shutil.copy(ROOT / config.SCHEMA, root / config.SCHEMA)
     shutil.copy(ROOT / config.FOLDER / "smoke.yaml", root / config.FOLDER)
     return root
 

@@ -39,8 +39,6 @@ def stood_in(tmp_path):
     for name in ("run", "requirements.lock", "dvc.yaml"):
         shutil.copy(ROOT / name, root / name)
     shutil.copytree(ROOT / "config/experiments", root / "config/experiments")
-    (root / "workflow/schemas").mkdir(parents=True)
-    shutil.copy(ROOT / config.SCHEMA, root / config.SCHEMA)
     (root / "src/dasbench").symlink_to(ROOT / "src/dasbench")
     for name in ("snakemake", "pytest", "benchmarks"):
         (root / f"src/{name}.py").write_text(STAND_IN.format(name=name))

@@ -9,11 +9,12 @@ B bootstrap draws. Images are float32 in [-1, 1] unless a docstring says uint8.
 
 # public name -> the module that defines it; imported at first use, so `import dasbench` is fast
 _PUBLIC = {
+    "Index": "dasbench.commands.index",
     "attribute": "dasbench.commands.attribute",
     "UserError": "dasbench.errors",
     "__version__": "dasbench.version",
 }
-__all__ = ["UserError", "__version__", "attribute"]
+__all__ = ["Index", "UserError", "__version__", "attribute"]
 
 
 def __getattr__(name: str):

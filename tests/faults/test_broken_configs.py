@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from dasbench.core import yaml_schema
 from dasbench.errors import UserError
 from dasbench.experiments import config
-from experiment_files import ROOT, load, raw
+from experiment_files import load, raw
 
 pytestmark = pytest.mark.slow
 
-SCHEMA = yaml.safe_load((ROOT / config.SCHEMA).read_text())
+SCHEMA = yaml.safe_load(config.SCHEMA.read_text())
 IN_PROCESS = (300, 2000)  # a sample, and the whole campaign
 THROUGH_RUN = 20
 OF_TYPE = {

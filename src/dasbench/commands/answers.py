@@ -8,34 +8,13 @@ that judged the method has measured how well its scores predict retrained models
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from dasbench.attribution.self_check import choose, itself, rank
+from dasbench.attribution.self_check import itself, rank
 from dasbench.core import tables
 from dasbench.data.pictures import shown
-
-CHECKED = 4  # training images that the command asks about beside the user's
-
-
-@dataclass
-class Probes:
-    """Training images that are asked about beside the queries.
-
-    Attributes:
-        rows: Their positions in the training set.
-        scores: [N, len(rows)], once there are scores.
-    """
-
-    rows: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
-    scores: np.ndarray | None = None
-
-    def choose(self, count: int) -> np.ndarray:
-        """At most ``CHECKED`` of ``count`` training images, evenly spread."""
-        self.rows = choose(count, CHECKED)
-        return self.rows
 
 
 def failed(scores: np.ndarray, same: dict[int, np.ndarray]) -> dict[int, int]:
@@ -60,50 +39,38 @@ def sentence(failures: int, checked: int, places: Sequence[int]) -> str:
 
 
 def failure(
-    images: np.ndarray, queries: np.ndarray, scores: np.ndarray, probes: Probes
+    images: np.ndarray, queries: np.ndarray, scores: np.ndarray, ranks: Sequence[int]
 ) -> str | None:
-    """The sentence about a failed check of the probes and of queries that are training images.
+    """The sentence of a failed check: of some training images, and of queries that are some.
 
     Args:
         images: [N, H, W, C] uint8.
         queries: [Q, H, W, C] uint8.
         scores: [N, Q].
-        probes: With their scores.
+        ranks: Of the training images that were asked about, for themselves.
     """
-    places, count = _places(images, queries, scores, probes)
-    return sentence(len(places), count, places) if places else None
+    same = itself(images, queries)
+    places = [*failed(scores, same).values(), *(int(rank) for rank in ranks if rank > 1)]
+    return sentence(len(places), len(same) + len(ranks), places) if places else None
 
 
 def checked(
     images: np.ndarray,
     queries: np.ndarray,
     scores: np.ndarray,
-    probes: Probes,
+    ranks: Sequence[int],
     names: Sequence[str],
 ) -> list[str]:
     """Lines about the check of ``failure``; the arguments are its own and the queries' names."""
-    below = failed(scores, itself(images, queries))
+    same = itself(images, queries)
     lines = [
         f"{shown(names[q])} is a training image and has rank {place} for itself"
-        for q, place in below.items()
+        for q, place in failed(scores, same).items()
     ]
-    if told := failure(images, queries, scores, probes):
+    if told := failure(images, queries, scores, ranks):
         return [*lines, told]
-    _, count = _places(images, queries, scores, probes)
+    count = len(same) + len(ranks)
     return [f"check passed: {count} training images come out on top of their own query"]
-
-
-def _places(
-    images: np.ndarray, queries: np.ndarray, scores: np.ndarray, probes: Probes
-) -> tuple[list[int], int]:
-    """Ranks of the training images that are not on top of their own query, and how many asked."""
-    same = itself(images, queries)
-    places, count = list(failed(scores, same).values()), len(same)
-    if probes.scores is not None:
-        asked = itself(images, images[probes.rows])
-        places += failed(probes.scores, asked).values()
-        count += len(asked)
-    return places, count
 
 
 def measured(folder: Path, method: str, transform: str) -> str:

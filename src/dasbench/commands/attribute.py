@@ -6,6 +6,7 @@ nothing is measured about the quality of a method: that is the task of the bench
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -14,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from dasbench import registry
-from dasbench.attribution import transforms
+from dasbench.attribution import self_check, transforms
+from dasbench.attribution.answer import Picture
 from dasbench.attribution.methods import interface
 from dasbench.attribution.parameters import dampings
 from dasbench.commands import (
@@ -23,26 +24,28 @@ from dasbench.commands import (
     attribute_options,
     attributed_model,
     image_files,
+    index_settings,
+    questions,
+    subject,
     training_files,
 )
 from dasbench.commands.attribute_options import DEFAULT_METHOD
 from dasbench.commands.image_files import read_images as read_images
-from dasbench.core import artifacts, script_main, tables
+from dasbench.commands.index import CHECKED, Index
+from dasbench.commands.index_images import Images
+from dasbench.commands.index_settings import (
+    DEFAULT_DAMPING,
+    FEATURE_DEFAULTS,
+    FEATURE_OPTIONS,
+    RELEASED_TIMESTEPS,
+    options_of,
+)
+from dasbench.commands.subject import Subject
+from dasbench.core import artifacts, resumable, script_main, tables
 from dasbench.data import arrays, pictures
 from dasbench.errors import UserError
+from dasbench.version import __version__
 
-DEFAULT_DAMPING = 1e-4  # of the largest eigenvalue; the held-out choice for das_common on digits
-FEATURE_DEFAULTS = {
-    "timesteps": 10,
-    "draws": 1,
-    "dimensions": 4096,
-    "projection": "kronecker",
-    "norms": "projected",
-    "oversampling": 4,
-    "parameters": "weights",
-}
-FEATURE_OPTIONS = (*FEATURE_DEFAULTS, "dtype")
-RELEASED_TIMESTEPS = 100
 ROOT = Path(__file__).parents[3]
 
 
@@ -88,7 +91,7 @@ def attribute(  # noqa: PLR0913 - the last three have defaults that few change
         >>> scores = attribute("results/digits/models/base", train, generated)  # doctest: +SKIP
         >>> scores[:, 0].argsort()[::-1][:8]  # doctest: +SKIP
     """
-    options = _options(method)
+    options = options_of(method)
     feature_options = attribute_options.check_features(feature_options, FEATURE_OPTIONS)
     attribute_options.check_damping(damping)
     pair = attributed_model.checked(attributed_model.pair(model, scheduler))
@@ -98,14 +101,18 @@ def attribute(  # noqa: PLR0913 - the last three have defaults that few change
         for value, what in ((images, "training images"), (queries, "queries"))
     )
     complete = {**FEATURE_DEFAULTS, **feature_options, **options["features"]}
-    options, probes = {**options, "features": complete}, answers.Probes()
+    options, rows = {**options, "features": complete}, self_check.choose(len(train))
+    both = np.concatenate([asked, train[rows]])
     try:
-        matrix = scores(pair, train, asked, options, damping, seed, probes=probes)
+        matrix = scores(pair, train, both, options, damping, seed)
     except UserError as error:
         raise attributed_model.advised(
             error, "give projection='rademacher', or parameters='…'"
         ) from error
-    if failure := answers.failure(train, asked, matrix, probes):
+    matrix, own = matrix[:, : len(asked)], matrix[:, len(asked) :]
+    same = self_check.itself(train, train[rows])
+    ranks = [self_check.rank(own[:, j], same[j]) for j in range(len(rows))]
+    if failure := answers.failure(train, asked, matrix, ranks):
         warnings.warn(failure, UserWarning, stacklevel=2)
     return matrix
 
@@ -118,7 +125,6 @@ def scores(
     damping: float,
     seed: int = 0,
     released_timesteps: int = RELEASED_TIMESTEPS,
-    probes: answers.Probes | None = None,
 ) -> np.ndarray:
     """Score every training image for every query, with complete options of a method.
 
@@ -131,7 +137,6 @@ def scores(
         damping: Relative to the largest eigenvalue of the training kernel.
         seed: Seed of the noise and the projection.
         released_timesteps: Number of timesteps of the residual "released".
-        probes: Training images to ask about, too; gets their scores.
 
     Returns:
         [N, Q] float64, as from ``attribute``.
@@ -144,14 +149,14 @@ def scores(
     from dasbench.gradients import residuals
 
     if options["kernel"] != "averaged":
-        raise UserError(f"kernel {options['kernel']} cannot be used here; choose averaged")
+        raise UserError(
+            f"kernel {options['kernel']} cannot be used here; choose averaged, or build a "
+            "dasbench.Index"
+        )
     unet, process = attributed_model.checked(model)
     shape = attributed_model.shape(unet, images)
     images = arrays.images(images, shape, "training images")
     queries = arrays.images(queries, shape, "queries")
-    count = len(queries)
-    if probes is not None:
-        queries = np.concatenate([queries, images[probes.choose(len(images))]])
     train_inputs, query_inputs = denoiser.to_model(images), denoiser.to_model(queries)
     axes, ids, settings = ("attribute", seed), np.arange(len(train_inputs)), options["features"]
     with plain_arithmetic(), evaluating(unet):
@@ -179,10 +184,7 @@ def scores(
         axes=axes,
     )
     _, raw = next(interface.path(options, inputs, dampings([damping])))
-    matrix = transforms.apply(raw, options["transform"])
-    if probes is not None:
-        probes.scores = matrix[:, count:]
-    return matrix[:, :count]
+    return transforms.apply(raw, options["transform"])
 
 
 def _check_features(train: np.ndarray, queries: np.ndarray) -> None:
@@ -200,22 +202,6 @@ def _check_features(train: np.ndarray, queries: np.ndarray) -> None:
             "the gradient of every training image is zero, so that there are no features; the last "
             "layer, or an adapter, has not been trained"
         )
-
-
-def _options(method: str) -> dict[str, Any]:
-    usable = _usable(registry.METHODS)
-    if method not in usable:
-        raise UserError(f"method {method!r} cannot be used here; choose one of {', '.join(usable)}")
-    return registry.METHODS[method]
-
-
-def _usable(methods: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Methods of the kernel family, without those that need the sampling trajectory of a query."""
-    return [
-        name
-        for name, options in methods.items()
-        if options["module"] == "kernel_methods" and not options.get("journey")
-    ]
 
 
 def _training_set(
@@ -238,28 +224,30 @@ def _training_set(
     )
 
 
-def _method(method: str, name: str | None) -> tuple[dict[str, Any], int, dict[str, Any] | None]:
-    """A method's complete options, timesteps of the released residual, and a ``data`` section.
+def _method(
+    method: str, name: str | None, given: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """A method's complete options, and a ``data`` section.
 
     Args:
         method: Name of the method.
         name: Experiment with the options; None for those of the registry, with the defaults.
+        given: Options of its features that the user gave.
     """
     if name is None:
-        options = _options(method)
-        complete = {**options, "features": {**FEATURE_DEFAULTS, **options["features"]}}
-        return complete, RELEASED_TIMESTEPS, None
+        return index_settings.complete(method, given), None
     from dasbench.experiments import config
 
     experiment = config.load(name, ROOT)
     methods = config.methods(experiment)
-    usable = _usable(methods)
+    usable = index_settings.usable(methods)
     if method not in usable:
         raise UserError(
             f"{name} has no gradient method {method!r}; choose one of {', '.join(usable)}"
         )
-    released = experiment["residuals"]["released_timesteps"]
-    return methods[method], released, experiment["data"]
+    options = {**methods[method], "features": {**methods[method]["features"], **given}}
+    options["released_timesteps"] = experiment["residuals"]["released_timesteps"]
+    return options, experiment["data"]
 
 
 def _damping(selection: Path, method: str, transform: str) -> float:
@@ -283,43 +271,65 @@ def main() -> None:
     attribute_options.check(args)
     files = image_files.below(args.images, "the queries are")
     own_model = args.model is not None
-    options, released_timesteps, data = _method(args.method, None if own_model else args.experiment)
-    features = {"projection": args.projection, "parameters": args.parameters}
-    options = {**options, "features": {**options["features"], **_given(features)}}
-    reading = {**(data or {}), **_given({"resize": args.resize, "range": args.range})}
+    given = {"projection": args.projection, "parameters": args.parameters}
+    given = {key: value for key, value in given.items() if value is not None}
+    options, data = _method(args.method, None if own_model else args.experiment, given)
+    reading = {**(data or {}), **attribute_options.reading(args)}
     checkpoints.use_threads(max(1, (os.cpu_count() or 1)))
     home = ROOT / "results" / args.experiment
-    folder = args.model or home / "models" / "base"
-    unet, process = attributed_model.load(folder, args.scheduler)
-    shape = attributed_model.shape(unet, None)
-    queries, asked = image_files.read(files, shape, reading, args.skip_bad)
+    model = subject.of(args.model or home / "models" / "base", args.scheduler, classes=False)
+    queries, asked = image_files.read(files, model.shape, reading, args.skip_bad)
     prepared = (data or {}) if args.data is None else reading
-    train, names = _training_set(home, args.data, shape, prepared, args.skip_bad)
+    train, names = _training_set(home, args.data, model.shape, prepared, args.skip_bad)
     damping = args.damping
     if damping is None and not own_model:
         damping = _damping(home / "lds" / "selection.csv", args.method, options["transform"])
     damping = DEFAULT_DAMPING if damping is None else damping
-    probes = answers.Probes()
+    settings = {"method": args.method, "options": options, "damping": damping, "seed": 0}
     try:
-        matrix = scores(
-            (unet, process), train, queries, options, damping, 0, released_timesteps, probes
-        )
+        answer = _ask(model, settings, _named(train, names), _named(queries, asked), args.cache)
     except UserError as error:
         raise attributed_model.advised(
             error, "give --projection rademacher, or --parameters"
         ) from error
+    matrix = answer.scores.values
     print(f"{args.method}, damping {damping:g} of the largest eigenvalue")
     _show(matrix, asked, names, args.top)
-    print("\n".join(answers.checked(train, queries, matrix, probes, asked)))
+    print("\n".join(answers.checked(train, queries, matrix, answer.checks.ranks, asked)))
     if not own_model:
         print(answers.measured(home, args.method, options["transform"]))
-    if args.scores:
-        artifacts.save_array(args.scores, matrix)
+    questions.write(answer, args)
 
 
-def _given(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that the user gave."""
-    return {key: value for key, value in options.items() if value is not None}
+def _named(pixels: np.ndarray, names: Sequence[str]) -> Images:
+    files = [str(Path(name).absolute()) if Path(name).is_file() else None for name in names]
+    pictures = [Picture(name, file) for name, file in zip(names, files, strict=True)]
+    return Images(pixels, pictures, None)
+
+
+def _ask(
+    model: Subject,
+    settings: Mapping[str, Any],
+    training: Images,
+    queries: Images,
+    cache: Path | None,
+) -> questions.Answered:
+    """The answer of an index of this model, these images and settings, which is kept."""
+    text = json.dumps(settings, sort_keys=True)
+    key = resumable.fingerprint(__version__, model.digest, training.digest, text)
+    folder = (cache or _cache()) / key
+    if (folder / CHECKED).is_file():
+        index = Index.open(folder, model)
+        index.training = training  # the same images; their files may have other names by now
+    else:
+        index = Index.make(model, settings, training, folder)
+    return questions.answer(index, queries)
+
+
+def _cache() -> Path:
+    """Folder of the indexes that are kept: ``dasbench`` in the user's folder of caches."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "dasbench" / "indexes"
 
 
 def _show(matrix: np.ndarray, asked: Sequence[str], names: Sequence[str], top: int) -> None:

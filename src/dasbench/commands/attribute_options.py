@@ -7,7 +7,6 @@ import math
 import numbers
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,8 +43,22 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     cli.add_argument("--parameters", help="the subset whose gradients are taken")
     cli.add_argument("--method", default=DEFAULT_METHOD, help=f"({DEFAULT_METHOD})")
     cli.add_argument("--damping", type=float, help="relative; default: the experiment's choice")
+    cli.add_argument("--cache", type=not_empty, help="folder of the indexes that are kept")
+    add_output(cli)
+    add_reading(cli)
+    return cli
+
+
+def add_output(cli: argparse.ArgumentParser) -> None:
+    """Options that say where an answer goes."""
     cli.add_argument("--top", type=int, default=8, help="how many training images to name (8)")
+    cli.add_argument("--page", type=not_empty, help="also write the answer as a page, .html")
+    cli.add_argument("--csv", type=not_empty, help="also write the answer as a table, .csv")
     cli.add_argument("--scores", type=not_empty, help="also write the [N, Q] scores here, .npy")
+
+
+def add_reading(cli: argparse.ArgumentParser) -> None:
+    """Options that say how image files are read."""
     cli.add_argument("--skip-bad", action="store_true", help="leave out files that are no images")
     cli.add_argument(
         "--resize",
@@ -59,7 +72,18 @@ def parser(description: str | None) -> argparse.ArgumentParser:
         metavar=("BLACK", "WHITE"),
         help="numbers of black and white in images of more than 8 bits",
     )
-    return cli
+
+
+def reading(args: argparse.Namespace) -> dict[str, Any]:
+    """How image files are read: the options of ``add_reading`` that the user gave.
+
+    Raises:
+        UserError: If the range is none.
+    """
+    if args.range and not args.range[0] < args.range[1]:
+        raise UserError(f"--range is {args.range}, expected BLACK and WHITE, the smaller first")
+    given = {"resize": args.resize, "range": args.range}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def check(args: argparse.Namespace) -> None:
@@ -75,16 +99,27 @@ def check(args: argparse.Namespace) -> None:
             raise UserError(f"{what} {given} is missing; check the path")
     if args.damping is not None:
         check_damping(args.damping)
+    reading(args)
+    check_output(args)
+
+
+def check_output(args: argparse.Namespace) -> None:
+    """Refuse options of ``add_output`` that cannot work.
+
+    Raises:
+        UserError: It names the option.
+    """
     if args.top < 1:
         raise UserError(f"--top is {args.top}, expected 1 or more")
-    if args.range and not args.range[0] < args.range[1]:
-        raise UserError(f"--range is {args.range}, expected BLACK and WHITE, the smaller first")
-    if args.scores is not None:
-        if args.scores.suffix != ".npy" or args.scores.is_dir():
-            raise UserError(f"--scores is {args.scores}, expected a file with the ending .npy")
-        place = next(p for p in args.scores.absolute().parents if p.exists())
+    for name, suffix in (("page", ".html"), ("csv", ".csv"), ("scores", ".npy")):
+        path = getattr(args, name)
+        if path is None:
+            continue
+        if path.suffix != suffix or path.is_dir():
+            raise UserError(f"--{name} is {path}, expected a file with the ending {suffix}")
+        place = next(p for p in path.absolute().parents if p.exists())
         if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-            raise UserError(f"--scores {args.scores} cannot be written: {place} refuses files")
+            raise UserError(f"--{name} {path} cannot be written: {place} refuses files")
 
 
 def check_damping(damping: float) -> None:
@@ -114,7 +149,7 @@ def check_features(options: Mapping[str, Any], known: Sequence[str]) -> dict[str
         key: value.item() if isinstance(value, np.generic) else value
         for key, value in options.items()
     }
-    schema = read_schema(Path(__file__).parents[3] / config.SCHEMA)["properties"]["features"]
+    schema = read_schema(config.SCHEMA)["properties"]["features"]
     for path, sentence in schema_problems(plain, schema):
         raise UserError(f"{dotted(path)} {sentence}")
     return plain

@@ -14,14 +14,19 @@ from dasbench.errors import UserError, first_line
 _SAME = 1e-2  # relative difference of predictions that rounding explains, also in TF32
 
 
-def pair(model: Any, scheduler: str | Path | None = None) -> tuple[Any, Any]:
+def pair(model: Any, scheduler: str | Path | None = None, classes: bool = False) -> tuple[Any, Any]:
     """(network, scheduler or process) of a folder, a pipeline or a pair.
+
+    Args:
+        model: The folder, pipeline or pair.
+        scheduler: For a folder without one, the file of the scheduler.
+        classes: Whether the network may take classes.
 
     Raises:
         UserError: If it is something else.
     """
     if isinstance(model, str | Path):
-        return load(Path(model), scheduler)
+        return load(Path(model), scheduler, classes)
     if scheduler is not None:
         raise UserError("scheduler is for a folder; give (network, scheduler) as the model instead")
     if isinstance(model, tuple | list):
@@ -40,11 +45,14 @@ def pair(model: Any, scheduler: str | Path | None = None) -> tuple[Any, Any]:
     )
 
 
-def load(folder: Path, scheduler: str | Path | None = None) -> tuple[Any, Any]:
-    """(unet, process) of an unconditional model of pixels.
+def load(
+    folder: Path, scheduler: str | Path | None = None, classes: bool = False
+) -> tuple[Any, Any]:
+    """(unet, process) of a model of pixels; see ``pair``.
 
     Raises:
-        UserError: If it takes latents, prompts or classes, which an image file does not have.
+        UserError: If it takes latents or prompts, or classes without ``classes``: an image file
+            does not have them.
     """
     from dasbench.diffusion import checkpoints, own_checkpoint, pipelines
     from dasbench.diffusion.families import pixel
@@ -57,13 +65,17 @@ def load(folder: Path, scheduler: str | Path | None = None) -> tuple[Any, Any]:
         unet, process = pixel.load(folder, device)
     else:
         unet, process = own_checkpoint.load(folder, device, scheduler)
-    if _classes(unet.config):
+    if takes_classes(unet) and not classes:
         raise _takes_more(f"the model in {folder}", "classes")
     return unet, process
 
 
-def _classes(config: Mapping[str, Any]) -> bool:
-    return bool(config.get("num_class_embeds") or config.get("class_embed_type"))
+def takes_classes(network: Any) -> bool:
+    """Whether the network's configuration names classes."""
+    config = getattr(network, "config", None)
+    return isinstance(config, Mapping) and bool(
+        config.get("num_class_embeds") or config.get("class_embed_type")
+    )
 
 
 def _takes_more(what: str, takes: str) -> UserError:
@@ -78,15 +90,15 @@ def _takes_more(what: str, takes: str) -> UserError:
     )
 
 
-def checked(model: tuple[Any, Any]) -> tuple[Any, Any]:
-    """(network, process), checked; see ``evaluation_mode.usable`` and ``process.of``."""
+def checked(model: tuple[Any, Any], classes: bool = False) -> tuple[Any, Any]:
+    """(network, process), checked; see ``evaluation_mode.usable``, ``process.of`` and ``pair``."""
     from dasbench.diffusion import evaluation_mode, unet_config
     from dasbench.diffusion import process as processes
 
     network, process = evaluation_mode.usable(model[0]), processes.of(model[1])
     config = getattr(network, "config", None)
     if isinstance(config, Mapping):
-        if _classes(config):
+        if takes_classes(network) and not classes:
             raise _takes_more("the model", "classes")
         if type(network).__name__ == "UNet2DConditionModel":
             raise _takes_more("the model", "prompts")
@@ -97,9 +109,23 @@ def checked(model: tuple[Any, Any]) -> tuple[Any, Any]:
 
 
 def extractor(
-    unet: Any, process: Any, settings: Mapping[str, Any], axes: Sequence[Any], shape: Sequence[int]
+    unet: Any,
+    process: Any,
+    settings: Mapping[str, Any],
+    axes: Sequence[Any],
+    shape: Sequence[int],
+    condition: Any = None,
 ) -> Any:
-    """The extractor of features, after the network and its layers have been tried."""
+    """The extractor of features, after the network and its layers have been tried.
+
+    Args:
+        unet: The network.
+        process: Its process.
+        settings: Of the features.
+        axes: Leading seed axes.
+        shape: (C, H, W) of the network's inputs.
+        condition: Conditions of three images or more, or None.
+    """
     from dasbench.gradients import features, guard
 
     if settings["timesteps"] > process.total:
@@ -107,13 +133,18 @@ def extractor(
             f"timesteps is {settings['timesteps']}, but the model was trained with "
             f"{process.total} timesteps; take at most as many"
         )
-    _try(unet, process, shape)
+    _try(unet, process, shape, condition)
     try:
         made = features.Extractor(unet, process, settings, axes)
     except ValueError as error:  # an option of the user
         raise UserError(str(error)) from error
     if settings["projection"] == "kronecker":
-        made.check(shape)
+        made.check(shape, condition)
+    elif condition is not None:
+        raise UserError(
+            f"projection is {settings['projection']}, which is not checked for networks with a "
+            "condition; leave it out, for kronecker"
+        )
     else:
         parameters = settings["parameters"]
         single = features.per_example_gradients(unet, "loss", parameters)
@@ -121,7 +152,7 @@ def extractor(
     return made
 
 
-def _try(unet: Any, process: Any, shape: Sequence[int]) -> None:
+def _try(unet: Any, process: Any, shape: Sequence[int], condition: Any = None) -> None:
     """Predict three images at the first, a middle and the last timestep, alone and in one batch."""
     import torch
 
@@ -136,7 +167,8 @@ def _try(unet: Any, process: Any, shape: Sequence[int]) -> None:
     def predict(rows: slice) -> torch.Tensor:
         try:
             with torch.no_grad():
-                return denoiser.predict(unet, x[rows].clone(), time[rows])
+                given = condition and condition[rows].to(x)
+                return denoiser.predict(unet, x[rows].clone(), time[rows], given)
         except UserError:
             raise
         except Exception as error:  # a network of the user raises anything

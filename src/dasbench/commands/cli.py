@@ -117,6 +117,22 @@ def attribute(arguments: Sequence[str]) -> NoReturn:
     become([sys.executable, "-m", "dasbench.commands.attribute", *arguments])
 
 
+def index(arguments: Sequence[str]) -> NoReturn:
+    """``index MODEL DATA --out DIR``: the command ``dasbench index``."""
+    _tool("index", arguments)
+
+
+def ask(arguments: Sequence[str]) -> NoReturn:
+    """``ask IMAGE... --index DIR``: the command ``dasbench ask``."""
+    _tool("ask", arguments)
+
+
+def _tool(command: str, arguments: Sequence[str]) -> NoReturn:
+    """The installed command ``dasbench``, with paths relative to the user's folder."""
+    os.chdir(os.environ.get("DASBENCH_CALLER_FOLDER", "."))
+    become([sys.executable, "-m", "dasbench", command, *arguments])
+
+
 def bench(arguments: Sequence[str]) -> NoReturn:
     """``bench [NAME...] [--repeats R] [--quick]``."""
     become([sys.executable, "-m", "benchmarks", *arguments])
@@ -357,6 +373,8 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "bundle": pack,
     "export": export,
     "attribute": attribute,
+    "index": index,
+    "ask": ask,
     "bench": bench,
     "estimate": estimate,
     "new-experiment": new_experiment,

@@ -137,7 +137,7 @@ def plan(request: Request, root: Path) -> dict[str, Any]:
         model = _checkpoint(request.checkpoint, len(labels), request.lds)
         _check_held_out_classes(request, model.config, queried - labels)
         base, (channels, size, _) = model.config, model.shape
-        schema = _sections(root)["diffusion"]
+        schema = _sections()["diffusion"]
         diffusion = json.dumps(process_table.section(model.schedule, str(model.scheduler), schema))
         notes += _ignored(request, size, channels)
     elif size is None:
@@ -164,7 +164,7 @@ def plan(request: Request, root: Path) -> dict[str, Any]:
         "channels": channels,
         "skip_bad": str(request.skip_bad).lower(),
         "source": _text(f"folder {request.images.name}"),
-        "model": _model(base, size, root),
+        "model": _model(base, size),
         "diffusion": diffusion,
         "training_note": _recipe(base is not None, judged, epochs, passes),
         "epochs": epochs,
@@ -356,16 +356,16 @@ def _check_held_out_classes(request: Request, model: Mapping[str, Any], strange:
         )
 
 
-def _sections(root: Path) -> dict[str, Any]:
+def _sections() -> dict[str, Any]:
     """Section of an experiment -> key -> schema of the key."""
-    schema = read_schema(root / config.SCHEMA)["properties"]
+    schema = read_schema(config.SCHEMA)["properties"]
     return {name: part.get("properties", {}) for name, part in schema.items()}
 
 
-def _model(base: Mapping[str, Any] | None, size: int, root: Path) -> str:
+def _model(base: Mapping[str, Any] | None, size: int) -> str:
     """The ``model`` section, one key a line."""
     if base is not None:
-        schema = _sections(root)["model"]
+        schema = _sections()["model"]
         # keep an allowed null: without the key, diffusers would use its default
         settings = {
             key: value

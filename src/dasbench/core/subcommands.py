@@ -14,6 +14,8 @@ SUBCOMMANDS = (
     "bundle",
     "export",
     "attribute",
+    "index",
+    "ask",
     "bench",
     "estimate",
     "new-experiment",
@@ -21,4 +23,4 @@ SUBCOMMANDS = (
 )
 
 # future subcommands, reserved so that no experiment takes their names
-PLANNED = ("demo", "judge", "docs", "index", "ask")
+PLANNED = ("demo", "judge", "docs")

@@ -1,7 +1,7 @@
 """Experiment files: read them, add defaults, check them, and derive options for the rules.
 
 An *experiment* is one file ``config/experiments/<name>.yaml``. Its keys are defined in
-``workflow/schemas/experiment.schema.yaml`` and explained in ``config/README.md``. Loading gives a
+``experiment.schema.yaml`` beside this module and explained in ``config/README.md``. Loading gives a
 plain dict with every section complete, plus
 
 * ``name``: the file's name without suffix;
@@ -21,6 +21,7 @@ import functools
 import json
 import re
 from collections.abc import Iterable, Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ from dasbench.registry import METHODS, reads_files
 Experiment = dict[str, Any]
 
 FOLDER = "config/experiments"
-SCHEMA = "workflow/schemas/experiment.schema.yaml"
+SCHEMA = Path(str(resources.files("dasbench.experiments"))) / "experiment.schema.yaml"
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 # a child uses these sections of its parent unchanged
@@ -148,7 +149,7 @@ def _complete(
     name, data = chain[-1], read_yaml(path, shown)
     if not isinstance(data, dict):
         raise UserError(f"{shown}: expected a mapping of sections such as data, model and methods")
-    schema = _schema(root / SCHEMA)
+    schema = _schema(SCHEMA)
     parent, seed_name, base_home = data.get("parent"), name, name
     if isinstance(parent, str):
         origin = _parent(parent, root, chain)

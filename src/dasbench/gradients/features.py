@@ -18,6 +18,7 @@ Shapes: n examples, p parameters, P dimensions, T timesteps, E draws.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -197,30 +198,26 @@ class Extractor:
             The arrays. Up to float32 rounding they depend neither on ``batch`` nor on the other
             readouts. Rounding differs because matrix products of other sizes sum in another order.
         """
-        with evaluating(self.unet):
-            return self._features(images, examples, split, condition)
-
-    def _features(
-        self,
-        images: np.ndarray,
-        examples: Sequence[int],
-        split: str,
-        condition: Condition | None,
-    ) -> list[np.ndarray]:
-        """See ``__call__``."""
-        self.check(images.shape[1:], condition)
         like = next(self.unet.parameters())
         collected: list[list[np.ndarray]] = [[] for _ in self.readouts]
-        for held in blocks(len(images), self.held):
-            parts = []
-            for part in blocks(held.stop - held.start, self.batch):
-                rows = slice(held.start + part.start, held.start + part.stop)
-                x = torch.from_numpy(images[rows]).to(like)
-                c = None if condition is None else condition[rows].to(x)
-                parts.append(self._means(x, examples[rows], split, c))
-            for arrays, means in zip(collected, zip(*parts, strict=True), strict=True):
-                arrays.append(self.project(torch.cat(means)).float().cpu().numpy())
+        with evaluating(self.unet):
+            self.check(images.shape[1:], condition)
+            for held in blocks(len(images), self.held):
+                parts = []
+                for part in blocks(held.stop - held.start, self.batch):
+                    rows = slice(held.start + part.start, held.start + part.stop)
+                    x = torch.from_numpy(images[rows]).to(like)
+                    c = None if condition is None else condition[rows].to(x)
+                    parts.append(self._means(x, examples[rows], split, c))
+                for arrays, means in zip(collected, zip(*parts, strict=True), strict=True):
+                    arrays.append(self.project(torch.cat(means)).float().cpu().numpy())
         return [np.concatenate(arrays) for arrays in collected]
+
+    def at(self, step: int) -> Extractor:
+        """The same engine for one timestep alone; ``step`` is its position in the grid."""
+        one = copy.copy(self)
+        one.grid = self.grid[[step]]
+        return one
 
     def by_timestep(
         self,

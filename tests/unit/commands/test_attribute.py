@@ -5,7 +5,13 @@ import pytest
 from PIL import Image
 
 import dasbench
-from dasbench.commands import attribute, attribute_options, attributed_model, training_files
+from dasbench.commands import (
+    attribute,
+    attribute_options,
+    attributed_model,
+    index_settings,
+    training_files,
+)
 from dasbench.data import decode, folder
 from dasbench.diffusion.families import pixel
 from dasbench.errors import UserError
@@ -57,8 +63,8 @@ def test_models_of_more_than_pixels_are_refused_in_one_sentence(pair, images, tm
 
 
 def test_released_residual_has_its_own_grid(pair, images):
-    options = attribute._options("das_released")
-    features = {**attribute.FEATURE_DEFAULTS, **SIZES, **options["features"]}
+    options = index_settings.options_of("das_released")
+    features = {**index_settings.FEATURE_DEFAULTS, **SIZES, **options["features"]}
     few, many = (
         attribute.scores(pair, images, images[:1], {**options, "features": features}, 1e-2, 0, n)
         for n in (2, 20)
@@ -161,13 +167,14 @@ def command(pair, odd_pictures, monkeypatch):
     def run(*words):
         seen = {}
 
-        def scores(model, images, queries, *rest):
-            seen.update(images=images, queries=queries)
-            return np.zeros((len(images), len(queries)))
+        def ask(model, settings, training, queries, cache):
+            seen.update(images=training.pixels, queries=queries.pixels)
+            raise KeyboardInterrupt
 
-        monkeypatch.setattr(attribute, "scores", scores)
+        monkeypatch.setattr(attribute, "_ask", ask)
         monkeypatch.setattr("sys.argv", ["attribute", str(odd_pictures / "clear.png"), *words])
-        attribute.main()
+        with pytest.raises(KeyboardInterrupt):
+            attribute.main()
         return seen
 
     return run

@@ -51,6 +51,7 @@ def rules():
 
 def test_no_experiment_bears_the_name_of_a_rule(tmp_path):
     root = make_repository(tmp_path)
+    (root / "workflow").mkdir()
     (root / "workflow/rules").symlink_to(ROOT / "workflow/rules")
     (root / "scripts").symlink_to(ROOT / "scripts")
     names = set(rules())

@@ -30,7 +30,7 @@ def test_registry_is_complete():
 
 def test_recorded_experiments_name_every_section():
     """DVC compares sections of the file, so a default must not hide there."""
-    sections = set(yaml.safe_load((ROOT / config.SCHEMA).read_text())["properties"])
+    sections = set(yaml.safe_load(config.SCHEMA.read_text())["properties"])
     sections -= {"parent", "base", "debug_of"}  # of other kinds of experiments
     for name in RECORDED:
         assert set(raw(name)) == sections
@@ -46,7 +46,7 @@ def walk(schema, path=()):
 
 
 def test_schema_describes_and_closes_everything():
-    schema = yaml.safe_load((ROOT / config.SCHEMA).read_text())
+    schema = yaml.safe_load(config.SCHEMA.read_text())
     for path, part in walk(schema):
         if "properties" in part or "patternProperties" in part:
             assert part["additionalProperties"] is False, path
@@ -74,14 +74,14 @@ def test_model_keys_are_arguments_of_the_model():
     """Read from the source: importing diffusers takes seconds."""
     arguments = arguments_of("unets/unet_2d.py", "UNet2DModel")
     arguments |= arguments_of("transformers/dit_transformer_2d.py", "DiTTransformer2DModel")
-    schema = yaml.safe_load((ROOT / config.SCHEMA).read_text())
+    schema = yaml.safe_load(config.SCHEMA.read_text())
     ours = {"family", "pretrained", "revision", "lora", "prompt", "frozen"}
     assert set(schema["properties"]["model"]["properties"]) - ours <= arguments
 
 
 def test_readme_explains_every_key():
     text = (ROOT / "config/README.md").read_text()
-    schema = yaml.safe_load((ROOT / config.SCHEMA).read_text())
+    schema = yaml.safe_load(config.SCHEMA.read_text())
     for path, part in walk(schema):
         if (
             path
@@ -97,7 +97,7 @@ def test_readme_explains_every_key():
 
 def test_readme_states_the_defaults():
     text = (ROOT / "config/README.md").read_text()
-    schema = yaml.safe_load((ROOT / config.SCHEMA).read_text())
+    schema = yaml.safe_load(config.SCHEMA.read_text())
     for path, part in walk(schema):
         if "default" in part and part["default"] != {}:
             row = next(line for line in text.splitlines() if line.startswith(f"| `{dotted(path)}`"))

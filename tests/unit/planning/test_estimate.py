@@ -176,7 +176,7 @@ def test_a_broken_file_names_itself(tmp_path):
 
 def test_measured_rates_are_written(planned, tmp_path, capsys):
     """From the costs of what has been made, and of nothing else."""
-    for folder in ("config/experiments", "workflow/schemas", "reference"):
+    for folder in ("config/experiments", "reference"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     with pytest.raises(UserError, match=r"\./run smoke"):
         estimate.main(["--measure"], tmp_path)

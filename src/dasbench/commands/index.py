@@ -1,0 +1,308 @@
+"""An index: the gradient features of a training set in files, so that a question takes seconds.
+
+``Index.build`` computes the features once, ``Index.ask`` scores the training images for any
+pictures. ``dasbench.commands.tool`` is its command line. Memory is that of one timestep's kernel
+and a chunk of images, whatever the number of timesteps and of training images.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dasbench.attribution import indexed, self_check
+from dasbench.attribution.answer import Picture
+from dasbench.commands import (
+    attribute_options,
+    index_features,
+    index_images,
+    index_manifest,
+    index_settings,
+    index_work,
+    questions,
+    subject,
+)
+from dasbench.commands.index_images import Images
+from dasbench.commands.index_manifest import Manifest
+from dasbench.commands.index_settings import DEFAULT_DAMPING, DEFAULT_METHOD
+from dasbench.commands.index_work import Share
+from dasbench.commands.subject import Subject
+from dasbench.core import artifacts, hashed_chunks, memmaps
+from dasbench.errors import UserError
+
+CHECKED = "checked.json"
+HELD_OUT = 16  # decoys that are asked about, for the calibration of the others
+
+
+class Index:
+    """An index in a folder; ``build`` and ``open`` make these objects.
+
+    Attributes:
+        folder: The folder.
+        manifest: Its settings, hashes and files.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest, model: Subject | None = None):
+        """Keep the parts; see ``build`` and ``open``."""
+        self.folder, self.manifest, self._model = folder, manifest, model
+
+    @classmethod
+    def build(  # noqa: PLR0913 - all but the first three have defaults that few change
+        cls,
+        model: Any,
+        images: Any,
+        out: str | Path,
+        *,
+        labels: Any = None,
+        decoys: Any = None,
+        decoy_labels: Any = None,
+        method: str = DEFAULT_METHOD,
+        damping: float = DEFAULT_DAMPING,
+        seed: int = 0,
+        scheduler: str | Path | None = None,
+        shard: str | None = None,
+        reading: Mapping[str, Any] | None = None,
+        skip_bad: bool = False,
+        **feature_options: Any,
+    ) -> Index:
+        """Compute an index, or what is missing of it: killed and started again, it goes on.
+
+        Args:
+            model: A model of pixels, with or without classes: the folder of a diffusers pipeline
+                or of a ``UNet2DModel`` with a scheduler; a pipeline; or (network, scheduler).
+            images: Its training images: a folder, files, an array [N, H, W, C] uint8, pictures of
+                Pillow, or a ``datasets.Dataset``.
+            out: Folder of the index.
+            labels: Classes of the images, for a model with classes; None: those of the subfolders
+                or of the Dataset.
+            decoys: Images like the training images that the model has not seen, for q-values.
+            decoy_labels: As ``labels``.
+            method: A gradient method of ``dasbench.registry`` whose kernel is averaged or per_t.
+            damping: Relative to the largest eigenvalue of each kernel.
+            seed: Of noise and projection.
+            scheduler: For a folder without one, the ``scheduler_config.json`` of its training.
+            shard: Such as "2/8": compute only the second of eight shares, as one of eight
+                processes; a last call without it joins them.
+            reading: resize, background and range of image files.
+            skip_bad: Leave out files that are no images.
+            **feature_options: timesteps, draws, dimensions, projection, norms, oversampling,
+                parameters, dtype; ``config/README.md`` says what they mean.
+
+        Raises:
+            UserError: If the folder holds another index or another process builds it, the work
+                does not fit, the images do not fit the model, or a setting is impossible.
+        """
+        options = index_settings.complete(method, feature_options)
+        attribute_options.check_damping(damping)
+        share = Share.read(shard) if shard else None
+        whom = subject.of(model, scheduler, images)
+        read = functools.partial(
+            index_images.read, shape=whom.shape, reading=reading, skip_bad=skip_bad
+        )
+        training = read(images, what="training images", labels=labels)
+        unseen = None if decoys is None else read(decoys, what="decoys", labels=decoy_labels)
+        settings = {"method": method, "options": options, "damping": float(damping), "seed": seed}
+        return cls.make(whom, settings, training, Path(out).expanduser(), unseen, share)
+
+    @classmethod
+    def make(
+        cls,
+        model: Subject,
+        settings: Mapping[str, Any],
+        training: Images,
+        folder: Path,
+        decoys: Images | None = None,
+        share: Share | None = None,
+    ) -> Index:
+        """Compute an index, or what is missing of it, from parts that have been read.
+
+        Args:
+            model: The model.
+            settings: method, options (complete), damping, seed.
+            training: Its training images.
+            folder: Of the index.
+            decoys: The decoys, or None.
+            share: Of this process; None: everything.
+
+        Raises:
+            UserError: As ``build``.
+        """
+        index_settings.check_kernel(settings["options"])
+        with index_work.locked(folder, share):
+            manifest = index_features.begin(folder, model, settings, training, decoys)
+            index = cls(folder, manifest, model)
+            index._work(training, decoys, share)
+        return index
+
+    @classmethod
+    def open(cls, folder: str | Path, model: Any = None) -> Index:
+        """Open a complete index.
+
+        Args:
+            folder: Its folder.
+            model: The model, in a form of ``build``; None: the folder that it was built from.
+
+        Raises:
+            UserError: If there is no complete index, or it is of another model.
+        """
+        folder = Path(folder).expanduser()
+        manifest = index_manifest.load(folder)
+        whom = model if model is None or isinstance(model, Subject) else subject.of(model)
+        index = cls(folder, manifest, whom)
+        if whom is not None:
+            index._check_model(whom)
+        if not (folder / CHECKED).is_file():
+            raise UserError(
+                f"the index in {folder} is not complete; build it with the same settings again, "
+                "which computes what is missing"
+            )
+        return index
+
+    def add(self, images: Any, labels: Any = None) -> Index:
+        """Add training images: features of these alone, then the kernels again.
+
+        Args:
+            images: In a form of ``build``.
+            labels: As for ``build``.
+
+        Returns:
+            The larger index, in the same folder.
+
+        Raises:
+            UserError: As ``build``.
+        """
+        more = index_images.read(images, self.model.shape, "training images", labels)
+        with index_work.locked(self.folder):
+            manifest = index_features.extend(self.folder, self.manifest, self.training, more)
+            (self.folder / CHECKED).unlink(missing_ok=True)
+            manifest.save(self.folder)
+            kept = manifest.files.values()
+            index = Index(self.folder, manifest, self.model)
+            index._work(index.training, index.decoys, None)
+            for file in self.folder.glob("*-*.*"):  # of the smaller index
+                if file.name.startswith(("pixels-", "images-")) and file.name not in kept:
+                    file.unlink()
+        return index
+
+    def ask(
+        self, pictures: Any, prompts: Any = None, labels: Any = None, **reading: Any
+    ) -> questions.Answered:
+        """The training images behind some pictures.
+
+        Args:
+            pictures: The queries, in a form of ``build``.
+            prompts: Their prompts, for a model with prompts.
+            labels: Their classes, for a model with classes; one for each, or one for all.
+            **reading: resize, background, range, skip_bad for image files.
+
+        Raises:
+            UserError: If the pictures do not fit the model, or what the model takes is missing.
+        """
+        if prompts is not None:
+            raise UserError("prompts were given, but the model takes none; leave them out")
+        skip_bad = reading.pop("skip_bad", False)
+        asked = index_images.read(
+            pictures, self.model.shape, "queries", labels, reading or None, skip_bad
+        )
+        return questions.answer(self, asked)
+
+    @functools.cached_property
+    def model(self) -> Subject:
+        """The model of the index.
+
+        Raises:
+            UserError: If it is not where it was, or another one is there.
+        """
+        if self._model is None:
+            place = self.manifest.model["place"]
+            if place is None:
+                raise UserError(
+                    f"the index in {self.folder} was built from a model in memory; give the model "
+                    "to Index.open"
+                )
+            self._model = subject.of(place, self.manifest.model["scheduler"])
+            self._check_model(self._model)
+        return self._model
+
+    @functools.cached_property
+    def slabs(self) -> list[indexed.Slab]:
+        """One for each kernel."""
+        return self.manifest.slabs(self.folder)
+
+    @functools.cached_property
+    def training(self) -> Images:
+        """The training images; their pixels stay in the file."""
+        return self._stored("images", "pixels", self.manifest.count)
+
+    @functools.cached_property
+    def decoys(self) -> Images | None:
+        """The decoys, or None."""
+        if not self.manifest.decoys:
+            return None
+        return self._stored("decoy_images", "decoys", self.manifest.decoys)
+
+    @functools.cached_property
+    def residuals(self) -> np.ndarray | None:
+        """Residuals [N] of the training images; None for a method without."""
+        chunks = self.manifest.residuals(self.folder)
+        return None if chunks is None else chunks[:][:, 0]
+
+    @functools.cached_property
+    def checked(self) -> Mapping[str, Any]:
+        """The self-check: rows and ranks; and the names of the held-out scores, if any."""
+        return artifacts.load_json(self.folder / CHECKED)
+
+    def query_features(self, images: Images) -> list[np.ndarray]:
+        """Features [Q, P] of queries for each slab."""
+        engines = index_features.engines(self.model, self.manifest, images)
+        return [
+            index_features.features(self.model, self.manifest, engine, images, "query")
+            for engine in engines
+        ]
+
+    def held_out(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Scores of held-out decoys as queries: of training images [N, H] and of decoys [D, H]."""
+        names = self.checked.get("held_out")
+        return names and tuple(memmaps.load(self.folder / name, (None, None)) for name in names)
+
+    def _stored(self, listing: str, pixels: str, count: int) -> Images:
+        files = self.manifest.files
+        content = artifacts.load_json(self.folder / files[listing])
+        loaded = memmaps.load(self.folder / files[pixels], (count, None, None, None), np.uint8)
+        pictures = [Picture(*each) for each in content["pictures"]]
+        return Images(loaded, pictures, content["labels"])
+
+    def _check_model(self, whom: Subject) -> None:
+        about = {"name": whom.name, "digest": whom.digest}
+        index_manifest.check_same(self.folder, self.manifest, {"model": about})
+
+    def _work(self, training: Images, decoys: Images | None, share: Share | None) -> None:
+        """Compute what is missing."""
+        index_features.compute(self.folder, self.model, self.manifest, training, decoys, share)
+        if share is None and not (self.folder / CHECKED).is_file():
+            self._check()
+
+    def _check(self) -> None:
+        """Ask training images about themselves, and held-out decoys about all."""
+        count = self.manifest.count
+        rows = self_check.choose(count)
+        asked = self.training.some(rows)
+        values = indexed.score(self.slabs, self.query_features(asked), self.residuals).values
+        same = self_check.itself(self.training.pixels, asked.pixels)
+        ranks = [self_check.rank(values[:, q], same[q]) for q in range(len(rows))]
+        record: dict[str, Any] = {"rows": rows.tolist(), "ranks": ranks}
+        held = min(HELD_OUT, self.manifest.decoys // 4)
+        if held:
+            some = self.decoys.some(np.arange(held))
+            found = indexed.score(self.slabs, self.query_features(some), self.residuals)
+            # a decoy that asks is no decoy of the pool
+            arrays = {"held-out-training": found.left_out, "held-out-decoys": found.decoys[held:]}
+            record["held_out"] = [
+                hashed_chunks.save(self.folder / f"{name}.npy", array).name
+                for name, array in arrays.items()
+            ]
+        artifacts.save_json(self.folder / CHECKED, record)

@@ -1,0 +1,265 @@
+"""The features of an index: its manifest, its engines, and what is missing of its files."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dasbench.commands import attributed_model, index_manifest, index_work
+from dasbench.commands.index_images import Images
+from dasbench.commands.index_manifest import Manifest
+from dasbench.commands.index_settings import RELEASED_TIMESTEPS
+from dasbench.commands.index_work import Share
+from dasbench.commands.subject import Subject, class_names
+from dasbench.core import artifacts, hashed_chunks
+from dasbench.errors import UserError
+
+TRIED = 64  # images whose features give the scale of each timestep and the speed
+
+
+def begin(
+    folder: Path,
+    model: Subject,
+    settings: Mapping[str, Any],
+    training: Images,
+    decoys: Images | None,
+) -> Manifest:
+    """The manifest of an index with these settings: the one that is there, or a new one.
+
+    Args:
+        folder: Of the index.
+        model: The model.
+        settings: method, options, damping, seed.
+        training: The training images.
+        decoys: The decoys, or None.
+
+    Raises:
+        UserError: If the folder holds another index, or the work does not fit.
+    """
+    fields = {
+        **settings,
+        "model": {
+            "name": model.name,
+            "digest": model.digest,
+            "place": model.place and str(model.place),
+            "scheduler": model.scheduler and str(model.scheduler),
+        },
+        "shape": list(model.shape),
+        "decoys": 0 if decoys is None else len(decoys.pixels),
+        "decoy_data": decoys and decoys.digest,
+        "classes": None if model.classes is None else class_names(training.labels),
+    }
+    if (folder / index_manifest.FILE).is_file():
+        old = index_manifest.load(folder)
+        index_manifest.check_same(folder, old, fields)
+        _check_images(folder, old, training)
+        _write_all(folder, training, decoys)
+        return old
+    fields |= {"parts": [len(training.pixels)], "data": [training.digest]}
+    draft = Manifest(**fields, width=0, timesteps=(), scales=(), files={})
+    manifest, rate = _tried(draft, model, training)
+    stored = [training.pixels, *([] if decoys is None else [decoys.pixels])]
+    prediction = index_work.predict(manifest, rate, sum(pixels.nbytes for pixels in stored))
+    print(f"the index needs about {prediction}", file=sys.stderr)
+    index_work.refuse(prediction, folder)
+    manifest = dataclasses.replace(manifest, files=_write_all(folder, training, decoys))
+    manifest.save(folder)
+    return manifest
+
+
+def extend(folder: Path, old: Manifest, training: Images, more: Images) -> Manifest:
+    """The manifest with more training images; the files of the images are written.
+
+    Raises:
+        UserError: If there is a class that the index does not know.
+    """
+    if old.classes is not None and (new := set(more.labels or ()) - set(old.classes)):
+        raise UserError(f"{sorted(map(str, new))[0]!r} is no class of the index in {folder}")
+    files = _write(folder, "images", "pixels", training.and_more(more))
+    return dataclasses.replace(
+        old,
+        parts=[*old.parts, len(more.pixels)],
+        data=[*old.data, more.digest],
+        files={**old.files, **files},
+    )
+
+
+def engines(model: Subject, manifest: Manifest, images: Images) -> list[Any]:
+    """An engine of features for each slab, after the network and its layers have been tried."""
+    condition = _condition(model, manifest, images, np.arange(3) % len(images.pixels))
+    inputs = model.encode(images.pixels[:1]).shape[1:]
+    extractor = attributed_model.extractor(
+        model.network,
+        model.process,
+        manifest.options["features"],
+        ("attribute", manifest.seed),
+        inputs,
+        condition,
+    )
+    if manifest.options["kernel"] == "averaged":
+        return [extractor]
+    return [extractor.at(step) for step in range(len(extractor.grid))]
+
+
+def features(
+    model: Subject,
+    manifest: Manifest,
+    engine: Any,
+    images: Images,
+    split: str,
+    rows: slice = slice(None),
+) -> np.ndarray:
+    """Features [n, P] float32 of some rows of images.
+
+    Args:
+        model: The model.
+        manifest: Of the index.
+        engine: One of ``engines``.
+        images: The images.
+        split: "train", "decoys" or "query": which noise they have if it is keyed.
+        rows: Which of the images.
+    """
+    from dasbench.diffusion.evaluation_mode import plain_arithmetic
+
+    places = np.arange(len(images.pixels))[rows]
+    inputs = model.encode(images.pixels[rows])
+    condition = _condition(model, manifest, images, places)
+    with plain_arithmetic():
+        return np.hstack(engine(inputs, places, split, condition))
+
+
+def compute(
+    folder: Path,
+    model: Subject,
+    manifest: Manifest,
+    training: Images,
+    decoys: Images | None,
+    share: Share | None,
+) -> None:
+    """Compute the features that are missing, and without a share the kernels.
+
+    Args:
+        folder: Of the index.
+        model: The model.
+        manifest: Of the index.
+        training: The training images.
+        decoys: The decoys, or None.
+        share: Of this process; None: everything.
+    """
+    slabs = manifest.slabs(folder)
+    word = "timestep" if manifest.options["kernel"] == "per_t" else "kernel"
+    progress = index_work.Progress(len(slabs), manifest.count + manifest.decoys, word)
+    for place, (slab, engine) in enumerate(
+        zip(slabs, engines(model, manifest, training), strict=True)
+    ):
+        before = 0
+        for chunks, images, split in (
+            (slab.train, training, "train"),
+            (slab.decoys, decoys, "decoys"),
+        ):
+            index_work.fill(
+                chunks,
+                lambda rows, e=engine, i=images, s=split, c=slab.scale: (
+                    features(model, manifest, e, i, s, rows) * c
+                ),
+                share,
+                lambda done, new, at=place, start=before: progress.step(at, start + done, new),
+            )
+            before += len(chunks)
+        if share is None:
+            slab.fit()
+    progress.close()
+    if (residuals := manifest.residuals(folder)) is not None:
+        index_work.fill(
+            residuals,
+            lambda rows: _residuals(model, manifest, training, rows),
+            share,
+            lambda done, new: None,
+        )
+
+
+def _residuals(model: Subject, manifest: Manifest, training: Images, rows: slice) -> np.ndarray:
+    """Residuals [n, 1] of some training images."""
+    from dasbench.diffusion.evaluation_mode import evaluating, plain_arithmetic
+    from dasbench.gradients import residuals
+
+    kind = manifest.options["residual"]
+    grid: dict[str, Any] = {"kind": kind}
+    if kind == "released":
+        steps = manifest.options.get("released_timesteps", RELEASED_TIMESTEPS)
+        grid |= {"timestep_rule": "released", "timesteps": steps}
+    places = np.arange(rows.start, rows.stop)
+    with plain_arithmetic(), evaluating(model.network):
+        values = residuals.compute(
+            model.network,
+            model.process,
+            model.encode(training.pixels[rows]),
+            places,
+            {**manifest.options["features"], **grid},
+            ("attribute", manifest.seed),
+            _condition(model, manifest, training, places),
+        )
+    return values[:, None]
+
+
+def _condition(model: Subject, manifest: Manifest, images: Images, places: np.ndarray) -> Any:
+    """The condition of the images at some places."""
+    labels = images.labels and [images.labels[i] for i in places]
+    return model.condition(model.numbers(labels, manifest.classes))
+
+
+def _tried(draft: Manifest, model: Subject, training: Images) -> tuple[Manifest, float]:
+    """The manifest with scales, timesteps and P; seconds of one image at one slab."""
+    count = len(training.pixels)
+    spread = np.linspace(0, count - 1, min(TRIED, count)).round().astype(int)
+    some = training.some(spread)
+    made, scales, width = engines(model, draft, some), [], 0
+    start = time.perf_counter()
+    for engine in made:
+        phi = features(model, draft, engine, some, "train")
+        scales.append(index_work.scale_of(phi))
+        width = phi.shape[1]
+    rate = (time.perf_counter() - start) / (len(made) * len(spread))
+    steps = [int(engine.grid[0]) for engine in made] if draft.options["kernel"] == "per_t" else []
+    return dataclasses.replace(draft, width=width, timesteps=steps, scales=scales), rate
+
+
+def _check_images(folder: Path, old: Manifest, training: Images) -> None:
+    """Refuse other training images than those of the index."""
+    if old.count != len(training.pixels):
+        raise UserError(
+            f"{folder} is an index of {old.count} training images, not of {len(training.pixels)}; "
+            "give all of them in their order, or another folder; `Index.add` adds images"
+        )
+    ends = np.cumsum(old.parts)
+    parts = [np.arange(end - n, end) for end, n in zip(ends, old.parts, strict=True)]
+    digests = [training.some(part).digest for part in parts]
+    index_manifest.check_same(folder, old, {"data": digests})
+
+
+def _write_all(folder: Path, training: Images, decoys: Images | None) -> dict[str, str]:
+    files = _write(folder, "images", "pixels", training)
+    return files if decoys is None else files | _write(folder, "decoy_images", "decoys", decoys)
+
+
+def _write(folder: Path, listing: str, pixels: str, images: Images) -> dict[str, str]:
+    """Write pixels, names and classes of images; names of the files."""
+    name, text = _listing(images, listing)
+    artifacts.write_text(folder / name, text)
+    stored = hashed_chunks.save(folder / f"{pixels}.npy", images.pixels, keep=True)
+    return {listing: name, pixels: stored.name}
+
+
+def _listing(images: Images, listing: str = "images") -> tuple[str, str]:
+    """Name and content of the file with the names and classes of images."""
+    pictures = [[one.name, one.path, one.label] for one in images.pictures]
+    text = json.dumps({"pictures": pictures, "labels": images.labels}) + "\n"
+    return f"{listing}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json", text

@@ -1,0 +1,88 @@
+"""The settings of an index or of ``attribute``: methods that can be used, and their options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dasbench import registry
+from dasbench.attribution.parameters import Point
+from dasbench.commands import attribute_options
+from dasbench.errors import UserError
+
+DEFAULT_METHOD = "das_stepwise"
+DEFAULT_DAMPING = 1e-4  # of the largest eigenvalue; the held-out choice for das_common on digits
+# beside every answer: a similarity that needs no model; fixed, from the benchmark's tuning data
+FLOOR = "pixel_cosine_power"
+FLOOR_POINT = Point(centre="mean", power=4)
+FEATURE_DEFAULTS = {
+    "timesteps": 10,
+    "draws": 1,
+    "dimensions": 4096,
+    "projection": "kronecker",
+    "norms": "projected",
+    "oversampling": 4,
+    "parameters": "weights",
+}
+FEATURE_OPTIONS = (*FEATURE_DEFAULTS, "dtype")
+# an index stores the features of every timestep, so its default has fewer of both
+SIZES = {DEFAULT_METHOD: {"timesteps": 20, "dimensions": 1024}}
+RELEASED_TIMESTEPS = 100
+
+
+def usable(methods: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Methods of the kernel family, without those that need the sampling trajectory of a query."""
+    return [
+        name
+        for name, options in methods.items()
+        if options["module"] == "kernel_methods" and not options.get("journey")
+    ]
+
+
+def options_of(method: str) -> dict[str, Any]:
+    """The registry's options of a method.
+
+    Raises:
+        UserError: If it is not of the kernel family.
+    """
+    names = usable(registry.METHODS)
+    if method not in names:
+        raise UserError(f"method {method!r} cannot be used here; choose one of {', '.join(names)}")
+    return registry.METHODS[method]
+
+
+def complete(method: str, features: Mapping[str, Any]) -> dict[str, Any]:
+    """All options of a method for an index.
+
+    Args:
+        method: Name of the method.
+        features: Options of its features that the user gave; ``FEATURE_OPTIONS`` lists them.
+
+    Raises:
+        UserError: If an option is unknown or impossible.
+    """
+    given = attribute_options.check_features(features, FEATURE_OPTIONS)
+    options = options_of(method)
+    sizes = SIZES.get(method, {})
+    return {**options, "features": {**FEATURE_DEFAULTS, **options["features"], **sizes, **given}}
+
+
+def check_kernel(options: Mapping[str, Any]) -> None:
+    """Refuse kernels and features that an index cannot hold.
+
+    Raises:
+        UserError: For the kernel pooled, trajectories, ensembles and sets of candidates.
+    """
+    if options["kernel"] not in ("averaged", "per_t"):
+        raise UserError(
+            f"kernel is {options['kernel']}, expected averaged or per_t: an index has one kernel "
+            "for each timestep, or one for their mean"
+        )
+    if options.get("journey"):
+        raise UserError(
+            "the method needs the sampling trajectory of each query, which a picture does not "
+            f"have; choose one of {', '.join(usable(registry.METHODS))}"
+        )
+    for key, value in (("ensemble", options), ("candidates", options["features"])):
+        if value.get(key):
+            raise UserError(f"{key} is {value[key]}, which an index cannot hold; leave it out")

@@ -1,0 +1,178 @@
+"""The command ``dasbench``: build an index of a model's training images, and ask it.
+
+    dasbench index MODEL DATA --out DIR
+    dasbench ask IMAGE... --index DIR --page answer.html
+
+It is installed with the package and needs no workflow. ``dasbench.Index`` is the same in Python.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from dasbench.commands import answers, attribute_options, index_settings, questions
+from dasbench.commands.index import Index
+from dasbench.commands.new_experiment_options import not_empty
+from dasbench.errors import UserError, print_notes
+from dasbench.version import __version__
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a subcommand; a user's mistake is one sentence and status 1."""
+    args = parser().parse_args(arguments)
+    print_notes()
+    try:
+        args.run(args)
+    except UserError as error:
+        print(f"dasbench: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("dasbench: stopped; the same command goes on where it stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # such as `| head`; closed output would raise again at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    whole = argparse.ArgumentParser(
+        prog="dasbench",
+        description="Find the training images that stand behind images of a diffusion model.",
+        allow_abbrev=False,
+    )
+    whole.add_argument("--version", action="version", version=__version__)
+    commands = whole.add_subparsers(required=True, metavar="COMMAND")
+    _index(commands)
+    _add(commands)
+    _ask(commands)
+    return whole
+
+
+def _index(commands: Any) -> None:
+    cli = commands.add_parser("index", help="compute an index", allow_abbrev=False)
+    cli.add_argument("model", type=not_empty, metavar="MODEL", help="folder of the model")
+    cli.add_argument("data", type=not_empty, metavar="DATA", help="folder of its training images")
+    cli.add_argument("--out", type=not_empty, required=True, help="folder of the index")
+    cli.add_argument("--decoys", type=not_empty, help="folder of images it has not seen")
+    cli.add_argument("--scheduler", type=not_empty, help="its scheduler_config.json, if elsewhere")
+    cli.add_argument("--method", default=index_settings.DEFAULT_METHOD, help="(%(default)s)")
+    cli.add_argument("--damping", type=float, default=index_settings.DEFAULT_DAMPING)
+    cli.add_argument("--seed", type=int, default=0, help="of noise and projection (0)")
+    cli.add_argument("--shard", metavar="I/N", help="compute only this share of the images")
+    for name in index_settings.FEATURE_OPTIONS:
+        kind = type(index_settings.FEATURE_DEFAULTS.get(name, ""))
+        cli.add_argument(f"--{name}", type=kind, help="of the features; see config/README.md")
+    attribute_options.add_reading(cli)
+    cli.set_defaults(run=run_index)
+
+
+def _add(commands: Any) -> None:
+    cli = commands.add_parser("add", help="add training images to an index", allow_abbrev=False)
+    cli.add_argument("data", type=not_empty, nargs="+", metavar="DATA", help="files or folders")
+    cli.add_argument("--index", type=not_empty, required=True, help="folder of the index")
+    cli.set_defaults(run=run_add)
+
+
+def _ask(commands: Any) -> None:
+    cli = commands.add_parser("ask", help="ask an index about images", allow_abbrev=False)
+    cli.add_argument("images", type=not_empty, nargs="+", metavar="IMAGE", help="files or folders")
+    cli.add_argument("--index", type=not_empty, required=True, help="folder of the index")
+    cli.add_argument("--model", type=not_empty, help="folder of the model, if it has moved")
+    condition = cli.add_mutually_exclusive_group()
+    condition.add_argument("--prompt", action="append", help="of the images: one, or one for each")
+    condition.add_argument("--label", action="append", help="their class: one, or one for each")
+    attribute_options.add_output(cli)
+    attribute_options.add_reading(cli)
+    cli.set_defaults(run=run_ask)
+
+
+def run_index(args: argparse.Namespace) -> None:
+    """``dasbench index``."""
+    _use_cores()
+    features = {name: getattr(args, name) for name in index_settings.FEATURE_OPTIONS}
+    index = Index.build(
+        args.model,
+        args.data,
+        args.out,
+        decoys=args.decoys,
+        method=args.method,
+        damping=args.damping,
+        seed=args.seed,
+        scheduler=args.scheduler,
+        shard=args.shard,
+        reading=attribute_options.reading(args),
+        skip_bad=args.skip_bad,
+        **{name: value for name, value in features.items() if value is not None},
+    )
+    if args.shard:
+        print(
+            f"share {args.shard} is done; when all are, the same command without --shard joins them"
+        )
+        return
+    _report(index)
+
+
+def run_add(args: argparse.Namespace) -> None:
+    """``dasbench add``."""
+    _use_cores()
+    _report(Index.open(args.index).add(args.data))
+
+
+def run_ask(args: argparse.Namespace) -> None:
+    """``dasbench ask``."""
+    attribute_options.check_output(args)
+    _use_cores()
+    index = Index.open(args.index, args.model)
+    how = attribute_options.reading(args)
+    answer = index.ask(args.images, args.prompt, args.label, skip_bad=args.skip_bad, **how)
+    show(answer, args.top)
+    print(check_line(answer))
+    for line in answer.warnings:
+        print(f"warning: {line}")
+    questions.write(answer, args)
+
+
+def show(answer: questions.Answered, top: int) -> None:
+    """Print the training images with the highest scores of each query."""
+    names = questions.named(answer.training)
+    for j, name in enumerate(questions.named(answer.queries)):
+        print(name)
+        if answer.evidence is not None:
+            print(f"  {answer.evidence.sentences[j]}")
+        for place, i in enumerate(answer.order(answer.scores, j, top), start=1):
+            print(f"  {place:2d}  {answer.scores.values[i, j]:.4g}  {names[i]}")
+
+
+def check_line(answer: questions.Answered) -> str:
+    """What the self-check of the index says."""
+    ranks = np.asarray(answer.checks.ranks)
+    return (
+        f"self-check: {int((ranks == 1).sum())} of {len(ranks)} training images come out on top of "
+        "their own query"
+    )
+
+
+def _report(index: Index) -> None:
+    size = sum(file.stat().st_size for file in index.folder.rglob("*") if file.is_file())
+    ranks = np.asarray(index.checked["ranks"])
+    print(
+        f"{index.folder}: {index.manifest.count:,} training images, {size / 1e6:,.0f} MB; "
+        f"{int((ranks == 1).sum())} of {len(ranks)} come out on top of their own query"
+    )
+    if (ranks > 1).any():
+        wrong = ranks[ranks > 1].tolist()
+        print(f"warning: {answers.sentence(len(wrong), len(ranks), wrong)}")
+
+
+def _use_cores() -> None:
+    from dasbench.diffusion import checkpoints
+
+    checkpoints.use_threads(os.cpu_count() or 1)
