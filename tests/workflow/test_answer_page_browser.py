@@ -1,9 +1,11 @@
 """The answer page in a browser: what is visible, keys, both themes, phones, print, no requests."""
 
+import io
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import browser
 import hostile
@@ -128,8 +130,10 @@ def test_a_phone_need_not_scroll_sideways(opened, tmp_path):
     training = [Picture(word, f"/{word}", word) for _ in answer.training]
     queries = [Picture(word, None, word) for _ in answer.queries]
     path = tmp_path / "answer.html"
-    answer = replace(answer, training=training, queries=queries, facts={"hash": word})
-    answer_page.render(replace(answer, warnings=[word]), path)
+    scores = replace(answer.scores, title=word, explanation=word)
+    evidence = replace(answer.evidence, sentences=[word] * 12)
+    answer = replace(answer, training=training, queries=queries, scores=scores, evidence=evidence)
+    answer_page.render(replace(answer, facts={word: word}, warnings=[word]), path)
     with opened(path, **PHONE) as page:
         page.click(".facts summary")
         assert page.evaluate("document.documentElement.scrollWidth") == 360
@@ -165,10 +169,6 @@ def test_every_picture_is_drawn(opened, tmp_path):
 
 def _pixels(png):
     """Grey levels of the middle of a screenshot."""
-    import io
-
-    from PIL import Image
-
     image = np.asarray(Image.open(io.BytesIO(png)).convert("L"))
     height, width = image.shape
     return image[height // 4 : -height // 4, width // 4 : -width // 4].ravel().tolist()
@@ -185,9 +185,18 @@ def test_text_that_would_run_does_not_run(opened, tmp_path):
 
 
 def test_a_script_that_the_page_does_not_know_is_refused(opened, page_file):
-    with opened(page_file) as page:
+    refused = pytest.raises(AssertionError, match="Content Security Policy")
+    with refused, opened(page_file) as page:
         page.evaluate(
             "const script = document.createElement('script');"
             "script.textContent = 'window.ran = true'; document.body.append(script)"
         )
-        assert page.evaluate("window.ran") is None
+        assert page.evaluate("window.ran === undefined")
+
+
+def test_a_request_to_the_network_is_noticed(opened, tmp_path):
+    """The page of the other tests asks for nothing; this one does, and its test would fail."""
+    path = tmp_path / "asks.html"
+    path.write_text("<img src=http://127.0.0.1:9/a.png>")
+    with pytest.raises(AssertionError, match="asks for http"), opened(path):
+        pass
