@@ -60,6 +60,7 @@ class Evidence:
         auc: Share of (training image, decoy) pairs in which the training image scores higher, over
             held-out queries; None where there are none. 0.5 if the correction is right.
         sentences: [Q], what the q-values say about each query, in words.
+        warning: A sentence that a reader must see, if the AUC is too far from 0.5; else None.
     """
 
     q: np.ndarray
@@ -68,6 +69,7 @@ class Evidence:
     decoys: np.ndarray
     auc: float | None
     sentences: Sequence[str]
+    warning: str | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,9 @@ class Answer:
         timesteps: [T] int, ascending noise; empty if the score does not keep timesteps apart.
         by_timestep: [T, N, Q] float, the share of each timestep in the score, or None. The mean
             over T is ``scores.values``.
+        listed: [K] positions of the images with the highest scores for any query, if
+            ``by_timestep`` would be too large for the memory; else None.
+        listed_by_timestep: [T, K, Q] float, ``by_timestep`` of the ``listed`` images.
         evidence: Comparison with decoys, or None if there are none.
         checks: Training images that were asked about themselves.
         facts: What was asked of what: label -> value, in order: model, data, settings, hashes,
@@ -117,6 +122,8 @@ class Answer:
     others: Sequence[Score] = ()
     timesteps: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     by_timestep: np.ndarray | None = None
+    listed: np.ndarray | None = None
+    listed_by_timestep: np.ndarray | None = None
     evidence: Evidence | None = None
     checks: SelfCheck | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
@@ -130,6 +137,14 @@ class Answer:
     def order(self, score: Score, query: int, count: int) -> np.ndarray:
         """The ``count`` training images with the highest scores for a query; ties by position."""
         return np.argsort(-score.values[:, query], kind="stable")[:count]
+
+    def timesteps_of(self, image: int, query: int) -> np.ndarray | None:
+        """[T] shares of the timesteps in a score; None if they are not known for this image."""
+        if self.by_timestep is not None:
+            return self.by_timestep[:, image, query]
+        if self.listed is None or image not in self.listed:
+            return None
+        return self.listed_by_timestep[:, int(np.flatnonzero(self.listed == image)[0]), query]
 
     def share(self, score: Score) -> np.ndarray:
         """[N, Q] share of each image in the sum of the absolute scores of its query."""

@@ -12,6 +12,7 @@ import numpy as np
 WIDTH, HEIGHT = 100.0, 40.0
 BINS = 60
 _GAP = 0.25  # of a bar's place
+_NEAR_ZERO = 1e-9  # of the largest score; closer to zero, the axis is linear in any case
 
 
 def bars(sizes: np.ndarray, base: float = HEIGHT, height: float = HEIGHT, gap: float = _GAP) -> str:
@@ -60,13 +61,15 @@ def histogram(training: np.ndarray, decoys: np.ndarray, listed: np.ndarray) -> H
     of ten.
 
     Args:
-        training: [N] finite scores.
-        decoys: [D] finite scores, D > 0.
+        training: [N] scores; those that are no finite number are left out.
+        decoys: [D] scores, alike; each group has at least one finite number.
         listed: Rows of training images to mark.
     """
+    marked = training[listed]
+    training, decoys, marked = (group[np.isfinite(group)] for group in (training, decoys, marked))
     scores = np.concatenate([training, decoys])
     sizes = np.abs(scores[scores != 0])
-    typical = np.median(sizes) if len(sizes) else 1.0
+    typical = max(np.median(sizes), _NEAR_ZERO * sizes.max()) if len(sizes) else 1.0
 
     def place(values: np.ndarray) -> np.ndarray:
         return np.sign(values) * np.log1p(np.abs(values) / typical)
@@ -85,7 +88,7 @@ def histogram(training: np.ndarray, decoys: np.ndarray, listed: np.ndarray) -> H
     return Histogram(
         bars(heights[0] / tallest, half, half, 0.1),
         bars(heights[1] / tallest, half, -half, 0.1),
-        across(training[listed]),
+        across(marked),
         across(decoys.max()),
         int((training > decoys.max()).sum()),
     )

@@ -71,6 +71,7 @@ def _content(answer: Answer, folder: Path, top: int) -> dict[str, Any]:
     named = [(f"t{row}", uri) for row, uri in zip(rows, training, strict=True)]
     evidence, checks = answer.evidence, answer.checks
     auc = None if evidence is None else evidence.auc
+    warnings = [*answer.warnings, *([evidence.warning] if evidence and evidence.warning else [])]
     return {
         "answer": answer,
         "queries": queries,
@@ -82,9 +83,10 @@ def _content(answer: Answer, folder: Path, top: int) -> dict[str, Any]:
         "self_check": None if checks is None else words.self_check(checks),
         "failed_check": checks is not None and checks.share < 1,
         "comparison": None if auc is None else words.comparison(auc),
-        "unfair": auc is not None and not abs(auc - 0.5) <= words.AUC_TOLERANCE,
+        "unfair": evidence is not None and evidence.warning is not None,
+        "warnings": warnings,
         "decoys": 0 if evidence is None else len(evidence.decoys),
-        "rate": f"{100 * words.RATE:g} %",
+        "rate": f"{100 * words.RATE:g}{words.PERCENT}",
     }
 
 
@@ -191,9 +193,10 @@ def link(path: str, folder: Path) -> str:
 
 def _levels(answer: Answer, rows: np.ndarray, j: int) -> dict[str, Any] | None:
     """Where in the noise levels the influence of some training images on query j lies."""
-    if answer.by_timestep is None:
+    parts = [answer.timesteps_of(int(row), j) for row in rows]
+    if any(part is None for part in parts):
         return None
-    weights = np.abs(np.asarray(answer.by_timestep[:, rows, j], np.float64)).sum(axis=1)
+    weights = np.abs(np.nan_to_num(np.asarray(parts, np.float64))).sum(axis=0)
     most = weights.max()
     return {
         "bars": charts.bars(weights / (most if most > 0 else 1)),
@@ -203,7 +206,10 @@ def _levels(answer: Answer, rows: np.ndarray, j: int) -> dict[str, Any] | None:
 
 
 def _histogram(answer: Answer, rows: np.ndarray, j: int) -> charts.Histogram | None:
-    """Training images against decoys for query j; None without decoys."""
-    if answer.evidence is None or not len(answer.evidence.decoys):
+    """Training images against decoys for query j; None if there is nothing to compare."""
+    if answer.evidence is None:
         return None
-    return charts.histogram(answer.evidence.training[:, j], answer.evidence.decoys[:, j], rows)
+    training, decoys = answer.evidence.training[:, j], answer.evidence.decoys[:, j]
+    if not (np.isfinite(training).any() and np.isfinite(decoys).any()):
+        return None
+    return charts.histogram(training, decoys, rows)

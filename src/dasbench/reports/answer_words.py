@@ -10,8 +10,8 @@ from dasbench.attribution.answer import Answer, SelfCheck
 from dasbench.data.pictures import shown
 from dasbench.reports.pages import NOTHING, missing
 
+PERCENT = "\N{NO-BREAK SPACE}%"
 RATE = 0.05  # q-values up to this one stand out
-AUC_TOLERANCE = 0.02  # of the comparison with decoys
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _SMALL, _LARGE = 1e-3, 1e5  # outside, a number has a power of ten
 _MOST = 2 / 3  # of the influence, for "mostly"
@@ -24,7 +24,7 @@ def line(text: str) -> str:
 
 def sentence(text: str) -> str:
     """The text with a capital and a full stop."""
-    text = line(text)
+    text = line(text).replace(" %", PERCENT)
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
@@ -53,9 +53,9 @@ def share(value: float) -> str:
         return NOTHING
     percent = 100 * value
     if 0 < percent < 0.01:  # noqa: PLR2004 - the last digit that is printed
-        return "< 0.01 %"
+        return f"< 0.01{PERCENT}"
     digits = 0 if percent >= 9.95 or percent == 0 else 1 if percent >= 0.95 else 2  # noqa: PLR2004
-    return f"{percent:.{digits}f} %"
+    return f"{percent:.{digits}f}{PERCENT}"
 
 
 def q_value(value: float) -> str:
@@ -107,7 +107,7 @@ def agreement(title: str, others: np.ndarray, rows: np.ndarray) -> str:
     both, listed = len(np.intersect1d(others, rows)), len(rows)
     found = f"{both} of these {listed} are also among the {listed} highest by {line(title)}"
     if both / listed >= _MOST:
-        return f"{found}. So these are mostly the most similar images, too."
+        return f"{found}. So most of these are simply the most similar images."
     return f"{found}."
 
 
@@ -137,16 +137,11 @@ def reach(smallest: float) -> str:
 
 
 def comparison(auc: float) -> str:
-    """Whether training images and decoys are comparable."""
-    found = (
+    """How training images and decoys compare where neither should be higher."""
+    return (
         "For held-out images, a training image scores higher than a decoy in "
-        f"{100 * auc:.0f} % of all pairs; 50 % is right."
+        f"{100 * auc:.0f}{PERCENT} of all pairs; 50{PERCENT} is right."
     )
-    if auc > 0.5 + AUC_TOLERANCE:
-        return f"{found} The comparison favours training images: the q-values are too small."
-    if auc < 0.5 - AUC_TOLERANCE:
-        return f"{found} The comparison favours decoys: the q-values are too large."
-    return found
 
 
 def overview(answer: Answer) -> str:

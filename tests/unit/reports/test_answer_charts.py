@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -58,6 +58,7 @@ def test_images_above_all_decoys_are_counted_and_lie_to_the_right():
     assert drawn.marks[0] > drawn.marks[1] > drawn.highest == drawn.marks[2]
 
 
+@example(np.array([1e6, 5e-324, 5e-324]), np.array([5e-324]))
 @given(
     arrays.arrays(np.float64, st.integers(1, 20), elements=SCORES),
     arrays.arrays(np.float64, st.integers(1, 20), elements=SCORES),

@@ -85,7 +85,7 @@ def test_shares_and_q_values_stand_beside_the_image_they_belong_to(tmp_path):
     share = answer.share(answer.scores)
     for j in range(3):
         assert texts(page, f"q{j + 1}", "das_stepwise", "q")[:2] == ["q\xa00.04", "q\xa01"]
-        assert texts(page, f"q{j + 1}", "das_stepwise", "b")[0] == f"{100 * share[j, j]:.0f} %"
+        assert texts(page, f"q{j + 1}", "das_stepwise", "b")[0] == f"{100 * share[j, j]:.0f}\xa0%"
         stands_out = [card["class"] for card in page.cards[f"q{j + 1}", "das_stepwise"]]
         assert stands_out == ["card stands-out", *["card"] * 11]
     assert "q" not in page.cards["q1", "pixel_cosine_power"][0], "q-values are of one score"
@@ -111,13 +111,34 @@ def test_without_decoys_the_page_says_how_to_get_them(tmp_path):
     assert page.tags.count("button") == 1, "one score needs no switch"
 
 
-def test_unfair_decoys_are_a_warning(tmp_path):
+def test_decoys_that_do_not_compare_are_a_warning_and_a_failed_check(tmp_path):
     answer = example()
+    evidence = replace(answer.evidence, auc=0.58, warning="training images score too high")
     fair = rendered(answer, tmp_path)
-    unfair = rendered(replace(answer, evidence=replace(answer.evidence, auc=0.58)), tmp_path)
-    assert fair.count('class="warning"') == 1
-    assert unfair.count('class="warning"') == 2
-    assert "58 % of all pairs" in unfair
+    unfair = rendered(replace(answer, evidence=evidence), tmp_path)
+    assert [text.count('class="warning"') for text in (fair, unfair)] == [1, 2]
+    assert [text.count('class="failed"') for text in (fair, unfair)] == [1, 2]
+    assert "Training images score too high." in unfair
+    assert "58\xa0% of all pairs" in unfair
+
+
+def test_noise_levels_of_the_listed_images_are_enough(tmp_path):
+    answer = example()
+    listed = np.unique(np.concatenate([answer.order(answer.scores, j, 12) for j in range(3)]))
+    some = answer.by_timestep[:, listed]
+    few = replace(answer, by_timestep=None, listed=listed, listed_by_timestep=some)
+    assert rendered(few, tmp_path) == rendered(answer, tmp_path)
+    without = Page(rendered(replace(answer, by_timestep=None), tmp_path))
+    assert "noisier half" not in without.text
+
+
+def test_scores_that_are_no_numbers_are_not_drawn(tmp_path):
+    answer = example()
+    answer.evidence.training[3] = np.nan
+    answer.evidence.decoys[:, 1] = np.nan
+    page = Page(rendered(answer, tmp_path))
+    assert page.text.count("highest decoy") == 2
+    assert not any("nan" in (value or "") for _, value in page.attributes)
 
 
 def test_one_query_has_no_list_to_choose_from(tmp_path):
@@ -233,6 +254,7 @@ def test_a_link_leads_to_the_file_whatever_its_name(tmp_path):
     assert (tmp_path / "pages" / unquote(address)).resolve() == path
 
 
+@pytest.mark.slow
 def test_a_hundred_queries_fit_in_fifteen_megabytes(tmp_path):
     """Noise in colour, which no format shrinks, and every list has its own images."""
     text = rendered(example(count=1500, queries=100, levels=20, side=64), tmp_path)
