@@ -18,7 +18,7 @@ from dasbench.gradients import features
 from experiment_files import make_repository
 from tiny import DIFFUSION, MODEL, TinyProblem
 
-pytest_plugins = ["order"]
+pytest_plugins = ["order", "browser"]
 
 
 def pytest_addoption(parser):
