@@ -14,6 +14,7 @@ a list has all images from some threshold on:
 *Pooled* decoys are the decoys of H held-out queries. Each score is standardised, (s - median) / MAD
 with the median and the median absolute deviation of the decoys of its own query, so that scores of
 several queries can be compared. Pooling assumes that standardised scores are alike for all queries.
+Matches (``dasbench.attribution.leave_one_out``) have one unit for all queries and stay as they are.
 
 Training images need leave-one-out scores (``dasbench.attribution.leave_one_out``): their kernel
 must be as blind to them as it is to decoys.
@@ -41,6 +42,7 @@ def judge(
     pooled: np.ndarray | None = None,
     pooled_training: np.ndarray | None = None,
     rate: float = RATE,
+    standardise: bool = True,
 ) -> Evidence:
     """Compare the scores of training images with those of decoys.
 
@@ -52,6 +54,7 @@ def judge(
         pooled_training: [N, H] leave-one-out scores of the training images for the same queries;
             None: no AUC.
         rate: False discovery rate of the sentences.
+        standardise: Standardise pooled scores; False for scores with one unit for all queries.
 
     Returns:
         The evidence. A query whose decoys have no spread cannot be standardised: it is compared
@@ -61,22 +64,16 @@ def judge(
         ValueError: If shapes disagree, there are no training images, or a score is not finite.
     """
     training, decoys = _scores(training, decoys)
-    judged, others, pool = training, list(decoys.T), np.zeros(0)
+    judged, others, auc = training, list(decoys.T), None
     if pooled is not None:
-        _, pooled = _scores(np.zeros((1, np.shape(pooled)[-1])), pooled)
-        pool = _standardised(pooled, pooled)
-        pool = pool[:, np.isfinite(pool).all(axis=0)].ravel()
-    if pool.size and len(decoys):
-        units = _standardised(training, decoys)
-        usable = np.isfinite(units).all(axis=0)
-        judged = np.where(usable, units, training)
-        others = [pool if able else own for able, own in zip(usable, others, strict=True)]
-    pairs = list(zip(judged.T, others, strict=True))
-    q = np.stack([q_values(own, rest) for own, rest in pairs], axis=1)
+        some = training[:, :1].repeat(np.shape(pooled)[-1], axis=1)
+        known, pooled = _scores(some if pooled_training is None else pooled_training, pooled)
+        judged, others = _with_pool(training, decoys, pooled, standardise)
+        if pooled_training is not None and pooled.size:
+            auc = float(auc_by_query(known, pooled).mean())
+    pairs = zip(judged.T, others, strict=True)
+    q = np.stack([q_values(scores, rest) for scores, rest in pairs], axis=1)
     smallest = np.array([smallest_q(len(training), len(rest)) for rest in others])
-    auc = None
-    if pooled is not None and pooled_training is not None and pooled.size:
-        auc = float(auc_by_query(*_scores(pooled_training, pooled)).mean())
     sentences = [sentence(*each, rate) for each in zip(q.T, smallest, strict=True)]
     return Evidence(q, smallest, training, decoys, auc, sentences, warning(auc))
 
@@ -178,6 +175,20 @@ def _scores(training: np.ndarray, decoys: np.ndarray) -> tuple[np.ndarray, np.nd
     if not (np.isfinite(training).all() and np.isfinite(decoys).all()):
         raise ValueError("scores are not all finite; find the image whose features are not finite")
     return training, decoys
+
+
+def _with_pool(
+    training: np.ndarray, decoys: np.ndarray, pooled: np.ndarray, standardise: bool
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Scores [N, Q] in the units of the decoys that each of the Q queries is compared with."""
+    if not standardise:
+        return training, [pooled.ravel()] * training.shape[1]
+    pool = _standardised(pooled, pooled)
+    pool = pool[:, np.isfinite(pool).all(axis=0)].ravel()
+    units = _standardised(training, decoys)
+    usable = np.isfinite(units).all(axis=0) & (pool.size > 0)
+    others = [pool if able else rest for able, rest in zip(usable, decoys.T, strict=True)]
+    return np.where(usable, units, training), others
 
 
 def _at_least(thresholds: np.ndarray, scores: np.ndarray) -> np.ndarray:

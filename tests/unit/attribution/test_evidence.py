@@ -72,15 +72,19 @@ def test_the_rate_of_false_discoveries_is_the_nominal_one(n, rate):
     assert abs(listed / trials - rate) < 3 * np.sqrt(rate * (1 - rate) / trials)
 
 
-@pytest.mark.parametrize("pool", [False, True])
+@pytest.mark.parametrize("pool", [None, "raw", "standardised"])
 def test_judge_is_the_loops_for_every_query(pool):
     rng = np.random.default_rng(3)
     training, decoys = rng.standard_normal((9, 4)) ** 2, rng.standard_normal((6, 4)) ** 2
     held_out = rng.standard_normal((5, 3)) ** 2 * [1, 10, 100]
-    found = evidence.judge(training, decoys, held_out if pool else None)
+    found = evidence.judge(
+        training, decoys, held_out if pool else None, standardise=pool == "standardised"
+    )
     for j in range(4):
         scores, rest = list(training[:, j]), list(decoys[:, j])
-        if pool:
+        if pool == "raw":
+            rest = list(held_out.ravel())
+        if pool == "standardised":
             scores = standardised_loops(scores, rest)
             rest = [z for h in held_out.T for z in standardised_loops(h, h)]
         np.testing.assert_allclose(found.q[:, j], loops(scores, rest), rtol=1e-12)
@@ -166,9 +170,11 @@ def test_no_decoys_tell_nothing():
 
 
 def test_without_own_decoys_the_pool_is_of_no_use():
-    """Nothing says in which units the scores of the query are."""
-    found = evidence.judge(np.eye(3), np.zeros((0, 3)), np.random.default_rng(0).random((9, 5)))
-    assert (found.q == 1).all()
+    """Nothing says in which units the scores of the query are, unless all have the same."""
+    given = np.eye(3), np.zeros((0, 3)), np.random.default_rng(0).random((9, 5))
+    assert (evidence.judge(*given).q == 1).all()
+    found = evidence.judge(*given, standardise=False)
+    np.testing.assert_allclose(np.diag(found.q), 3 / 46)
 
 
 def test_constant_scores_are_ties_with_the_decoys():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dasbench.attribution.leave_one_out import blind_scores, leave_one_out, outside
+from dasbench.attribution.leave_one_out import blind_scores, leave_one_out, matches, outside
 from dasbench.attribution.spectrum import Spectrum
 
 T, N, D, Q = 3, 7, 5, 4
@@ -50,6 +50,53 @@ def test_scores_are_those_of_kernels_without_the_image(dimensions, damping, tran
     expected = loops(*given, damping, TRANSFORMS[transform])
     for scores, truth in zip(found, expected, strict=True):
         np.testing.assert_allclose(scores, truth, rtol=1e-7, atol=1e-9 * abs(truth).max())
+
+
+def match_loops(train, decoys, queries, damping):
+    """Squared cosines under an inverse kernel that is made without the training image."""
+    training, plain = np.zeros((N, Q)), np.zeros((D, Q))
+    for g, g_d, g_q in zip(train, decoys, queries, strict=True):
+        whole = g.T @ g
+        ridge = damping * np.linalg.eigvalsh(whole).max() * np.eye(len(whole))
+        kernels = [
+            np.linalg.inv(np.delete(g, i, 0).T @ np.delete(g, i, 0) + ridge) for i in range(N)
+        ]
+        kernels += [np.linalg.inv(whole + ridge)] * D
+        table = np.concatenate([training, plain])
+        for i, (one, k) in enumerate(zip(np.concatenate([g, g_d]), kernels, strict=True)):
+            for q, query in enumerate(g_q):
+                table[i, q] += (query @ k @ one) ** 2 / (one @ k @ one) / (query @ k @ query) / T
+        training, plain = table[:N], table[N:]
+    return training, plain
+
+
+@pytest.mark.parametrize("dimensions", [3, 7, 20])
+@pytest.mark.parametrize("damping", [1e-4, 0.05, 1.0])
+def test_matches_are_squared_cosines(dimensions, damping):
+    given = problem(dimensions)
+    found = matches(*given, damping)
+    for scores, truth in zip(found, match_loops(*given, damping), strict=True):
+        np.testing.assert_allclose(scores, truth, rtol=1e-7, atol=1e-9)
+        assert ((scores >= 0) & (scores <= 1 + 1e-9)).all()
+
+
+@pytest.mark.parametrize("dimensions", [3, 20])
+def test_a_copy_of_the_query_matches_it_whatever_its_length(dimensions):
+    train, decoys, queries = problem(dimensions)
+    lengths = np.random.default_rng(0).uniform(0.1, 10, (T, 1))
+    train[:, 2], decoys[:, 3] = lengths * queries[:, 1], -lengths * queries[:, 1]
+    found = matches(train, decoys, queries, 0.05)
+    np.testing.assert_allclose([found.training[2, 1], found.decoys[3, 1]], 1, rtol=1e-9)
+
+
+def test_an_image_without_a_gradient_matches_nothing():
+    train, decoys, queries = problem(20)
+    train[:, 0] = decoys[:, 0] = queries[:, 0] = 0
+    found = matches(train, decoys, queries, 0.05)
+    for scores in found:
+        assert (scores[0] == 0).all()
+        assert (scores[:, 0] == 0).all()
+        assert (scores[1:, 1:] > 0).all()
 
 
 @pytest.mark.parametrize("dimensions", [3, 20])
