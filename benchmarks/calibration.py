@@ -33,6 +33,7 @@ EXPERIMENT = "digits"
 AXES = ("benchmarks", 0, "calibration")
 DAMPING = 0.05  # the choice of tuning data for das_stepwise on digits, for both kinds of query
 SCORES: dict[str, Callable[..., Blind]] = {"influence": blind_scores, "match": matches}
+STANDARDISED = ("influence",)  # whose pooled scores need one unit for all queries
 PLANTED, COPIES, NOISE = 8, 5, 12  # queries, near-copies of each, largest change in grey levels
 
 
@@ -80,7 +81,7 @@ def measure(threads: int, repeats: int, quick: bool = False) -> dict[str, Any]:
         for name, function in SCORES.items():
             scores[name].append(function(*given, DAMPING))
         print(f"  half-model {m + 1} of {problem.count} scored", flush=True)
-    found = {name: summary(each, problem.held_out) for name, each in scores.items()}
+    found = {name: summary(name, each, problem.held_out) for name, each in scores.items()}
     return {
         "models": problem.count,
         "training": int(half.sum()),
@@ -92,10 +93,10 @@ def measure(threads: int, repeats: int, quick: bool = False) -> dict[str, Any]:
     }
 
 
-def summary(scores: list[Blind], held_out: int) -> dict[str, Any]:
+def summary(name: str, scores: list[Blind], held_out: int) -> dict[str, Any]:
     """What is counted of one score: rates, auc, p."""
     bootstrap = Bootstrap(2000)
-    table = calibration.study(scores, held_out, bootstrap, AXES)
+    table = calibration.study(scores, held_out, name in STANDARDISED, bootstrap, AXES)
     return {
         "rates": table.to_dict("records"),
         "auc": calibration.auc(scores, bootstrap, AXES),
@@ -161,7 +162,7 @@ def _found(problem: Problem, name: str, scores: Blind) -> dict[str, float]:
     h = problem.held_out
     known, decoys = (each[:, h : h + PLANTED] for each in scores)
     pooled = scores.decoys[:, :h]
-    q = evidence.judge(known, decoys, pooled, standardise=name == "influence").q
+    q = evidence.judge(known, decoys, pooled, standardise=name in STANDARDISED).q
     own = np.stack([q[COPIES * j : COPIES * (j + 1), j] for j in range(q.shape[1])])
     listed = (q <= evidence.RATE).sum() - (own <= evidence.RATE).sum()
     return {

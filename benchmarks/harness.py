@@ -48,8 +48,9 @@ PARTS = {
     "orchestration": Part("planning, doing nothing, and where a run's time goes", (1,)),
     "paper_scale": Part("operations of the paper's cifar10", (1,)),
     "device": Part("the engine on the accelerator of this machine", (1,)),
+    "calibration": Part("q-values from decoys on half-models of digits", (1,)),
 }
-NAMED = ("device",)  # parts that run only if they are named
+NAMED = ("device", "calibration")  # parts that run only if they are named
 KEYS = (
     "features_vs_training_step_digits",
     "features_vs_training_step_fashion",

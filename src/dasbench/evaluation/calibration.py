@@ -40,18 +40,15 @@ class Design(NamedTuple):
 
     Attributes:
         candidates: "unseen" or "training".
-        decoys: "own", "pooled", or "standardised" (pooled after standardisation).
+        decoys: "own" or "pooled".
     """
 
     candidates: str
     decoys: str
 
 
-DESIGNS = [
-    Design(candidates, decoys)
-    for decoys in ("own", "pooled", "standardised")
-    for candidates in ("unseen", "training")
-]
+CANDIDATES, DECOYS = ("unseen", "training"), ("own", "pooled")
+DESIGNS = [Design(candidates, decoys) for decoys in DECOYS for candidates in CANDIDATES]
 
 
 def sizes(unseen: int) -> tuple[int, int]:
@@ -66,16 +63,18 @@ def sizes(unseen: int) -> tuple[int, int]:
     return candidates, STEP * candidates - 1
 
 
-def lowest_q(scores: Blind, held_out: int, design: Design, rng: np.random.Generator) -> np.ndarray:
+def lowest_q(
+    scores: Blind, held_out: int, design: Design, standardise: bool, rng: np.random.Generator
+) -> np.ndarray:
     """The lowest q-value of the candidates, for each asked query.
 
-    Candidates are drawn anew for every query. Given the scores, the draws of two queries are
-    independent.
+    Candidates are drawn anew for every query: given the scores, two queries are independent.
 
     Args:
         scores: Of one half-model, [n, H + A] for both halves.
         held_out: H; the first H queries are pooled, the others asked.
         design: What is compared.
+        standardise: Standardise pooled scores.
         rng: Draws candidates and decoys.
 
     Returns:
@@ -83,17 +82,15 @@ def lowest_q(scores: Blind, held_out: int, design: Design, rng: np.random.Genera
     """
     training, unseen = scores
     count, decoys = sizes(len(unseen))
-    if design.decoys != "own":
+    if design.decoys == "pooled":
         count = decoys = len(unseen) // 2
     lowest = []
     for j in range(held_out, unseen.shape[1]):
         order = rng.permutation(len(unseen))
-        rest = unseen[order[count : count + decoys]]
-        known = unseen[order[:count], j]
+        known, rest = unseen[order[:count], j], unseen[order[count : count + decoys]]
         if design.candidates == "training":
             known = training[rng.choice(len(training), count, replace=False), j]
-        pooled = None if design.decoys == "own" else rest[:, :held_out]
-        standardise = design.decoys == "standardised"
+        pooled = rest[:, :held_out] if design.decoys == "pooled" else None
         judged = evidence.judge(known[:, None], rest[:, [j]], pooled, standardise=standardise)
         lowest.append(judged.q.min())
     return np.array(lowest)
@@ -161,8 +158,8 @@ def p_shares(scores: Sequence[Blind], held_out: int, axes: Sequence[str | int]) 
         candidates ("unseen", "training") -> share of the p-values in each of ``BINS`` equal bins of
         (0, 1]; all are 1 / BINS if p-values are uniform.
     """
-    counts = {name: np.zeros(BINS) for name in ("unseen", "training")}
-    rng = seeds.generator(*axes, "calibration", "p")
+    counts = {name: np.zeros(BINS) for name in CANDIDATES}
+    rng = seeds.generator(*axes, "p")
     for training, unseen in scores:
         count, decoys = sizes(len(unseen))
         for j in range(held_out, unseen.shape[1]):
@@ -177,20 +174,25 @@ def p_shares(scores: Sequence[Blind], held_out: int, axes: Sequence[str | int]) 
 
 
 def study(
-    scores: Sequence[Blind], held_out: int, bootstrap: Bootstrap, axes: Sequence[str | int]
+    scores: Sequence[Blind],
+    held_out: int,
+    standardise: bool,
+    bootstrap: Bootstrap,
+    axes: Sequence[str | int],
 ) -> pd.DataFrame:
     """``rates`` of all ``DESIGNS``, with the columns candidates and decoys.
 
     Args:
         scores: Of each half-model, for the same queries.
         held_out: H.
+        standardise: Standardise pooled scores.
         bootstrap: For the intervals.
         axes: Leading seed axes.
     """
     tables = []
     for design in DESIGNS:
         lowest = [
-            lowest_q(each, held_out, design, seeds.generator(*axes, "calibration", *design, m))
+            lowest_q(each, held_out, design, standardise, seeds.generator(*axes, *design, m))
             for m, each in enumerate(scores)
         ]
         tables.append(rates(np.stack(lowest), bootstrap, axes).assign(**design._asdict()))
