@@ -117,9 +117,9 @@ def chart(measured: Mapping[str, Any]) -> Figure:
         for kind, dash in zip(CANDIDATES, (":", "-"), strict=True):
             heights = BINS * np.array(score["p"][kind])
             edges = np.linspace(0, 1, BINS + 1)
-            panels[2].stairs(heights, edges, color=colours[name], linestyle=dash)
+            panels[2].stairs(heights, edges, baseline=None, color=colours[name], linestyle=dash)
     panels[2].axhline(1, color=style.MUTED, linewidth=0.8)
-    panels[2].set_ylim(0, 2)
+    panels[2].set_ylim(0.5, 1.5)
     panels[2].set_title("p-values, own decoys")
     panels[2].set_xlabel("p-value (dotted: unseen images)")
     panels[2].set_ylabel("density")
