@@ -48,25 +48,29 @@ def test_the_page_changes_between_its_markers_alone(measured, tmp_path):
         evidence_page.write(tmp_path, part)
 
 
-def test_a_failed_calibration_is_said(measured):
-    for row in measured["scores"]["match"]["rates"]:
-        row["lo"] = 0.0
+def test_a_calibration_that_fails_or_is_in_doubt_is_said(measured):
     good = copy.deepcopy(measured)
+    for row in good["scores"]["match"]["rates"]:
+        row |= {"rate": 0.05, "lo": 0.04, "expected_hi": 0.06}
     good["scores"]["match"]["auc"]["auc"] = 0.481
     assert "Calibration of `match` holds at the rate of 5 %." in evidence_page.verdict(good)
-    bad = copy.deepcopy(good)
-    bad["scores"]["match"]["auc"]["auc"] = 0.47
     (row,) = [
         row
-        for row in bad["scores"]["match"]["rates"]
+        for row in good["scores"]["match"]["rates"]
         if (row["nominal"], row["candidates"], row["decoys"]) == (0.05, "training", "pooled")
     ]
-    row["lo"] = 0.051
+    row["rate"] = 0.061
     expected = (
-        "Calibration of `match` **fails**: training images, leave-one-out exceed the rate with "
-        "pooled decoys; the AUC lies outside 0.48 to 0.52."
+        "Calibration of `match` is **in doubt**: training images with pooled decoys have a rate of "
+        "0.061, above the binomial interval."
     )
-    assert expected in evidence_page.verdict(bad)
+    assert expected in evidence_page.verdict(good)
+    row["lo"], good["scores"]["match"]["auc"]["auc"] = 0.051, 0.47
+    expected = (
+        "Calibration of `match` **fails**: training images with pooled decoys have a rate above "
+        "0.05; the AUC lies outside 0.48 to 0.52."
+    )
+    assert expected in evidence_page.verdict(good)
 
 
 def test_planted_copies_are_found_only_with_all_their_q_values():
