@@ -1,4 +1,4 @@
-"""``./run bench [NAME...] [--repeats 5] [--quick]``: measure, print, and renew the page."""
+"""``./run bench [NAME...] [--repeats 5] [--quick]``: measure, print, and renew the pages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import harness, page
+from benchmarks import evidence_page, harness, page
 from benchmarks.machine import ROOT
 from dasbench.errors import UserError
 
@@ -29,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.quick:
         home = Path(tempfile.mkdtemp(prefix="dasbench-"))
         (home / "docs").mkdir()
-        shutil.copy2(ROOT / "docs/performance.md", home / "docs")
+        for name in ("performance.md", "evidence.md"):
+            shutil.copy2(ROOT / "docs" / name, home / "docs")
     folder = home / "benchmarks"
     repeats = 1 if given.quick else given.repeats
     failed = harness.run(
@@ -38,12 +39,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         repeats,
         given.quick,
     )
-    results = harness.load(folder, "results")
+    results, details = (harness.load(folder, kind) for kind in ("results", "details"))
+    if "calibration" in details:
+        evidence_page.write(home / "docs", details["calibration"])
     if results:
-        details = harness.load(folder, "details")
         page.write(home / "docs", results, details)
         print(page.table(results, details))
-    print(f"details are in {folder / 'details.json'}, the page is {home / 'docs/performance.md'}")
+    print(f"details are in {folder / 'details.json'}, the pages are in {home / 'docs'}")
     for name, why in failed.items():
         print(f"{name} failed: {why}", file=sys.stderr)
     return 1 if failed else 0

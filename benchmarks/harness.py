@@ -49,8 +49,9 @@ PARTS = {
     "paper_scale": Part("operations of the paper's cifar10", (1,)),
     "index": Part("an index of 60 000 images: building it and asking it", (1,)),
     "device": Part("the engine on the accelerator of this machine", (1,)),
+    "calibration": Part("q-values from decoys on half-models of digits", (1,)),
 }
-NAMED = ("index", "device")  # parts that run only if they are named: an hour, or a device
+NAMED = ("index", "device", "calibration")  # parts that run only if they are named
 KEYS = (
     "features_vs_training_step_digits",
     "features_vs_training_step_fashion",
