@@ -15,6 +15,22 @@ import numpy as np
 from dasbench.attribution.self_check import itself, rank
 from dasbench.core import tables
 from dasbench.data.pictures import shown
+from dasbench.errors import UserError
+
+
+def check_scores(scores: np.ndarray, damping: float) -> np.ndarray:
+    """The scores [N, Q], if they say something.
+
+    Raises:
+        UserError: If some are not finite, or all are zero.
+    """
+    if not np.isfinite(scores).all() or not scores.any():
+        what = "not finite" if scores.any() else "all zero"
+        raise UserError(
+            f"the scores are {what} at damping {damping:g} of the largest eigenvalue; choose a "
+            "damping nearer to 1e-4"
+        )
+    return scores
 
 
 def failed(scores: np.ndarray, same: dict[int, np.ndarray]) -> dict[int, int]:
@@ -62,6 +78,8 @@ def checked(
     names: Sequence[str],
 ) -> list[str]:
     """Lines about the check of ``failure``; the arguments are its own and the queries' names."""
+    if len(images) == 1:
+        return ["no check: a single training image is always on top"]
     same = itself(images, queries)
     lines = [
         f"{shown(names[q])} is a training image and has rank {place} for itself"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -92,6 +93,14 @@ def attribute(  # noqa: PLR0913 - the last three have defaults that few change
         >>> scores[:, 0].argsort()[::-1][:8]  # doctest: +SKIP
     """
     options = options_of(method)
+    if options["kernel"] == "per_t":  # whose features are kept in files, one timestep after another
+        with tempfile.TemporaryDirectory(prefix="dasbench-index-") as folder:
+            given = {"method": method, "damping": damping, "seed": seed, "scheduler": scheduler}
+            index = Index.build(model, images, folder, **given, **feature_options)
+            answer = index.ask(queries)
+        for warning in answer.warnings:
+            warnings.warn(warning, UserWarning, stacklevel=2)
+        return answer.scores.values
     feature_options = attribute_options.check_features(feature_options, FEATURE_OPTIONS)
     attribute_options.check_damping(damping)
     pair = attributed_model.checked(attributed_model.pair(model, scheduler))
@@ -184,7 +193,7 @@ def scores(
         axes=axes,
     )
     _, raw = next(interface.path(options, inputs, dampings([damping])))
-    return transforms.apply(raw, options["transform"])
+    return answers.check_scores(transforms.apply(raw, options["transform"]), damping)
 
 
 def _check_features(train: np.ndarray, queries: np.ndarray) -> None:
@@ -272,7 +281,9 @@ def main() -> None:
     files = image_files.below(args.images, "the queries are")
     own_model = args.model is not None
     given = {"projection": args.projection, "parameters": args.parameters}
-    given = {key: value for key, value in given.items() if value is not None}
+    given = attribute_options.check_features(
+        {key: value for key, value in given.items() if value is not None}, given
+    )
     options, data = _method(args.method, None if own_model else args.experiment, given)
     reading = {**(data or {}), **attribute_options.reading(args)}
     checkpoints.use_threads(max(1, (os.cpu_count() or 1)))

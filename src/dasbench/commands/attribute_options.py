@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import numbers
-import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -80,8 +80,11 @@ def reading(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         UserError: If the range is none.
     """
-    if args.range and not args.range[0] < args.range[1]:
-        raise UserError(f"--range is {args.range}, expected BLACK and WHITE, the smaller first")
+    if args.range and not (args.range[0] < args.range[1] and np.isfinite(args.range).all()):
+        raise UserError(
+            f"--range is {args.range}, expected two finite numbers, BLACK and WHITE, the smaller "
+            "first"
+        )
     given = {"resize": args.resize, "range": args.range}
     return {name: value for name, value in given.items() if value is not None}
 
@@ -118,8 +121,14 @@ def check_output(args: argparse.Namespace) -> None:
         if path.suffix != suffix or path.is_dir():
             raise UserError(f"--{name} is {path}, expected a file with the ending {suffix}")
         place = next(p for p in path.absolute().parents if p.exists())
-        if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-            raise UserError(f"--{name} {path} cannot be written: {place} refuses files")
+        try:  # os.access allows root everything
+            with tempfile.TemporaryFile(dir=place):
+                pass
+        except OSError as error:
+            raise UserError(
+                f"--{name} {path} cannot be written: {place} refuses files ({error.strerror}); "
+                "name another folder"
+            ) from error
 
 
 def check_damping(damping: float) -> None:

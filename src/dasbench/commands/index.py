@@ -17,6 +17,7 @@ import numpy as np
 from dasbench.attribution import indexed, self_check
 from dasbench.attribution.answer import Picture
 from dasbench.commands import (
+    answers,
     attribute_options,
     index_features,
     index_images,
@@ -292,6 +293,7 @@ class Index:
         rows = self_check.choose(count)
         asked = self.training.some(rows)
         values = indexed.score(self.slabs, self.query_features(asked), self.residuals).values
+        answers.check_scores(values, self.manifest.damping)
         same = self_check.itself(self.training.pixels, asked.pixels)
         ranks = [self_check.rank(values[:, q], same[q]) for q in range(len(rows))]
         record: dict[str, Any] = {"rows": rows.tolist(), "ranks": ranks}

@@ -321,6 +321,7 @@ def _checkpoint(folder: Path, labels: int, judged: bool) -> own_checkpoint.Found
             f"{found.unet / 'config.json'} has the sample_size [{height}, {width}], expected a "
             f"square one: an experiment has no others; {process_table.ASK}"
         )
+    found.check_weights()
     unet_config.say_learned_variance(unet)
     if judged and unet_config.learned_variance(unet):
         raise UserError(

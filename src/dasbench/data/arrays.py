@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from dasbench.data import decode
-from dasbench.errors import UserError
+from dasbench.errors import UserError, say
 
 _WHITE = 255
 
@@ -60,33 +60,47 @@ def images(value: Any, shape: tuple[int, int, int], what: str) -> np.ndarray:
 def _parts(value: Any, shape: tuple[int, int, int], what: str) -> list[np.ndarray] | None:
     """The images of a list, each an array of whole numbers; None for one array of images."""
     if isinstance(value, Image.Image):
-        return [_pillow(value, shape, what)]
+        value = [value]
     if isinstance(value, np.ndarray) and value.dtype == object:
         value = list(value.ravel()) if value.ndim else [value.item()]
     if not isinstance(value, list | tuple):
         return None
     if value and not any(isinstance(v, Image.Image) or hasattr(v, "__array__") for v in value):
         return None  # numbers in nested lists
+    pictures = [v for v in value if isinstance(v, Image.Image)]
+    converted = iter(_pillow(pictures, shape, what))
     return [
-        _pillow(v, shape, what) if isinstance(v, Image.Image) else _whole(_numpy(v, what), what)
+        next(converted) if isinstance(v, Image.Image) else _whole(_numpy(v, what), what)
         for v in value
     ]
 
 
-def _pillow(picture: Image.Image, shape: tuple[int, int, int], what: str) -> np.ndarray:
+def _pillow(
+    pictures: list[Image.Image], shape: tuple[int, int, int], what: str
+) -> list[np.ndarray]:
+    """Arrays [H, W, C] uint8 of pictures; 16 bits must be filled by one of them."""
     channels, height, width = shape
-    if channels not in (1, 3):
+    if pictures and channels not in (1, 3):
         raise UserError(f"{what} are pictures, the model has {channels} channels; give arrays")
-    try:
-        array = decode.converted(picture, channels)
-    except decode.UnreadableError as error:
-        raise UserError(f"{what} hold a picture that cannot be used: {error}") from error
-    if array.shape[:2] != (height, width):
+    found, peaks = [], []
+    for picture in pictures:
+        try:
+            array, peak = decode.converted(picture, channels)
+        except decode.UnreadableError as error:
+            raise UserError(f"{what} hold a picture that cannot be used: {error}") from error
+        if array.shape[:2] != (height, width):
+            raise UserError(
+                f"{what} hold a picture with (height, width) {array.shape[:2]}, the model works on "
+                f"{(height, width)}; resize them"
+            )
+        found.append(array)
+        peaks += [] if peak is None else [peak]
+    if 0 < max(peaks, default=0) <= decode.DARK:
         raise UserError(
-            f"{what} hold a picture with (height, width) {array.shape[:2]}, the model works on "
-            f"{(height, width)}; resize them"
+            f"{what} hold pictures of 16 bits whose largest number anywhere is {max(peaks)}, so "
+            "they would be nearly black; give arrays of uint8, scaled by what is white for them"
         )
-    return array
+    return found
 
 
 def _numpy(value: Any, what: str) -> np.ndarray:
@@ -138,7 +152,7 @@ def _whole(array: np.ndarray, what: str) -> np.ndarray:
 def _batch(
     array: np.ndarray, shape: tuple[int, int, int], what: str, one: bool = False
 ) -> np.ndarray:
-    """[n, H, W, C] of an array in any order of axes that only one reading fits."""
+    """[n, H, W, C] of an array in any order of axes; of two that fit, in this one."""
     channels, height, width = shape
     last, first, plain = (height, width, channels), (channels, height, width), (height, width)
     grey = channels == 1
@@ -154,9 +168,14 @@ def _batch(
         (grey and array.shape == plain, lambda: array[None, ..., None]),
         (one and array.shape in ((1, *last), (1, *first)), lambda: _batch(array[0], shape, what)),
     ]
-    for fits, reading in readings:
-        if fits:
-            return reading()
+    fitting = [reading for fits, reading in readings if fits]
+    if channels == height == width > 1:
+        say(
+            f"{what} have the shape {list(array.shape)}, in which the channels may come first or "
+            "last; they are read as [height, width, channels]"
+        )
+    if fitting:
+        return fitting[0]()
     if not array.size:
         raise UserError(f"{what} are empty; expected one image or more")
     n = "" if one else "n, "

@@ -144,7 +144,7 @@ def look(
     return np.asarray(picture, np.uint8).reshape(picture.height, picture.width, channels), seen
 
 
-def converted(picture: Image.Image, channels: int = 3) -> np.ndarray:
+def converted(picture: Image.Image, channels: int = 3) -> tuple[np.ndarray, int | None]:
     """A picture of Pillow as an array, as ``read`` makes it, at its own size, on white.
 
     Args:
@@ -152,16 +152,17 @@ def converted(picture: Image.Image, channels: int = 3) -> np.ndarray:
         channels: 1 for grey, 3 for RGB.
 
     Returns:
-        [H, W, channels] uint8.
+        [H, W, channels] uint8, and ``Seen.peak``.
 
     Raises:
         UnreadableError: See ``read``.
     """
     try:
-        flat = _flatten(picture, (255, 255, 255), None)[0].convert("L" if channels == 1 else "RGB")
+        flat, seen = _flatten(picture, (255, 255, 255), None)
+        flat = flat.convert("L" if channels == 1 else "RGB")
     except (OSError, ValueError) as error:
         raise UnreadableError(str(error)) from error
-    return np.asarray(flat, np.uint8).reshape(flat.height, flat.width, channels)
+    return np.asarray(flat, np.uint8).reshape(flat.height, flat.width, channels), seen.peak
 
 
 def is_picture(path: Path) -> bool:

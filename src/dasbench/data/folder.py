@@ -270,6 +270,12 @@ def compare(folders: Sequence[Path], listings: Sequence[Listing]) -> list[str]:
             f"pictures, too ({pictures.listed(both)}), expected none; move one of the two folders "
             "out of the other, or list the training pictures in a CSV (data.labels, --labels)"
         )
+    if copies := _copies(folders, listings):
+        raise UserError(
+            f"{len(copies)} of the {len(held_out)} held-out pictures in {folders[1]} are copies of "
+            f"training pictures ({pictures.listed(copies)}), expected none: the model has seen "
+            "them; remove them"
+        )
     labels = set(listings[0].label_of.values())
     strange = [file for file, label in held_out.items() if label not in labels]
     if not strange:
@@ -278,6 +284,25 @@ def compare(folders: Sequence[Path], listings: Sequence[Listing]) -> list[str]:
         f"{_counted(strange, 'held-out pictures')} have a label that no training picture has, or "
         "none; the names of their subfolders are their labels"
     ]
+
+
+def _copies(folders: Sequence[Path], listings: Sequence[Listing]) -> list[str]:
+    """Held-out files with the bytes of a training file, each with the name of that file."""
+
+    def by_size(folder: Path, listing: Listing) -> dict[int, list[str]]:
+        sizes: dict[int, list[str]] = {}
+        for file in listing.label_of:
+            sizes.setdefault((folder / file).stat().st_size, []).append(file)
+        return sizes
+
+    training, held_out = (by_size(*pair) for pair in zip(folders, listings, strict=True))
+    copies = []
+    for size in training.keys() & held_out.keys():  # few files are read
+        known = {(folders[0] / file).read_bytes(): file for file in training[size]}
+        for file in held_out[size]:
+            if other := known.get((folders[1] / file).read_bytes()):
+                copies.append(f"{file} = {other}")
+    return sorted(copies)
 
 
 def numbered(training: Set[str], held_out: Set[str] = frozenset()) -> list[str]:

@@ -74,7 +74,10 @@ def read_all(paths: Mapping[str, Path], options: Mapping[str, Any], whole: bool 
     alike = identical(zip((names[i] for i in good), images, strict=True))
     one_shape = len({image.shape for image in images}) == 1
     stacked = np.stack(images) if one_shape else np.asarray(images, object)
-    return Read(stacked, good, bad, [*_notes(seen), *twins(alike)], alike)
+    notes = [*_notes(seen), *twins(alike)]
+    if span is not None and seen and not any(each.deep for each in seen.values()):
+        notes.append(f"the range {list(span)} changes nothing here: these pictures have 8 bits")
+    return Read(stacked, good, bad, notes, alike)
 
 
 def check_depth(

@@ -43,7 +43,8 @@ def predict(
         UserError: If the output has another shape.
     """
     if batch is None:
-        return _target(network(x_t, time, **conditions.arguments(condition)), x_t)
+        # copies: a network may change its inputs in place
+        return _target(network(x_t.clone(), time.clone(), **conditions.arguments(condition)), x_t)
     parts = blocks(len(x_t), batch)
     return torch.cat([predict(network, x_t[p], time[p], condition and condition[p]) for p in parts])
 

@@ -15,17 +15,17 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dasbench.diffusion import pipelines, process_table, unet_config
+from dasbench.diffusion import checkpoint_fit, pipelines, process_table, unet_config
 from dasbench.errors import UserError, first_line, say
 
 STEM = "diffusion_pytorch_model"
-PREFIXES = ("_orig_mod.", "module.")
 EXPECTED = (
     "expected a folder that `pipeline.save_pretrained` wrote, with unet/ and scheduler/, or the "
     "folder of a UNet with scheduler_config.json in it"
@@ -59,6 +59,10 @@ class Found(NamedTuple):
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of the images."""
         return (self.config["in_channels"], *self.config["sample_size"])
+
+    def check_weights(self) -> None:
+        """Compare the configuration with the weights; see ``checkpoint_fit.check``."""
+        checkpoint_fit.check(self.config, self.unet / "config.json", self.weights)
 
 
 def find(folder: str | Path, scheduler: str | Path | None = None) -> Found:
@@ -114,6 +118,7 @@ def load(
 
     found = find(folder, scheduler)
     process = processes.from_config(found.schedule, str(found.scheduler))
+    found.check_weights()
     unet = _read(found)
     if found.variant:
         say(
@@ -257,8 +262,10 @@ def _plain(found: Found, temporary: Path) -> Path:
     for file in found.weights:
         with safe_open(file, "pt") as opened:
             names += opened.keys()
-    if any(name.startswith(PREFIXES) for name in names):
-        weights = {_stripped(k): v for f in found.weights for k, v in load_file(f).items()}
+    if any(name.startswith(checkpoint_fit.PREFIXES) for name in names):
+        weights = {
+            checkpoint_fit.stripped(k): v for f in found.weights for k, v in load_file(f).items()
+        }
         if len(weights) != len(names):
             raise ValueError("a parameter is there with and without a prefix")
         save_file(weights, temporary / f"{STEM}.safetensors")
@@ -275,20 +282,16 @@ def _plain(found: Found, temporary: Path) -> Path:
     return temporary
 
 
-def _stripped(name: str) -> str:
-    """The name of a parameter without the prefixes of torch.compile and of data parallelism."""
-    while name.startswith(PREFIXES):
-        name = name.partition(".")[2]
-    return name
-
-
-def _convert(file: Path, target: Path) -> str:
-    """The line that writes pickled weights as safetensors."""
-    return (
-        'python -c "import torch; from safetensors.torch import save_file; '
-        f"w = torch.load('{file}', map_location='cpu', weights_only=True); "
-        f"save_file({{k: v.clone() for k, v in w.items()}}, '{target}')\""
+def _convert(files: Sequence[Path], target: Path) -> str:
+    """The line that writes pickled weights as safetensors; parts become one file."""
+    names = [str(file) for file in files]
+    code = (
+        "import torch; from safetensors.torch import save_file; w = {}; "
+        f"[w.update((d := torch.load(f, map_location='cpu', weights_only=True)).get('state_dict', "
+        f"d)) for f in {names}]; "
+        f"save_file({{k: v.clone().contiguous() for k, v in w.items()}}, {str(target)!r})"
     )
+    return f"python -c {shlex.quote(code)}"
 
 
 def _no_weights(unet: Path) -> UserError:
@@ -297,14 +300,14 @@ def _no_weights(unet: Path) -> UserError:
     others = sorted(f for f in unet.iterdir() if f.suffix in (*_PICKLED, ".safetensors"))
     if not others:
         return UserError(f"{target} is missing; copy the weights of the model there")
-    first = others[0]
-    if first.suffix == ".safetensors":
+    first, pickled = others[0], [f for f in others if f.suffix in _PICKLED]
+    if not pickled:
         return UserError(
             f"{unet} has {first.name} and no {target.name}; rename it, if it holds the weights"
         )
     return UserError(
         f"{unet} has pickled weights alone ({first.name}), which could run code when they are "
-        f"read; if you trust their source, convert them: {_convert(first, target)}"
+        f"read; if you trust their source, convert them: {_convert(pickled, target)}"
     )
 
 
@@ -313,7 +316,7 @@ def _single_file(file: Path) -> UserError:
     if file.suffix == ".json":
         return UserError(f"{file} is a file, expected the folder that holds the model; {EXPECTED}")
     if file.suffix in _PICKLED:
-        line = _convert(file, file.with_suffix(".safetensors"))
+        line = _convert([file], file.with_suffix(".safetensors"))
         return UserError(
             f"{file} is a single file of pickled weights, which could run code when it is read; "
             f"and it does not say the network or its noise process; {EXPECTED}; this converts the "
@@ -331,6 +334,10 @@ def _single_file(file: Path) -> UserError:
 
 
 def _nothing(folder: Path) -> UserError:
+    if other := next((d for d in sorted(folder.glob("unet*")) if _has(d, "config.json")), None):
+        return UserError(
+            f"{folder} has {other.name} and no unet; rename it to unet, if it is the network"
+        )
     files = sorted(f.name for f in folder.iterdir() if f.suffix in (*_PICKLED, ".safetensors"))
     if files:
         return UserError(

@@ -324,9 +324,10 @@ def of(scheduler: Any) -> Process:
             "DDPMScheduler, with which the model was trained"
         )
     # the name of a subclass is not in the table, that of its base class may be
-    names = [cls.__name__ for cls in type(scheduler).__mro__]
-    name = next((name for name in names if process_table.kind_of(name)), names[0])
-    process = from_config({**config, "_class_name": name}, "the scheduler")
+    classes = type(scheduler).__mro__
+    base = next((cls for cls in classes if process_table.kind_of(cls.__name__)), classes[0])
+    process = from_config({**config, "_class_name": base.__name__}, "the scheduler")
+    _check_noising(scheduler, base)
     if isinstance(scheduler, DDPMScheduler):
         return Ddpm(scheduler)  # a subclass may have betas of its own
     ours, theirs = (getattr(s, "alphas_cumprod", None) for s in (process.scheduler, scheduler))
@@ -340,6 +341,34 @@ def of(scheduler: Any) -> Process:
             "configuration gives; expected a DDPMScheduler with trained_betas"
         )
     return process
+
+
+def _check_noising(scheduler: Any, base: type) -> None:
+    """Refuse a scheduler that noises images in another way than its class in diffusers does.
+
+    Args:
+        scheduler: The scheduler.
+        base: Its class in the table.
+
+    Raises:
+        UserError: If a method is replaced, or the sigmas are not those of the configuration.
+    """
+    for name in ("add_noise", "scale_noise", "get_velocity"):
+        if name in vars(scheduler) or getattr(type(scheduler), name, None) is not getattr(
+            base, name, None
+        ):
+            raise UserError(
+                f"the scheduler, a {type(scheduler).__name__}, has a {name} of its own, expected "
+                f"that of {base.__name__}: other noise would give wrong scores"
+            )
+    fresh = isinstance(scheduler, FlowMatchEulerDiscreteScheduler) and (
+        getattr(scheduler, "num_inference_steps", None) is None  # set_timesteps replaces sigmas
+    )
+    if fresh and not np.allclose(scheduler.sigmas.cpu().numpy(), flow.sigmas(scheduler.config)):
+        raise UserError(
+            f"the scheduler, a {type(scheduler).__name__}, has other sigmas than its configuration "
+            "gives; expected those of FlowMatchEulerDiscreteScheduler"
+        )
 
 
 # name of a process in the table -> its class

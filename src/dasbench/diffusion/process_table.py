@@ -126,7 +126,8 @@ def supported() -> list[str]:
 ASK = "ask with `./run attribute IMAGE --model DIR --data DIR`, which takes the model as it is"
 
 
-# entries that only schedulers of one process have; from_config of diffusers carries them over
+# entries that only schedulers of one process have; from_config of diffusers carries them over, but
+# those with the values of its defaults: a scheduler that was converted with these cannot be told
 _TRACES = {
     "shift": "flow",
     "sigma_data": "edm",
@@ -182,7 +183,9 @@ def _read_ddpm(config: Config, where: str) -> Config:
         for key in () if schedule in _WITHOUT_ENDS else ("beta_start", "beta_end"):
             value = _needed(config, key, where)
             if not _number(value) or not 0 < value < 1:
-                raise UserError(f"{where} has {key} {_short(value)}, expected more than 0, below 1")
+                raise UserError(
+                    f"{where} has {key} {value!r:.60}, expected a number between 0 and 1"
+                )
         if schedule not in _WITHOUT_ENDS and config["beta_start"] > config["beta_end"]:
             raise UserError(
                 f"{where} has beta_start {config['beta_start']} above beta_end "
@@ -279,7 +282,7 @@ def _read_flow(config: Config, where: str) -> Config:
         )
     shift = _needed(config, "shift", where)
     if not _number(shift) or shift <= 0:
-        raise UserError(f"{where} has shift {_short(shift)}, expected more than 0; 1 is none")
+        raise UserError(f"{where} has shift {shift!r:.60}, expected a number above 0; 1 is none")
     check_path(config, where)
     return config
 

@@ -26,6 +26,11 @@ def check(config: Mapping[str, Any], where: str) -> dict[str, Any]:
     network = config.get("_class_name", "UNet2DModel")
     if network != "UNet2DModel":
         raise UserError(f"{where} is of a {network}, expected a UNet2DModel, which takes images")
+    if config.get("class_embed_type"):
+        raise UserError(
+            f"{where} has class_embed_type {json.dumps(config['class_embed_type'])}, expected "
+            "none: this model cannot be used; classes are numbers, by num_class_embeds"
+        )
     channels = _channels(config, where)
     out = config.get("out_channels", 3)  # what diffusers assumes
     if out not in (channels, 2 * channels):
