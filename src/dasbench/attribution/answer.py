@@ -60,6 +60,7 @@ class Evidence:
         auc: Share of (training image, decoy) pairs in which the training image scores higher, over
             held-out queries; None where there are none. 0.5 if the correction is right.
         sentences: [Q], what the q-values say about each query, in words.
+        warning: A sentence that a reader must see, if the AUC is too far from 0.5; else None.
     """
 
     q: np.ndarray
@@ -68,6 +69,7 @@ class Evidence:
     decoys: np.ndarray
     auc: float | None
     sentences: Sequence[str]
+    warning: str | None = None
 
 
 @dataclass(frozen=True)
