@@ -156,7 +156,8 @@ def compute(
     """
     slabs = manifest.slabs(folder)
     word = "timestep" if manifest.options["kernel"] == "per_t" else "kernel"
-    progress = index_work.Progress(len(slabs), manifest.count + manifest.decoys, word)
+    images = (manifest.count + manifest.decoys) // (share.count if share else 1)
+    progress = index_work.Progress(len(slabs), images, word)
     for place, (slab, engine) in enumerate(
         zip(slabs, engines(model, manifest, training), strict=True)
     ):
