@@ -340,3 +340,13 @@ def test_the_device_part_runs_small_and_says_that_no_gpu_was_measured(monkeypatc
     assert "Measured on NVIDIA H200. " in page._device({"1": measured})
     assert "**outside**" in page._device({"1": measured})
     assert "device" in harness.NAMED
+
+
+@pytest.mark.slow
+def test_the_index_part_runs_small_and_has_its_section():
+    from benchmarks import index
+
+    found = index.measure(1, 1, quick=True)
+    assert index.flat({"1": found}).keys() <= set(harness.KEYS)
+    assert {"ours", "dattri", "trak"} >= set(found["others_ms"])
+    assert "Features at the same P" in index.section(found)

@@ -94,16 +94,15 @@ def extend(folder: Path, old: Manifest, training: Images, more: Images) -> Manif
 
 def engines(model: Subject, manifest: Manifest, images: Images) -> list[Any]:
     """An engine of features for each slab, after the network and its layers have been tried."""
-    condition = _condition(model, manifest, images, np.arange(3) % len(images.pixels))
-    inputs = model.encode(images.pixels[:1]).shape[1:]
-    extractor = attributed_model.extractor(
-        model.network,
-        model.process,
-        manifest.options["features"],
-        ("attribute", manifest.seed),
-        inputs,
-        condition,
-    )
+    settings, axes = manifest.options["features"], ("attribute", manifest.seed)
+    key = json.dumps([settings, axes], sort_keys=True)
+    if key not in model.tried:
+        condition = _condition(model, manifest, images, np.arange(3) % len(images.pixels))
+        shape = model.encode(images.pixels[:1]).shape[1:]
+        model.tried[key] = attributed_model.extractor(
+            model.network, model.process, settings, axes, shape, condition
+        )
+    extractor = model.tried[key]
     if manifest.options["kernel"] == "averaged":
         return [extractor]
     return [extractor.at(step) for step in range(len(extractor.grid))]
@@ -156,7 +155,8 @@ def compute(
     """
     slabs = manifest.slabs(folder)
     word = "timestep" if manifest.options["kernel"] == "per_t" else "kernel"
-    progress = index_work.Progress(len(slabs), manifest.count + manifest.decoys, word)
+    images = (manifest.count + manifest.decoys) // (share.count if share else 1)
+    progress = index_work.Progress(len(slabs), images, word)
     for place, (slab, engine) in enumerate(
         zip(slabs, engines(model, manifest, training), strict=True)
     ):

@@ -11,16 +11,13 @@ import numpy as np
 
 from dasbench.attribution import indexed, self_check
 from dasbench.attribution.answer import Answer, Evidence, Picture, Score, SelfCheck
-from dasbench.attribution.methods import interface
-from dasbench.attribution.parameters import Point
-from dasbench.commands import answers
+from dasbench.commands import answers, pixel_floor
 from dasbench.commands.index_images import Images
 from dasbench.commands.index_manifest import Manifest
 from dasbench.commands.index_settings import FLOOR, FLOOR_POINT
 from dasbench.commands.subject import Subject
 from dasbench.core import artifacts, tables
 from dasbench.data.pictures import shown
-from dasbench.registry import METHODS
 
 KEPT = 2**25  # numbers [T, N, Q] that an answer holds; above, those of the listed images alone
 LISTED = 20  # images of each query in such a list
@@ -90,7 +87,7 @@ def answer(index: Source, asked: Images) -> Answered:
         queries=asked.pictures,
         training_pixels=training.pixels,
         query_pixels=asked.pixels,
-        others=[floor(training.pixels, asked.pixels)],
+        others=[pixel_floor.score(training.pixels, asked.pixels)],
         timesteps=np.asarray(manifest.timesteps, np.int64),
         by_timestep=found.by_slab,
         listed=listed,
@@ -100,35 +97,6 @@ def answer(index: Source, asked: Images) -> Answered:
         facts=_facts(manifest),
         warnings=_warnings(index, asked, found.values, evidence),
     )
-
-
-def floor(training: np.ndarray, queries: np.ndarray, point: Point = FLOOR_POINT) -> Score:
-    """Similarity of pixels, which needs no model: what a score of a model should be compared with.
-
-    Args:
-        training: [N, H, W, C] uint8.
-        queries: [Q, H, W, C] uint8.
-        point: Values of its parameters.
-    """
-    from dasbench.attribution.candidates import pixels
-
-    inputs = interface.Inputs(
-        train_images=training,
-        train_labels=np.zeros(len(training), np.int64),
-        train_ids=np.arange(len(training)),
-        query_images=pixels(queries),
-        query_labels=np.zeros(len(queries), np.int64),
-        train_features=None,
-        query_features=None,
-        residuals=None,
-        scores=None,
-        axes=("attribute", "floor"),
-    )
-    _, values = next(interface.path(METHODS[FLOOR], inputs, [point]))
-    text = (
-        "A high value means that the image looks like the query, pixel by pixel; no model is used."
-    )
-    return Score(FLOOR, "similarity of pixels", text, values)
 
 
 def _evidence(index: Source, found: indexed.Scores) -> Evidence | None:

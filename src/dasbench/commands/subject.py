@@ -6,7 +6,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class Subject:
         classes: Number of classes that the network takes; None if it takes none.
         place: Folder that the model was read from, or None.
         scheduler: The scheduler's file that the user named, or None.
+        tried: Engines of features whose layers have been tried, by their settings.
     """
 
     network: Any
@@ -38,6 +39,7 @@ class Subject:
     classes: int | None = None
     place: Path | None = None
     scheduler: Path | None = None
+    tried: dict[str, Any] = field(default_factory=dict)
 
     @functools.cached_property
     def digest(self) -> str:

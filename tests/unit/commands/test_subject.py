@@ -1,0 +1,64 @@
+"""The model behind an index: its hash, and the classes that it takes."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from dasbench.commands import subject
+from dasbench.diffusion import process as processes
+from dasbench.diffusion.families import pixel
+from dasbench.errors import UserError
+from tiny import DIFFUSION, MODEL
+
+
+@pytest.fixture(scope="module")
+def pair():
+    unet, process = pixel.build(MODEL, DIFFUSION, (1, 8, 8), ("attribution", 0))
+    return unet.eval(), process
+
+
+def test_the_hash_is_of_weights_and_process(pair, tmp_path):
+    unet, process = pair
+    pixel.save(tmp_path / "pipeline", unet, process)
+    whole = subject.of(pair)
+    read = subject.of(tmp_path / "pipeline")
+    assert whole.digest == read.digest
+    assert (whole.place, read.place) == (None, tmp_path / "pipeline")
+    assert read.name.startswith(str(tmp_path))
+    changed = copy.deepcopy(unet)
+    with torch.no_grad():
+        next(changed.parameters()).view(-1)[0] += 1e-6
+    other = processes.build({**DIFFUSION, "prediction_type": "sample"})
+    digests = {
+        whole.digest,
+        subject.of((changed, process)).digest,
+        subject.of((unet, other)).digest,
+    }
+    assert len(digests) == 3
+
+
+def test_classes_are_names_or_numbers(pair):
+    unet, process = pixel.build({**MODEL, "num_class_embeds": 3}, DIFFUSION, (1, 8, 8), ("c", 0))
+    taken = subject.of((unet.eval(), process))
+    assert taken.classes == 3
+    assert taken.numbers(["dog", "cat", 2, "1"], ["cat", "dog"]).tolist() == [1, 0, 2, 1]
+    condition = taken.condition(np.array([2, 0]))
+    assert condition.arguments()["class_labels"].tolist() == [2, 0]
+    for labels in (None, ["cat", None], [""]):
+        with pytest.raises(UserError, match="the model takes classes, and images without a class"):
+            taken.numbers(labels, ["cat"])
+    for label in (3, -1, "owl", 1.5, True):
+        with pytest.raises(UserError, match="is no class of the model, expected .* from 0 to 2"):
+            taken.numbers([label], None)
+    with pytest.raises(UserError, match="takes classes, expected an unconditional one"):
+        subject.of((unet, process), classes=False)
+    plain = subject.of(pair)
+    assert plain.numbers(["cat"], None) is plain.condition(None) is None
+
+
+def test_classes_have_the_order_of_their_numbers():
+    assert subject.class_names(["10", "9", "9"]) == ["9", "10"]
+    assert subject.class_names(["dog", "cat", None]) == ["cat", "dog"]
+    assert subject.class_names([1, 2]) is subject.class_names(None) is None
