@@ -63,13 +63,16 @@ def judge(
     Raises:
         ValueError: If shapes disagree, there are no training images, or a score is not finite.
     """
-    training, decoys = _scores(training, decoys)
+    training = _checked(training)
+    decoys = _checked(decoys, training.shape[1])
+    if not len(training):
+        raise ValueError("there are no training images; q-values compare them with decoys")
     judged, others, auc = training, list(decoys.T), None
     if pooled is not None:
-        some = training[:, :1].repeat(np.shape(pooled)[-1], axis=1)
-        known, pooled = _scores(some if pooled_training is None else pooled_training, pooled)
+        pooled = _checked(pooled)
         judged, others = _with_pool(training, decoys, pooled, standardise)
         if pooled_training is not None and pooled.size:
+            known = _checked(pooled_training, pooled.shape[1])
             auc = float(auc_by_query(known, pooled).mean())
     pairs = zip(judged.T, others, strict=True)
     q = np.stack([q_values(scores, rest) for scores, rest in pairs], axis=1)
@@ -159,28 +162,28 @@ def warning(auc: float | None) -> str | None:
     side = "higher" if auc > BALANCED[1] else "lower"
     return (
         f"Training images score {side} than decoys on held-out queries (AUC {auc:.2f}, expected "
-        f"{BALANCED[0]:g} to {BALANCED[1]:g}), so the q-values are not calibrated: choose decoys "
-        "that are more like the training images"
+        f"{BALANCED[0]:g} to {BALANCED[1]:g}), so the q-values are not calibrated: take decoys "
+        "from the source of the training images, or judge matches"
     )
 
 
-def _scores(training: np.ndarray, decoys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both as float64, checked; raises ValueError as ``judge`` does."""
-    training, decoys = np.asarray(training, np.float64), np.asarray(decoys, np.float64)
-    shapes = training.shape, decoys.shape
-    if any(len(shape) != _MATRIX for shape in shapes) or shapes[0][1] != shapes[1][1]:
-        raise ValueError(f"scores have shapes {shapes[0]} and {shapes[1]}, expected [N, Q], [D, Q]")
-    if not shapes[0][0]:
-        raise ValueError("there are no training images; q-values compare them with decoys")
-    if not (np.isfinite(training).all() and np.isfinite(decoys).all()):
+def _checked(scores: np.ndarray, queries: int | None = None) -> np.ndarray:
+    """Scores [n, queries] in float64; raises ValueError as ``judge`` does."""
+    scores = np.asarray(scores, np.float64)
+    if scores.ndim != _MATRIX or queries not in (None, scores.shape[1]):
+        expected = "Q" if queries is None else queries
+        raise ValueError(f"scores have shape {scores.shape}, expected [n, {expected}]")
+    if not np.isfinite(scores).all():
         raise ValueError("scores are not all finite; find the image whose features are not finite")
-    return training, decoys
+    return scores
 
 
 def _with_pool(
     training: np.ndarray, decoys: np.ndarray, pooled: np.ndarray, standardise: bool
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     """Scores [N, Q] in the units of the decoys that each of the Q queries is compared with."""
+    if not pooled.size:
+        return training, list(decoys.T)
     if not standardise:
         return training, [pooled.ravel()] * training.shape[1]
     pool = _standardised(pooled, pooled)

@@ -78,9 +78,6 @@ def blind_scores(
 def matches(train: np.ndarray, decoys: np.ndarray, queries: np.ndarray, damping: float) -> Blind:
     """Matches of training images and of decoys with the queries, in [0, 1].
 
-    With s_q = g_q^T K^-1 g_q of the full kernel, a training image has
-    (g_q^T K^-1 g_i)^2 / (h_i ((1 - h_i) s_q + (g_q^T K^-1 g_i)^2)), by Sherman-Morrison.
-
     Args:
         train: See ``blind_scores``.
         decoys: See ``blind_scores``.
@@ -97,12 +94,42 @@ def matches(train: np.ndarray, decoys: np.ndarray, queries: np.ndarray, damping:
     for g, g_d, g_q in zip(train, decoys, queries, strict=True):
         spectrum = Spectrum(g, g_q)
         s_q, s_d = (squared_lengths(spectrum, rows, damping) for rows in (g_q, g_d))
-        left = spectrum.one_minus_leverage(damping)[:, None]
-        square = spectrum.inner(damping) ** 2
-        total.training[:] += _ratio(square, (1 - left) * (left * s_q + square)) / len(train)
-        square = outside(spectrum, g_d, g_q, damping) ** 2
-        total.decoys[:] += _ratio(square, s_d[:, None] * s_q) / len(train)
+        leverage = 1 - spectrum.one_minus_leverage(damping)
+        total.training[:] += match_training(spectrum.inner(damping), leverage, s_q) / len(train)
+        plain = outside(spectrum, g_d, g_q, damping)
+        total.decoys[:] += match_decoys(plain, s_d, s_q) / len(train)
     return total
+
+
+def match_training(inner: np.ndarray, leverage: np.ndarray, s_q: np.ndarray) -> np.ndarray:
+    """Squared cosines of training images at one timestep, without each image in the kernel.
+
+    ``(g_q^T K^-1 g_i)^2 / (h_i ((1 - h_i) s_q + (g_q^T K^-1 g_i)^2))``, by Sherman-Morrison.
+
+    Args:
+        inner: [N, Q], g_q^T K^-1 g_i of the full kernel.
+        leverage: [N], h_i = g_i^T K^-1 g_i in [0, 1).
+        s_q: [Q], g_q^T K^-1 g_q.
+
+    Returns:
+        [N, Q]; 0 where a gradient is 0.
+    """
+    square, h = inner**2, leverage[:, None]
+    return _ratio(square, h * ((1 - h) * s_q + square))
+
+
+def match_decoys(inner: np.ndarray, s_d: np.ndarray, s_q: np.ndarray) -> np.ndarray:
+    """Squared cosines of decoys at one timestep, ``(g_q^T K^-1 g_d)^2 / (s_d s_q)``.
+
+    Args:
+        inner: [D, Q], g_q^T K^-1 g_d.
+        s_d: [D], g_d^T K^-1 g_d.
+        s_q: [Q], g_q^T K^-1 g_q.
+
+    Returns:
+        [D, Q]; 0 where a gradient is 0.
+    """
+    return _ratio(inner**2, s_d[:, None] * s_q)
 
 
 def leave_one_out(spectrum: Spectrum, damping: float) -> np.ndarray:

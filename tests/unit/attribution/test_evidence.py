@@ -203,6 +203,15 @@ def test_held_out_queries_without_spread_leave_the_pool():
     np.testing.assert_array_equal(alone.q, evidence.judge(training, decoys).q)
 
 
+@pytest.mark.parametrize("standardise", [False, True])
+@pytest.mark.parametrize("shape", [(0, 6), (9, 0)])
+def test_an_empty_pool_leaves_the_own_decoys(standardise, shape):
+    rng = np.random.default_rng(9)
+    given = rng.random((4, 2)), rng.random((9, 2))
+    found = evidence.judge(*given, np.zeros(shape), standardise=standardise)
+    np.testing.assert_array_equal(found.q, evidence.judge(*given).q)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("place", range(4))
 def test_scores_that_are_not_finite_are_refused(bad, place):
@@ -215,11 +224,11 @@ def test_scores_that_are_not_finite_are_refused(bad, place):
 @pytest.mark.parametrize(
     ("shapes", "message"),
     [
-        (((3, 2), (4, 3)), r"expected \[N, Q\], \[D, Q\]"),
-        (((3,), (4,)), r"expected \[N, Q\], \[D, Q\]"),
+        (((3, 2), (4, 3)), r"shape \(4, 3\), expected \[n, 2\]"),
+        (((3,), (4,)), r"shape \(3,\), expected \[n, Q\]"),
         (((0, 2), (4, 2)), "no training images"),
-        (((3, 2), (4, 2), (4, 5), (3, 6)), r"expected \[N, Q\], \[D, Q\]"),
-        (((3, 2), (4, 2), (4,)), r"expected \[N, Q\], \[D, Q\]"),
+        (((3, 2), (4, 2), (4, 5), (3, 6)), r"shape \(3, 6\), expected \[n, 5\]"),
+        (((3, 2), (4, 2), (4,)), r"shape \(4,\), expected \[n, Q\]"),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused(shapes, message):
