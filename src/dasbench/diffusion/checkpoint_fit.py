@@ -14,7 +14,9 @@ from typing import Any
 from dasbench.errors import UserError, first_line
 
 PREFIXES = ("_orig_mod.", "module.")
+_OLD = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 _POINTER = b"version https://git-lfs"
+_NAMED = 3  # parameters in a sentence
 Shapes = dict[str, tuple[int, ...]]
 
 
@@ -36,8 +38,9 @@ def check(config: Mapping[str, Any], file: Path, weights: Sequence[Path]) -> Non
     for names, what in ((missing, "missing keys"), (unknown, "unexpected keys")):
         if names:
             raise UserError(
-                f"the weights in {weights[0].parent} are not those of {file}: {len(names)} {what}, "
-                f"such as {names[0]}; give the configuration that the model was trained with"
+                f"the weights in {weights[0].parent} are not those of {file}: {what} "
+                f"{', '.join(names[:_NAMED])}{', …' * (len(names) > _NAMED)}; give the "
+                "configuration that the model was trained with"
             )
     for name, shape in expected.items():
         if stored[name] != shape:
@@ -52,6 +55,14 @@ def stripped(name: str) -> str:
     """The name of a parameter without the prefixes of torch.compile and of data parallelism."""
     while name.startswith(PREFIXES):
         name = name.partition(".")[2]
+    return name
+
+
+def _current(name: str) -> str:
+    """The name of a parameter today; diffusers before 0.17 named parts of attentions otherwise."""
+    name = stripped(name)
+    for old, new in _OLD.items():
+        name = name.replace(old, new)
     return name
 
 
@@ -102,7 +113,7 @@ def _stored(weights: Sequence[Path]) -> Shapes:
         try:
             with safe_open(file, "pt") as opened:
                 for name in opened.keys():
-                    shapes[stripped(name)] = tuple(opened.get_slice(name).get_shape())
+                    shapes[_current(name)] = tuple(opened.get_slice(name).get_shape())
         except Exception as error:  # a damaged file makes the library raise several classes
             raise UserError(
                 f"{file} cannot be read ({first_line(error)}); copy the file again, or save the "

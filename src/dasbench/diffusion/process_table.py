@@ -126,8 +126,7 @@ def supported() -> list[str]:
 ASK = "ask with `./run attribute IMAGE --model DIR --data DIR`, which takes the model as it is"
 
 
-# entries that only schedulers of one process have; from_config of diffusers carries them over, but
-# those with the values of its defaults: a scheduler that was converted with these cannot be told
+# entries of one process alone; from_config of diffusers carries them over, unless they are defaults
 _TRACES = {
     "shift": "flow",
     "sigma_data": "edm",
@@ -183,9 +182,7 @@ def _read_ddpm(config: Config, where: str) -> Config:
         for key in () if schedule in _WITHOUT_ENDS else ("beta_start", "beta_end"):
             value = _needed(config, key, where)
             if not _number(value) or not 0 < value < 1:
-                raise UserError(
-                    f"{where} has {key} {value!r:.60}, expected a number between 0 and 1"
-                )
+                raise UserError(f"{where} has {key} {value!r:.60}, expected one between 0 and 1")
         if schedule not in _WITHOUT_ENDS and config["beta_start"] > config["beta_end"]:
             raise UserError(
                 f"{where} has beta_start {config['beta_start']} above beta_end "

@@ -91,7 +91,7 @@ def test_the_python_door_warns_too(pair, monkeypatch):
     monkeypatch.setattr(
         attribute.interface,
         "path",
-        lambda options, inputs, dampings: iter([(1.0, np.zeros((6, len(inputs.query_images))))]),
+        lambda options, inputs, dampings: iter([(1.0, np.ones((6, len(inputs.query_images))))]),
     )
     with pytest.warns(UserWarning, match=r"failed check: 8 of 8 .*\(ranks 6, 6, 6"):
         dasbench.attribute(pair, PIXELS, PIXELS[:2], **FEATURES)  # and all six training images
@@ -154,10 +154,10 @@ def test_what_cannot_work_is_refused_before_the_work(run, no_work, words, told):
     assert len(str(error.value).splitlines()) == 1
 
 
-def test_places_that_refuse_files_are_refused_before_the_work(run, no_work, monkeypatch):
-    monkeypatch.setattr(attribute.attribute_options.os, "access", lambda *_: False)
-    with pytest.raises(UserError, match=r"--scores new/scores\.npy cannot be written"):
-        run("query.png", "--scores", "new/scores.npy")
+def test_places_that_refuse_files_are_refused_before_the_work(run, no_work):
+    for place in ("/proc", "query.png"):
+        with pytest.raises(UserError, match=rf"--scores {place}/scores\.npy cannot be written"):
+            run("query.png", "--scores", f"{place}/scores.npy")
 
 
 @pytest.mark.parametrize(("flag", "other"), [("--model", "--data"), ("--data", "--model")])

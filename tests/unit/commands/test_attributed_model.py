@@ -332,8 +332,8 @@ def test_the_command_has_its_own_advice(command, tmp_path, monkeypatch):
     DDPMPipeline(unet(), DDPMScheduler()).save_pretrained(tmp_path / "model")
     load = attribute.attributed_model.load
 
-    def odd(folder, scheduler=None):
-        network, process = load(folder, scheduler)
+    def odd(*given):
+        network, process = load(*given)
         spectral = nn.utils.parametrizations.spectral_norm
         spectral(network.conv_in)
         return network, process
@@ -357,7 +357,8 @@ def test_folders_of_every_layout_have_the_same_scores(command, tmp_path):
     assert np.array_equal(asked(place / "unet"), expected)
     assert np.array_equal(asked(bare, scheduler=place / "scheduler"), expected)
     found, _ = command(bare, "--scheduler", place / "scheduler", "--method", "dtrak")
-    np.testing.assert_allclose(found[:, 0], expected[:, 0], rtol=1e-3, atol=1e-5)
+    # the command keeps features in an index, with half as many digits
+    np.testing.assert_allclose(found[:, 0], expected[:, 0], rtol=1e-2, atol=1e-4)
     for ask in (asked, command):
         with pytest.raises(UserError, match=r"bare/scheduler_config\.json is missing"):
             ask(bare)

@@ -77,7 +77,7 @@ def test_held_out_pictures_are_queries_and_no_candidates(write, tmp_path, checkp
     assert (made["data"]["train"], made["queries"]["val"], made["queries"]["gen"]) == (12, 5, 5)
     source = folder.read({**made["data"], "about": {}})
     assert source.parts.tolist() == [0] * 12 + [1] * 5
-    many(tmp_path / "one", 1)
+    many(tmp_path / "one", 1, first=40)
     with pytest.raises(UserError, match="--held-out: .*one holds 1 pictures, expected 2 or more"):
         write(own, "--checkpoint", checkpoint, "--held-out", tmp_path / "one")
     with pytest.raises(UserError, match="--held-out: .*gone is missing"):

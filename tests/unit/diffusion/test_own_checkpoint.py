@@ -1,6 +1,7 @@
 """The folders that people bring: read as they are, or refused with the line that helps."""
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -151,8 +152,7 @@ def test_pickled_weights_are_refused_with_a_line_that_converts_them(folder, expe
     with pytest.raises(UserError, match=r"pickled weights alone .*convert them: python -c") as told:
         own_checkpoint.load(folder)
     line = str(told.value).partition("convert them: python -c ")[2]
-    code = line.strip('"')
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", *shlex.split(line)], check=True)
     assert torch.equal(predicted(folder), expected)
 
 
@@ -216,7 +216,7 @@ def test_a_learned_variance_is_known(tmp_path):
         ("model_index.json", "{", r"model_index\.json cannot be read"),
         ("unet/config.json", "[]", r"config\.json is no configuration, but a list"),
         ("scheduler/scheduler_config.json", "{", r"scheduler_config\.json cannot be read"),
-        (f"unet/{SAFE}", "x", r"the model in .*unet cannot be read"),
+        (f"unet/{SAFE}", "x", r"safetensors cannot be read"),
     ],
 )
 def test_damaged_files_of_a_user_are_not_said_to_be_the_workflow_s(folder, file, content, told):
