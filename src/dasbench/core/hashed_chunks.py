@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from dasbench.core import memmaps
+from dasbench.core import artifacts
 from dasbench.core.writing import atomic
-from dasbench.errors import UserError
+from dasbench.errors import UserError, first_line
 
 _DIGITS = 16  # of the hash in a name
 
@@ -114,7 +114,17 @@ class Chunks:
             UserError: If it is missing or damaged.
         """
         file = self._files.get(rows.start, self._path(rows))
-        return memmaps.load(file, (rows.stop - rows.start, self.shape[1]), self.dtype)
+        try:
+            array = np.load(file, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise UserError(
+                f"{file} is missing or damaged ({first_line(error)}); build the index again, which "
+                "computes it again"
+            ) from error
+        # `save` refuses numbers that are not finite; looking again takes longer than using them
+        shape = (rows.stop - rows.start, self.shape[1])
+        artifacts.check(file, array, shape, self.dtype, finite=False)
+        return array
 
     def __iter__(self) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield (rows, mapped chunk), in order."""
