@@ -9,8 +9,8 @@ ekfac_displacement_stepwise  the same with g_{i,t} in the place of g_i
 
 Each v is an array of random signs. ``dasbench.gradients.ekfac_stepwise`` computes the root of these
 means, and the transform of the methods is the square. So ``identity`` is the root mean square, and
-``signed_square`` equals ``square``. Dampings are relative to the largest corrected eigenvalue of all
-layers.
+``signed_square`` equals ``square``. Dampings are relative to the largest corrected eigenvalue of
+all layers.
 
 References: EK-FAC for influence, Grosse et al. (2023), arXiv 2308.03296; how far the prediction
 moves, after TID, arXiv 2609.38776, and the displacement of DAS, Lin et al. (2025), arXiv

@@ -1,16 +1,16 @@
 """Nonparametric data attribution: which training image do the patches of a noised query come from?
 
 A network of convolutions sees patches, not images. The denoiser that fits all patches of the
-training set perfectly estimates each pixel of a noised query q_t = sqrt(abar_t) q + sqrt(1 - abar_t)
-eps as a mean over the training patches, at every place v of every image x_i, with the weights
+training set perfectly estimates each pixel of a noised query q_t = sqrt(abar_t) q + sqrt(1 -
+abar_t) eps as a mean over the training patches, at every place v of every image x_i, with weights
 
     w_{u,i,v} = softmax over (i, v) of -||P_u q_t - sqrt(abar_t) P_v x_i||^2 / (2 (1 - abar_t))
 
     score of image i = mean over places u of sum over places v of w_{u,i,v}
 
-P_u x is the patch of x around place u. So a score is the share of the query that this denoiser takes
-from image i; the scores of a query sum to 1. It needs images alone: it is a floor like those of
-``floors``, with a formula of its own, and no member of ``floor``. The parameters are
+P_u x is the patch of x around place u. So a score is the share of the query that this denoiser
+takes from image i; the scores of a query sum to 1. It needs images alone: it is a floor like those
+of ``floors``, with a formula of its own, and no member of ``floor``. The parameters are
 
 timestep  t, the noise level, of 1000, with linear betas from 0.0001 to 0.02
 patch     pixels along the side of a patch
@@ -18,8 +18,8 @@ patch     pixels along the side of a patch
 The grid has every patch at every noise level, because the patch that a network uses grows with the
 noise; tuning data select one pair. eps is the same for every query. Beside an image, patches of
 queries and of scaled training images have the number ``OUTSIDE``, so that a patch at a border fits
-other borders alone. Images with sides above ``SIDE`` pixels are reduced to means over squares before
-noise is added. Images are compared, also where the model denoises latents.
+other borders alone. Images with sides above ``SIDE`` pixels are reduced to means over squares
+before noise is added. Images are compared, also where the model denoises latents.
 
 The released code differs: it sums over the 100 heaviest places of an image only, can mix two scales
 of patches, and does not reduce images.
@@ -91,13 +91,14 @@ def shares(
         side: Pixels along the side of a patch.
         memory: Bytes of the weights of a block of queries, and of a block of distances.
     """
-    own = patches(queries, side)  # [Q, U, d]
-    scores, places = np.empty((len(train), len(own))), own.shape[1]
-    for columns in memory_blocks(len(own), 8 * places * len(train), memory[0]):
-        logs = np.empty((len(own[columns]), places, len(train)))
-        for rows in memory_blocks(len(train), 8 * places * (places + own.shape[2]), memory[1]):
+    places, size = patches(queries[:1], side).shape[1:]
+    scores = np.empty((len(train), len(queries)))
+    for columns in memory_blocks(len(queries), 8 * places * len(train), memory[0]):
+        own = patches(queries[columns], side)  # [q, U, d]
+        logs = np.empty((len(own), places, len(train)))
+        for rows in memory_blocks(len(train), 8 * places * (places + size), memory[1]):
             others = patches(train[rows], side)
-            for log, query in zip(logs, own[columns], strict=True):
+            for log, query in zip(logs, own, strict=True):
                 log[:, rows] = _log_weights(others, query, scale).T
         scores[:, columns] = softmax(logs, axis=2).mean(axis=1).T
     return scores

@@ -2,8 +2,8 @@
 
 A score is L_i(theta') / L_i(theta) - 1 after one step of ascent on the query's loss,
 theta' = theta + s (F + lambda)^-1 grad L_q. ``dasbench.gradients.unlearning_plus`` describes and
-computes it. The published score is the ratio. Less 1, it orders images in the same way, and an image
-whose loss stays scores 0. The parameter is ``step``, alpha:
+computes it. The published score is the ratio. Less 1, it orders images in the same way, and an
+image whose loss stays scores 0. The parameter is ``step``, alpha:
 
 unlearning_plus          s = alpha / N; alpha = 1 is the Newton step for leaving one image out.
 unlearning_plus_bounded  the query's loss rises by at most the share alpha of the way to the loss of
