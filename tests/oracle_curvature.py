@@ -204,11 +204,23 @@ def unlearning_plus(model, sampled, query, measured, alpha, bounded):
             (loss,) = losses(model, [samples])
             null = np.mean([float((w**2).mean()) for _, _, w in samples])
             rise = max(alpha * (null - loss), 0)
-            length = rise / sum((g[n] * direction[n]).sum() for n in g)
-            while losses(step(model, direction, length), [samples])[0] > loss + rise:
-                length /= 2
+            length = longest(
+                lambda s, d=direction, q=samples, most=loss + rise: (
+                    losses(step(model, d, s), [q])[0] <= most
+                ),
+                rise / sum((g[n] * direction[n]).sum() for n in g),
+            )
         scores.append(losses(step(model, direction, length), measured) / before - 1)
     return np.stack(scores, 1)
+
+
+def longest(allowed, most):
+    """The largest allowed length up to ``most``, to a millionth of it."""
+    low, high = 0, most
+    while high - low > 1.5 * most / 2**20 and not allowed(high):
+        middle = (low + high) / 2
+        low, high = (middle, high) if allowed(middle) else (low, middle)
+    return high if allowed(high) else low
 
 
 def step(model, direction, length):

@@ -17,8 +17,9 @@ The ascent sets the length s:
 
 free     s = alpha / N. alpha = 1 is the Newton step for leaving one example out.
 bounded  the query's loss rises by at most the share alpha of the way to the loss of a network that
-         predicts nothing, mean_t ||target||^2 / D. s is the length at which the linearised loss
-         gets there, halved until the measured loss stays below. Without a way to go, s = 0.
+         predicts zeros, mean_t ||target||^2 / D. s is the length at which the linearised loss gets
+         there; if the measured loss gets further, bisection finds a shorter one. If the loss is
+         that of zeros already, or above, s = 0.
 
 Sources: AbU+ of Wang et al. (NeurIPS 2025), arXiv 2511.10721, for the preconditioner; MUCS of Serrà
 et al. (2026), arXiv 2605.17938, for a bounded ascent and for normalised losses with the same noise.
@@ -41,6 +42,7 @@ from dasbench.gradients.recorder import Matrices, Noise, add_step, noised
 from dasbench.gradients.unlearning import Unlearning
 
 DAMPING = 0.1  # over the mean corrected eigenvalue of a layer
+BISECTIONS = 20  # of a step; each costs one loss of the query
 
 
 def values(problem: Problem) -> np.ndarray:
@@ -124,21 +126,29 @@ class UnlearningPlus(Unlearning):
         self, x: torch.Tensor, direction: Matrices, slope: float, alpha: float
     ) -> np.ndarray:
         """Relative changes of the examples' losses [N] after one step."""
-        if self.bounded:
-            self._move_below(x, direction, slope, alpha)
-        else:
-            self._move(direction, alpha / len(self.train))
+        bounded = self.bounded
+        length = self._bounded(x, direction, slope, alpha) if bounded else alpha / len(self.train)
+        self._move(direction, length)
         return self.losses(self.train, self.moved) / self.before - 1
 
-    def _move_below(self, x: torch.Tensor, direction: Matrices, slope: float, alpha: float) -> None:
-        """Step so far that the loss of the query x [1, C, H, W] stays within its bound."""
+    def _bounded(self, x: torch.Tensor, direction: Matrices, slope: float, alpha: float) -> float:
+        """The length of a step that keeps the loss of the query x [1, C, H, W] in its bound."""
         loss = self.losses(x)[0]
         rise = alpha * (self._null_loss(x) - loss)
-        length = rise / slope if rise > 0 and slope > 0 else 0.0
-        self._move(direction, length)
-        while length and not self.losses(x, self.moved)[0] <= loss + rise:
-            length /= 2
+        if not (rise > 0 and slope > 0):
+            return 0.0
+
+        def stays_below(length: float) -> bool:
             self._move(direction, length)
+            return self.losses(x, self.moved)[0] <= loss + rise
+
+        low, high = 0.0, rise / slope
+        if stays_below(high):
+            return high
+        for _ in range(BISECTIONS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if stays_below(middle) else (low, middle)
+        return low
 
     def _null_loss(self, x: torch.Tensor) -> float:
         """The loss of a query if the network predicted zeros."""
