@@ -215,9 +215,9 @@ def unlearning_plus(model, sampled, query, measured, alpha, bounded):
 
 
 def longest(allowed, most):
-    """The largest allowed length up to ``most``, to a millionth of it."""
+    """The largest allowed length up to ``most``, to a thousandth of it."""
     low, high = 0, most
-    while high - low > 1.5 * most / 2**20 and not allowed(high):
+    while high - low > 1.5 * most / 2**10 and not allowed(high):
         middle = (low + high) / 2
         low, high = (middle, high) if allowed(middle) else (low, middle)
     return high if allowed(high) else low

@@ -61,7 +61,8 @@ def blocks(problem: Problem, memory: int = MEMORY) -> Iterator[Block]:
     curvature = Ekfac(problem.network, problem.process, problem.settings, problem.axes)
     curvature.fit(problem.images, problem.examples)
     counts = {kind: len(images) for kind, images in problem.queries.items()}
-    row_bytes = 4 * curvature.recorder.size + 8 * len(problem.dampings) * sum(counts.values())
+    scores_bytes = 16 * len(problem.dampings) * sum(counts.values())  # a sum, and a part
+    row_bytes = 4 * curvature.recorder.size + scores_bytes
     for rows in slices(len(problem.images), rows_in(memory, row_bytes)):
         scores = np.sqrt(_mean_square(problem, curvature, rows)).astype(np.float32)
         start = 0
@@ -75,12 +76,14 @@ def _mean_square(problem: Problem, curvature: Ekfac, rows: slice) -> np.ndarray:
     images, ids = problem.images[rows], problem.examples[rows]
     stepwise = problem.settings["stepwise"]
     averaged = None if stepwise else curvature.features(images, ids, "train")
-    total, parts = 0.0, 0
+    count = sum(map(len, problem.queries.values()))
+    total, parts = np.zeros((len(problem.dampings), len(images), count)), 0
     for k, t in enumerate(dict.fromkeys(t for t, _ in curvature.pairs)):
         at = _at(curvature, t)
         train = at.features(images, ids, "train") if stepwise else averaged
         for query in _effects(problem, at, k):
-            total = total + np.square(_influence(curvature, train, query, problem.dampings))
+            influence = _influence(curvature, train, query, problem.dampings)
+            total += np.square(influence, out=influence)
             parts += 1
     return total / parts
 

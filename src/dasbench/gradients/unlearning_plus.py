@@ -42,7 +42,7 @@ from dasbench.gradients.recorder import Matrices, Noise, add_step, noised
 from dasbench.gradients.unlearning import Unlearning
 
 DAMPING = 0.1  # over the mean corrected eigenvalue of a layer
-BISECTIONS = 20  # of a step; each costs one loss of the query
+BISECTIONS = 10  # of a step; each costs one loss of the query
 
 
 def values(problem: Problem) -> np.ndarray:

@@ -41,7 +41,7 @@ def _ekfac(work: Workload, options: Mapping[str, Any]) -> Cost:
 def _ekfac_stepwise(work: Workload, options: Mapping[str, Any]) -> Cost:
     """As ``_ekfac``, the queries for each block and probe; products at every timestep and probe."""
     p, probes = work.model.parameters, options.get("probes", 1)
-    blocks = -(-work.n * (4 * p + 8 * work.dampings * work.q) // BLOCK)
+    blocks = -(-work.n * (4 * p + 16 * work.dampings * work.q) // BLOCK)
     parts = work.experiment["features"]["timesteps"] * probes
     products = {"kernel": 2.0 * work.dampings * work.n * work.q * p * parts}
     # the block twice while it is joined, as the queries; gradients of a batch
