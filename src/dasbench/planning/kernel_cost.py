@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 TRANSFORMS = 3
 # of ``nda``: largest side of an image; operations that take as long as one exponential
-SIDE, EXPONENTIAL = 16, 100
+SIDE, EXPONENTIAL = 16, 300
 
 
 def decomposition(n: int, wide: int) -> float:
