@@ -19,9 +19,9 @@ def of(work: Workload) -> Iterator[Cost]:
     """Yield the cost of each family that some method needs."""
     by_family: dict[str, list[Cost]] = {}
     for options in work.methods.values():
-        if by := options.get("computed"):
-            cost = _COSTS[options.get("computation", by)](work, options)
-            by_family.setdefault(f"compute_{by}", []).append(cost)
+        if "computed" in options:
+            cost = _COSTS[options.get("computation", options["computed"])](work, options)
+            by_family.setdefault(cost.family, []).append(cost)
     for family, costs in by_family.items():
         kinds = dict.fromkeys(kind for cost in costs for kind in cost.work)
         mean = {kind: sum(c.work.get(kind, 0.0) for c in costs) / len(costs) for kind in kinds}
@@ -75,7 +75,7 @@ def _cost(
     amounts = {"features:kronecker": 3.0 * work.model.flops * draws * images, **others}
     calls = draws * -(-images // BATCH["features"])
     held = 8 * work.n * work.d + 24 * work.model.parameters
-    return Cost("", amounts, calls, held + memory)
+    return Cost(f"compute_{options['computed']}", amounts, calls, held + memory)
 
 
 _COSTS = {
