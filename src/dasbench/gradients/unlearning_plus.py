@@ -164,8 +164,12 @@ class UnlearningPlus(Unlearning):
         return total
 
     def _preconditioned(self, gradient: Matrices) -> Matrices:
-        """(F + lambda)^-1 gradient, in the same form."""
-        return {name: _solved(self.curvature.factors[name], g) for name, g in gradient.items()}
+        """(F + lambda)^-1 gradient, in the same form; 0 in a layer without curvature."""
+        factors = self.curvature.factors
+        return {
+            name: _solved(factors[name], g) if name in factors else torch.zeros_like(g)
+            for name, g in gradient.items()
+        }
 
     def _move(self, direction: Matrices, length: float) -> None:
         """Set ``moved`` to the model after a step of ``length`` along ``direction``."""
@@ -181,7 +185,7 @@ class UnlearningPlus(Unlearning):
 
 
 def _solved(factors: Factors, gradient: torch.Tensor) -> torch.Tensor:
-    """U_S ((U_S^T G U_A) / (Lambda + lambda)) U_A^T; 0 in a layer without curvature."""
+    """U_S ((U_S^T G U_A) / (Lambda + lambda)) U_A^T; 0 if Lambda is."""
     rotated = factors.outputs.mT @ gradient @ factors.inputs
     mean = factors.eigenvalues.mean()
     if not mean > 0:

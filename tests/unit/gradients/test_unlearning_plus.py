@@ -6,10 +6,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import curvature_problem
 import oracle_curvature
-from curvature_problem import AXES, IDS, SETTINGS, Net, curvature_samples, samples
+from curvature_problem import AXES, IDS, SETTINGS, SHAPE, Net, curvature_samples, samples
 from dasbench.gradients import unlearning_plus
 from dasbench.gradients.influence import Problem
 
@@ -111,14 +112,28 @@ def test_a_step_that_breaks_the_model_says_nothing(problem):
     np.testing.assert_array_equal(found[1], 0)
 
 
+class Idle(Better):
+    """It also calls a layer whose output it does not use."""
+
+    def __init__(self):
+        super().__init__()
+        self.idle = nn.Linear(SHAPE[-1], 1)
+
+    def forward(self, x, t):
+        self.idle(x)
+        return super().forward(x, t)
+
+
 def test_a_layer_without_curvature_stays(problem):
     unet, process, images = problem
-    dead = copy.deepcopy(unet)
+    dead = Idle().double()
+    dead.load_state_dict(unet.state_dict(), strict=False)
     with torch.no_grad():
         dead.last.weight[:] = 0
     given = asked((dead, process, images), "free")
     made = unlearning_plus.UnlearningPlus(*given[:4]).fit(given.images, given.examples)
     assert not made.curvature.factors["first"].eigenvalues.any()
+    assert "idle" not in made.curvature.factors
     _, scores = next(made.scores(images["val"], "val"))
     assert np.isfinite(scores).all()
     assert (scores[1] != 0).all()
