@@ -62,3 +62,15 @@ def samples(problem, split, i, grid=GRID, draws=SETTINGS["draws"], policy="keyed
 def drawn(stream, *named):
     rng = seeds.generator(*AXES, stream, *named)
     return torch.from_numpy(rng.standard_normal(SHAPE, np.float32))
+
+
+def curvature_samples(problem, policy="keyed", grid=GRID, draws=SETTINGS["draws"]):
+    """Every (x_t, t, xi) of the curvature, whose targets are each image's own in any case."""
+    found = []
+    for i, example in enumerate(IDS["train"]):
+        pairs = itertools.product(grid, range(draws))
+        noised = samples(problem, "train", i, grid, draws, policy)
+        for (x_t, t, _), (_, draw) in zip(noised, pairs, strict=True):
+            xi = drawn("curvature", "keyed", "train", example, t, draw).double() * (2 / 48) ** 0.5
+            found.append((x_t, t, xi))
+    return found

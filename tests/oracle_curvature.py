@@ -4,6 +4,7 @@ Gradients are autograd's, one image, timestep and parameter tensor at a time; pa
 hand.
 """
 
+import copy
 import itertools
 
 import numpy as np
@@ -64,15 +65,12 @@ def columns(module, x):
     return torch.stack([torch.cat([row, *one]) for row in rows]).numpy()
 
 
-def ekfac(model, sampled, train, query, relative):
-    """[N, Q] g_q^T (F + lambda)^-1 g_i with EK-FAC's F.
+def ekfac_factors(model, sampled):
+    """Layer -> (U_A, U_S), and layer -> corrected eigenvalues [d_out, d_in].
 
     Args:
         model: float64.
         sampled: List of (x_t, t, xi), xi the gradient at the output for a sampled target.
-        train: N lists of samples (x_t, t, target).
-        query: Q lists.
-        relative: lambda over the largest corrected eigenvalue.
     """
     modules, a, s, gradients = layers_of(model), {}, {}, []
     for x_t, t, xi in sampled:
@@ -93,18 +91,47 @@ def ekfac(model, sampled, train, query, relative):
         gradients.append(gradient_matrices(model, scalar))
     bases = {name: (np.linalg.eigh(a[name])[1], np.linalg.eigh(s[name])[1]) for name in modules}
 
-    def turned(matrices):
-        return {n: bases[n][1].T @ matrices[n] @ bases[n][0] for n in modules}
+    every = [turned(bases, g) for g in gradients]
+    return bases, {n: sum(g[n] ** 2 for g in every) / len(every) for n in modules}
 
-    turned_sampled = [turned(g) for g in gradients]
-    eigenvalues = {n: sum(g[n] ** 2 for g in turned_sampled) / len(turned_sampled) for n in modules}
+
+def turned(bases, matrices):
+    """U_S^T G U_A of each layer."""
+    return {n: u_s.T @ matrices[n] @ u_a for n, (u_a, u_s) in bases.items()}
+
+
+def influence(model, sampled, train, query, relative):
+    """[N, Q] query^T (F + lambda)^-1 train with EK-FAC's F.
+
+    Args:
+        model: float64.
+        sampled: As for ``ekfac_factors``.
+        train: N gradients, layer -> [d_out, d_in].
+        query: Q gradients.
+        relative: lambda over the largest corrected eigenvalue.
+    """
+    bases, eigenvalues = ekfac_factors(model, sampled)
     damping = relative * max(e.max() for e in eigenvalues.values())
-    left = [turned(loss_gradient(model, samples)) for samples in train]
-    right = [turned(loss_gradient(model, samples)) for samples in query]
+    left, right = ([turned(bases, g) for g in side] for side in (train, query))
     scores = np.zeros((len(left), len(right)))
     for (i, g), (q, h) in itertools.product(enumerate(left), enumerate(right)):
-        scores[i, q] = sum((g[n] * h[n] / (eigenvalues[n] + damping)).sum() for n in modules)
+        scores[i, q] = sum((g[n] * h[n] / (eigenvalues[n] + damping)).sum() for n in bases)
     return scores
+
+
+def ekfac(model, sampled, train, query, relative):
+    """[N, Q] g_q^T (F + lambda)^-1 g_i; ``train`` and ``query`` have lists of (x_t, t, target)."""
+    sides = ([loss_gradient(model, samples) for samples in side] for side in (train, query))
+    return influence(model, sampled, *sides, relative)
+
+
+def product_gradient(model, samples, v):
+    """Mean over samples of v^T J: the gradient of the product of the prediction with v."""
+    total = {}
+    for x_t, t, _ in samples:
+        for name, g in gradient_matrices(model, (predict(model, x_t, t) * v).sum()).items():
+            total[name] = total.get(name, 0) + g / len(samples)
+    return total
 
 
 def unlearning(model, train, query, measured, step):
@@ -120,33 +147,85 @@ def unlearning(model, train, query, measured, step):
     each = [loss_gradient(model, [sample]) for samples in train for sample in samples]
     fisher = {n: sum(g[n] ** 2 for g in each) / len(each) for n in each[0]}
 
-    def losses(network):
-        with torch.no_grad():
-            return np.array(
-                [
-                    np.mean([float(((predict(network, x, t) - w) ** 2).mean()) for x, t, w in some])
-                    for some in measured
-                ]
-            )
-
-    before, scores = losses(model), []
-    kept = {name: p.detach().clone() for name, p in model.named_parameters()}
+    before, scores = losses(model, measured), []
     for samples in query:
-        g = loss_gradient(model, samples)
-        for name, module in layers_of(model).items():
+        g, moves = loss_gradient(model, samples), {}
+        for name in g:
             with np.errstate(divide="ignore", invalid="ignore"):
                 move = np.where(fisher[name] > 0, g[name] / fisher[name], 0)
-            move = torch.from_numpy(step / len(train) * move)
-            with torch.no_grad():
-                width = module.weight[0].numel()
-                module.weight += move[:, :width].reshape(module.weight.shape)
-                if module.bias is not None:
-                    module.bias += move[:, width]
-        scores.append(losses(model) - before)
-        with torch.no_grad():
-            for name, p in model.named_parameters():
-                p.copy_(kept[name])
+            moves[name] = step / len(train) * move
+        scores.append(losses(moved(model, moves), measured) - before)
     return np.stack(scores, 1)
+
+
+def losses(model, measured):
+    """Mean loss of each list of samples (x_t, t, target)."""
+    with torch.no_grad():
+        return np.array(
+            [
+                np.mean([float(((predict(model, x, t) - w) ** 2).mean()) for x, t, w in some])
+                for some in measured
+            ]
+        )
+
+
+def moved(model, moves):
+    """A copy of the model after a step; ``moves`` has [d_out, d_in] of each layer, bias last."""
+    other = copy.deepcopy(model)
+    for name, module in layers_of(other).items():
+        move, width = torch.from_numpy(moves[name]), module.weight[0].numel()
+        with torch.no_grad():
+            module.weight += move[:, :width].reshape(module.weight.shape)
+            if module.bias is not None:
+                module.bias += move[:, width]
+    return other
+
+
+def unlearning_plus(model, sampled, query, measured, alpha, bounded):
+    """[N, Q] L_i(theta') / L_i(theta) - 1 after one step along (F + lambda)^-1 grad L_q.
+
+    Args:
+        model: float64.
+        sampled: As for ``ekfac_factors``.
+        query: Q lists of samples for the gradient and the bound.
+        measured: N lists of samples for the losses.
+        alpha: The step is alpha / N, or the share of the way to the loss of a zero prediction.
+        bounded: Which of both.
+    """
+    bases, eigenvalues = ekfac_factors(model, sampled)
+    before, scores = losses(model, measured), []
+    for samples in query:
+        g, direction = loss_gradient(model, samples), {}
+        for n, (u_a, u_s) in bases.items():
+            shifted = eigenvalues[n] + 0.1 * eigenvalues[n].mean()
+            direction[n] = u_s @ (turned(bases, g)[n] / shifted) @ u_a.T
+        length = alpha / len(measured)
+        if bounded:
+            (loss,) = losses(model, [samples])
+            null = np.mean([float((w**2).mean()) for _, _, w in samples])
+            rise = max(alpha * (null - loss), 0)
+            length = longest(
+                lambda s, d=direction, q=samples, most=loss + rise: (
+                    losses(step(model, d, s), [q])[0] <= most
+                ),
+                rise / sum((g[n] * direction[n]).sum() for n in g),
+            )
+        scores.append(losses(step(model, direction, length), measured) / before - 1)
+    return np.stack(scores, 1)
+
+
+def longest(allowed, most):
+    """The largest allowed length up to ``most``, to a thousandth of it."""
+    low, high = 0, most
+    while high - low > 1.5 * most / 2**10 and not allowed(high):
+        middle = (low + high) / 2
+        low, high = (middle, high) if allowed(middle) else (low, middle)
+    return high if allowed(high) else low
+
+
+def step(model, direction, length):
+    """``moved`` by ``length`` along a direction."""
+    return moved(model, {name: length * d for name, d in direction.items()})
 
 
 def empirical_influence(masks, outputs):

@@ -60,3 +60,38 @@ def ideal_denoiser(x, q, power, noise, timesteps):
             for i, weight in enumerate(weights):
                 scores[i, j] += (weight / sum(weights)) ** power / len(timesteps)
     return scores
+
+
+def nda(x, q, abar, eps, side, outside=10.0):
+    """Shares [N, Q] of the denoiser of patches: loops over queries, places, images and places.
+
+    x [N, C, H, W] and q [Q, C, H, W]; ``eps`` [C, H, W] is the noise of every query.
+    """
+    height, width = x.shape[2:]
+    places = [(h, w) for h in range(height) for w in range(width)]
+
+    def patch(image, h, w):
+        numbers = []
+        for c in range(len(image)):
+            for i in range(h - side // 2, h - side // 2 + side):
+                for j in range(w - side // 2, w - side // 2 + side):
+                    inside = 0 <= i < height and 0 <= j < width
+                    numbers.append(image[c, i, j] if inside else outside)
+        return np.array(numbers)
+
+    scores = np.zeros((len(x), len(q)))
+    for j, b in enumerate(q):
+        noised = math.sqrt(abar) * b + math.sqrt(1 - abar) * eps
+        for u in places:
+            own = patch(noised, *u)
+            far = [
+                [
+                    sum((own - patch(math.sqrt(abar) * a, *v)) ** 2) / (2 * (1 - abar))
+                    for v in places
+                ]
+                for a in x
+            ]
+            least = min(map(min, far))
+            weights = [sum(math.exp(least - f) for f in of_image) for of_image in far]
+            scores[:, j] += np.array(weights) / sum(weights) / len(places)
+    return scores

@@ -20,7 +20,7 @@ from dasbench.attribution.methods import interface
 from dasbench.diffusion import denoiser, sampling
 from dasbench.diffusion.process import Ddpm
 from dasbench.experiments import config, feature_sets
-from dasbench.gradients import ekfac, features, residuals, trajectories, unlearning
+from dasbench.gradients import ekfac, features, influence, residuals, trajectories, unlearning
 from dasbench.registry import METHODS
 from experiment_files import ROOT
 
@@ -184,6 +184,11 @@ class World:
         how = {
             key: self.experiment["features"][key] for key in ("timesteps", "draws", "parameters")
         }
+        dampings = np.array([1e-4, 1e-3, 1e-2, 0.1, 1.0])
+        if options["computed"] == "influence":
+            images, ids, queries = self.x["train"], np.arange(N), {kind: self.x[kind]}
+            given = (self.net, self.process, how | options, AXES, images, ids, queries, dampings)
+            return computed(influence.Problem(*given), options["computation"])
         how |= {key: options[key] for key in ("steps", "loss_timesteps", "noise") if key in options}
         family = {"ekfac": ekfac.Ekfac, "unlearning": unlearning.Unlearning}[options["computed"]]
         fitted = self._once(
@@ -193,7 +198,17 @@ class World:
         if options["computed"] == "unlearning":
             scores = np.stack([s for _, s in fitted.scores(self.x[kind], kind)], 2)
             return Computed(np.array(fitted.steps), scores.astype(np.float32))
-        dampings = np.array([1e-4, 1e-3, 1e-2, 0.1, 1.0])
         asked = fitted.features(self.x[kind], np.arange(QUERIES), kind)
         blocks = fitted.scores(self.x["train"], np.arange(N), asked, dampings)
         return Computed(dampings, np.concatenate([b for _, b in blocks], 1))
+
+
+def computed(problem, name):
+    """The scores of a computation for the one kind of query of a problem."""
+    module = influence.computation(name)
+    values = module.values(problem)
+    ((_, queries),) = problem.queries.items()
+    scores = np.full((len(values), len(problem.images), len(queries)), np.nan, np.float32)
+    for block in module.blocks(problem):
+        scores[:, block.rows, block.columns] = block.scores
+    return Computed(values, scores)

@@ -25,14 +25,19 @@ Options of the vector family: ``features`` (Rademacher probes only), ``kernel`` 
 
 Options of the similarity family: ``features`` (gradients as above, pixels, embeddings), ``measure``
 (dot, cosine), ``checkpoints`` (all, or a list of numbers: the score is the mean over these
-checkpoints of the base model).
+checkpoints of the base model). The family of ``gradient_cosine_stepwise`` compares the features of
+each timestep (``by_timestep``).
 
 Options of the floor family: ``form``, ``features`` (pixels, embeddings), ``grid`` (parameter -> its
 values, of which tuning data select one); or ``members``, the floors of which they select one.
+``nda`` has a ``grid``, too, and no ``form``: it is no member of ``floor``.
 
 Options of other families: ``tuning`` (whether scores are computed from the tuning subsets'
 outputs), ``computed`` (name X of the rule ``compute_X``, for scores that need the network itself),
-``noise`` (for EK-FAC), ``steps`` and ``loss_timesteps`` (for unlearning).
+``computation`` (for ``compute_influence``, the module of ``dasbench.gradients`` that computes the
+scores), ``noise`` (for EK-FAC), ``effect`` (loss, displacement), ``probes`` (of a prediction at
+each timestep), ``stepwise`` (gradients of a training example by timestep, or averaged), ``steps``,
+``loss_timesteps`` and ``ascent`` (free, bounded; for unlearning).
 """
 
 from __future__ import annotations
@@ -41,6 +46,7 @@ from collections.abc import Mapping
 from typing import Any
 
 METHOD_FOLDER = "src/dasbench/attribution/methods"
+GRADIENT_FOLDER = "src/dasbench/gradients"
 DATASET_FOLDER = "src/dasbench/data"
 FAMILY_FOLDER = "src/dasbench/diffusion/families"
 
@@ -48,10 +54,14 @@ _KERNEL = "kernel_methods"
 _SIMILARITY = "similarity"
 _CONTROLS = "controls"
 _VECTOR = "vector_residual"
+_STEPWISE_SIMILARITY = "similarity_stepwise"
 _EKFAC = "ekfac"
+_EKFAC_STEPWISE = "ekfac_stepwise"
 _UNLEARNING = "unlearning"
+_UNLEARNING_PLUS = "unlearning_plus"
 _DATAMODELS = "datamodels"
 _FLOORS = "floors"
+_NDA = "nda"
 
 
 def _features(
@@ -119,6 +129,23 @@ def _ekfac(noise: str) -> dict[str, Any]:
     return {"module": _EKFAC, "computed": "ekfac", "noise": noise, "transform": "identity"}
 
 
+def _influence(module: str, **options: Any) -> dict[str, Any]:
+    """Scores of the rule ``compute_influence``, whose module has the name of the family."""
+    return {"module": module, "computed": "influence", "computation": module, **options}
+
+
+def _ekfac_stepwise(effect: str, stepwise: bool, **probes: int) -> dict[str, Any]:
+    """Root mean square over timesteps, and probes, of influences with EK-FAC's curvature."""
+    form = {"noise": "common", "effect": effect, "stepwise": stepwise, **probes}
+    return _influence(_EKFAC_STEPWISE, **form, transform="square")
+
+
+def _unlearning_plus(ascent: str, steps: list) -> dict[str, Any]:
+    """Unlearning with EK-FAC's curvature and the same noise for all images."""
+    form = {"ascent": ascent, "steps": steps, "loss_timesteps": 4}
+    return _influence(_UNLEARNING_PLUS, **form, transform="identity")
+
+
 def _datamodel(estimate: str) -> dict[str, Any]:
     """An estimate from the outputs of retrained models: of tuning subsets only."""
     return {"module": _DATAMODELS, "estimate": estimate, "tuning": True, "transform": "identity"}
@@ -143,6 +170,7 @@ _FLOORS_OF_PIXELS = {
 }
 
 _PROBES = {"constant": 1, "rademacher": 1, "cosine": 2}
+_LOSS_BY_TIMESTEP = _features("loss", noise="common", timesteps=100, dimensions=1024)
 
 METHODS: dict[str, dict[str, Any]] = {
     "random": _control("random"),
@@ -166,10 +194,20 @@ METHODS: dict[str, dict[str, Any]] = {
         "features": "pixels",
         "transform": "identity",
     },
+    "nda": {
+        "module": _NDA,
+        "features": "pixels",
+        "grid": {"timestep": [50, 100, 200, 400], "patch": [3, 5, 7]},
+        "transform": "identity",
+    },
     "gradient_dot": _similarity(_features("loss"), "dot"),
     "gradient_cosine": _similarity(_features("loss"), "cosine"),
     "tracincp": _similarity(_features("loss"), "dot", checkpoints="all"),
     "gas": _similarity(_features("loss"), "cosine", checkpoints="all"),
+    "gradient_cosine_stepwise": {
+        **_similarity(_LOSS_BY_TIMESTEP, "cosine", by_timestep=True),
+        "module": _STEPWISE_SIMILARITY,
+    },
     "trak": _kernel(_features("loss")),
     "trak_common": _kernel(_features("loss", noise="common")),
     "relative_if": _kernel(_features("loss"), denominator="preconditioned_norm"),
@@ -191,17 +229,16 @@ METHODS: dict[str, dict[str, Any]] = {
         residual="released",
         leverage=False,
     ),
-    "das_stepwise": _kernel(
-        _features("loss", noise="common", timesteps=100, dimensions=1024),
-        kernel="per_t",
-        transform="square",
-    ),
+    "das_stepwise": _kernel(_LOSS_BY_TIMESTEP, kernel="per_t", transform="square"),
     "das_vector": _vector("displacement", "square"),
     "vector_if": _vector("loss", "identity"),
     "empirical_influence": _datamodel("empirical_influence"),
     "datamodel": _datamodel("datamodel"),
     "ekfac_if": _ekfac("keyed"),
     "ekfac_if_common": _ekfac("common"),
+    "ekfac_stepwise": _ekfac_stepwise("loss", stepwise=True),
+    "ekfac_displacement": _ekfac_stepwise("displacement", stepwise=False, probes=2),
+    "ekfac_displacement_stepwise": _ekfac_stepwise("displacement", stepwise=True, probes=2),
     "unlearning": {
         "module": _UNLEARNING,
         "computed": "unlearning",
@@ -209,6 +246,8 @@ METHODS: dict[str, dict[str, Any]] = {
         "loss_timesteps": 4,
         "transform": "identity",
     },
+    "unlearning_plus": _unlearning_plus("free", [1, 10, 100]),
+    "unlearning_plus_bounded": _unlearning_plus("bounded", [0.01, 0.1, 0.5]),
     "external": {"module": "external", "scores": {}, "transform": "identity"},
 }
 

@@ -5,7 +5,7 @@ import functools
 import hashlib
 
 from dasbench import registry
-from dasbench.experiments.files import scores
+from dasbench.experiments.files import features, scores
 from dasbench.sharing import codehash
 
 CODE = codehash.Tree(ROOT)
@@ -40,6 +40,15 @@ def method_code(script):
         return code(script, module_file(registry.METHOD_FOLDER, name))
 
     return of(params)
+
+
+def influence_code(experiment, method):
+    """Hash of compute_influence, of the model's family and of the module that computes the scores."""
+    modules = [
+        module_file(registry.FAMILY_FOLDER, experiment.family["module"]),
+        module_file(registry.GRADIENT_FOLDER, features.influence_module(experiment, method)),
+    ]
+    return code("compute_influence", *modules)
 
 
 def dataset_code(script, dataset):

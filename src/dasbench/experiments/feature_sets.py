@@ -53,8 +53,8 @@ def by_timestep(experiment: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def keeps_timesteps(options: Mapping[str, Any]) -> bool:
-    """Whether a method's kernel uses features by timestep, not averaged over timesteps."""
-    return options.get("kernel", "averaged") != "averaged"
+    """Whether a method uses features by timestep, not averaged over timesteps."""
+    return options.get("by_timestep", False) or options.get("kernel", "averaged") != "averaged"
 
 
 def has_spectrum(options: Mapping[str, Any]) -> bool:

@@ -15,6 +15,8 @@ from dasbench.registry import METHODS
 
 # rows of the removal tables that are not methods; no method may have such a name
 TABLE_WORDS = frozenset({"null"})
+# options that make a method what it is, so that an experiment cannot change them
+_FIXED = ("module", "journey", "inapplicable", "form", "members", "by_timestep", "computation")
 # paths that need no quoting in a rule's shell command
 _PATH = re.compile(r"[A-Za-z0-9_./-]+")
 
@@ -51,9 +53,8 @@ def _options(
     path: tuple, entry: Mapping[str, Any], overrides: Mapping[str, Any]
 ) -> Iterator[Problem]:
     """Check that overrides are options in the method's registry entry, and fit together."""
-    fixed = ("module", "journey", "inapplicable", "form", "members")
-    allowed = [key for key in entry if key not in fixed]
-    allowed += ["ensemble", "combine"] * ("leverage" in entry)
+    allowed = [key for key in entry if key not in _FIXED]
+    allowed += ["ensemble", "combine"] * ("leverage" in entry) + ["draws"] * ("computed" in entry)
     for key in overrides:
         if key not in allowed and key != "like":
             hint = suggestion(key, allowed)

@@ -7,9 +7,12 @@ Letters: n training examples, q queries, P features, T kernels by timestep, M su
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 TRANSFORMS = 3
+# of ``nda``: largest side of an image; operations that take as long as one exponential
+SIDE, EXPONENTIAL = 16, 300
 
 
 def decomposition(n: int, wide: int) -> float:
@@ -48,6 +51,21 @@ def floor(n: int, q: int, wide: int, grid: Mapping[str, list], whole: bool = Tru
         return products
     kernel = 2.0 * n * n * wide + 10.0 * n**3
     return products + widths * (kernel + 2.0 * n * n * q * (1 + penalties))
+
+
+def patches(n: int, q: int, shape: tuple[int, int, int], sides: Sequence[int]) -> float:
+    """Operations of one point of ``nda``, with the mean size of a patch.
+
+    Args:
+        n: Training examples.
+        q: Queries.
+        shape: (C, H, W) of the images, which are reduced to ``SIDE`` pixels a side.
+        sides: Pixels along the side of a patch.
+    """
+    channels, *pixels = shape
+    places = math.prod(side // -(-max(pixels) // SIDE) for side in pixels)
+    numbers = channels * sum(side**2 for side in sides) / len(sides)
+    return n * q * places**2 * (2.0 * numbers + EXPONENTIAL)
 
 
 def sums(n: int, q: int, paths: int, models: int) -> float:

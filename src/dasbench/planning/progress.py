@@ -40,6 +40,7 @@ PHASES = {
         "compute_residuals",
         "compute_ekfac",
         "compute_unlearning",
+        "compute_influence",
         "compute_journeys",
         "compute_embeddings",
     ),

@@ -13,12 +13,13 @@ from dasbench.core.query_kinds import TARGETS
 from dasbench.core.query_kinds import of as kinds_of
 from dasbench.experiments import config, feature_sets, figure_table
 from dasbench.experiments.config_checks import subset_size
-from dasbench.planning import study_jobs, unet_cost
+from dasbench.planning import network_cost, study_jobs, unet_cost
 from dasbench.planning.job_cost import Cost
 from dasbench.planning.kernel_cost import (
     TRANSFORMS,
     decomposition,
     floor,
+    patches,
     score_bytes,
     scores,
     sums,
@@ -37,7 +38,7 @@ def of(work: Workload) -> dict[str, Cost]:
 
     Every family with planned jobs is in the result. Families without planned jobs may be, too.
     """
-    parts = (_data, _training, _outputs, _queries, _features, _network, _scores)
+    parts = (_data, _training, _outputs, _queries, _features, network_cost.of, _scores)
     costs = [cost for part in parts for cost in part(work)]
     costs += [*study_jobs.of(work), *_removal(work), *_report(work)]
     return {cost.family: cost for cost in costs}
@@ -158,28 +159,6 @@ def _embeds(work: Workload, family: str, images: int) -> Cost:
     return Cost(family, amounts, calls, 4 * images * work.d + _CLIP_BYTES)
 
 
-def _network(work: Workload) -> Iterator[Cost]:
-    """Scores that need the network itself."""
-    features, p = work.experiment["features"], work.model.parameters
-    draws = features["timesteps"] * features["draws"]
-    for by, passes in (("ekfac", 3), ("unlearning", 1)):
-        options = next((o for o in work.methods.values() if o.get("computed") == by), None)
-        if options is None:
-            continue
-        memory = 8 * work.n * work.d + 24 * p
-        images = passes * work.n + work.q
-        amounts = {"features:kronecker": 3.0 * work.model.flops * draws * images}
-        if by == "ekfac":
-            amounts["kernel"] = 2.0 * work.dampings * work.n * work.q * p
-            # two copies of the queries; gradients of blocks of 256 images, and their transforms
-            memory += 8 * work.q * p + 10 * 256 * p
-        else:
-            times = options["loss_timesteps"] * (len(options["steps"]) * work.q + 1)
-            amounts["forward"] = 1.0 * work.model.flops * work.n * times
-        calls = draws * -(-images // BATCH["features"])
-        yield Cost(f"compute_{by}", amounts, calls, memory)
-
-
 def _scores(work: Workload) -> Iterator[Cost]:
     """Parameters, scores and their LDS; the work is the mean over the methods."""
     e, subsets = work.experiment, work.experiment["subsets"]
@@ -208,12 +187,12 @@ def _scores(work: Workload) -> Iterator[Cost]:
 
 
 def _kernels(options: Mapping[str, Any]) -> int:
-    """Kernels that a method's score job decomposes, one for each timestep; 0 for a shared one."""
+    """Timesteps that a method's score job goes through one by one; 0 for averaged features."""
     return options["features"]["timesteps"] if feature_sets.keeps_timesteps(options) else 0
 
 
 def _gradients(work: Workload, options: Mapping[str, Any]) -> int:
-    """Gradients in one kernel that a method's score job decomposes; 0 for a shared kernel."""
+    """Gradients of one timestep that a method's score job holds; 0 for averaged features."""
     kernels = _kernels(options)
     return work.n * (kernels if options.get("kernel") == "pooled" else min(kernels, 1))
 
@@ -226,8 +205,12 @@ def _linear_algebra(work: Workload, options: Mapping[str, Any], grid: bool, mode
         floors = options.get("members", [options])
         similar = [floor(n, q, wide, one["grid"], grid) for one in floors]
         return (sum(similar) if grid else max(similar)) + sums(n, q, points, models)
+    if options["module"] == "nda":
+        one = patches(n, q, work.shape, options["grid"]["patch"])
+        return one * (points if grid else 1) + sums(n, q, points, models)
     if "kernel" not in options:
-        return 2.0 * n * q * wide + sums(n, q, points, models)
+        steps = max(_kernels(options), 1)
+        return 2.0 * steps * n * q * wide + sums(n, q, points, models)
     return scores(n, q, wide, points, models, _kernels(options))
 
 

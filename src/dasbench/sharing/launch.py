@@ -40,6 +40,7 @@ NETWORKS = (
     "time_methods",
     "compute_ekfac",
     "compute_unlearning",
+    "compute_influence",
     "measure_outputs",
     "measure_grids",
     "measure_removal",

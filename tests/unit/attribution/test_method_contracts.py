@@ -19,7 +19,7 @@ from dasbench.attribution.methods import interface
 from dasbench.attribution.spectrum import Spectrum
 from dasbench.core.query_kinds import KINDS
 from dasbench.evaluation import lds
-from dasbench.experiments import config
+from dasbench.experiments import config, feature_sets
 from dasbench.registry import METHODS
 from stepwise import every_part, predicted
 
@@ -79,7 +79,7 @@ def given(name, inputs):
     if "steps" in METHODS[name]:
         computed = dataclasses.replace(inputs.computed, values=np.array(METHODS[name]["steps"]))
         return dataclasses.replace(inputs, computed=computed)
-    if METHODS[name].get("kernel", "averaged") == "averaged":
+    if not feature_sets.keeps_timesteps(METHODS[name]):
         return inputs
     apart = np.random.default_rng(9).standard_normal((T, 1, P))
     return dataclasses.replace(inputs, spectrum=Spectra(inputs.train_features * apart))

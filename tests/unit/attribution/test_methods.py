@@ -46,7 +46,12 @@ def kernel(features, residual="none", leverage=False, denominator="none", transf
     }
 
 
-# sections 2 and 3 of the method's description, once more by hand
+def influence(module, **more):
+    noise = {"noise": "common"} if module == "ekfac_stepwise" else {}
+    return {"computed": "influence", "computation": module, **noise, **more}
+
+
+# the sections of the method's description that define methods, once more by hand
 DESCRIBED = {
     "random": {"control": "random"},
     "class_match": {"control": "class_match"},
@@ -97,7 +102,21 @@ DESCRIBED = {
     "datamodel": {"estimate": "datamodel", "tuning": True},
     "ekfac_if": {"computed": "ekfac", "noise": "keyed"},
     "ekfac_if_common": {"computed": "ekfac", "noise": "common"},
+    "ekfac_stepwise": influence("ekfac_stepwise", effect="loss", stepwise=True, transform="square"),
+    "ekfac_displacement": influence(
+        "ekfac_stepwise", effect="displacement", stepwise=False, transform="square"
+    ),
+    "ekfac_displacement_stepwise": influence(
+        "ekfac_stepwise", effect="displacement", stepwise=True, transform="square"
+    ),
     "unlearning": {"computed": "unlearning"},
+    "unlearning_plus": influence("unlearning_plus", ascent="free"),
+    "unlearning_plus_bounded": influence("unlearning_plus", ascent="bounded"),
+    "gradient_cosine_stepwise": {
+        "features": {**form("loss", noise="common"), "timesteps": 100, "dimensions": 1024},
+        "measure": "cosine",
+    },
+    "nda": {"features": "pixels", "form": None},
     "external": {"scores": {}},
 }
 
@@ -263,7 +282,8 @@ COMPARED = {
     # what is made from retrained models, by a rule, by timestep or in a family of its own has tests
     # of its own
     if name not in ("random", "external")
-    and not {"tuning", "computed", "effect", "form", "members"} & set(options)
+    and not {"tuning", "computed", "effect", "form", "members", "grid", "by_timestep"}
+    & set(options)
     and options.get("kernel") != "per_t"
 }
 

@@ -150,7 +150,10 @@ def test_a_journey_stands_in_for_the_queries_features(folder):
     np.testing.assert_array_equal(given.query_features, np.load(folder / "journey.npy"))
 
 
-@pytest.mark.parametrize("method", ["ekfac_if", "ekfac_if_common", "unlearning"])
+COMPUTED = [name for name, options in METHODS.items() if "computed" in options]
+
+
+@pytest.mark.parametrize("method", COMPUTED)
 def test_gradients_without_their_condition_are_refused(blank, method):
     data = raw()
     data["model"]["num_class_embeds"] = 10
@@ -168,4 +171,25 @@ def test_the_noise_of_ekfac_changes_its_settings_alone(blank):
     assert methods["mine"]["noise"] == "common"
     data["methods"]["mine"]["noise"] = "batch"
     with pytest.raises(UserError, match="batch"):
+        load(blank, data)
+
+
+@pytest.mark.parametrize(
+    ("method", "overrides", "words"),
+    [
+        ("das", {"draws": 2}, "draws is not an option of this method"),
+        ("ekfac_stepwise", {"computation": "unlearning_plus"}, "computation"),
+        ("gradient_cosine_stepwise", {"by_timestep": False}, "by_timestep"),
+        ("unlearning_plus", {"ascent": "steep"}, "steep"),
+        (
+            "nda",
+            {"grid": {"width": [1]}},
+            "width is no parameter of this method; expected timestep",
+        ),
+    ],
+)
+def test_options_that_a_method_does_not_have_are_refused(method, overrides, words, blank):
+    data = raw()
+    data["methods"][method] = overrides
+    with pytest.raises(UserError, match=words):
         load(blank, data)

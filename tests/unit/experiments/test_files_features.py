@@ -97,3 +97,31 @@ def test_a_computed_method_depends_on_its_options_and_on_how_gradients_are_taken
     assert "damping" not in keyed
     steps = json.loads(features.computed_settings(smoke, "unlearning"))["gradients"]
     assert {"steps", "loss_timesteps"} < set(steps)
+
+
+def test_draws_of_a_computed_method_are_those_of_the_features_unless_it_says_otherwise(blank):
+    methods = {"many": {"like": "ekfac_if", "draws": 8}, "ekfac_stepwise": {"draws": 2}}
+    made = child(blank, methods={**methods, "ekfac_if": {}})
+    many, usual = (
+        json.loads(features.computed_settings(made, name))["gradients"]
+        for name in ("many", "ekfac_if")
+    )
+    assert many == {**usual, "draws": 8}
+    assert json.loads(features.influence_settings(made, "ekfac_stepwise"))["gradients"] == {
+        **usual,
+        "draws": 2,
+        "noise": "common",
+        "effect": "loss",
+        "stepwise": True,
+    }
+
+
+def test_influence_depends_on_the_dampings_only_where_it_has_some(blank):
+    names = ("ekfac_displacement", "unlearning_plus")
+    made = child(blank, methods={name: {} for name in names})
+    assert features.computed_methods({"child": made}, "influence") == list(names)
+    damped, forgetting = (json.loads(features.influence_settings(made, name)) for name in names)
+    assert damped["damping"] == made["damping"]
+    assert "damping" not in forgetting
+    assert damped["computation"] == features.influence_module(made, names[0]) == "ekfac_stepwise"
+    assert forgetting["gradients"]["ascent"] == "free"

@@ -1,7 +1,5 @@
 """EK-FAC against loops over images, timesteps, places and parameters, in float64."""
 
-import itertools
-
 import numpy as np
 import pytest
 import torch
@@ -9,7 +7,7 @@ from torch import nn
 
 import curvature_problem
 import oracle_curvature
-from curvature_problem import AXES, GRID, IDS, SETTINGS, Net, drawn, samples
+from curvature_problem import AXES, IDS, SETTINGS, Net, curvature_samples, samples
 from dasbench.attribution.method_inputs import Computed
 from dasbench.attribution.methods import interface
 from dasbench.attribution.parameters import product
@@ -21,19 +19,6 @@ from dasbench.registry import METHODS
 @pytest.fixture(scope="module")
 def problem():
     return curvature_problem.make()
-
-
-def sampled(problem, policy="keyed"):
-    """Every (x_t, t, xi) of the curvature, whose targets are each image's own in any case."""
-    found = []
-    for i, example in enumerate(IDS["train"]):
-        pairs = itertools.product(GRID, range(SETTINGS["draws"]))
-        for (x_t, t, _), (_, draw) in zip(
-            samples(problem, "train", i, policy=policy), pairs, strict=True
-        ):
-            xi = drawn("curvature", "keyed", "train", example, t, draw).double() * (2 / 48) ** 0.5
-            found.append((x_t, t, xi))
-    return found
 
 
 @pytest.mark.parametrize("batch", [3, 128])
@@ -50,7 +35,9 @@ def test_scores_are_those_of_the_loops(batch, relative, policy, problem):
     assert found.dtype == np.float32
     train = [samples(problem, "train", i, policy=policy) for i in range(4)]
     val = [samples(problem, "val", i, policy=policy) for i in range(3)]
-    expected = oracle_curvature.ekfac(unet, sampled(problem, policy), train, val, relative)
+    expected = oracle_curvature.ekfac(
+        unet, curvature_samples(problem, policy), train, val, relative
+    )
     np.testing.assert_allclose(found[0], expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max())
     assert np.abs(found[0] / found[1] - 1).max() > 0.1
 

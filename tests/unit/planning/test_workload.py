@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from dasbench.attribution.methods import nda
 from dasbench.core import artifacts
 from dasbench.errors import UserError
 from dasbench.experiments import config, image_shapes
-from dasbench.planning import rule_costs, storage, workload
+from dasbench.planning import kernel_cost, rule_costs, storage, workload
 from dasbench.planning.job_cost import on_device
 from dasbench.sharing import launch
 from experiment_files import ROOT, load, make_repository, raw
@@ -53,6 +54,47 @@ def test_scores_that_need_the_network_are_counted_image_by_image(smoke):
     ekfac = costs["compute_ekfac"].work
     assert ekfac["features:kronecker"] == 3 * each * 2 * (3 * 120 + 24)
     assert ekfac["kernel"] == 2 * 27 * 120 * 24 * smoke.model.parameters
+
+
+def test_influence_is_the_mean_over_its_methods(tmp_path):
+    root, data = make_repository(tmp_path), raw()
+    data |= {"removal": {}, "comparisons": []}
+
+    def cost(**methods):
+        data["methods"] = {"random": {}, **methods}
+        work = workload.Workload(load(root, data), SHAPE)
+        return rule_costs.of(work)["compute_influence"], work
+
+    one, work = cost(ekfac_displacement={})
+    each, p = work.model.flops, work.model.parameters
+    assert one.work["features:kronecker"] == 3 * each * 2 * (3 * 120 + 2 * 24)
+    assert one.work["kernel"] == 2 * 27 * 120 * 24 * p * 2 * 2  # timesteps, probes
+    more, _ = cost(ekfac_displacement={"draws": 3})
+    assert more.work["features:kronecker"] == 3 * one.work["features:kronecker"]
+    assert more.work["kernel"] == one.work["kernel"]
+    forgetting, _ = cost(unlearning_plus={})
+    assert forgetting.work == {
+        "features:kronecker": 3 * each * 2 * (2 * 120 + 24),
+        "forward": each * 120 * 4 * (3 * 24 + 1),
+    }
+    both, _ = cost(ekfac_displacement={}, unlearning_plus={})
+    assert both.work["kernel"] == one.work["kernel"] / 2
+    assert both.work["forward"] == forgetting.work["forward"] / 2
+    assert both.memory == max(one.memory, forgetting.memory) == one.memory
+
+
+def test_patches_are_counted_pair_by_pair(tmp_path):
+    root, data, counted = make_repository(tmp_path), raw(), []
+    data |= {"removal": {}, "comparisons": []}
+    for method in ("nda", "pixel_cosine"):
+        data["methods"] = {method: {}}
+        work = workload.Workload(load(root, data), SHAPE)
+        counted.append(rule_costs.of(work)["score"].work["kernel"])
+    pairs = 120 * 24 * 64 * 64
+    assert counted == [pairs * (2 * (9 + 25 + 49) / 3 + 300), 2 * 120 * 24 * 64]
+    assert kernel_cost.SIDE == nda.SIDE
+    at_most = kernel_cost.patches(1, 1, (1, 16, 16), [3])
+    assert kernel_cost.patches(1, 1, (1, 32, 32), [3]) == at_most == 256**2 * 318
 
 
 def test_a_dense_projection_is_work_of_its_own(tmp_path):

@@ -16,6 +16,9 @@ from dasbench.experiments.files.models import base_files, member_files
 from dasbench.experiments.files.resolved import Resolved
 from dasbench.experiments.files.settings import drawn_settings, settings
 
+# options of computed methods that their scripts receive
+_OPTIONS = ("draws", "steps", "loss_timesteps", "effect", "probes", "stepwise", "ascent")
+
 
 def splits(experiment: Resolved) -> tuple[str, ...]:
     """Files of a set of features: the training images, and each kind of query."""
@@ -120,11 +123,29 @@ def computed_settings(experiment: Resolved, method: str, names: Sequence[str] = 
         method: Name of the method.
         names: Sections of the experiment file that the job depends on.
     """
+    more = {name: experiment[name] for name in names}
+    return drawn_settings(experiment, gradients=_gradient_settings(experiment, method), **more)
+
+
+def influence_settings(experiment: Resolved, method: str) -> str:
+    """The string of a method of ``compute_influence``; without step sizes it has dampings."""
     options = experiment.methods[method]
-    keys = ("timesteps", "draws", "parameters")
+    more = {} if "steps" in options else {"damping": experiment["damping"]}
+    gradients = _gradient_settings(experiment, method)
+    computation = options["computation"]
+    return drawn_settings(experiment, computation=computation, gradients=gradients, **more)
+
+
+def influence_module(experiment: Resolved, method: str) -> str:
+    """Module of ``dasbench.gradients`` that computes the scores."""
+    return experiment.methods[method]["computation"]
+
+
+def _gradient_settings(experiment: Resolved, method: str) -> dict[str, Any]:
+    """How a computed method takes gradients, and its options."""
+    options, keys = experiment.methods[method], ("timesteps", "draws", "parameters")
     gradients = {key: experiment["features"][key] for key in keys}
-    gradients |= {key: options[key] for key in ("steps", "loss_timesteps") if key in options}
+    gradients |= {key: options[key] for key in _OPTIONS if key in options}
     if options.get("noise", "keyed") != "keyed":
         gradients["noise"] = options["noise"]
-    more = {name: experiment[name] for name in names}
-    return drawn_settings(experiment, gradients=gradients, **more)
+    return gradients

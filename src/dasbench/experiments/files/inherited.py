@@ -85,7 +85,8 @@ def _of_base(e: Resolved, parent: Resolved) -> Iterator[tuple[str, str]]:
             folders = (f"{of.folder}/features/embeddings" for of in (e, parent))
             yield from _pairs(*folders, features.splits(e))
     for name, options in e.methods.items():
-        same = parent.methods.get(name, {}).get("computed") == options.get("computed", "")
+        other, keys = parent.methods.get(name, {}), ("computed", "computation")
+        same = "computed" in options and all(other.get(k) == options.get(k) for k in keys)
         if same and _computed(e, name) == _computed(parent, name):
             folders = (f"{of.folder}/network/{name}" for of in (e, parent))
             yield from _pairs(*folders, query_kinds.computed(query_kinds.of(e)))

@@ -43,12 +43,18 @@ FAMILIES = {
 CONTROLS = ("random", "class_match", "train_norm")
 _MEMBERS = {
     "trak": ("trak", "journey_trak"),
-    "influence": ("relative_if", "renormalized_if", "ekfac_if", "unlearning"),
-    "gradient": ("gradient_dot", "gradient_cosine", "tracincp", "gas"),
+    "influence": (
+        *("relative_if", "renormalized_if", "ekfac_if", "unlearning", "ekfac_stepwise"),
+        *("ekfac_displacement", "ekfac_displacement_stepwise"),
+        *("unlearning_plus", "unlearning_plus_bounded"),
+    ),
+    "gradient": (
+        *("gradient_dot", "gradient_cosine", "tracincp", "gas", "gradient_cosine_stepwise"),
+    ),
     "similarity": (
         *("pixel_dot", "pixel_cosine", "embedding_dot", "embedding_cosine"),
         *("pixel_cosine_power", "pixel_rbf", "pixel_ridge", "nearest", "ideal_denoiser", "floor"),
-        *("embedding_cosine_power", "embedding_rbf", "embedding_ridge", "embedding_nearest"),
+        *("embedding_cosine_power", "embedding_rbf", "embedding_ridge", "embedding_nearest", "nda"),
     ),
     "retraining": ("empirical_influence", "datamodel"),
     "control": (*CONTROLS, "null"),
