@@ -23,7 +23,8 @@ def make(recipe, digits):
         network, process = pixel.build(MODEL, recipe["diffusion"], (1, 8, 8), BASE)
         settings = {**recipe["training"], "batch_size": 4, "epochs": epochs, **changes}
         data = Data(torch.from_numpy(digits[1][:10]))
-        return Replay(network.to(dtype), process, data, settings, BASE)
+        network = network.double() if dtype == torch.float64 else network
+        return Replay(network, process, data, settings, BASE)
 
     return run
 
