@@ -40,6 +40,8 @@ NETWORKS = (
     "time_methods",
     "compute_ekfac",
     "compute_unlearning",
+    "train_replay",
+    "compute_magic",
     "measure_outputs",
     "measure_grids",
     "measure_removal",
