@@ -30,10 +30,10 @@ products elementwise:
 The last products are the derivative of ``g . g*`` with respect to (theta, w): one backward pass
 through the graph of the gradient gives both, for each query. All queries share this graph.
 
-Each step needs the state before it. Storing all K states takes 4 K P numbers (digits: 940 steps of
-160,000 weights, 2.4 GB in float32). Instead, about sqrt(K) states are kept, and the steps between
-two of them are run again: 4 (2 sqrt(K)) P numbers (digits: 160 MB), and one more run for each call.
-Same numbers, because a run is deterministic.
+Each step needs the states before and after it. All K states are 4 K P numbers (digits: 960 steps of
+164,000 weights, 2.5 GB in float32). So only every sqrt(K)-th state is kept, and the steps between
+two of them are run again: 8 sqrt(K) P numbers (digits: 160 MB), and a second run for each call. The
+second run has the numbers of the first, because a run is deterministic.
 
 Shapes: N examples, Q queries, B images of a batch, P weights of the network, K steps.
 Cost: two runs, and K Q backward passes through a gradient's graph.

@@ -1,11 +1,18 @@
 """Scores judged by one run: agreement with derivatives, LDS of replays, linearity of the run."""
 
+import importlib
+
 import numpy as np
 import pytest
 from scipy import stats
 
+from dasbench.core import artifacts, tables
+from dasbench.data import digits
+from dasbench.diffusion import denoiser
 from dasbench.evaluation import this_run
 from dasbench.evaluation.bootstrap import Bootstrap
+from dasbench.experiments.files import replay
+from experiment_files import resolved
 
 N, Q, M = 30, 4, 12
 
@@ -95,3 +102,63 @@ def test_a_smooth_function_is_metasmooth_for_small_steps(rng):
     )
     assert near > 0.99
     assert far < 0.7
+
+
+STUDY = {
+    "fractions": [0.9, 0.5],
+    "models": [4, 2],
+    "models_per_job": 2,
+    "halves": 2,
+    "queries": 2,
+    "queries_per_job": 1,
+}
+
+
+@pytest.mark.slow
+def test_the_scripts_of_the_study_fit_together(blank, tmp_path, monkeypatch):
+    """From examples and queries to tables, each script with the string that its rule gives it."""
+    e = resolved(blank, replay=STUDY, methods={"random": {}}, comparisons=[], removal={})
+    home = tmp_path / e.folder
+    pool, rng = digits.pool(), np.random.default_rng(0)
+    artifacts.save_examples(home / "train.npz", pool.images[:N], pool.labels[:N], np.arange(N))
+    for start, kind in ((100, "val"), (200, "gen")):
+        rows = slice(start, start + 12)
+        artifacts.save_array(home / f"queries/{kind}.npy", denoiser.to_model(pool.images[rows]))
+        artifacts.save_array(home / f"queries/{kind}_labels.npy", pool.labels[rows])
+        scores = rng.standard_normal((N, 12)).astype(np.float32)
+        artifacts.save_array(home / f"scores/random/{kind}.npy", scores)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DAS_DEVICE", "cpu")
+
+    def call(script, settings, **options):
+        options = {"examples": home / "train.npz", "queries": home / "queries", **options}
+        words = [f"--{key}={value}" for key, value in options.items() if value is not None]
+        monkeypatch.setattr("sys.argv", [script, "--settings", settings, *words])
+        importlib.import_module(script).run()
+
+    models = home / "models/replay"
+    for name in replay.runs(e):
+        settings = replay.replay_settings(e, name)
+        for shard in replay.shards(e, name):
+            out = models / name / f"shard-{shard}"
+            call("train_replay", settings, queries=None, shard=int(shard), out=out)
+        folders = {"base": models / "whole/shard-000/00", "models": models / name}
+        out = home / f"replay/outputs/{name}"
+        call("measure_outputs", replay.measure_settings(e, name), examples=None, **folders, out=out)
+    for part in replay.parts(e):
+        out = home / f"replay/exact/{part}.npy"
+        call("compute_magic", replay.exact_settings(e, part), out=out)
+    evaluation = replay.evaluation_settings(e)
+    call("evaluate_replay", evaluation, examples=None, queries=None, home=home, out=home / "replay")
+    for file in (*replay.evaluation_inputs(e), *replay.replay_tables(e)):
+        assert (tmp_path / file).is_file()
+    agreement, lds, linearity = (tables.load_table(tmp_path / f) for f in replay.replay_tables(e))
+    assert agreement.set_index("method").loc["exact", "correlation"].tolist() == [1, 1]
+    assert len(lds) == 2 * 2 * 2  # methods, shares, kinds of queries
+    assert lds.set_index(["fraction", "queries"]).loc[(0.9, "val"), "M"].tolist() == [4, 4]
+    assert linearity["metasmoothness"].between(-1, 1).all()
+    masks = [
+        np.load(tmp_path / replay.shard_files(e, f"{k}-0.9", "000")[0]) for k in ("kept", "half")
+    ]
+    np.testing.assert_array_equal(*masks)
+    assert masks[0].sum(1).tolist() == [27, 27]
