@@ -8,7 +8,6 @@ import pandas as pd
 from dasbench.core import artifacts, script_main, tables
 from dasbench.core.query_kinds import among
 from dasbench.evaluation import bootstrap, this_run
-from dasbench.evaluation.bootstrap import Bootstrap
 
 EXACT = "exact"  # the derivatives, judged like a method
 
@@ -19,7 +18,7 @@ def masks_of(models: Path, run: dict) -> np.ndarray:
     return np.concatenate([artifacts.load_array(f, (None, None), bool) for f in files])
 
 
-def smoothness(outputs: dict, name: str, run: dict) -> float:
+def smoothness(outputs: dict, name: str) -> float:
     """Mean metasmoothness of the outputs of all queries, from all examples to the masks."""
     halves = outputs.get(name.replace("kept", "half"), [])
     ends = zip(halves, outputs[name], strict=False)  # the first masks have halves
@@ -34,7 +33,7 @@ def run() -> None:
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     args = parser.parse_args()
     settings, home = args.settings, args.home
-    draw = Bootstrap(settings["draws"], settings["level"])
+    draw = bootstrap.Bootstrap(settings["draws"], settings["level"])
     runs, rows = settings["runs"], {"agreement": [], "lds": [], "linearity": []}
     kept = {name: r for name, r in runs.items() if name.startswith("kept")}
     masks = {name: masks_of(home / f"models/replay/{name}", r) for name, r in kept.items()}
@@ -61,12 +60,12 @@ def run() -> None:
             table = this_run.judge(scores, mask, chosen, draws, settings["floor"])
             rows["lds"].append(table.assign(**labels, **size))
             linear = this_run.linearity(exact, mask, chosen, outputs["whole"][0, queries])
-            smooth = {"metasmoothness": smoothness(outputs, name, kept[name])}
+            smooth = {"metasmoothness": smoothness(outputs, name)}
             rows["linearity"].append(
                 pd.DataFrame([labels | size | linear._asdict() | smooth | {"M": len(mask)}])
             )
-    for name, parts in rows.items():
-        tables.save_table(args.out / f"{name}.csv", pd.concat(parts))
+    for name, of_kinds in rows.items():
+        tables.save_table(args.out / f"{name}.csv", pd.concat(of_kinds))
 
 
 if __name__ == "__main__":

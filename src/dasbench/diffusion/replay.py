@@ -213,7 +213,14 @@ class Replay:
             weights: w [N].
             state: The state before the first of the steps; None for ``start``.
             steps: Consecutive steps; None for all.
+
+        Raises:
+            ValueError: If there is not one weight for each example.
         """
+        if len(weights) != self.examples:
+            raise ValueError(
+                f"got {len(weights)} weights for {self.examples} examples; give each example one"
+            )
         state = self.start() if state is None else state
         for step in range(self.steps) if steps is None else steps:
             state = self.advance(state, self.gradient(state.theta, weights, step), step)
@@ -243,6 +250,7 @@ def _schedules(
 ) -> tuple[list[float], list[float]]:
     """Learning rates [K] and decays of the average [K], from the classes that training uses."""
     weight = torch.zeros(1)
+    # not public in training.py, of which every edit would train all models again
     optimizer, schedule = training._optimizer([weight], settings, images)
     rates = []
     for _ in range(steps):

@@ -55,6 +55,7 @@ import torch
 from dasbench.diffusion import outputs
 from dasbench.diffusion.conditions import Condition
 from dasbench.diffusion.replay import EPSILON, Replay, State
+from dasbench.errors import UserError
 
 
 def influence(
@@ -73,6 +74,9 @@ def influence(
 
     Returns:
         [Q, N] float64.
+
+    Raises:
+        UserError: If a derivative is not finite.
     """
     zeros = torch.zeros_like(final)
     cotangent = State(theta=zeros, first=zeros, second=zeros, average=final)
@@ -85,6 +89,11 @@ def influence(
         total[:, replay.batch(step).examples.cpu()] += of_weights.double().cpu()
         if after_step is not None:
             after_step(step)
+    if not torch.isfinite(total).all():
+        raise UserError(
+            "a derivative through the training run is not finite, which happens if the run is far "
+            "from smooth in the weights of its examples; lower training.learning_rate"
+        )
     return total.numpy()
 
 

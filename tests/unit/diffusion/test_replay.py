@@ -128,6 +128,11 @@ def test_a_mask_is_weights_and_a_run_can_be_repeated(make, weights):
     assert torch.equal(run.run(mask), first)  # it starts at the initial weights all the same
 
 
+def test_every_example_needs_a_weight(make):
+    with pytest.raises(ValueError, match="got 23 weights for 24 examples"):
+        make().run(torch.ones(23))
+
+
 def test_a_run_goes_on_from_any_state(make, weights):
     run = make()
     states = list(run.states(weights))

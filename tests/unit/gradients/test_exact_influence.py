@@ -8,6 +8,7 @@ from dasbench.diffusion import outputs
 from dasbench.diffusion.families import pixel
 from dasbench.diffusion.model_inputs import Data
 from dasbench.diffusion.replay import Replay, State
+from dasbench.errors import UserError
 from dasbench.gradients import exact_influence
 from tiny import AXES, MODEL
 
@@ -112,6 +113,12 @@ def test_each_query_has_scores_of_its_own(make, weights, digits):
     for q in range(3):
         alone = exact_influence.influence(run, weights, final[q : q + 1])[0]
         np.testing.assert_array_equal(alone, together[q])
+
+
+def test_derivatives_that_overflow_are_refused(make, weights):
+    run = make(torch.float32, epochs=1)
+    with pytest.raises(UserError, match="is not finite, which happens if the run is far from"):
+        exact_influence.influence(run, weights, torch.full((1, len(run.start().theta)), 3e38))
 
 
 def test_final_gradients_are_those_of_the_measured_output(make, weights, digits):
