@@ -38,6 +38,8 @@ include: "workflow/rules/figures.smk"
 include: "workflow/rules/search.smk"
 include: "workflow/rules/curves.smk"
 include: "workflow/rules/grids.smk"
+include: "workflow/rules/replay.smk"
+include: "workflow/rules/magic.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/phases.smk"
 

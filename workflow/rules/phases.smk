@@ -26,4 +26,5 @@ for name, e in EXPERIMENTS.items():
             parts["report"],
             parts["scores"],
             parts.get("costs", []),
+            parts.get("replay", []),
         localrule: True

@@ -58,6 +58,13 @@ PHASES = {
     "ablation": ("evaluate_cells", "summarise_ablation"),
     "replicates": ("summarise_replicates",),
     "timestep grids": ("measure_grids", "compare_grids"),
+    "replay": (
+        "train_replay_whole",
+        "train_replay_masks",
+        "measure_replay",
+        "compute_magic",
+        "evaluate_replay",
+    ),
     "removal": (
         "choose_removals",
         "train_removal_methods",

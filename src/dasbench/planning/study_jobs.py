@@ -1,4 +1,4 @@
-"""Costs and files of the studies beside the methods: the ablation, and the timing of methods."""
+"""Costs and files of the studies beside the methods: ablation, timing of methods, one run."""
 
 from __future__ import annotations
 
@@ -17,10 +17,35 @@ def of(work: Workload) -> Iterator[Cost]:
     if work.experiment["acceleration"]["reference"]:
         yield _times(work)
         yield Cost("relate_costs", {})
+    if work.experiment["replay"]["fractions"]:
+        yield from _replays(work)
     if ablation_design.wanted(work.experiment):
         yield _readouts(work)
         yield _cells(work)
         yield Cost("summarise_ablation", {}, memory=_drawn(work))
+
+
+def _replays(work: Workload) -> Iterator[Cost]:
+    """Replays of one run, their outputs, and exact influence.
+
+    Every step of exact influence is two passes of training, and one backward pass through their
+    graph for each query. That pass was measured at 2.1 to 2.3 steps of training.
+    """
+    e, replay = work.experiment, work.experiment["replay"]
+    yield work.trains("train_replay_whole", 1, work.n)
+    yield work.trains("train_replay_masks", replay["models_per_job"], work.n)
+    most = max(replay["models"]) + 1
+    yield work.infers("measure_replay", work.q, e["outputs"]["timesteps"] * most, most)
+    queries = min(replay["queries"], replay["queries_per_job"])
+    run = work.trains("compute_magic", 1, work.n)
+    passes, states = 3.0 + 2.3 * queries, 2 * run.calls**0.5
+    amounts = {kind: amount * passes for kind, amount in run.work.items()}
+    # a state has four vectors of weights; so have the cotangents of every query
+    memory = run.memory + int(16 * work.model.parameters * (states + 2 * queries))
+    yield Cost("compute_magic", amounts, int(run.calls * passes), memory, 0)
+    memory = 8 * (len(work.methods) + 2) * work.n * replay["queries"]
+    drawn = float(e["lds"]["draws"] * sum(replay["models"]) * 2 * replay["queries"])
+    yield Cost("evaluate_replay", {"bootstrap": drawn * len(work.methods)}, memory=memory)
 
 
 def _readouts(work: Workload) -> Cost:
@@ -98,9 +123,13 @@ def _drawn(work: Workload) -> int:
 
 
 def storage(work: Workload) -> dict[str, int]:
-    """Bytes of the ablation's folder: features by timestep, and draws."""
+    """Bytes of the folder of each study: features by timestep, draws, outputs of replays."""
     e = work.experiment
+    sizes: dict[str, int] = {}
+    if e["replay"]["fractions"]:
+        replays = len(e["replay"]["fractions"]) * e["replay"]["halves"] + sum(e["replay"]["models"])
+        sizes["replay"] = 4 * work.q * 2 * (replays + 1) + 8 * work.n * e["replay"]["queries"]
     if not ablation_design.wanted(e):
-        return {}
+        return sizes
     numbers = e["features"]["timesteps"] * (work.n + work.q) * e["features"]["dimensions"]
-    return {"ablation": 4 * len(ablation_design.labels(e)) * numbers + _drawn(work)}
+    return sizes | {"ablation": 4 * len(ablation_design.labels(e)) * numbers + _drawn(work)}

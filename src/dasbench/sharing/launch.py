@@ -41,6 +41,8 @@ NETWORKS = (
     "compute_ekfac",
     "compute_unlearning",
     "compute_influence",
+    "train_replay",
+    "compute_magic",
     "measure_outputs",
     "measure_grids",
     "measure_removal",

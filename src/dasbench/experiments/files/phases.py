@@ -19,6 +19,7 @@ from dasbench.experiments.files.grids import grid_tables
 from dasbench.experiments.files.models import USES, base_files, shard_masks
 from dasbench.experiments.files.pages import figure_files
 from dasbench.experiments.files.removal import has_removal, removal_summary
+from dasbench.experiments.files.replay import has_replay, replay_tables
 from dasbench.experiments.files.replicates import REPLICATE_TABLES, has_base, replicates
 from dasbench.experiments.files.resolved import Resolved
 from dasbench.experiments.files.scores import score_files
@@ -75,6 +76,8 @@ def _studies(experiment: Resolved, experiments: Mapping[str, Resolved]) -> dict[
     phases, folder = {}, experiment.folder
     if has_removal(experiment):
         phases["removal"] = removal_summary(experiment)
+    if has_replay(experiment):
+        phases["replay"] = replay_tables(experiment)
     if ablation_design.wanted(experiment):
         phases["effects"] = [f"{folder}/ablation/{table}.csv" for table in ABLATION_TABLES]
     if has_times(experiment):
