@@ -16,7 +16,7 @@ import torch
 
 from benchmarks.machine import ROOT
 from benchmarks.problems import feature_settings
-from dasbench import registry
+from dasbench import model_families
 from dasbench.attribution import evidence
 from dasbench.attribution.leave_one_out import Blind, blind_scores, matches
 from dasbench.core import artifacts
@@ -189,7 +189,7 @@ def _trained(  # noqa: PLR0913, PLR0917 - a training run has as many inputs
 
 
 def _model(experiment: Mapping[str, Any]) -> model_inputs.Model:
-    family = registry.family(experiment["model"])["module"]
+    family = model_families.family(experiment["model"])["module"]
     return model_inputs.Model({**experiment, "family": family}, "cpu")
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks import timing
 from benchmarks.machine import ROOT
 from benchmarks.orchestration import EXPERIMENT, _environment
-from dasbench import registry
+from dasbench import model_families
 from dasbench.errors import UserError
 from dasbench.experiments import config
 
@@ -69,7 +69,7 @@ def _commands(
     shared = {
         "axes": axes,
         "model": experiment["model"],
-        "family": registry.family(experiment["model"])["module"],
+        "family": model_families.family(experiment["model"])["module"],
     }
     train = shared | {
         "diffusion": experiment["diffusion"],

@@ -23,7 +23,8 @@ WINGS = (
     "reports",
     "commands",
 )
-ANYWHERE = {"errors", "seeds", "registry", "version"}  # modules of the root, which import nothing
+# modules of the root, which import nothing
+ANYWHERE = {"errors", "seeds", "registry", "model_families", "version"}
 ENTRY = {"__main__"}  # of `python -m dasbench`: finds the command by its name
 WITH_TORCH = {"diffusion", "gradients"}
 

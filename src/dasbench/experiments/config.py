@@ -25,7 +25,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from dasbench import registry
+from dasbench import model_families
 from dasbench.core.query_kinds import KINDS, NO_HELD_OUT, of
 from dasbench.core.subcommands import PLANNED, SUBCOMMANDS
 from dasbench.core.yaml_schema import (
@@ -165,7 +165,7 @@ def _complete(
     experiment = settle_numbers(filled, schema)
     # the schema also added the defaults of keys that only other families use
     defaults = schema["properties"]["model"]["properties"]
-    family = registry.family(experiment["model"])
+    family = model_families.family(experiment["model"])
     experiment["model"] = {
         key: value
         for key, value in experiment["model"].items()

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dasbench import registry
+from dasbench import model_families, registry
 from dasbench.core import query_kinds
 from dasbench.core.yaml_schema import Problem, suggestion
 from dasbench.experiments import ablation_design, method_checks, replay_checks
@@ -69,7 +69,7 @@ def _dataset(experiment: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _model(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     model = experiment["model"]
-    family = registry.family(model)
+    family = model_families.family(model)
     for key in family["needs"]:
         if key not in model:
             yield ("model", key), f"is missing; family: {model['family']} needs it"
@@ -104,7 +104,7 @@ def refused(family: Mapping[str, Any], key: str) -> bool:
 
 def takes(process: str, key: str) -> bool:
     """Whether a process of the registry takes a key of ``diffusion``."""
-    return key == "process" or key in registry.PROCESSES[process]
+    return key == "process" or key in model_families.PROCESSES[process]
 
 
 def _process_keys(experiment: Mapping[str, Any]) -> Iterator[Problem]:
@@ -113,7 +113,7 @@ def _process_keys(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     process = diffusion["process"]
     for key in diffusion:
         if not takes(process, key):
-            listed = ", ".join(registry.PROCESSES[process])
+            listed = ", ".join(model_families.PROCESSES[process])
             yield (
                 ("diffusion", key),
                 f"is nothing that process: {process} takes ({listed}); leave it out",
@@ -142,7 +142,7 @@ def _levels(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     """Check that image sizes stay whole: a UNet2DModel halves them at every level but the last."""
     size, model = experiment["data"]["size"], experiment["model"]
     halved = max(0, len(model.get("block_out_channels", [])) - 1)
-    if registry.family(model)["latents"] or size is None or not size % 2**halved:
+    if model_families.family(model)["latents"] or size is None or not size % 2**halved:
         return
     below = size - size % 2**halved
     near = " or ".join(str(side) for side in (below, below + 2**halved) if side)
@@ -158,14 +158,16 @@ def _patches(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     """Check that patches fill the image of a transformer; sizes of latents show at the start."""
     size, model = experiment["data"]["size"], experiment["model"]
     patch = model.get("patch_size", 1)
-    if not registry.family(model)["latents"] and size is not None and size % patch:
+    if not model_families.family(model)["latents"] and size is not None and size % patch:
         yield ("data", "size"), f"is {size}, expected a multiple of model.patch_size, {patch}"
 
 
 def _base(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     model = experiment["model"]
-    if experiment["base"] is not None and not registry.family(model)["imports"]:
-        able = " or ".join(name for name, known in registry.FAMILIES.items() if known["imports"])
+    if experiment["base"] is not None and not model_families.family(model)["imports"]:
+        able = " or ".join(
+            name for name, known in model_families.FAMILIES.items() if known["imports"]
+        )
         yield ("base",), f"is given with family: {model['family']}, expected family: {able}"
 
 
@@ -234,7 +236,7 @@ def _subsets(experiment: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _queries(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     queries = experiment["queries"]
-    if queries["guidance"] != 1 and registry.condition(experiment["model"]) != "prompts":
+    if queries["guidance"] != 1 and model_families.condition(experiment["model"]) != "prompts":
         yield (
             ("queries", "guidance"),
             f"is {queries['guidance']}, expected 1: only models with prompts have guidance",
@@ -260,7 +262,7 @@ def _held_out(experiment: Mapping[str, Any]) -> Iterator[Problem]:
         return
     if data["held_out"] is not None:
         yield ("queries", "val"), "is 0, but data.held_out has held-out images; leave one out"
-    if registry.family(experiment["model"])["latents"]:
+    if model_families.family(experiment["model"])["latents"]:
         yield ("queries", "val"), "is 0, which is for models of pixels; expected at least 2"
     if experiment["acceleration"]["reference"] is not None:
         yield ("acceleration", "reference"), "needs held-out images, but queries.val is 0"

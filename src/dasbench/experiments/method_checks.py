@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dasbench import registry
+from dasbench import model_families
 from dasbench.core.yaml_schema import Problem, suggestion
 from dasbench.registry import METHODS
 
@@ -179,7 +179,7 @@ def _applicable(experiment: Mapping[str, Any]) -> Iterator[Problem]:
             whole = {**experiment["features"], **entry["features"], **features}
             yield from _room_for_probes(path, whole)
             yield from group(path, whole, experiment["model"])
-        condition = registry.condition(experiment["model"])
+        condition = model_families.condition(experiment["model"])
         if entry.get("computed") and condition:
             yield (
                 ("methods", name),
@@ -198,7 +198,7 @@ def _applicable(experiment: Mapping[str, Any]) -> Iterator[Problem]:
 
 def group(path: tuple, features: Mapping[str, Any], model: Mapping[str, Any]) -> Iterator[Problem]:
     """Check that the family's network has the group of parameters ``features.parameters``."""
-    known = registry.family(model)["parameters"]
+    known = model_families.family(model)["parameters"]
     if features["parameters"] not in known:
         yield (
             (*path, "parameters"),

@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from dasbench import registry
+from dasbench import model_families
 from dasbench.core.writing import write_text
 from dasbench.core.yaml_schema import Problem, dotted, on_one_line, shorten
 from dasbench.data import folder
@@ -202,7 +202,7 @@ def _array_problem(array: Any, shape: tuple[int, int]) -> str | None:
 def architecture(experiment: Mapping[str, Any], root: Path) -> Iterator[Problem]:
     """Build the network of an experiment as diffusers would in a job, without weights."""
     model = experiment["model"]
-    if registry.family(model)["adapter"]:
+    if model_families.family(model)["adapter"]:
         return  # its network is pretrained
     try:
         shape = unet_cost.seen_shape(model, shape_for(experiment, root))

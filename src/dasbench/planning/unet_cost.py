@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dasbench import registry
+from dasbench import model_families
 from dasbench.errors import UserError, first_line
 from dasbench.planning import transformer_cost
 from dasbench.planning.model_size import Size, conv, linear, norm
@@ -43,7 +43,7 @@ def seen_shape(model: Mapping[str, Any], shape: tuple[int, int, int]) -> tuple[i
         model: The experiment's ``model`` section.
         shape: (C, H, W) of the images.
     """
-    if not registry.family(model)["latents"]:
+    if not model_families.family(model)["latents"]:
         return shape
     channels, shrinks = _LATENT_CHANNELS, _SHRINKS
     name = model["pretrained"]
@@ -76,10 +76,10 @@ def size(model: Mapping[str, Any], shape: tuple[int, int, int]) -> Size:
 @functools.cache
 def _size(model: str, shape: tuple[int, int, int]) -> Size:
     settings = json.loads(model)
-    if cost := registry.family(settings)["cost"]:
+    if cost := model_families.family(settings)["cost"]:
         rank = settings["lora"]["rank"]
         return Size(cost["flops"] * shape[1] * shape[2], cost["parameters"] * rank)
-    if registry.family(settings)["formula"] == "dit":
+    if model_families.family(settings)["formula"] == "dit":
         whole = transformer_cost.by_formula(settings, shape)
         lora = settings.get("lora")
         return Size(whole.flops, transformer_cost.adapter(settings)) if lora else whole
@@ -104,7 +104,7 @@ def by_building(model: Mapping[str, Any], shape: tuple[int, int, int]) -> Size:
     from dasbench.diffusion import denoiser, model_inputs
     from dasbench.diffusion.conditions import Condition
 
-    family = model_inputs.family(registry.family(model)["module"])
+    family = model_inputs.family(model_families.family(model)["module"])
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         network = family.untrained(model, shape, ("size",))
         classes = torch.zeros(1, dtype=torch.long) if model.get("num_class_embeds") else None

@@ -14,7 +14,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dasbench import registry
+from dasbench import model_families
 from dasbench.core.query_kinds import KINDS
 from dasbench.experiments import config, feature_sets, residual_sets
 from dasbench.planning import unet_cost
@@ -44,7 +44,7 @@ class Workload:
         self.experiment, self.shape = experiment, shape
         self.name = experiment["name"]
         self.own = experiment["seed_name"] == self.name  # whether it trains models
-        self.family = registry.family(experiment["model"])
+        self.family = model_families.family(experiment["model"])
         self.seen = unet_cost.seen_shape(experiment["model"], shape)
         self.model = unet_cost.size(experiment["model"], self.seen)
         self.frozen = self.family["frozen_bytes"] if self.family["adapter"] else 0

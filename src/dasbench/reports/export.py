@@ -25,7 +25,7 @@ import jinja2
 import numpy as np
 import yaml
 
-from dasbench import __version__, registry
+from dasbench import __version__, model_families
 from dasbench.core import artifacts
 from dasbench.core.writing import file_mode, staging
 from dasbench.data import cards as facts
@@ -97,7 +97,7 @@ def create(root: Path, name: str, target: Path) -> int:
 def _files(experiment: config.Experiment) -> Iterator[tuple[str, str]]:
     """Yield (path in the folder, path of the result) of every file to copy."""
     home, results = f"results/{experiment['seed_name']}", f"results/{experiment['name']}"
-    family = registry.family(experiment["model"])
+    family = model_families.family(experiment["model"])
     for file in family["files"]:
         yield file, f"{home}/models/base/{file}"
     if family["latents"]:
@@ -185,7 +185,7 @@ def _write_cards(root: Path, experiment: config.Experiment, folder: Path) -> Non
     methods = config.methods(experiment)
     experiment = published(experiment)
     model = experiment["model"]
-    family = registry.family(model)
+    family = model_families.family(model)
     answers = {
         "experiment": experiment,
         "model": {"num_class_embeds": None, "lora": None, "revision": None, **model},

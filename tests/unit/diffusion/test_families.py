@@ -11,7 +11,7 @@ import torch
 from diffusers import AutoencoderKL, DDPMScheduler, LDMPipeline, VQModel
 
 import tiny_pipelines
-from dasbench import registry
+from dasbench import model_families, registry
 from dasbench.diffusion import denoiser, model_inputs, outputs, sampling, timestep_grids, training
 from dasbench.diffusion.families import latent, pixel, text_to_image
 from dasbench.diffusion.process import Ddpm
@@ -104,7 +104,7 @@ def diffusion_noise(stream, i, t, shape):
 
 
 def test_the_registry_says_what_the_modules_say():
-    for name, entry in registry.FAMILIES.items():
+    for name, entry in model_families.FAMILIES.items():
         module = model_inputs.family(entry["module"])
         assert entry["files"] == module.FILES, name
         assert entry["member_files"] == module.MEMBER_FILES, name
@@ -112,12 +112,12 @@ def test_the_registry_says_what_the_modules_say():
         assert entry["prompts"] == hasattr(module, "embed"), name
         assert set(entry["parameters"]) <= set(selection.SUBSETS), name
         assert hasattr(diffusers, entry["pipeline"]), name
-        assert set(entry) == set(registry.FAMILIES["pixel"]), name
+        assert set(entry) == set(model_families.FAMILIES["pixel"]), name
 
 
 def test_families_are_asked_and_never_compared():
     """Whatever depends on the kind of a model is in the registry or in the family's file."""
-    package, names = Path(registry.__file__).parent, "|".join(registry.FAMILIES)
+    package, names = Path(registry.__file__).parent, "|".join(model_families.FAMILIES)
     named = re.compile(rf"\"({names})\"|model\.family")
     found = {
         path.name
@@ -138,7 +138,7 @@ def test_families_are_asked_and_never_compared():
     ],
 )
 def test_the_condition_of_a_family(model, condition):
-    assert registry.condition(model) == condition
+    assert model_families.condition(model) == condition
 
 
 def test_outputs_and_residuals_tell_each_image_its_class(classes):

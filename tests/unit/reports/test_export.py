@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import yaml
 
-from dasbench import registry
+from dasbench import model_families
 from dasbench.errors import UserError
 from dasbench.experiments import config
 from dasbench.reports import export
@@ -29,7 +29,7 @@ def facts(**changes):
     return {
         "experiment": experiment,
         "model": {**UNSAID, **experiment["model"]},
-        "family": registry.family(experiment["model"]),
+        "family": model_families.family(experiment["model"]),
         "scheduler": "FlowMatchEulerDiscreteScheduler",
         "prompts": [],
         "side": 8,
@@ -93,12 +93,12 @@ def test_a_card_says_how_its_kind_of_model_is_used(told):
     body = export._card(
         "model_card.md.j2",
         {},
-        facts(model=model, family=registry.family(model), prompts=['a "one"']),
+        facts(model=model, family=model_families.family(model), prompts=['a "one"']),
     )
     assert told in body
     code = body.split("```python\n")[1].split("```")[0]
     compile(code, "card", "exec")
-    assert ("frozen.json" in body) == registry.family(model)["latents"]
+    assert ("frozen.json" in body) == model_families.family(model)["latents"]
 
 
 def test_places_on_the_users_disk_are_not_told(tmp_path):

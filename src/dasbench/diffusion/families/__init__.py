@@ -1,4 +1,4 @@
-"""Families of models: one file each, listed in ``dasbench.registry.FAMILIES``.
+"""Families of models: one file each, listed in ``dasbench.model_families.FAMILIES``.
 
 A *member* is any model besides the base model: a subset model, a checkpoint or a removal model.
 A family is a module with

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dasbench import registry
+from dasbench import model_families
 from dasbench.errors import UserError
 from dasbench.experiments import config, feature_sets
 
@@ -54,7 +54,7 @@ class Resolved(dict[str, Any]):
     @property
     def family(self) -> dict[str, Any]:
         """The registry's entry of the family of models."""
-        return registry.family(self["model"])
+        return model_families.family(self["model"])
 
     @functools.cached_property
     def methods(self) -> dict[str, dict[str, Any]]:
