@@ -245,7 +245,7 @@ METHODS: dict[str, dict[str, Any]] = {
         "loss_timesteps": 4,
         "transform": "identity",
     },
-    "unlearning_plus": _unlearning_plus("free", [1, 10, 100]),
+    "unlearning_plus": _unlearning_plus("free", [0.1, 1, 10]),
     "unlearning_plus_bounded": _unlearning_plus("bounded", [0.01, 0.1, 0.5]),
     "external": {"module": "external", "scores": {}, "transform": "identity"},
 }
