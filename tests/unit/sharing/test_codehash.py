@@ -311,7 +311,10 @@ def test_a_new_public_name_changes_no_hash_and_the_root_holds_nothing_else(tree)
 
 
 # a loader of modules named in settings, and the folder of templates beside pages
-PLACES = {"__package__": {"interface.py", "files.py", "model_inputs.py"}, "__file__": {"pages.py"}}
+PLACES = {
+    "__package__": {"interface.py", "files.py", "influence.py", "model_inputs.py"},
+    "__file__": {"pages.py"},
+}
 
 
 def test_no_code_that_is_hashed_asks_where_it_lies(tree):
