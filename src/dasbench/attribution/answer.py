@@ -55,7 +55,8 @@ class Evidence:
     Attributes:
         q: [N, Q] q-values in (0, 1], see ``dasbench.attribution.evidence``.
         smallest: [Q], the smallest q-value that one image can reach with these decoys.
-        training: [N, Q] leave-one-out scores of the training images.
+        training: [N, Q] scores of the training images that are compared with the decoys': matches,
+            or leave-one-out scores, see ``dasbench.attribution.leave_one_out``.
         decoys: [D, Q] scores of the decoys.
         auc: Share of (training image, decoy) pairs in which the training image scores higher, over
             held-out queries; None where there are none. 0.5 if the correction is right.

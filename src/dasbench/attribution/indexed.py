@@ -3,8 +3,9 @@
 Vocabulary: a *slab* holds what one kernel needs: the features of the training images and of the
 decoys, and the decomposed kernel. A per_t method has one slab for each timestep, a method with an
 averaged kernel has one. *Decoys* are images that the model has not seen; they are scored as if they
-were training images. A *leave-one-out score* is g_q^T K^-1 g_i / (1 - h_i): the score of image i by
-the kernel without it, which makes training images and decoys comparable.
+were training images. A *match* is the squared cosine of an image's gradient and the query's, by a
+kernel without that image (``dasbench.attribution.leave_one_out``), averaged over the slabs: it
+makes training images and decoys comparable.
 
 The score is that of ``dasbench.attribution.methods.kernel_methods``, mean_t f(g_q^T K_t^-1 g_i r_i
 / (1 - h_i) / d_i) with the transform f, at one damping, which is fixed when the kernels are made.
@@ -24,6 +25,7 @@ import numpy as np
 from dasbench.attribution import decomposition, transforms
 from dasbench.attribution.decomposition import Decomposition
 from dasbench.attribution.indexed_kernel import Kernel
+from dasbench.attribution.leave_one_out import match_decoys, match_training
 from dasbench.core import artifacts, hashed_chunks, memmaps, resumable
 from dasbench.core.hashed_chunks import Chunks
 from dasbench.errors import UserError
@@ -92,10 +94,11 @@ class Slab:
                 "last layer, or an adapter, has not been trained"
             ) from error
         remaining, norms = Kernel(self.train, decomposed, self.form.damping).factors()
-        arrays = (*decomposed, remaining.astype(np.float32), self._factor(remaining, norms))
+        arrays = [*decomposed, remaining.astype(np.float32), self._factor(remaining, norms)]
+        arrays += [self._decoy_lengths(decomposed)] if len(self.decoys) else []
         files = [
             hashed_chunks.save(self.folder / f"{name}.npy", array).name
-            for name, array in zip(ARRAYS, arrays, strict=True)
+            for name, array in zip(self._names, arrays, strict=True)
         ]
         artifacts.save_json(self._record, {"features": self._mark(), "files": files})
         return True
@@ -111,12 +114,25 @@ class Slab:
             divisor = divisor * remaining
         return (1 / divisor).astype(np.float32)
 
+    def _decoy_lengths(self, decomposed: Decomposition) -> np.ndarray:
+        """g_d^T K^-1 g_d, [D] float64."""
+        kernel, lengths = Kernel(self.train, decomposed, self.form.damping), []
+        for _, chunk in self.decoys:
+            g = np.asarray(chunk, np.float64)
+            lengths.append(np.einsum("dp,pd->d", g, kernel.solve(g)))
+        return np.concatenate(lengths)
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        """Names of the stored arrays."""
+        return (*ARRAYS, "decoy_lengths") if len(self.decoys) else ARRAYS
+
     def is_fitted(self) -> bool:
         """Whether the kernel of these features is stored, and its files are sound."""
         if not self._record.is_file():
             return False
         record = artifacts.load_json(self._record)
-        sound = (hashed_chunks.is_sound(self.folder / f"{name}.npy") for name in ARRAYS)
+        sound = (hashed_chunks.is_sound(self.folder / f"{name}.npy") for name in self._names)
         return record["features"] == self._mark() and all(sound)
 
     @functools.cached_property
@@ -147,6 +163,11 @@ class Slab:
         """What the products of an image are multiplied with besides its residual, [N] float32."""
         return self._array("factor", (len(self.train),))
 
+    @functools.cached_property
+    def decoy_lengths(self) -> np.ndarray:
+        """g_d^T K^-1 g_d, [D] float64."""
+        return self._array("decoy_lengths", (len(self.decoys),))
+
     @property
     def _record(self) -> Path:
         return self.folder / "kernel.json"
@@ -154,7 +175,9 @@ class Slab:
     def _mark(self) -> str:
         """A hash of the features and of what the kernel depends on besides."""
         options = (self.form.options["leverage"], self.form.options["denominator"])
-        return resumable.fingerprint(repr((self.form.damping, options)), *self.train.names())
+        return resumable.fingerprint(
+            repr((self.form.damping, options)), *self.train.names(), *self.decoys.names()
+        )
 
     def _array(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         path = self.folder / f"{name}.npy"
@@ -167,14 +190,13 @@ class Scores(NamedTuple):
     Attributes:
         values: [N, Q] float64.
         by_slab: [S, N, Q] float32, whose mean over S is ``values``; None if not asked for.
-        left_out: [N, Q] float64 leave-one-out scores, without residuals and denominators; None if
-            there are no decoys.
-        decoys: [D, Q] float64 plain scores, comparable with ``left_out``; None if there are none.
+        matches: [N, Q] float64 matches of the training images; None if there are no decoys.
+        decoys: [D, Q] float64 matches of the decoys; None if there are none.
     """
 
     values: np.ndarray
     by_slab: np.ndarray | None = None
-    left_out: np.ndarray | None = None
+    matches: np.ndarray | None = None
     decoys: np.ndarray | None = None
 
 
@@ -196,17 +218,20 @@ def score(
     for place, (slab, phi) in enumerate(zip(slabs, queries, strict=True)):
         transform = slab.form.options["transform"]
         solved = slab.kernel.solve(phi * slab.scale)
+        lengths = np.einsum("qp,pq->q", phi * slab.scale, solved)
         factor = slab.factor if residuals is None else slab.factor * residuals
         for rows, products in slab.kernel.products(slab.train, solved):
             tau = transforms.apply(products * factor[rows, None], transform)
             found.values[rows] += tau / len(slabs)
             if by_slab:
                 found.by_slab[place, rows] = tau
-            if found.left_out is not None:
-                alone = products / slab.remaining[rows, None].astype(np.float64)
-                found.left_out[rows] += transforms.apply(alone, transform) / len(slabs)
+            if found.matches is not None:
+                leverage = 1 - slab.remaining[rows].astype(np.float64)
+                found.matches[rows] += match_training(products, leverage, lengths) / len(slabs)
         for rows, products in slab.kernel.products(slab.decoys, solved):
-            found.decoys[rows] += transforms.apply(products, transform) / len(slabs)
+            found.decoys[rows] += match_decoys(products, slab.decoy_lengths[rows], lengths) / len(
+                slabs
+            )
     return found
 
 

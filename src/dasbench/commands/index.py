@@ -302,7 +302,7 @@ class Index:
             some = self.decoys.some(np.arange(held))
             found = indexed.score(self.slabs, self.query_features(some), self.residuals)
             # a decoy that asks is no decoy of the pool
-            arrays = {"held-out-training": found.left_out, "held-out-decoys": found.decoys[held:]}
+            arrays = {"held-out-training": found.matches, "held-out-decoys": found.decoys[held:]}
             record["held_out"] = [
                 hashed_chunks.save(self.folder / f"{name}.npy", array).name
                 for name, array in arrays.items()

@@ -105,7 +105,7 @@ def _evidence(index: Source, found: indexed.Scores) -> Evidence | None:
     from dasbench.attribution import evidence
 
     trained, others = index.held_out() or (None, None)
-    return evidence.judge(found.left_out, found.decoys, others, trained)
+    return evidence.judge(found.matches, found.decoys, others, trained, standardise=False)
 
 
 def _checks(index: Source) -> SelfCheck:

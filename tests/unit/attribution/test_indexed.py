@@ -11,6 +11,7 @@ from dasbench.attribution.parameters import dampings
 from dasbench.core.blocks import blocks
 from dasbench.errors import UserError
 from dasbench.registry import METHODS
+from stepwise import every_part
 
 DAMPING, P, T = 1e-3, 12, 3
 SIZES = {"dual": 9, "primal": 40}  # N <= P, and N > P
@@ -95,26 +96,31 @@ def test_scores_are_those_of_the_workflow(tmp_path, n):
         spectrum=by_timestep.Spectra(train),
         query_timesteps=queries,
     )
-    _, raw = next(interface.path(OPTIONS, inputs, dampings([DAMPING])))
-    expected = transforms.combine(raw, "square")
+    (raw,) = every_part(OPTIONS, inputs, dampings([DAMPING])).values()
+    expected = transforms.apply(raw, "square").mean(0)
     found = indexed.score(slabs, queries).values
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * expected.max())
 
 
 @pytest.mark.parametrize("n", SIZES.values(), ids=SIZES)
-def test_decoys_are_scored_by_the_kernel_and_training_images_without_themselves(tmp_path, n):
+def test_decoys_match_by_the_kernel_and_training_images_by_one_without_themselves(tmp_path, n):
     slabs, train, queries, unseen = problem(tmp_path, n, decoys=10)
     found = indexed.score(slabs, queries)
-    decoys, left_out = np.zeros((10, 4)), np.zeros((n, 4))
+    decoys, matches = np.zeros((10, 4)), np.zeros((n, 4))
+
+    def match(image, inverse, query):
+        lengths = (image @ inverse @ image) * (query @ inverse @ query)
+        return (image @ inverse @ query) ** 2 / lengths / T
+
     for t, inverse in enumerate(kernels(train)):
-        decoys += np.square(unseen[t] @ inverse @ queries[t].T) / T
         damping = DAMPING * np.linalg.eigvalsh(train[t].T @ train[t])[-1] * np.eye(P)
-        for i in range(n):
-            rest = np.delete(train[t], i, axis=0)
-            alone = np.linalg.inv(rest.T @ rest + damping)
-            left_out[i] += np.square(train[t][i] @ alone @ queries[t].T) / T
-    np.testing.assert_allclose(found.decoys, decoys, rtol=1e-3, atol=1e-5 * decoys.max())
-    np.testing.assert_allclose(found.left_out, left_out, rtol=1e-3, atol=1e-5 * left_out.max())
+        for j, query in enumerate(queries[t]):
+            decoys[:, j] += [match(image, inverse, query) for image in unseen[t]]
+            for i, image in enumerate(train[t]):
+                rest = np.delete(train[t], i, axis=0)
+                matches[i, j] += match(image, np.linalg.inv(rest.T @ rest + damping), query)
+    np.testing.assert_allclose(found.decoys, decoys, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(found.matches, matches, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("n", SIZES.values(), ids=SIZES)

@@ -85,7 +85,7 @@ def test_the_method_with_an_averaged_kernel_is_attribute_s(model, tmp_path):
 
 def test_scores_are_those_of_features_by_timestep(model, made):
     """Of the workflow's own functions, but for half precision."""
-    from dasbench.attribution import by_timestep
+    from dasbench.attribution.spectrum import Spectrum
     from dasbench.diffusion import denoiser
     from dasbench.gradients import features
 
@@ -94,7 +94,7 @@ def test_scores_are_those_of_features_by_timestep(model, made):
     inputs = denoiser.to_model(PIXELS)
     (train,) = engine.by_timestep(inputs, np.arange(N), "train")
     (query,) = engine.by_timestep(inputs[:3], np.arange(3), "query")
-    spectra = by_timestep.Spectra(train).of("per_t", query)
+    spectra = [Spectrum(*pair) for pair in zip(train, query, strict=True)]
     expected = np.mean([np.square(one.inner(1e-4)) for one in spectra], axis=0)
     found = index.ask(PIXELS[:3]).scores.values
     np.testing.assert_allclose(found, expected, rtol=0.02, atol=0.002 * expected.max())
