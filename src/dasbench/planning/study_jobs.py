@@ -29,7 +29,7 @@ def _replays(work: Workload) -> Iterator[Cost]:
     """Replays of one run, their outputs, and exact influence.
 
     Every step of exact influence is two passes of training, and one backward pass through their
-    graph for each query. That pass was measured at 2.1 to 2.3 steps of training.
+    graph for each query. That pass was measured at 2.1 to 2.9 steps of training on a busy machine.
     """
     e, replay = work.experiment, work.experiment["replay"]
     yield work.trains("train_replay_whole", 1, work.n)
@@ -38,7 +38,7 @@ def _replays(work: Workload) -> Iterator[Cost]:
     yield work.infers("measure_replay", work.q, e["outputs"]["timesteps"] * most, most)
     queries = min(replay["queries"], replay["queries_per_job"])
     run = work.trains("compute_magic", 1, work.n)
-    passes, states = 3.0 + 2.3 * queries, 2 * run.calls**0.5
+    passes, states = 3.0 + 2.5 * queries, 2 * run.calls**0.5
     amounts = {kind: amount * passes for kind, amount in run.work.items()}
     # a state has four vectors of weights; so have the cotangents of every query
     memory = run.memory + int(16 * work.model.parameters * (states + 2 * queries))

@@ -98,7 +98,7 @@ def test_patches_are_counted_pair_by_pair(tmp_path):
 
 
 def test_exact_influence_is_steps_of_training(tmp_path):
-    """One run, another one in segments, its graph, and 2.3 steps of training for each query."""
+    """One run, another one in segments, its graph, and 2.5 steps of training for each query."""
     root, data = make_repository(tmp_path), raw()
     data["replay"] = {"fractions": [0.9], "models": [8], "queries": 6, "queries_per_job": 4}
     work = workload.Workload(load(root, data), SHAPE)
@@ -106,7 +106,7 @@ def test_exact_influence_is_steps_of_training(tmp_path):
     run = 3 * work.model.flops * 120 * 2
     assert costs["train_replay_whole"].work == {"train": run}
     assert costs["train_replay_masks"].work == {"train": 8 * run}
-    assert costs["compute_magic"].work == {"train": pytest.approx(run * (3 + 2.3 * 4))}
+    assert costs["compute_magic"].work == {"train": pytest.approx(run * (3 + 2.5 * 4))}
     assert costs["measure_replay"].models == 0
     assert storage.folders(work, 9)["replay"] == 4 * 24 * 2 * 9 + 8 * 120 * 6
 
