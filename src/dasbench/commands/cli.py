@@ -133,6 +133,20 @@ def _tool(command: str, arguments: Sequence[str]) -> NoReturn:
     become([sys.executable, "-m", "dasbench", command, *arguments])
 
 
+def demo(arguments: Sequence[str]) -> int:
+    """``demo [E]``: a first answer page, from the base model that the workflow trains."""
+    from dasbench.commands import demo as demonstration
+
+    args = demonstration.parser().parse_args(arguments)
+    if args.experiment not in config.names(ROOT):
+        raise UserError(
+            f"{args.experiment} is no experiment; expected one of {', '.join(config.names(ROOT))}"
+        )
+    if status := running.run(["--", *demonstration.targets(args.experiment)]):
+        return status
+    become([sys.executable, "-m", "dasbench.commands.demo", *arguments])
+
+
 def bench(arguments: Sequence[str]) -> NoReturn:
     """``bench [NAME...] [--repeats R] [--quick]``."""
     become([sys.executable, "-m", "benchmarks", *arguments])
@@ -375,6 +389,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "attribute": attribute,
     "index": index,
     "ask": ask,
+    "demo": demo,
     "bench": bench,
     "estimate": estimate,
     "new-experiment": new_experiment,

@@ -152,7 +152,7 @@ def _facts(manifest: Manifest) -> dict[str, str]:
         "Decoys": f"{manifest.decoys:,}",
         "Floor": f"{FLOOR} {FLOOR_POINT}",
     }
-    return facts | {f"Version of {name}": text for name, text in manifest.versions.items()}
+    return facts | {f"Version of {name}": text for name, text in sorted(manifest.versions.items())}
 
 
 def named(pictures: Sequence[Picture]) -> list[str]:

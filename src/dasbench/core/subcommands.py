@@ -16,6 +16,7 @@ SUBCOMMANDS = (
     "attribute",
     "index",
     "ask",
+    "demo",
     "bench",
     "estimate",
     "new-experiment",
@@ -23,4 +24,4 @@ SUBCOMMANDS = (
 )
 
 # future subcommands, reserved so that no experiment takes their names
-PLANNED = ("demo", "judge", "docs")
+PLANNED = ("judge", "docs")
