@@ -46,6 +46,8 @@ class Convention(NamedTuple):
     patch: int | None
 
 
+# entries of the scheduler's configuration that give its sigmas when it is constructed
+TRAINING_KEYS = ("num_train_timesteps", "shift", "use_dynamic_shifting")
 CONVENTIONS: dict[str, Convention] = {
     "sd3": Convention(False, 1, (0, 0, 1), True, 2),
     "flux": Convention(False, 1, (0, 1, 0), False, 2),

@@ -194,6 +194,8 @@ class Flow(Process):
         self.scheduler, self.bounded = scheduler, bounded
         self.total = scheduler.config.num_train_timesteps
         self._convention, self._draw = convention, timestep_sampling
+        self.training = {key: scheduler.config.get(key) for key in flow.TRAINING_KEYS}
+        self.training["convention"] = convention
         self._row = flow.CONVENTIONS[convention]
         s = flow.sigmas(scheduler.config)
         s = s if self._row.reversed else s[::-1].copy()  # now noise ascends

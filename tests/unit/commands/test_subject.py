@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
 
 from dasbench.commands import subject
 from dasbench.diffusion import process as processes
@@ -37,6 +38,17 @@ def test_the_hash_is_of_weights_and_process(pair, tmp_path):
         subject.of((unet, other)).digest,
     }
     assert len(digests) == 3
+
+
+def test_flows_with_other_sigmas_are_other_models(pair):
+    """They have none of the betas of a DDPM, and are told apart all the same."""
+    schedulers = (
+        FlowMatchEulerDiscreteScheduler(shift=1.0),
+        FlowMatchEulerDiscreteScheduler(shift=3.0),
+        FlowMatchEulerDiscreteScheduler(num_train_timesteps=500),
+    )
+    digests = {subject.of((pair[0], scheduler)).digest for scheduler in schedulers}
+    assert len(digests | {subject.of(pair).digest}) == 4
 
 
 def test_classes_are_names_or_numbers(pair):

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from diffusers import EDMEulerScheduler, PNDMScheduler, UNet2DModel
+from diffusers import EDMEulerScheduler, FlowMatchEulerDiscreteScheduler, PNDMScheduler, UNet2DModel
 from safetensors.torch import load_file, save_file
 
 import import_base
@@ -93,6 +93,16 @@ def test_another_sampler_of_the_process_is_imported_with_its_betas(place, monkey
     assert process.settings["beta_end"] == 0.03
     assert process.settings["prediction_type"] == "v_prediction"
     assert torch.equal(process.scheduler.alphas_cumprod, scheduler.alphas_cumprod)
+
+
+def test_a_flow_is_imported_and_compared(place, monkeypatch):
+    (place / "pipeline/model_index.json").unlink()
+    FlowMatchEulerDiscreteScheduler(shift=3.0).save_pretrained(place / "pipeline/scheduler")
+    flow = {"process": "flow", "timesteps": 1000, "weighting": "none"}
+    flow["timestep_sampling"] = "uniform"
+    imported(place, monkeypatch, diffusion={**flow, "shift": 3.0})
+    with pytest.raises(UserError, match=r"the scheduler's shift is 2\.0 by .*, 3\.0 in"):
+        imported(place, monkeypatch, diffusion={**flow, "shift": 2.0})
 
 
 def test_another_process_is_refused(place, monkeypatch):
