@@ -299,7 +299,7 @@ def test_the_table_reads_a_flow_and_refuses_what_it_does_not_state(tmp_path):
     assert stated == {"process": "flow", "timesteps": 500, "shift": 2.0}
     for change, sentence in (
         ({}, "FILE does not state shift"),
-        ({"shift": 0}, "FILE has shift 0, expected more than 0"),
+        ({"shift": 0}, "FILE has shift 0, expected a number above 0"),
         ({"shift": 1.0, "invert_sigmas": True}, "FILE has invert_sigmas: True"),
         ({"shift": 1.0, "num_train_timesteps": 0}, "num_train_timesteps 0, expected a whole"),
     ):
