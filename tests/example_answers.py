@@ -22,7 +22,7 @@ def example(count=20, queries=3, decoys=40, levels=4, side=8, seed=0):
     q = np.ones((count, queries))
     q[np.arange(queries), np.arange(queries)] = 0.0312
     return Answer(
-        scores=Score("das_stepwise", "Influence", "how much the prediction depends on it", values),
+        main=Score("das_stepwise", "Influence", "how much the prediction depends on it", values),
         others=[Score("pixel_cosine_power", "Pixel similarity", "the pixels are alike", pixels)],
         training=[Picture(f"train/{i}.png", f"/data/train/{i}.png", "boot") for i in range(count)],
         queries=[Picture(f"asked {j}", None, f"class {j}") for j in range(queries)],

@@ -86,7 +86,7 @@ def test_focus_is_visible_and_the_first_stop_skips_to_the_answer(opened, page_fi
 def test_another_score_has_another_order_for_every_image(opened, page_file):
     answer = example()
     with opened(page_file, "#q2") as page:
-        expected = [answer.training[i].name for i in answer.order(answer.scores, 1, 5)]
+        expected = [answer.training[i].name for i in answer.order(answer.main, 1, 5)]
         assert first_images(page) == expected
         page.click(f"{VISIBLE} >> text=Pixel similarity")
         (pixels,) = answer.others
@@ -130,9 +130,9 @@ def test_a_phone_need_not_scroll_sideways(opened, tmp_path):
     training = [Picture(word, f"/{word}", word) for _ in answer.training]
     queries = [Picture(word, None, word) for _ in answer.queries]
     path = tmp_path / "answer.html"
-    scores = replace(answer.scores, title=word, explanation=word)
+    main = replace(answer.main, title=word, explanation=word)
     evidence = replace(answer.evidence, sentences=[word] * 12)
-    answer = replace(answer, training=training, queries=queries, scores=scores, evidence=evidence)
+    answer = replace(answer, training=training, queries=queries, main=main, evidence=evidence)
     answer_page.render(replace(answer, facts={word: word}, warnings=[word]), path)
     with opened(path, **PHONE) as page:
         page.click(".facts summary")

@@ -96,7 +96,7 @@ class Answer:
     """Scores of all training images for some queries, and the evidence for them.
 
     Attributes:
-        scores: The score that ranks the images; the first of ``all_scores``.
+        main: The score that ranks the images; the first of ``all_scores``.
         others: Scores to compare with: the pixel floor, and CLIP where it is at hand.
         training: [N] names of the training images.
         queries: [Q] names of the queries.
@@ -104,7 +104,7 @@ class Answer:
         query_pixels: [Q, H, W, C] uint8.
         timesteps: [T] int, ascending noise; empty if the score does not keep timesteps apart.
         by_timestep: [T, N, Q] float, the share of each timestep in the score, or None. The mean
-            over T is ``scores.values``.
+            over T is ``scores``.
         listed: [K] positions of the images with the highest scores for any query, if
             ``by_timestep`` would be too large for the memory; else None.
         listed_by_timestep: [T, K, Q] float, ``by_timestep`` of the ``listed`` images.
@@ -115,7 +115,7 @@ class Answer:
         warnings: Sentences that a reader must see, such as a failed check.
     """
 
-    scores: Score
+    main: Score
     training: Sequence[Picture]
     queries: Sequence[Picture]
     training_pixels: np.ndarray
@@ -131,9 +131,14 @@ class Answer:
     warnings: Sequence[str] = ()
 
     @property
+    def scores(self) -> np.ndarray:
+        """[N, Q] float64, the values of the score that ranks the images."""
+        return self.main.values
+
+    @property
     def all_scores(self) -> list[Score]:
         """The score that ranks, then the others."""
-        return [self.scores, *self.others]
+        return [self.main, *self.others]
 
     def order(self, score: Score, query: int, count: int) -> np.ndarray:
         """The ``count`` training images with the highest scores for a query; ties by position."""
@@ -160,19 +165,19 @@ class Answer:
             Columns query, rank, image, label, score, share, q_value (if there are decoys), and
             rank_KEY for each other score: the image's rank in that score.
         """
-        shares, rows = self.share(self.scores), []
+        shares, rows = self.share(self.main), []
         ranks = {
             other.key: np.argsort(np.argsort(-other.values, axis=0, kind="stable"), axis=0) + 1
             for other in self.others
         }
         for j, query in enumerate(self.queries):
-            for place, i in enumerate(self.order(self.scores, j, top), start=1):
+            for place, i in enumerate(self.order(self.main, j, top), start=1):
                 row = {
                     "query": query.name,
                     "rank": place,
                     "image": self.training[i].name,
                     "label": self.training[i].label,
-                    "score": self.scores.values[i, j],
+                    "score": self.scores[i, j],
                     "share": shares[i, j],
                 }
                 if self.evidence is not None:

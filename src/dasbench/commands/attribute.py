@@ -100,7 +100,7 @@ def attribute(  # noqa: PLR0913 - the last three have defaults that few change
             answer = index.ask(queries)
         for warning in answer.warnings:
             warnings.warn(warning, UserWarning, stacklevel=2)
-        return answer.scores.values
+        return answer.scores
     feature_options = attribute_options.check_features(feature_options, FEATURE_OPTIONS)
     attribute_options.check_damping(damping)
     pair = attributed_model.checked(attributed_model.pair(model, scheduler))
@@ -303,7 +303,7 @@ def main() -> None:
         raise attributed_model.advised(
             error, "give --projection rademacher, or --parameters"
         ) from error
-    matrix = answer.scores.values
+    matrix = answer.scores
     print(f"{args.method}, damping {damping:g} of the largest eigenvalue")
     _show(matrix, asked, names, args.top)
     print("\n".join(answers.checked(train, queries, matrix, answer.checks.ranks, asked)))

@@ -82,7 +82,7 @@ def answer(index: Source, asked: Images) -> Answered:
         by_listed = indexed.score_some(index.slabs, phi, listed, index.residuals)
     evidence = _evidence(index, found)
     return Answered(
-        scores=main,
+        main=main,
         training=training.pictures,
         queries=asked.pictures,
         training_pixels=training.pixels,
@@ -165,7 +165,7 @@ def write(answer: Answered, args: argparse.Namespace) -> None:
     if args.csv:
         tables.save_table(args.csv, answer.frame(args.top))
     if args.scores:
-        artifacts.save_array(args.scores, answer.scores.values)
+        artifacts.save_array(args.scores, answer.scores)
     if args.page:
         answer.page(args.page, args.top)
         print(f"the answer is in {args.page}")

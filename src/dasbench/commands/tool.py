@@ -147,8 +147,8 @@ def show(answer: questions.Answered, top: int) -> None:
         print(name)
         if answer.evidence is not None:
             print(f"  {answer.evidence.sentences[j]}")
-        for place, i in enumerate(answer.order(answer.scores, j, top), start=1):
-            print(f"  {place:2d}  {answer.scores.values[i, j]:.4g}  {names[i]}")
+        for place, i in enumerate(answer.order(answer.main, j, top), start=1):
+            print(f"  {place:2d}  {answer.scores[i, j]:.4g}  {names[i]}")
 
 
 def check_line(answer: questions.Answered) -> str:

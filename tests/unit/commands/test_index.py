@@ -59,11 +59,11 @@ def made(model, tmp_path_factory):
 
 def test_training_images_stand_first_behind_themselves(model, made):
     answer = dasbench.Index.open(made, model).ask(PIXELS[:3])
-    assert answer.scores.values.shape == (N, 3)
-    assert answer.scores.values.argmax(axis=0).tolist() == [0, 1, 2]
+    assert answer.scores.shape == (N, 3)
+    assert answer.scores.argmax(axis=0).tolist() == [0, 1, 2]
     assert (answer.checks.ranks.tolist(), answer.checks.share) == ([1] * 16, 1.0)
     assert list(answer.warnings) == []
-    np.testing.assert_allclose(answer.by_timestep.mean(0), answer.scores.values, rtol=1e-5)
+    np.testing.assert_allclose(answer.by_timestep.mean(0), answer.scores, rtol=1e-5)
     assert answer.timesteps.tolist() == [250, 750]
     assert [other.key for other in answer.others] == ["pixel_cosine_power"]
     assert answer.others[0].values.argmax(axis=0).tolist() == [0, 1, 2]
@@ -77,7 +77,7 @@ def test_training_images_stand_first_behind_themselves(model, made):
 
 def test_the_method_with_an_averaged_kernel_is_attribute_s(model, tmp_path):
     index = build(model, tmp_path, method="das_common")
-    found = index.ask(PIXELS[:3]).scores.values
+    found = index.ask(PIXELS[:3]).scores
     expected = dasbench.attribute(model, PIXELS, PIXELS[:3], "das_common", **SIZES)
     np.testing.assert_allclose(found, expected, rtol=0.02, atol=0.002 * expected.max())
     assert index.ask(PIXELS[:1]).by_timestep is None
@@ -96,7 +96,7 @@ def test_scores_are_those_of_features_by_timestep(model, made):
     (query,) = engine.by_timestep(inputs[:3], np.arange(3), "query")
     spectra = [Spectrum(*pair) for pair in zip(train, query, strict=True)]
     expected = np.mean([np.square(one.inner(1e-4)) for one in spectra], axis=0)
-    found = index.ask(PIXELS[:3]).scores.values
+    found = index.ask(PIXELS[:3]).scores
     np.testing.assert_allclose(found, expected, rtol=0.02, atol=0.002 * expected.max())
 
 
@@ -171,9 +171,9 @@ def test_images_are_added_and_only_their_features_computed(model, made, tmp_path
     larger = dasbench.Index.open(tmp_path / "copy", model).add(MORE)
     assert [rows for split, rows in computed if split == "train"] == [slice(20, 27)] * 2
     both = np.concatenate([PIXELS, MORE])
-    found = dasbench.Index.open(tmp_path / "copy", model).ask(both[[3, 24]]).scores.values
+    found = dasbench.Index.open(tmp_path / "copy", model).ask(both[[3, 24]]).scores
     assert found.argmax(axis=0).tolist() == [3, 24]
-    whole = build(model, tmp_path / "whole", both).ask(both[[3, 24]]).scores.values
+    whole = build(model, tmp_path / "whole", both).ask(both[[3, 24]]).scores
     np.testing.assert_allclose(found, whole, rtol=0.02, atol=0.002 * whole.max())
     assert larger.manifest.parts == [20, 7]
     assert len(list((tmp_path / "copy").glob("pixels-*"))) == 1
@@ -251,7 +251,7 @@ def test_a_large_answer_keeps_the_timesteps_of_its_list(model, made, monkeypatch
     monkeypatch.setattr(questions, "LISTED", 3)
     part = index.ask(PIXELS[:2])
     assert part.by_timestep is None
-    assert set(part.listed) == set(np.argsort(-whole.scores.values, axis=0)[:3].ravel())
+    assert set(part.listed) == set(np.argsort(-whole.scores, axis=0)[:3].ravel())
     for i in part.listed:
         expected = whole.timesteps_of(int(i), 1)
         np.testing.assert_allclose(part.timesteps_of(int(i), 1), expected, rtol=1e-3)
@@ -277,7 +277,7 @@ def test_a_model_with_classes_needs_them_and_uses_them(tmp_path):
     index = build(model, tmp_path / "index", tmp_path / "train")
     assert index.manifest.classes == names
     first = tmp_path / "train/cat/00.png"
-    values = {label: index.ask(first, labels=label).scores.values[:, 0] for label in ("cat", 2)}
+    values = {label: index.ask(first, labels=label).scores[:, 0] for label in ("cat", 2)}
     assert values["cat"].argmax() == 0
     assert not np.allclose(values["cat"], values[2])
     with pytest.raises(UserError, match="the model takes classes"):

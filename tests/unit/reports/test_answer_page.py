@@ -82,7 +82,7 @@ def test_each_score_lists_its_highest_images_for_each_query(tmp_path):
 def test_shares_and_q_values_stand_beside_the_image_they_belong_to(tmp_path):
     answer = example()
     page = Page(rendered(answer, tmp_path))
-    share = answer.share(answer.scores)
+    share = answer.share(answer.main)
     for j in range(3):
         assert texts(page, f"q{j + 1}", "das_stepwise", "q")[:2] == ["q\xa00.04", "q\xa01"]
         assert texts(page, f"q{j + 1}", "das_stepwise", "b")[0] == f"{100 * share[j, j]:.0f}\xa0%"
@@ -124,7 +124,7 @@ def test_decoys_that_do_not_compare_are_a_warning_and_a_failed_check(tmp_path):
 
 def test_noise_levels_of_the_listed_images_are_enough(tmp_path):
     answer = example()
-    listed = np.unique(np.concatenate([answer.order(answer.scores, j, 12) for j in range(3)]))
+    listed = np.unique(np.concatenate([answer.order(answer.main, j, 12) for j in range(3)]))
     some = answer.by_timestep[:, listed]
     few = replace(answer, by_timestep=None, listed=listed, listed_by_timestep=some)
     assert rendered(few, tmp_path) == rendered(answer, tmp_path)
@@ -155,11 +155,11 @@ def test_fewer_images_than_the_list_has_places(tmp_path):
 @pytest.mark.parametrize("change", ["zero", "nan", "negative", "equal"])
 def test_scores_of_any_kind_have_a_page(tmp_path, change):
     answer = example()
-    values = answer.scores.values.copy()
+    values = answer.scores.copy()
     values[:] = {"zero": 0, "nan": values, "negative": -values, "equal": 2.5}[change]
     if change == "nan":
         values[4] = np.nan
-    answer = replace(answer, scores=replace(answer.scores, values=values))
+    answer = replace(answer, main=replace(answer.main, values=values))
     page = Page(rendered(answer, tmp_path))
     shares = texts(page, "q1", "das_stepwise", "b")
     assert len(shares) == 12
@@ -210,12 +210,12 @@ NASTY = [
 def test_text_of_the_user_does_nothing(tmp_path, text):
     answer = example(count=2, queries=2)
     picture = Picture(text, str(tmp_path / text.replace("/", "_")), text)
-    score = replace(answer.scores, title=text, explanation=text)
+    score = replace(answer.main, title=text, explanation=text)
     evidence = replace(answer.evidence, sentences=[text] * 2)
     raw = rendered(
         replace(
             answer,
-            scores=score,
+            main=score,
             training=[picture] * 2,
             queries=[picture] * 2,
             evidence=evidence,
