@@ -16,6 +16,7 @@ from dasbench.attribution.parameters import Point
 from dasbench.attribution.spectrum import Spectrum
 from dasbench.core import artifacts, blocks
 from dasbench.errors import UserError
+from dasbench.experiments import feature_sets
 from dasbench.registry import METHODS
 from stepwise import every_leverage, every_part
 from tiny import AXES
@@ -36,7 +37,7 @@ def make(options, p):
     rng = np.random.default_rng(p)
     phi, phi_q = (rng.standard_normal((n, p)).astype("f4") for n in (N, Q))
     own = isinstance(options.get("features"), dict) or options.get("features") == "embeddings"
-    apart = options.get("kernel") == "per_t"
+    apart = feature_sets.keeps_timesteps(options)
     by_timestep = rng.standard_normal((2, N, p)), rng.standard_normal((2, Q, p))
     losses = [rng.standard_normal((n, p // 4)).astype("f4") for n in (N, Q)]  # of four probes
     return interface.Inputs(

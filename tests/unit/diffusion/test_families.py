@@ -125,7 +125,7 @@ def test_families_are_asked_and_never_compared():
         if path.suffix in {".py", ".j2"} and path.parent.name != "families"
         if named.search(path.read_text())
     }
-    assert found == {"registry.py"}
+    assert found == {"model_families.py"}
 
 
 @pytest.mark.parametrize(
