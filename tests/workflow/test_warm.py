@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -9,8 +10,10 @@ import time
 import psutil
 import pytest
 
+import campaign
 import warm
 from clones import Clone
+from dasbench.sharing import records
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 
@@ -107,15 +110,25 @@ def test_it_has_imported_nothing_of_this_repository(script):
     assert script(text).communicate()[0] == "[]\n"
 
 
-def test_cold_jobs_make_the_bytes_of_warm_ones(made, copy):
-    """A model, numbers and a figure; the whole graph: test_kills.py."""
-    home = copy.folder / "results/smoke"
-    weights = "models/base/unet/diffusion_pytorch_model.safetensors"
-    names = [weights, "residuals/scalar.npy", "features/loss-common/train.npy"]
-    names += ["scores/das/gen.npy", "figures/samples.svg"]
-    for name in names:
-        (home / name).unlink()
-    cold = Clone(copy.folder, cold=True)
-    cold.run("--", *(f"results/smoke/{name}" for name in names))
-    assert cold.hashes() == made.hashes()
-    assert str(warm.folder()) not in cold.environment(True)["PATH"].split(os.pathsep)
+def test_a_cold_job_of_each_script_makes_the_bytes_of_a_warm_one(made, copy):
+    """By the recorded commands; the whole graph, in the whole campaign: test_kills.py."""
+    entries = {}
+    for folder in ("data/digits", "results/smoke"):
+        entries |= records.load(copy.folder, folder).entries
+    commands = {}  # script -> its first command
+    for entry in entries.values():
+        commands.setdefault(
+            re.search(r"scripts/(\w+)\.py", entry["shellcmd"])[1], entry["shellcmd"]
+        )
+    assert set(commands) >= {"train_base", "train_subsets", "train_removal", *campaign.SCRIPTS}
+    outputs = [name for name, entry in entries.items() if entry["shellcmd"] in commands.values()]
+    environment = copy.environment(cold=True)
+    assert str(warm.folder()) not in environment["PATH"].split(os.pathsep)
+    data = (copy.folder / "data/digits/pool.npz").read_bytes()
+    for command in commands.values():
+        for name in outputs:
+            if entries[name]["shellcmd"] == command:
+                (copy.folder / name).unlink()
+        subprocess.run(["bash", "-c", command], cwd=copy.folder, env=environment, check=True)
+    assert copy.hashes() == made.hashes()
+    assert (copy.folder / "data/digits/pool.npz").read_bytes() == data

@@ -6,9 +6,9 @@ import hashlib
 
 from dasbench import registry
 from dasbench.experiments.files import features, scores
-from dasbench.sharing import codehash
+from dasbench.sharing.kept_hashes import KeptHashes
 
-CODE = codehash.Tree(ROOT)
+CODE = KeptHashes(ROOT, ROOT / ".snakemake/code_hashes.json")
 
 
 @functools.cache

@@ -1,7 +1,7 @@
 """A check that needs no retraining: a training image must come out on top of its own query.
 
 If it does not, the features are too few or the damping is too large for this model, and the ranks
-of other images are mostly noise as well.
+of other images are off as well: mostly noise, if most of the checked images fail.
 
 Shapes: N training images, Q queries, C checked images.
 """

@@ -45,12 +45,18 @@ def failed(scores: np.ndarray, same: dict[int, np.ndarray]) -> dict[int, int]:
 
 
 def sentence(failures: int, checked: int, places: Sequence[int]) -> str:
-    """What a failed check means."""
+    """What a failed check means: of a few images that ranks are uncertain, of most that all are."""
     listed = ", ".join(map(str, sorted(places)))
+    few = failures <= checked / 2
+    subject = (
+        f"training images does not come out on top of its own query (rank {listed})"
+        if failures == 1
+        else f"training images do not come out on top of their own query (ranks {listed})"
+    )
     return (
-        f"failed check: {failures} of {checked} training images do not come out on top of their "
-        f"own query (ranks {listed}), so these ranks are mostly noise; take more timesteps or "
-        "dimensions, or a smaller damping"
+        f"failed check: {failures} of {checked} {subject}, so "
+        f"{'other ranks are off as well' if few else 'these ranks are mostly noise'}; take more "
+        "timesteps or dimensions, or a smaller damping"
     )
 
 

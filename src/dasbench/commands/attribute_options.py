@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from dasbench.commands.new_experiment_options import not_empty
+from dasbench.core.command_line import Parser
 from dasbench.core.yaml_schema import dotted, read_schema, schema_problems
 from dasbench.errors import UserError
 from dasbench.experiments import config
@@ -21,9 +22,7 @@ DEFAULT_METHOD = "das_common"
 
 def parser(description: str | None) -> argparse.ArgumentParser:
     """The command line."""
-    cli = argparse.ArgumentParser(
-        prog="./run attribute", description=description, allow_abbrev=False
-    )
+    cli = Parser(prog="./run attribute", description=description)
     cli.add_argument(
         "images",
         type=not_empty,

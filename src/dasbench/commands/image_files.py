@@ -63,9 +63,10 @@ def read(
         raise UserError("no image is left that can be read; give PNG or JPEG files")
     for name, image in zip(names, found.images, strict=True):
         if image.shape != (height, width, channels):
+            squares = "; --resize makes squares alone" if height != width else ""
             raise UserError(
                 f"{name} reads as (height, width, channels) {image.shape}, the model works on "
-                f"{(height, width, channels)}; give images of that form"
+                f"{(height, width, channels)}{squares}; give images of that form"
             )
     for note in found.notes:
         print(f"note: {note}")

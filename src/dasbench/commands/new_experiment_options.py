@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from dasbench.core.command_line import Parser
+
 
 class Request(NamedTuple):
     """The options of the command line, see ``parser``."""
@@ -32,9 +34,7 @@ class Request(NamedTuple):
 
 def parser(description: str | None) -> argparse.ArgumentParser:
     """The command line."""
-    cli = argparse.ArgumentParser(
-        prog="./run new-experiment", description=description, allow_abbrev=False
-    )
+    cli = Parser(prog="./run new-experiment", description=description)
     cli.add_argument("name", help="of the experiment: lower case letters, digits, _")
     cli.add_argument("--images", type=_path, required=True, help="folder with the pictures")
     cli.add_argument("--labels", type=_path, help="CSV with the columns file and label")

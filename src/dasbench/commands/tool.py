@@ -19,6 +19,7 @@ import numpy as np
 from dasbench.commands import answers, attribute_options, index_settings, questions
 from dasbench.commands.index import Index
 from dasbench.commands.new_experiment_options import not_empty
+from dasbench.core.command_line import Parser
 from dasbench.errors import UserError, print_notes
 from dasbench.version import __version__
 
@@ -43,10 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    whole = argparse.ArgumentParser(
+    whole = Parser(
         prog="dasbench",
         description="Find the training images that stand behind images of a diffusion model.",
-        allow_abbrev=False,
     )
     whole.add_argument("--version", action="version", version=__version__)
     commands = whole.add_subparsers(required=True, metavar="COMMAND")
@@ -57,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _index(commands: Any) -> None:
-    cli = commands.add_parser("index", help="compute an index", allow_abbrev=False)
+    cli = commands.add_parser("index", help="compute an index")
     cli.add_argument("model", type=not_empty, metavar="MODEL", help="folder of the model")
     cli.add_argument("data", type=not_empty, metavar="DATA", help="folder of its training images")
     cli.add_argument("--out", type=not_empty, required=True, help="folder of the index")
@@ -75,14 +75,14 @@ def _index(commands: Any) -> None:
 
 
 def _add(commands: Any) -> None:
-    cli = commands.add_parser("add", help="add training images to an index", allow_abbrev=False)
+    cli = commands.add_parser("add", help="add training images to an index")
     cli.add_argument("data", type=not_empty, nargs="+", metavar="DATA", help="files or folders")
     cli.add_argument("--index", type=not_empty, required=True, help="folder of the index")
     cli.set_defaults(run=run_add)
 
 
 def _ask(commands: Any) -> None:
-    cli = commands.add_parser("ask", help="ask an index about images", allow_abbrev=False)
+    cli = commands.add_parser("ask", help="ask an index about images")
     cli.add_argument("images", type=not_empty, nargs="+", metavar="IMAGE", help="files or folders")
     cli.add_argument("--index", type=not_empty, required=True, help="folder of the index")
     cli.add_argument("--model", type=not_empty, help="folder of the model, if it has moved")

@@ -67,6 +67,8 @@ def _rows(path: Path) -> Iterator[tuple[int, tuple[str, str]]]:
             file.seek(0)
             rows = csv.reader(file, delimiter=mark, strict=True)
             numbered = [(rows.line_num, row) for row in rows]
+    except FileNotFoundError as error:
+        raise UserError(f"the CSV of labels {path} is missing; check the path") from error
     except (OSError, ValueError, csv.Error) as error:
         raise UserError(f"{path} cannot be read ({error}); expected a CSV in UTF-8") from error
     columns = _columns(numbered[0][1]) if numbered else []

@@ -307,7 +307,9 @@ def _no_weights(unet: Path) -> UserError:
         )
     return UserError(
         f"{unet} has pickled weights alone ({first.name}), which could run code when they are "
-        f"read; if you trust their source, convert them: {_convert(pickled, target)}"
+        "read; if you trust their source and it is a pickled network, save it by "
+        "`network.save_pretrained` where its class is defined; if it is the weights, convert them: "
+        f"{_convert(pickled, target)}"
     )
 
 

@@ -85,6 +85,16 @@ def test_an_answer_without_sense_is_a_failed_check(run, monkeypatch):
     assert "mostly noise" in told
 
 
+def test_a_single_failure_does_not_condemn_all_ranks():
+    assert answers.sentence(1, 17, [3]) == (
+        "failed check: 1 of 17 training images does not come out on top of its own query (rank 3), "
+        "so other ranks are off as well; take more timesteps or dimensions, or a smaller "
+        "damping"
+    )
+    assert "do not come out" in answers.sentence(9, 17, [2] * 9)
+    assert "so these ranks are mostly noise" in answers.sentence(9, 17, [2] * 9)
+
+
 def test_the_python_door_warns_too(pair, monkeypatch):
     good = dasbench.attribute(pair, PIXELS, PIXELS, damping=1e-6, **FEATURES)
     assert good.argmax(0).tolist() == [0, 1, 2, 3, 4, 5]
@@ -136,6 +146,7 @@ def test_an_experiment_that_measured_noise_says_so(tmp_path):
     [
         (("gone.png", "lost.png"), r"the queries are missing: gone\.png, lost\.png"),
         (("query.png", "--damping", "-1"), "damping is -1, expected a positive number"),
+        (("query.png", "--damping", "-1e-4"), "damping is -0.0001, expected a positive number"),
         (("query.png", "--damping", "0"), "damping is 0, expected a positive"),
         (("query.png", "--damping", "nan"), "damping is nan, expected a positive"),
         (("query.png", "--top", "0"), "--top is 0, expected 1 or more"),

@@ -341,6 +341,12 @@ def test_a_table_in_another_encoding_is_refused(table):
         table("file,label\nc.png,é\n", "utf-16")
 
 
+def test_a_missing_table_is_missing(tmp_path):
+    picture(tmp_path / "a.png")
+    with pytest.raises(UserError, match=r"the CSV of labels .*labels.csv is missing; check the p"):
+        folder.listing(tmp_path, tmp_path / "labels.csv")
+
+
 def test_pictures_that_a_table_does_not_list_are_counted_and_named(table, home, capsys):
     table("file,label\nc.png,x\n", place=home)
     source = read(home, labels=str(home / "labels.csv"))
