@@ -152,8 +152,15 @@ def overview(answer: Answer) -> str:
             "knows whether it stands out."
         )
     queries = len(answer.queries)
-    found = int((answer.evidence.q <= RATE).any(axis=0).sum())
+    found = (answer.evidence.q <= RATE).any(axis=0)
+    untold = int((~found & (answer.evidence.smallest > RATE)).sum())
     decoys = "decoys, which are images that the model has not seen"
-    if not found:
-        return f"For all {queries:,} images, no training image stands out from {decoys}."
-    return f"For {found:,} of {queries:,} images, training images stand out from {decoys}."
+    if untold == queries:
+        return f"There are too few {decoys}, to tell whether a training image stands out from them."
+    few = f" For {untold:,}, there are too few decoys to tell." if untold else ""
+    if not found.any():
+        which = f"{queries - untold:,} of {queries:,}" if untold else f"all {queries:,}"
+        return f"For {which} images, no training image stands out from {decoys}.{few}"
+    return (
+        f"For {found.sum():,} of {queries:,} images, training images stand out from {decoys}.{few}"
+    )

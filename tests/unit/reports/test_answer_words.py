@@ -135,6 +135,21 @@ def test_the_overview_counts_queries_with_images_that_stand_out():
     assert "Without decoys" in words.overview(bare(answer))
 
 
+def test_the_overview_does_not_say_none_where_decoys_are_too_few():
+    answer = example()
+    answer.evidence.q[:] = 0.4
+    answer.evidence.smallest[:] = 0.4
+    assert words.overview(answer).startswith("There are too few decoys, which are images that the")
+    answer.evidence.smallest[:2] = 0.01
+    told = words.overview(answer)
+    assert told.startswith("For 2 of 3 images, no training image stands out from decoys")
+    assert told.endswith(" For 1, there are too few decoys to tell.")
+    answer.evidence.q[:, 0] = 0.01
+    told = words.overview(answer)
+    assert told.startswith("For 1 of 3 images, training images stand out")
+    assert told.endswith(" For 1, there are too few decoys to tell.")
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
