@@ -15,6 +15,15 @@ A family is a module with
 * for families of latents, ``encode(model, images, device)`` and ``decode(model, latents, device)``;
 * for families with prompts, ``embed(model, texts, device)``.
 
+Attribution of models that were trained elsewhere uses further functions:
+
+* for families of latents, ``encoder(model, device)``: ``encode`` as a function of images, which
+  reads the autoencoder once; for families with prompts, ``embedder(model, device)`` likewise;
+* for families of adapters of a pipeline, ``adapted(model, adapter, device)``: (network, process)
+  with the adapter of a file that another tool wrote;
+* optional, ``in_memory(pipeline)``: (network, process, autoencoder, function of texts or None) of
+  a pipeline in memory.
+
 ``model`` is the section of that name of the experiment file. Networks are called only through
 ``dasbench.diffusion.denoiser.predict``.
 """

@@ -54,7 +54,13 @@ def load(
         ) from error
     _check_keys(state, network, prefix, file)
     options = {"metadata": metadata} if metadata else {"network_alphas": alphas}
-    network.load_lora_adapter(state, prefix=prefix, adapter_name=name, **options)
+    try:
+        network.load_lora_adapter(state, prefix=prefix, adapter_name=name, **options)
+    except Exception as error:  # other sizes make the libraries raise anything, too
+        raise UserError(
+            f"{file} does not fit the {type(network).__name__} ({first_line(error)}); an adapter "
+            "of this network alone is supported"
+        ) from error
     for layer, alpha in _alphas(alphas, prefix).items():
         adapted = network.get_submodule(layer)
         adapted.scaling[name] = alpha / adapted.r[name]

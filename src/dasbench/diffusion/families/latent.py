@@ -16,13 +16,14 @@ import torch
 from diffusers import LDMPipeline, UNet2DModel
 
 from dasbench.diffusion import checkpoints
+from dasbench.diffusion import process as processes
 from dasbench.diffusion.conditions import Condition
 from dasbench.diffusion.families import autoencoder, unet2d
-from dasbench.diffusion.families.autoencoder import decode, encode
+from dasbench.diffusion.families.autoencoder import decode, encode, encoder
 from dasbench.diffusion.families.unet2d import untrained
 from dasbench.diffusion.process import Process
 
-__all__ = ["FILES", "MEMBER_FILES", "decode", "encode", "untrained"]
+__all__ = ["FILES", "MEMBER_FILES", "decode", "encode", "encoder", "untrained"]
 
 FILES = (
     "model_index.json",
@@ -69,6 +70,11 @@ def load(
 ) -> tuple[UNet2DModel, Process]:
     """Read the UNet and its process; see ``unet2d.load``."""
     return unet2d.load(folder, device, images=False)
+
+
+def in_memory(pipeline: LDMPipeline) -> tuple[Any, Process, Any, None]:
+    """Its unet, process and autoencoder; see ``dasbench.diffusion.families``."""
+    return pipeline.unet, processes.of(pipeline.scheduler), pipeline.vqvae, None
 
 
 load_members = functools.partial(checkpoints.read_each, load)

@@ -16,13 +16,14 @@ import torch
 from diffusers import DiTPipeline
 
 from dasbench.diffusion import checkpoints
+from dasbench.diffusion import process as processes
 from dasbench.diffusion.conditions import Condition
 from dasbench.diffusion.families import autoencoder, dit
-from dasbench.diffusion.families.autoencoder import decode, encode
+from dasbench.diffusion.families.autoencoder import decode, encode, encoder
 from dasbench.diffusion.families.dit import DiTTransformer2DModel, untrained
 from dasbench.diffusion.process import Process
 
-__all__ = ["FILES", "MEMBER_FILES", "decode", "encode", "untrained"]
+__all__ = ["FILES", "MEMBER_FILES", "decode", "encode", "encoder", "untrained"]
 
 FILES = (
     "model_index.json",
@@ -67,6 +68,11 @@ def load(
 ) -> tuple[DiTTransformer2DModel, Process]:
     """Read the transformer and its process; see ``dit.load``."""
     return dit.load(folder, device, bounded=False)
+
+
+def in_memory(pipeline: DiTPipeline) -> tuple[Any, Process, Any, None]:
+    """Its transformer, process and autoencoder; see ``dasbench.diffusion.families``."""
+    return pipeline.transformer, processes.of(pipeline.scheduler), pipeline.vae, None
 
 
 load_members = functools.partial(checkpoints.read_each, load)

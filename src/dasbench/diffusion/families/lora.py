@@ -116,6 +116,23 @@ def load(
     return network
 
 
+def only_adapter(network: torch.nn.Module) -> torch.nn.Module:
+    """The network of a pipeline in memory, if it has one adapter.
+
+    Raises:
+        UserError: If it has none or several.
+    """
+    names = list(getattr(network, "peft_config", {}))
+    if len(names) != 1:
+        listed = ", ".join(names) or "none"
+        raise UserError(
+            f"the {type(network).__name__} of the pipeline has {len(names)} adapters ({listed}), "
+            "expected one, whose weights are attributed; load it by pipeline.load_lora_weights, "
+            "and drop others by pipeline.delete_adapters"
+        )
+    return network
+
+
 def load_members(
     network: torch.nn.Module,
     folders: Sequence[str | Path],

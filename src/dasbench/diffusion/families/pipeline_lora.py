@@ -12,6 +12,7 @@ Shapes: n images, c channels and h x w places of the latents, S tokens, d number
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -25,12 +26,12 @@ from torch import nn
 
 from dasbench.diffusion import process as processes
 from dasbench.diffusion.conditions import Condition
-from dasbench.diffusion.families import autoencoder, lora, pretrained
+from dasbench.diffusion.families import autoencoder, foreign_lora, lora, pretrained
 from dasbench.diffusion.families.lora import Member
 from dasbench.diffusion.process import Process
 from dasbench.errors import UserError, first_line
 
-__all__ = ["FILES", "MEMBER_FILES", "decode", "embed", "encode"]
+__all__ = ["FILES", "MEMBER_FILES", "decode", "embed", "encode", "encoder"]
 
 FILES = lora.FILES
 MEMBER_FILES = FILES
@@ -233,6 +234,27 @@ def load(
     return prompted.eval().to(device), _process(model)
 
 
+def adapted(
+    model: Mapping[str, Any], adapter: str | Path, device: torch.device | str
+) -> tuple[Prompted, Process]:
+    """The frozen network with an adapter that another tool trained; see ``foreign_lora.load``."""
+    name, row = _row(model)
+    prompted = _frozen(model)
+    foreign_lora.load(prompted.network, adapter, getattr(diffusers, name), row.part)
+    return prompted.eval().to(device), _process(model)
+
+
+def in_memory(pipeline: Any) -> tuple[Prompted, Process, Any, Callable]:
+    """Its network, process, autoencoder and encoders; see ``dasbench.diffusion.families``."""
+    row = PIPELINES[type(pipeline).__name__]
+    network = lora.only_adapter(getattr(pipeline, row.part))
+    prompted = Prompted(network, row, autoencoder.scale(pipeline.vae.config))
+    process = processes.of(pipeline.scheduler)
+    if row.convention is not None:
+        process = process.of_pipeline(row.convention)
+    return prompted, process, pipeline.vae, functools.partial(_embed, pipeline, row)
+
+
 def load_members(
     folders: Sequence[str | Path], device: torch.device | str, model: Mapping[str, Any]
 ) -> tuple[list[Member], Process]:
@@ -255,11 +277,17 @@ def condition(model: Mapping[str, Any], labels: np.ndarray, prompts: np.ndarray)
     return Condition("prompt", torch.from_numpy(labels), table, len(prompts) - 1)
 
 
-@torch.no_grad()
 def embed(
     model: Mapping[str, Any], texts: Sequence[str], device: torch.device | str = "cpu"
 ) -> np.ndarray:
-    """Embeddings [K, S + 1, d] float32 of prompts, by the pipeline's own encoders.
+    """Embeddings [K, S + 1, d] float32 of prompts, see ``embedder``."""
+    return embedder(model, device)(texts)
+
+
+def embedder(
+    model: Mapping[str, Any], device: torch.device | str = "cpu"
+) -> Callable[[Sequence[str]], np.ndarray]:
+    """``embed`` of the pipeline's own encoders, which are read once.
 
     Raises:
         UserError: If the encoders cannot be read from safetensors.
@@ -281,10 +309,20 @@ def embed(
             f"the text encoders or tokenizers of {place} cannot be read ({first_line(error)}); "
             f"fetch {model['pretrained']} again, with weights in safetensors"
         ) from error
-    words, pooled = row.encode(pipeline.to(device), list(texts), torch.device(device))
+    return functools.partial(_embed, pipeline.to(device), row)
+
+
+@torch.no_grad()
+def _embed(pipeline: Any, row: Row, texts: Sequence[str]) -> np.ndarray:
+    words, pooled = row.encode(pipeline, list(texts), pipeline.device)
     last = words.new_zeros(len(words), 1, words.shape[2])
     last[:, 0, : pooled.shape[1]] = pooled
     return torch.cat([words, last], 1).float().cpu().numpy()
+
+
+def encoder(model: Mapping[str, Any], device: torch.device | str = "cpu") -> autoencoder.Encoder:
+    """See ``autoencoder.encoder``; latents are shifted as the pipeline shifts them."""
+    return autoencoder.encoder(model, device, shifts=True)
 
 
 def encode(
@@ -322,9 +360,7 @@ def _row(model: Mapping[str, Any]) -> tuple[str, Row]:
 def _frozen(model: Mapping[str, Any]) -> Prompted:
     _, row = _row(model)
     network = pretrained.load(row.network, model, row.part)
-    blocks = json.loads((pretrained.part(model, "vae") / "config.json").read_text())
-    scale = 2 ** (len(blocks["block_out_channels"]) - 1)
-    return Prompted(network, row, scale)
+    return Prompted(network, row, autoencoder.scale(autoencoder.config_of(model)))
 
 
 def _process(model: Mapping[str, Any]) -> Process:

@@ -7,23 +7,24 @@ row is the empty prompt.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 
 from dasbench.diffusion import process as processes
 from dasbench.diffusion.conditions import Condition
-from dasbench.diffusion.families import lora, pretrained
-from dasbench.diffusion.families.autoencoder import decode, encode
+from dasbench.diffusion.families import foreign_lora, lora, pretrained
+from dasbench.diffusion.families.autoencoder import decode, encode, encoder
 from dasbench.diffusion.families.lora import Member
 from dasbench.diffusion.process import Process
 from dasbench.errors import UserError, first_line
 
-__all__ = ["FILES", "MEMBER_FILES", "decode", "embed", "encode"]
+__all__ = ["FILES", "MEMBER_FILES", "decode", "embed", "encode", "encoder"]
 
 FILES = lora.FILES
 MEMBER_FILES = FILES
@@ -75,6 +76,21 @@ def load(
     return unet.eval().to(device), _process(model)
 
 
+def adapted(
+    model: Mapping[str, Any], adapter: str | Path, device: torch.device | str
+) -> tuple[UNet2DConditionModel, Process]:
+    """The frozen UNet with an adapter that another tool trained; see ``foreign_lora.load``."""
+    unet = foreign_lora.load(_frozen(model), adapter, StableDiffusionPipeline, _PREFIX)
+    return unet.eval().to(device), _process(model)
+
+
+def in_memory(pipeline: StableDiffusionPipeline) -> tuple[Any, Process, Any, Callable]:
+    """Its UNet, process, autoencoder and text encoder; see ``dasbench.diffusion.families``."""
+    unet = lora.only_adapter(pipeline.unet)
+    embed = functools.partial(_embed, pipeline.tokenizer, pipeline.text_encoder)
+    return unet, processes.of(pipeline.scheduler), pipeline.vae, embed
+
+
 def load_members(
     folders: Sequence[str | Path], device: torch.device | str, model: Mapping[str, Any]
 ) -> tuple[list[Member], Process]:
@@ -94,11 +110,17 @@ def condition(model: Mapping[str, Any], labels: np.ndarray, prompts: np.ndarray)
     return Condition("encoder_hidden_states", torch.from_numpy(labels), table, len(prompts) - 1)
 
 
-@torch.no_grad()
 def embed(
     model: Mapping[str, Any], texts: Sequence[str], device: torch.device | str = "cpu"
 ) -> np.ndarray:
     """Embeddings [K, S, d] float32 of prompts, as StableDiffusionPipeline makes them."""
+    return embedder(model, device)(texts)
+
+
+def embedder(
+    model: Mapping[str, Any], device: torch.device | str = "cpu"
+) -> Callable[[Sequence[str]], np.ndarray]:
+    """``embed`` of one text encoder, which is read once."""
     from transformers import CLIPTextModel, CLIPTokenizer
 
     place = pretrained.part(model, "text_encoder")
@@ -113,6 +135,11 @@ def embed(
             f"{place} or the tokenizer beside it cannot be read ({first_line(error)}); fetch "
             f"{model['pretrained']} again, with weights in safetensors"
         ) from error
+    return functools.partial(_embed, tokenizer, encoder.float().eval().to(device))
+
+
+@torch.no_grad()
+def _embed(tokenizer: Any, encoder: torch.nn.Module, texts: Sequence[str]) -> np.ndarray:
     tokens = tokenizer(
         list(texts),
         padding="max_length",
@@ -120,10 +147,10 @@ def embed(
         truncation=True,
         return_tensors="pt",
     )
+    device = next(encoder.parameters()).device
     masked = getattr(encoder.config, "use_attention_mask", False)
     mask = tokens.attention_mask.to(device) if masked else None
-    encoder = encoder.float().eval().to(device)
-    return encoder(tokens.input_ids.to(device), attention_mask=mask)[0].cpu().numpy()
+    return encoder(tokens.input_ids.to(device), attention_mask=mask)[0].float().cpu().numpy()
 
 
 def _frozen(model: Mapping[str, Any]) -> UNet2DConditionModel:
