@@ -103,7 +103,8 @@ def attribute(  # noqa: PLR0913 - the last three have defaults that few change
         return answer.scores
     feature_options = attribute_options.check_features(feature_options, FEATURE_OPTIONS)
     attribute_options.check_damping(damping)
-    pair = attributed_model.checked(attributed_model.pair(model, scheduler))
+    read = attributed_model.load(model, scheduler)
+    pair = attributed_model.checked(attributed_model.unconditional(read))
     shape = attributed_model.shape(pair[0], images)
     train, asked = (
         arrays.images(value, shape, what)
@@ -288,7 +289,8 @@ def main() -> None:
     reading = {**(data or {}), **attribute_options.reading(args)}
     checkpoints.use_threads(max(1, (os.cpu_count() or 1)))
     home = ROOT / "results" / args.experiment
-    model = subject.of(args.model or home / "models" / "base", args.scheduler, classes=False)
+    model = subject.of(args.model or home / "models" / "base", args.scheduler)
+    attributed_model.unconditional(model.opened)
     queries, asked = image_files.read(files, model.shape, reading, args.skip_bad)
     prepared = (data or {}) if args.data is None else reading
     train, names = _training_set(home, args.data, model.shape, prepared, args.skip_bad)

@@ -8,103 +8,92 @@ from typing import Any
 
 import numpy as np
 
-from dasbench.core import artifacts
 from dasbench.errors import UserError, first_line
 
 _SAME = 1e-2  # relative difference of predictions that rounding explains, also in TF32
 
 
-def pair(model: Any, scheduler: str | Path | None = None, classes: bool = False) -> tuple[Any, Any]:
-    """(network, scheduler or process) of a folder, a pipeline or a pair.
+def load(
+    model: Any,
+    scheduler: str | Path | None = None,
+    lora: str | Path | None = None,
+    size: int | None = None,
+) -> Any:
+    """The model of a folder, a pipeline or a pair, see ``dasbench.diffusion.opened.Opened``.
 
     Args:
-        model: The folder, pipeline or pair.
-        scheduler: For a folder without one, the file of the scheduler.
-        classes: Whether the network may take classes.
+        model: The folder, pipeline, or (network, scheduler).
+        scheduler: For the folder of a UNet without one, the file of the scheduler.
+        lora: For the folder of a pipeline whose adapter was trained, the adapter.
+        size: For a model of latents that does not state it, pixels of a side of its pictures.
 
     Raises:
-        UserError: If it is something else.
+        UserError: If it is something else, or an option does not fit.
     """
+    from dasbench.diffusion import checkpoints, opened
+
     if isinstance(model, str | Path):
-        return load(Path(model), scheduler, classes)
+        options = opened.Options(scheduler, lora, size)
+        return opened.from_folder(Path(model), checkpoints.pick_device(), options)
     if scheduler is not None:
         raise UserError("scheduler is for a folder; give (network, scheduler) as the model instead")
+    if lora is not None:
+        raise UserError("lora is for a folder; load it by pipeline.load_lora_weights instead")
     if isinstance(model, tuple | list):
         if len(model) != 2:  # noqa: PLR2004 - a pair
             raise UserError(f"model has {len(model)} parts, expected (network, scheduler)")
-        return model[0], model[1]
+        return _of_pixels(opened.from_network(*model), size)
+    if found := opened.from_pipeline(model, size):
+        return found
     parts = getattr(model, "components", None)
     if isinstance(parts, dict) and {"unet", "scheduler"} <= set(parts):
         if taken := next((k for k in ("text_encoder", "vae", "vqvae") if parts.get(k)), None):
             takes = "prompts" if taken == "text_encoder" else "latents"
-            raise _takes_more("the pipeline", takes)
-        return parts["unet"], parts["scheduler"]
+            raise _takes_more(f"the {type(model).__name__}", takes)
+        return _of_pixels(opened.from_network(parts["unet"], parts["scheduler"]), size)
     raise UserError(
         f"the model is a {type(model).__name__}; expected the folder of a diffusers pipeline, a "
         "pipeline with a unet and a scheduler, or (network, scheduler)"
     )
 
 
-def load(
-    folder: Path, scheduler: str | Path | None = None, classes: bool = False
-) -> tuple[Any, Any]:
-    """(unet, process) of a model of pixels; see ``pair``.
+def _of_pixels(model: Any, size: int | None) -> Any:
+    """A model of pixels, whose size is that of its pictures."""
+    if type(model.network).__name__ == "UNet2DConditionModel":
+        raise _takes_more("the model", "prompts")
+    if size is not None:
+        raise UserError(f"size is {size}, but the model takes pixels; leave it out")
+    return model
+
+
+def unconditional(model: Any) -> tuple[Any, Any]:
+    """(network, process) of an unconditional model of pixels, see ``load``.
 
     Raises:
-        UserError: If it takes latents or prompts, or classes without ``classes``: an image file
-            does not have them.
+        UserError: If it takes latents, prompts or classes.
     """
-    from dasbench.diffusion import checkpoints, own_checkpoint, pipelines
-    from dasbench.diffusion.families import pixel
-
-    device = checkpoints.pick_device()
-    # a file that the workflow made has another remedy than the user's
-    if artifacts.experiment_of(folder / "model_index.json") and scheduler is None:
-        if takes := pipelines.takes(folder):
-            raise _takes_more(f"the model in {folder}", takes)
-        unet, process = pixel.load(folder, device)
-    else:
-        unet, process = own_checkpoint.load(folder, device, scheduler)
-    if takes_classes(unet) and not classes:
-        raise _takes_more(f"the model in {folder}", "classes")
-    return unet, process
-
-
-def takes_classes(network: Any) -> bool:
-    """Whether the network's configuration names classes."""
-    config = getattr(network, "config", None)
-    return isinstance(config, Mapping) and bool(
-        config.get("num_class_embeds") or config.get("class_embed_type")
-    )
+    if takes := model.takes or (model.encoder and "latents"):
+        raise _takes_more("the model", takes)
+    return model.network, model.process
 
 
 def _takes_more(what: str, takes: str) -> UserError:
-    by = (
-        "`./run new-experiment NAME --images DIR --checkpoint DIR` attributes a model with classes"
-        if takes == "classes"
-        else "make the images queries of an experiment with this family of models"
-    )
     return UserError(
-        f"{what} takes {takes}, expected an unconditional one of pixels; {by}, whose scores are "
-        "files in results/"
+        f"{what} takes {takes}, expected an unconditional one of pixels; ask a dasbench.Index of "
+        "the folder of its pipeline (`dasbench index`)"
     )
 
 
-def checked(model: tuple[Any, Any], classes: bool = False) -> tuple[Any, Any]:
-    """(network, process), checked; see ``evaluation_mode.usable``, ``process.of`` and ``pair``."""
+def checked(model: tuple[Any, Any]) -> tuple[Any, Any]:
+    """(network, process), checked; see ``evaluation_mode.usable`` and ``process.of``."""
     from dasbench.diffusion import evaluation_mode, unet_config
     from dasbench.diffusion import process as processes
 
     network, process = evaluation_mode.usable(model[0]), processes.of(model[1])
     config = getattr(network, "config", None)
-    if isinstance(config, Mapping):
-        if takes_classes(network) and not classes:
-            raise _takes_more("the model", "classes")
-        if type(network).__name__ == "UNet2DConditionModel":
-            raise _takes_more("the model", "prompts")
-        if type(network).__name__ == "UNet2DModel":
-            unet_config.check(config, "the network's config")
-            unet_config.say_learned_variance(config)
+    if isinstance(config, Mapping) and type(network).__name__ == "UNet2DModel":
+        unet_config.check(config, "the network's config")
+        unet_config.say_learned_variance(config)
     return network, process
 
 
@@ -175,8 +164,8 @@ def _try(unet: Any, process: Any, shape: Sequence[int], condition: Any = None) -
             n, t = rows.stop - rows.start, ", ".join(f"{t:g}" for t in time[rows].tolist())
             raise UserError(
                 f"the network cannot be called with images [{n}, {', '.join(map(str, shape))}] and "
-                f"timesteps [{t}] ({type(error).__name__}: {first_line(error)}); expected an "
-                "unconditional denoiser, network(x_t, t)"
+                f"timesteps [{t}] ({type(error).__name__}: {first_line(error)}); expected a "
+                "denoiser of such inputs, network(x_t, t)"
             ) from error
 
     def differ(one: torch.Tensor, other: torch.Tensor) -> bool:

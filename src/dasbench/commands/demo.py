@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from dasbench import seeds
-from dasbench.commands import subject, tool
+from dasbench.commands import attributed_model, subject, tool
 from dasbench.commands.index import Index
 from dasbench.core import artifacts, script_main
 
@@ -53,7 +53,8 @@ def answer(home: Path, out: Path, **features: Any) -> Path:
         UserError: If an index cannot hold the model: it takes latents, prompts or classes.
     """
     train, unseen = (artifacts.load_examples(home / f"examples/{s}.npz") for s in ("train", "val"))
-    whom = subject.of(home / "models/base", classes=False)
+    whom = subject.of(home / "models/base")
+    attributed_model.unconditional(whom.opened)
     labels, decoy_labels = ([f"label {c}" for c in part.labels] for part in (train, unseen))
     index = Index.build(
         home / "models/base",

@@ -21,6 +21,7 @@ from dasbench.commands import (
     attribute_options,
     index_features,
     index_images,
+    index_inputs,
     index_manifest,
     index_settings,
     index_work,
@@ -59,12 +60,16 @@ class Index:
         out: str | Path,
         *,
         labels: Any = None,
+        prompts: Any = None,
         decoys: Any = None,
         decoy_labels: Any = None,
+        decoy_prompts: Any = None,
         method: str = DEFAULT_METHOD,
         damping: float = DEFAULT_DAMPING,
         seed: int = 0,
         scheduler: str | Path | None = None,
+        lora: str | Path | None = None,
+        size: int | None = None,
         shard: str | None = None,
         reading: Mapping[str, Any] | None = None,
         skip_bad: bool = False,
@@ -73,19 +78,26 @@ class Index:
         """Compute an index, or what is missing of it: killed and started again, it goes on.
 
         Args:
-            model: A model of pixels, with or without classes: the folder of a diffusers pipeline
-                or of a ``UNet2DModel`` with a scheduler; a pipeline; or (network, scheduler).
+            model: The folder of a diffusers pipeline, of a ``UNet2DModel`` with a scheduler, or of
+                an experiment's model; a pipeline; or (network, scheduler), of pixels.
             images: Its training images: a folder, files, an array [N, H, W, C] uint8, pictures of
                 Pillow, or a ``datasets.Dataset``.
             out: Folder of the index.
             labels: Classes of the images, for a model with classes; None: those of the subfolders
                 or of the Dataset.
+            prompts: Prompts of the images, for a model with prompts: one for each, one for all, or
+                the ``pathlib.Path`` of a CSV with the columns file and prompt, for a folder; None:
+                those of the Dataset.
             decoys: Images like the training images that the model has not seen, for q-values.
             decoy_labels: As ``labels``.
+            decoy_prompts: As ``prompts``; None: ``prompts``, if that is one for all.
             method: A gradient method of ``dasbench.registry`` whose kernel is averaged or per_t.
             damping: Relative to the largest eigenvalue of each kernel.
             seed: Of noise and projection.
             scheduler: For a folder without one, the ``scheduler_config.json`` of its training.
+            lora: For the folder of a text-to-image pipeline, the adapter that was trained: a file
+                or folder in the format of diffusers, peft or kohya.
+            size: For a pipeline of latents, pixels of a side of its pictures; None: as it states.
             shard: Such as "2/8": compute only the second of eight shares, as one of eight
                 processes; a last call without it joins them.
             reading: resize, background and range of image files.
@@ -97,15 +109,16 @@ class Index:
             UserError: If the folder holds another index or another process builds it, the work
                 does not fit, the images do not fit the model, or a setting is impossible.
         """
-        options = index_settings.complete(method, feature_options)
+        index_settings.complete(method, feature_options)
         attribute_options.check_damping(damping)
         share = Share.read(shard) if shard else None
-        whom = subject.of(model, scheduler, images)
-        read = functools.partial(
-            index_images.read, shape=whom.shape, reading=reading, skip_bad=skip_bad
-        )
-        training = read(images, what="training images", labels=labels)
-        unseen = None if decoys is None else read(decoys, what="decoys", labels=decoy_labels)
+        whom = subject.of(model, scheduler, images, lora, size)
+        options = index_settings.complete(method, feature_options, whom.parameters)
+        if decoy_prompts is None and isinstance(prompts, str):
+            decoy_prompts = prompts
+        read = functools.partial(_read, whom, reading=reading, skip_bad=skip_bad)
+        training = read(images, "training images", labels, prompts)
+        unseen = None if decoys is None else read(decoys, "decoys", decoy_labels, decoy_prompts)
         settings = {"method": method, "options": options, "damping": float(damping), "seed": seed}
         return cls.make(whom, settings, training, Path(out).expanduser(), unseen, share)
 
@@ -140,19 +153,22 @@ class Index:
         return index
 
     @classmethod
-    def open(cls, folder: str | Path, model: Any = None) -> Index:
+    def open(cls, folder: str | Path, model: Any = None, lora: str | Path | None = None) -> Index:
         """Open a complete index.
 
         Args:
             folder: Its folder.
             model: The model, in a form of ``build``; None: the folder that it was built from.
+            lora: Its adapter, as for ``build``; None: where it was.
 
         Raises:
             UserError: If there is no complete index, or it is of another model.
         """
         folder = Path(folder).expanduser()
         manifest = index_manifest.load(folder)
-        whom = model if model is None or isinstance(model, Subject) else subject.of(model)
+        whom = model
+        if not isinstance(model, Subject) and (model is not None or lora is not None):
+            whom = _again(folder, manifest, model, lora)
         index = cls(folder, manifest, whom)
         if whom is not None:
             index._check_model(whom)
@@ -163,12 +179,13 @@ class Index:
             )
         return index
 
-    def add(self, images: Any, labels: Any = None) -> Index:
+    def add(self, images: Any, labels: Any = None, prompts: Any = None) -> Index:
         """Add training images: features of these alone, then the kernels again.
 
         Args:
             images: In a form of ``build``.
             labels: As for ``build``.
+            prompts: As for ``build``.
 
         Returns:
             The larger index, in the same folder.
@@ -176,9 +193,11 @@ class Index:
         Raises:
             UserError: As ``build``.
         """
-        more = index_images.read(images, self.model.shape, "training images", labels)
+        more = _read(self.model, images, "training images", labels, prompts)
         with index_work.locked(self.folder):
-            manifest = index_features.extend(self.folder, self.manifest, self.training, more)
+            manifest = index_features.extend(
+                self.folder, self.model, self.manifest, self.training, more
+            )
             (self.folder / CHECKED).unlink(missing_ok=True)
             manifest.save(self.folder)
             kept = manifest.files.values()
@@ -196,19 +215,15 @@ class Index:
 
         Args:
             pictures: The queries, in a form of ``build``.
-            prompts: Their prompts, for a model with prompts.
+            prompts: Their prompts, for a model with prompts; one for each, or one for all.
             labels: Their classes, for a model with classes; one for each, or one for all.
             **reading: resize, background, range, skip_bad for image files.
 
         Raises:
             UserError: If the pictures do not fit the model, or what the model takes is missing.
         """
-        if prompts is not None:
-            raise UserError("prompts were given, but the model takes none; leave them out")
         skip_bad = reading.pop("skip_bad", False)
-        asked = index_images.read(
-            pictures, self.model.shape, "queries", labels, reading or None, skip_bad
-        )
+        asked = _read(self.model, pictures, "queries", labels, prompts, reading or None, skip_bad)
         return questions.answer(self, asked)
 
     @functools.cached_property
@@ -219,13 +234,7 @@ class Index:
             UserError: If it is not where it was, or another one is there.
         """
         if self._model is None:
-            place = self.manifest.model["place"]
-            if place is None:
-                raise UserError(
-                    f"the index in {self.folder} was built from a model in memory; give the model "
-                    "to Index.open"
-                )
-            self._model = subject.of(place, self.manifest.model["scheduler"])
+            self._model = _again(self.folder, self.manifest)
             self._check_model(self._model)
         return self._model
 
@@ -259,11 +268,9 @@ class Index:
 
     def query_features(self, images: Images) -> list[np.ndarray]:
         """Features [Q, P] of queries for each slab."""
-        engines = index_features.engines(self.model, self.manifest, images)
-        return [
-            index_features.features(self.model, self.manifest, engine, images, "query")
-            for engine in engines
-        ]
+        inputs = index_inputs.of(self.model, images, self.manifest.classes)
+        engines = index_features.engines(self.manifest, inputs)
+        return [index_features.features(engine, inputs, "query") for engine in engines]
 
     def held_out(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Scores of held-out decoys as queries: of training images [N, H] and of decoys [D, H]."""
@@ -308,3 +315,37 @@ class Index:
                 for name, array in arrays.items()
             ]
         artifacts.save_json(self.folder / CHECKED, record)
+
+
+def _read(  # noqa: PLR0913 - the last two have defaults that few change
+    model: Subject,
+    images: Any,
+    what: str,
+    labels: Any,
+    prompts: Any,
+    reading: Mapping[str, Any] | None = None,
+    skip_bad: bool = False,
+) -> Images:
+    """Images with the classes or prompts that the model takes; see ``index_images.read``."""
+    word = "prompt" if model.takes == "prompts" else "label"
+    given = model.captions(labels, prompts)
+    return index_images.read(images, model.shape, what, given, reading, skip_bad, word)
+
+
+def _again(
+    folder: Path, manifest: Manifest, model: Any = None, lora: str | Path | None = None
+) -> Subject:
+    """The model of an index, from where it was or from the given place.
+
+    Raises:
+        UserError: If it is nowhere.
+    """
+    about = manifest.model
+    if model is None and about["place"] is None:
+        raise UserError(
+            f"the index in {folder} was built from a model in memory; give the model to Index.open"
+        )
+    in_memory = not isinstance(about["place"] if model is None else model, str | Path)
+    scheduler, adapter = (None if in_memory else about[key] for key in ("scheduler", "lora"))
+    place = about["place"] if model is None else model
+    return subject.of(place, scheduler, lora=lora or adapter, size=about["size"])

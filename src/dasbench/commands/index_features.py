@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -13,15 +15,18 @@ from typing import Any
 
 import numpy as np
 
-from dasbench.commands import attributed_model, index_manifest, index_work
+from dasbench.commands import attributed_model, index_inputs, index_manifest, index_work
 from dasbench.commands.index_images import Images
+from dasbench.commands.index_inputs import Inputs
 from dasbench.commands.index_manifest import Manifest
 from dasbench.commands.index_settings import RELEASED_TIMESTEPS
 from dasbench.commands.index_work import Share
 from dasbench.commands.subject import Subject, class_names
 from dasbench.core import artifacts, hashed_chunks
+from dasbench.core.blocks import blocks
 from dasbench.errors import UserError
 
+PROMPTED = 64  # images with prompts for which features are computed at once
 TRIED = 64  # images whose features give the scale of each timestep and the speed
 
 
@@ -46,17 +51,15 @@ def begin(
     """
     fields = {
         **settings,
-        "model": {
-            "name": model.name,
-            "digest": model.digest,
-            "place": model.place and str(model.place),
-            "scheduler": model.scheduler and str(model.scheduler),
-        },
+        "model": model.about,
         "shape": list(model.shape),
         "decoys": 0 if decoys is None else len(decoys.pixels),
         "decoy_data": decoys and decoys.digest,
-        "classes": None if model.classes is None else class_names(training.labels),
+        "classes": class_names(training.labels) if model.takes == "classes" else None,
     }
+    for images in (training, decoys):
+        if images is not None:
+            index_inputs.check(model, images, fields["classes"])
     if (folder / index_manifest.FILE).is_file():
         old = index_manifest.load(folder)
         index_manifest.check_same(folder, old, fields)
@@ -64,10 +67,12 @@ def begin(
         _write_all(folder, training, decoys)
         return old
     fields |= {"parts": [len(training.pixels)], "data": [training.digest]}
-    draft = Manifest(**fields, width=0, timesteps=(), scales=(), files={})
+    draft = Manifest(**fields, inputs=(), width=0, timesteps=(), scales=(), files={})
     manifest, rate = _tried(draft, model, training)
     stored = [training.pixels, *([] if decoys is None else [decoys.pixels])]
-    prediction = index_work.predict(manifest, rate, sum(pixels.nbytes for pixels in stored))
+    latents = 4 * math.prod(manifest.inputs) if model.encoder else 0
+    kept = sum(pixels.nbytes + len(pixels) * latents for pixels in stored)
+    prediction = index_work.predict(manifest, rate, kept)
     print(f"the index needs about {prediction}", file=sys.stderr)
     index_work.refuse(prediction, folder)
     manifest = dataclasses.replace(manifest, files=_write_all(folder, training, decoys))
@@ -75,12 +80,13 @@ def begin(
     return manifest
 
 
-def extend(folder: Path, old: Manifest, training: Images, more: Images) -> Manifest:
+def extend(folder: Path, model: Subject, old: Manifest, training: Images, more: Images) -> Manifest:
     """The manifest with more training images; the files of the images are written.
 
     Raises:
-        UserError: If there is a class that the index does not know.
+        UserError: If there is a class that the index does not know, or a prompt is missing.
     """
+    index_inputs.check(model, more, old.classes)
     if old.classes is not None and (new := set(more.labels or ()) - set(old.classes)):
         raise UserError(f"{sorted(map(str, new))[0]!r} is no class of the index in {folder}")
     files = _write(folder, "images", "pixels", training.and_more(more))
@@ -92,15 +98,21 @@ def extend(folder: Path, old: Manifest, training: Images, more: Images) -> Manif
     )
 
 
-def engines(model: Subject, manifest: Manifest, images: Images) -> list[Any]:
-    """An engine of features for each slab, after the network and its layers have been tried."""
+def engines(manifest: Manifest, inputs: Inputs) -> list[Any]:
+    """An engine of features for each slab, after the network and its layers have been tried.
+
+    Args:
+        manifest: Of the index.
+        inputs: Of some images; the first three are tried.
+    """
+    model = inputs.model
     settings, axes = manifest.options["features"], ("attribute", manifest.seed)
     key = json.dumps([settings, axes], sort_keys=True)
     if key not in model.tried:
-        condition = _condition(model, manifest, images, np.arange(3) % len(images.pixels))
-        shape = model.encode(images.pixels[:1]).shape[1:]
+        condition = inputs.condition(slice(0, 3))
+        condition = condition and condition[np.arange(3) % min(len(inputs), 3)]
         model.tried[key] = attributed_model.extractor(
-            model.network, model.process, settings, axes, shape, condition
+            model.network, model.process, settings, axes, inputs.shape, condition
         )
     extractor = model.tried[key]
     if manifest.options["kernel"] == "averaged":
@@ -108,31 +120,27 @@ def engines(model: Subject, manifest: Manifest, images: Images) -> list[Any]:
     return [extractor.at(step) for step in range(len(extractor.grid))]
 
 
-def features(
-    model: Subject,
-    manifest: Manifest,
-    engine: Any,
-    images: Images,
-    split: str,
-    rows: slice = slice(None),
-) -> np.ndarray:
+def features(engine: Any, inputs: Inputs, split: str, rows: slice = slice(None)) -> np.ndarray:
     """Features [n, P] float32 of some rows of images.
 
     Args:
-        model: The model.
-        manifest: Of the index.
         engine: One of ``engines``.
-        images: The images.
+        inputs: The inputs of the images.
         split: "train", "decoys" or "query": which noise they have if it is keyed.
         rows: Which of the images.
     """
     from dasbench.diffusion.evaluation_mode import plain_arithmetic
 
-    places = np.arange(len(images.pixels))[rows]
-    inputs = model.encode(images.pixels[rows])
-    condition = _condition(model, manifest, images, places)
+    places = np.arange(len(inputs))[rows]
+    # embeddings of prompts are large, and a batch of images takes their table to its device
+    size = PROMPTED if inputs.model.takes == "prompts" else len(places)
+    parts = []
     with plain_arithmetic():
-        return np.hstack(engine(inputs, places, split, condition))
+        for part in blocks(len(places), size):
+            some = slice(places[part][0], places[part][-1] + 1)
+            found = engine(inputs.x(some), places[part], split, inputs.condition(some))
+            parts.append(np.hstack(found))
+    return np.concatenate(parts)
 
 
 def compute(
@@ -153,23 +161,20 @@ def compute(
         decoys: The decoys, or None.
         share: Of this process; None: everything.
     """
+    sources = _stored(folder, model, manifest, training, decoys, share)
     slabs = manifest.slabs(folder)
     word = "timestep" if manifest.options["kernel"] == "per_t" else "kernel"
     images = (manifest.count + manifest.decoys) // (share.count if share else 1)
     progress = index_work.Progress(len(slabs), images, word)
     for place, (slab, engine) in enumerate(
-        zip(slabs, engines(model, manifest, training), strict=True)
+        zip(slabs, engines(manifest, sources["train"]), strict=True)
     ):
         before = 0
-        for chunks, images, split in (
-            (slab.train, training, "train"),
-            (slab.decoys, decoys, "decoys"),
-        ):
+        for split, inputs in sources.items():
+            chunks = getattr(slab, split)
             index_work.fill(
                 chunks,
-                lambda rows, e=engine, i=images, s=split, c=slab.scale: (
-                    features(model, manifest, e, i, s, rows) * c
-                ),
+                lambda rows, e=engine, i=inputs, s=split, c=slab.scale: features(e, i, s, rows) * c,
                 share,
                 lambda done, new, at=place, start=before: progress.step(at, start + done, new),
             )
@@ -180,13 +185,34 @@ def compute(
     if (residuals := manifest.residuals(folder)) is not None:
         index_work.fill(
             residuals,
-            lambda rows: _residuals(model, manifest, training, rows),
+            lambda rows: _residuals(manifest, sources["train"], rows),
             share,
             lambda done, new: None,
         )
 
 
-def _residuals(model: Subject, manifest: Manifest, training: Images, rows: slice) -> np.ndarray:
+def _stored(  # noqa: PLR0913 - the arguments of ``compute``
+    folder: Path,
+    model: Subject,
+    manifest: Manifest,
+    training: Images,
+    decoys: Images | None,
+    share: Share | None,
+) -> dict[str, Inputs]:
+    """Inputs of the training images and of the decoys, if any; what is missing is computed."""
+    parts = {"train": (training, manifest.rows)}
+    if decoys is not None:
+        parts["decoys"] = (decoys, manifest.decoy_rows)
+    made = {}
+    for split, (images, rows) in parts.items():
+        made[split] = index_inputs.stored(folder, model, manifest, images, split, rows)
+        progress = index_work.Progress(1, len(images.pixels), f"encoding {split}")
+        index_inputs.fill(made[split], rows, share, functools.partial(progress.step, 0))
+        progress.close()
+    return made
+
+
+def _residuals(manifest: Manifest, inputs: Inputs, rows: slice) -> np.ndarray:
     """Residuals [n, 1] of some training images."""
     from dasbench.diffusion.evaluation_mode import evaluating, plain_arithmetic
     from dasbench.gradients import residuals
@@ -196,40 +222,35 @@ def _residuals(model: Subject, manifest: Manifest, training: Images, rows: slice
     if kind == "released":
         steps = manifest.options.get("released_timesteps", RELEASED_TIMESTEPS)
         grid |= {"timestep_rule": "released", "timesteps": steps}
-    places = np.arange(rows.start, rows.stop)
+    model = inputs.model
     with plain_arithmetic(), evaluating(model.network):
         values = residuals.compute(
             model.network,
             model.process,
-            model.encode(training.pixels[rows]),
-            places,
+            inputs.x(rows),
+            np.arange(rows.start, rows.stop),
             {**manifest.options["features"], **grid},
             ("attribute", manifest.seed),
-            _condition(model, manifest, training, places),
+            inputs.condition(rows),
         )
     return values[:, None]
-
-
-def _condition(model: Subject, manifest: Manifest, images: Images, places: np.ndarray) -> Any:
-    """The condition of the images at some places."""
-    labels = images.labels and [images.labels[i] for i in places]
-    return model.condition(model.numbers(labels, manifest.classes))
 
 
 def _tried(draft: Manifest, model: Subject, training: Images) -> tuple[Manifest, float]:
     """The manifest with scales, timesteps and P; seconds of one image at one slab."""
     count = len(training.pixels)
     spread = np.linspace(0, count - 1, min(TRIED, count)).round().astype(int)
-    some = training.some(spread)
-    made, scales, width = engines(model, draft, some), [], 0
+    some = index_inputs.of(model, training.some(spread), draft.classes)
+    made, scales, width = engines(draft, some), [], 0
     start = time.perf_counter()
     for engine in made:
-        phi = features(model, draft, engine, some, "train")
+        phi = features(engine, some, "train")
         scales.append(index_work.scale_of(phi))
         width = phi.shape[1]
     rate = (time.perf_counter() - start) / (len(made) * len(spread))
     steps = [int(engine.grid[0]) for engine in made] if draft.options["kernel"] == "per_t" else []
-    return dataclasses.replace(draft, width=width, timesteps=steps, scales=scales), rate
+    shapes = {"inputs": list(some.shape), "width": width}
+    return dataclasses.replace(draft, **shapes, timesteps=steps, scales=scales), rate
 
 
 def _check_images(folder: Path, old: Manifest, training: Images) -> None:

@@ -12,9 +12,15 @@ import numpy as np
 from dasbench.attribution.answer import Picture
 from dasbench.commands import image_files
 from dasbench.data import arrays, folder
+from dasbench.data import labels as label_tables
+from dasbench.data.pictures import listed
 from dasbench.errors import UserError
 
-_LABELS = ("label", "labels", "class", "text", "caption", "prompt")  # columns of a Dataset
+# columns of a Dataset, and the word for what they hold
+_COLUMNS = {
+    "label": ("label", "labels", "class", "text", "caption", "prompt"),
+    "prompt": ("prompt", "text", "caption"),
+}
 
 
 class Images(NamedTuple):
@@ -23,7 +29,7 @@ class Images(NamedTuple):
     Attributes:
         pixels: [n, H, W, C] uint8.
         pictures: [n] their names and files.
-        labels: [n] classes, as names or numbers; None if nothing is known of any of them.
+        labels: [n] classes, as names or numbers, or prompts; None if nothing is known of any.
     """
 
     pixels: np.ndarray
@@ -34,6 +40,15 @@ class Images(NamedTuple):
         """The images at these positions."""
         labels = self.labels and [self.labels[i] for i in rows]
         return Images(self.pixels[rows], [self.pictures[i] for i in rows], labels)
+
+    def labelled(self, labels: Sequence[Any]) -> Images:
+        """The images with these labels; None stands for none."""
+        pictures = [
+            Picture(one.name, one.path, None if label is None else str(label))
+            for one, label in zip(self.pictures, labels, strict=True)
+        ]
+        kept = None if all(label is None for label in labels) else list(labels)
+        return Images(self.pixels, pictures, kept)
 
     def and_more(self, other: Images) -> Images:
         """These images, then the others."""
@@ -56,13 +71,14 @@ class Images(NamedTuple):
         return total.hexdigest()
 
 
-def read(
+def read(  # noqa: PLR0913 - the last three have defaults that few change
     images: Any,
     shape: tuple[int, int, int],
     what: str,
     labels: Any = None,
     reading: Mapping[str, Any] | None = None,
     skip_bad: bool = False,
+    word: str = "label",
 ) -> Images:
     """Images of a folder, of files, of arrays or pictures of Pillow, or of a ``datasets.Dataset``.
 
@@ -70,10 +86,13 @@ def read(
         images: The images.
         shape: (C, H, W) of the model.
         what: Name of the images, in the plural, for messages.
-        labels: Their classes, one for each image, or one for all; None: those of subfolders or of
-            a Dataset's column.
+        labels: Their classes, one for each image, or one for all; the ``pathlib.Path`` of a CSV
+            with the columns file and label, for the images of a folder; None: those of subfolders
+            or of a Dataset's column.
         reading: resize, background, range, as in a ``data`` section; for files.
         skip_bad: Leave out files that cannot be read.
+        word: What the model takes: "label", or "prompt". Then ``labels`` are prompts, a CSV has
+            the column prompt, and names of subfolders are none.
 
     Raises:
         UserError: If images cannot be read, do not fit the model, or their number is not that of
@@ -81,21 +100,46 @@ def read(
     """
     if (paths := _paths(images)) is not None:
         found = _files(paths, shape, what, reading, skip_bad)
+        found = found if word == "label" else found.labelled([None] * len(found.pixels))
     else:
-        found = _arrays(images, shape, what)
+        found = _arrays(images, shape, what, word)
     if labels is None:
         return found
+    if isinstance(labels, Path):
+        return found.labelled(_listed(found, paths, labels, word))
     # a single word or number is the class of all images
     given = [labels] if isinstance(labels, str) or np.ndim(labels) == 0 else list(labels)
     given = [label.item() if isinstance(label, np.generic) else label for label in given]
     given = given * len(found.pixels) if len(given) == 1 else given
     if len(given) != len(found.pixels):
         raise UserError(
-            f"there are {len(given)} labels for {len(found.pixels)} {what}; give one for each"
+            f"there are {len(given)} {word}s for {len(found.pixels)} {what}; give one for each"
         )
-    named = zip(found.pictures, given, strict=True)
-    pictures = [Picture(one.name, one.path, str(label)) for one, label in named]
-    return Images(found.pixels, pictures, given)
+    return found.labelled(given)
+
+
+def _listed(found: Images, paths: Sequence[Path] | None, table: Path, word: str) -> list[str]:
+    """The label or prompt that a CSV gives to each image.
+
+    Raises:
+        UserError: If the images are not those of one folder, or one is not in the CSV.
+    """
+    if paths is None or len(paths) != 1 or not paths[0].expanduser().is_dir():
+        raise UserError(
+            f"the {word}s are in {table}, which names files of one folder, expected such a folder "
+            f"as images; give a list of {word}s instead"
+        )
+    place = paths[0].expanduser()
+    known = {
+        str(place / name): text for name, text in label_tables.read(table, place, word).items()
+    }
+    names = [one.name for one in found.pictures]
+    if absent := [name for name in names if name not in known]:
+        raise UserError(
+            f"{table} has no {word} of {len(absent)} of {len(names)} images: "
+            f"{listed(absent, 10)}; add a row for each"
+        )
+    return [known[name] for name in names]
 
 
 def _paths(images: Any) -> list[Path] | None:
@@ -132,17 +176,16 @@ def _files(
     return Images(pixels, pictures, labels if any(labels) else None)
 
 
-def _arrays(images: Any, shape: tuple[int, int, int], what: str) -> Images:
+def _arrays(images: Any, shape: tuple[int, int, int], what: str, word: str) -> Images:
     labels = None
     if hasattr(images, "column_names"):
-        images, labels = _dataset(images, what)
+        images, labels = _dataset(images, what, _COLUMNS[word])
     pixels = arrays.images(images, shape, what)
-    texts = [None] * len(pixels) if labels is None else map(str, labels)
-    pictures = [Picture(f"image {i}", None, label) for i, label in enumerate(texts)]
-    return Images(pixels, pictures, labels)
+    pictures = [Picture(f"image {i}") for i in range(len(pixels))]
+    return Images(pixels, pictures, None).labelled(labels or [None] * len(pixels))
 
 
-def _dataset(rows: Any, what: str) -> tuple[list[Any], list[Any] | None]:
+def _dataset(rows: Any, what: str, columns: Sequence[str]) -> tuple[list[Any], list[Any] | None]:
     """Pictures and labels of a ``datasets.Dataset``, by the first columns that hold them."""
     from PIL import Image
 
@@ -153,7 +196,7 @@ def _dataset(rows: Any, what: str) -> tuple[list[Any], list[Any] | None]:
             f"the {what} are a Dataset without a column of pictures (it has "
             f"{', '.join(rows.column_names) or 'none'}); cast one to datasets.Image()"
         )
-    label = next((name for name in _LABELS if name in rows.column_names), None)
+    label = next((name for name in columns if name in rows.column_names), None)
     if label is None:
         return list(rows[column]), None
     names = getattr(getattr(rows, "features", {}).get(label), "names", None)

@@ -6,6 +6,7 @@ Files of an index::
     checked.json             the self-check; written last, so an index with it is complete
     pixels-HASH.npy          [N, H, W, C] uint8 training images; decoys-HASH.npy likewise
     images-HASH.json         names, files and classes of the training images
+    latents/, prompts/       inputs that are computed once (``index_inputs``)
     residuals/               [N, 1] float32, if the method has residuals
     slabs/000/train/         features of the first timestep (``dasbench.core.hashed_chunks``)
     slabs/000/decoys/        features of the decoys
@@ -30,7 +31,7 @@ from dasbench.core.hashed_chunks import Chunks
 from dasbench.errors import UserError
 from dasbench.version import __version__
 
-FORMAT = 1
+FORMAT = 2
 FILE = "index.json"
 CHUNK = 512  # images of a file: what a kill costs, and the largest batch of the engine
 DTYPE = "float16"  # with one scale for each timestep; its ranks agree with float32 (tests)
@@ -42,12 +43,14 @@ class Manifest:
     """The content of ``index.json``.
 
     Attributes:
-        model: name, digest, place (folder or None), scheduler (file or None).
+        model: name, digest, place (folder or None), takes (classes, prompts or None), latents
+            (whether it takes them), and the options scheduler, lora (files) and size, or None.
         method: Name of the method.
         options: All its options, those of its features included.
         damping: Relative to the largest eigenvalue of each kernel.
         seed: Of noise and projection.
         shape: (C, H, W) of the pictures.
+        inputs: (c, h, w) of the network's inputs: of the pictures or of their latents.
         width: P.
         timesteps: [T]; empty if the kernel is averaged over them.
         scales: [S], one for each slab: stored features are this number times the features.
@@ -68,6 +71,7 @@ class Manifest:
     damping: float
     seed: int
     shape: Sequence[int]
+    inputs: Sequence[int]
     width: int
     timesteps: Sequence[int]
     scales: Sequence[float]
@@ -93,9 +97,8 @@ class Manifest:
     def slabs(self, folder: Path) -> list[Slab]:
         """The slabs of an index in this folder."""
         form = Form(self.options, self.damping, self.width, self.dtype)
-        decoys = blocks(self.decoys, CHUNK)
         return [
-            Slab(folder / "slabs" / f"{place:03d}", form, self.rows, decoys, scale)
+            Slab(folder / "slabs" / f"{place:03d}", form, self.rows, self.decoy_rows, scale)
             for place, scale in enumerate(self.scales)
         ]
 
@@ -104,6 +107,11 @@ class Manifest:
         if self.options["residual"] == "none":
             return None
         return Chunks(folder / "residuals", self.rows, 1, "float32")
+
+    @property
+    def decoy_rows(self) -> list[slice]:
+        """Rows of the chunks of decoys."""
+        return blocks(self.decoys, CHUNK)
 
     @property
     def rows(self) -> list[slice]:

@@ -51,19 +51,22 @@ def options_of(method: str) -> dict[str, Any]:
     return registry.METHODS[method]
 
 
-def complete(method: str, features: Mapping[str, Any]) -> dict[str, Any]:
+def complete(
+    method: str, features: Mapping[str, Any], parameters: str | None = None
+) -> dict[str, Any]:
     """All options of a method for an index.
 
     Args:
         method: Name of the method.
         features: Options of its features that the user gave; ``FEATURE_OPTIONS`` lists them.
+        parameters: Default of the model for the subset of that name, or None.
 
     Raises:
         UserError: If an option is unknown or impossible.
     """
     given = attribute_options.check_features(features, FEATURE_OPTIONS)
     options = options_of(method)
-    sizes = SIZES.get(method, {})
+    sizes = SIZES.get(method, {}) | ({"parameters": parameters} if parameters else {})
     return {**options, "features": {**FEATURE_DEFAULTS, **options["features"], **sizes, **given}}
 
 

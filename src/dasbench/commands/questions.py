@@ -140,6 +140,7 @@ def _facts(manifest: Manifest) -> dict[str, str]:
     steps = f"{form['timesteps']}" + (f" ({grid[0]} to {grid[-1]})" if grid else ", averaged")
     facts = {
         "Model": manifest.model["name"],
+        **({"Adapter": manifest.model["lora"]} if manifest.model["lora"] else {}),
         "Hash of the model": manifest.model["digest"][:16],
         "Training images": f"{manifest.count:,}",
         "Hash of the training images": ", ".join(digest[:16] for digest in manifest.data),

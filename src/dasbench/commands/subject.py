@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,50 +25,104 @@ class Subject:
         network: The denoiser, checked.
         process: Its process.
         shape: (C, H, W) of the pictures.
-        encode: Function of pictures [n, H, W, C] uint8 to inputs [n, c, h, w] of the network.
-        classes: Number of classes that the network takes; None if it takes none.
+        opened: The model as it was read, a ``dasbench.diffusion.opened.Opened``.
         place: Folder that the model was read from, or None.
-        scheduler: The scheduler's file that the user named, or None.
+        options: The options that the user gave with it: scheduler, lora, size.
         tried: Engines of features whose layers have been tried, by their settings.
     """
 
     network: Any
     process: Any
     shape: tuple[int, int, int]
-    encode: Callable[[np.ndarray], np.ndarray]
-    classes: int | None = None
+    opened: Any
     place: Path | None = None
-    scheduler: Path | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
     tried: dict[str, Any] = field(default_factory=dict)
 
     @functools.cached_property
     def digest(self) -> str:
-        """SHA-256 of the weights, the kind of the network, and the process."""
-        total = hashlib.sha256()
+        """SHA-256 of all weights, the kinds of the network and its frozen parts, and the process.
+
+        The frozen parts of a folder are hashed as files, those of a pipeline in memory as weights.
+        """
+        from dasbench.diffusion import opened
+
         process = {"settings": self.process.settings, "training": self.process.training}
         about = [type(self.network).__name__, type(self.process).__name__, process]
-        total.update(json.dumps(about, sort_keys=True, default=str).encode())
-        for name, tensor in sorted(self.network.state_dict().items()):
-            values = tensor.detach().cpu().contiguous()
-            total.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
-            total.update(values.view(-1).view(_bytes()).numpy())
-        return total.hexdigest()
+        parts = {"network": opened.digest(self.network), "frozen": dict(self.opened.frozen())}
+        text = json.dumps([about, parts], sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def name(self) -> str:
         """The model in words."""
-        kind = f"{type(self.network).__name__}, {type(self.process).__name__} process"
+        kind = f"{self.opened.kind}, {type(self.process).__name__} process"
         return f"{self.place} ({kind})" if self.place else kind
 
-    def condition(self, numbers: np.ndarray | None) -> Any:
-        """The condition of images with these classes [n] int64; None for a network without."""
-        if self.classes is None:
-            return None
-        import torch
+    @property
+    def about(self) -> dict[str, Any]:
+        """What ``index.json`` says about the model, with which ``of`` opens it again."""
+        place = self.place and str(self.place)
+        takes = {"takes": self.takes, "latents": self.encoder is not None}
+        return {"name": self.name, "digest": self.digest, "place": place, **takes, **self.options}
 
-        from dasbench.diffusion.conditions import Condition
+    @property
+    def takes(self) -> str | None:
+        """The condition of the network: "prompts", "classes", or None."""
+        return self.opened.takes
 
-        return Condition("class_labels", torch.from_numpy(numbers))
+    @property
+    def classes(self) -> int | None:
+        """Number of classes that the network takes; None if it takes none."""
+        return self.opened.classes
+
+    @property
+    def encoder(self) -> Callable[[], Callable[[np.ndarray], np.ndarray]] | None:
+        """Makes the function of pictures in [-1, 1] to latents; None for a model of pixels."""
+        return self.opened.encoder
+
+    @property
+    def parameters(self) -> str | None:
+        """The subset of parameters that an adapter is; None for other models."""
+        return "lora" if self.opened.adapter else None
+
+    def condition(self, numbers: np.ndarray | None, table: np.ndarray | None = None) -> Any:
+        """The condition of n images; None for a network without.
+
+        Args:
+            numbers: [n] int64, their classes, or the rows of their prompts in the table.
+            table: [K + 1, S, d] embeddings of prompts, that of the empty prompt last.
+        """
+        return None if numbers is None else self.opened.condition(numbers, table)
+
+    def captions(self, labels: Any, prompts: Any) -> Any:
+        """The given classes or prompts, whichever the network takes.
+
+        Raises:
+            UserError: If the other of them was given.
+        """
+        if prompts is not None and self.takes != "prompts":
+            instead = "give labels" if self.takes else "leave them out"
+            raise UserError(f"prompts were given, but the model takes none; {instead}")
+        if labels is not None and self.takes == "prompts":
+            raise UserError("labels were given, but the model takes prompts; give prompts")
+        return labels if prompts is None else prompts
+
+    def texts(self, prompts: Sequence[Any] | None) -> list[str]:
+        """Prompts of images.
+
+        Raises:
+            UserError: If there are none, or one is no text.
+        """
+        if prompts is None or any(text is None for text in prompts):
+            raise UserError(
+                "the model takes prompts, and images without a prompt were given; give one for "
+                "each, or one for all (prompts=, --prompts FILE.csv, --prompt TEXT)"
+            )
+        for text in prompts:
+            if not isinstance(text, str):
+                raise UserError(f"the prompt {text!r} is a {type(text).__name__}, expected a text")
+        return list(prompts)
 
     def numbers(self, labels: Sequence[Any] | None, names: Sequence[str] | None) -> Any:
         """Classes of images, [n] int64; None for a network without classes.
@@ -99,36 +153,38 @@ class Subject:
         return np.asarray(numbers, np.int64)
 
 
-def of(
-    model: Any, scheduler: str | Path | None = None, like: Any = None, classes: bool = True
+def of(  # noqa: PLR0913 - one argument for each option of a model
+    model: Any,
+    scheduler: str | Path | None = None,
+    like: Any = None,
+    lora: str | Path | None = None,
+    size: int | None = None,
 ) -> Subject:
     """The subject of a folder, a pipeline or (network, scheduler).
 
     Args:
-        model: The model; see ``dasbench.commands.attributed_model.pair``.
+        model: The model; see ``dasbench.commands.attributed_model.load``.
         scheduler: For a folder without one, the ``scheduler_config.json`` of its training.
         like: Images that say their size, if the network does not.
-        classes: Whether the network may take classes.
+        lora: For the folder of a pipeline, the adapter that was trained.
+        size: For a model of latents that does not state it, pixels of a side of its pictures.
 
     Raises:
-        UserError: If it is none of these, or takes what an index cannot give it.
+        UserError: If it is none of these, or an option does not fit.
     """
-    from dasbench.diffusion import denoiser
-
-    pair = attributed_model.pair(model, scheduler, classes)
-    network, process = attributed_model.checked(pair, classes)
-    number = None
-    if attributed_model.takes_classes(network):
-        number = network.config.get("num_class_embeds")
-        if not number or network.config.get("class_embed_type"):
-            raise UserError(
-                f"the network embeds its classes by {network.config.get('class_embed_type')}, "
-                "expected numbers of classes (num_class_embeds)"
-            )
+    opened = attributed_model.load(model, scheduler, lora, size)
+    network, process = attributed_model.checked((opened.network, opened.process))
+    shape = opened.shape
+    if opened.encoder and shape is None:
+        raise UserError(
+            f"the {opened.kind} does not state the size of its pictures; give the pixels of a side "
+            "by size (--size)"
+        )
     place = Path(model).expanduser().resolve() if isinstance(model, str | Path) else None
-    file = None if scheduler is None else Path(scheduler).expanduser().resolve()
-    shape = attributed_model.shape(network, like)
-    return Subject(network, process, shape, denoiser.to_model, number, place, file)
+    files = {"scheduler": scheduler, "lora": lora}
+    given = {k: v and str(Path(v).expanduser().resolve()) for k, v in files.items()}
+    shape = shape or attributed_model.shape(network, like)
+    return Subject(network, process, shape, opened, place, {**given, "size": size})
 
 
 def class_names(labels: Sequence[Any] | None) -> list[str] | None:
@@ -141,9 +197,3 @@ def _number(label: Any) -> int | None:
     if isinstance(label, int | np.integer) and not isinstance(label, bool):
         return int(label)
     return int(label) if isinstance(label, str) and label.isdecimal() else None
-
-
-def _bytes() -> Any:
-    import torch
-
-    return torch.uint8

@@ -62,6 +62,10 @@ def _index(commands: Any) -> None:
     cli.add_argument("data", type=not_empty, metavar="DATA", help="folder of its training images")
     cli.add_argument("--out", type=not_empty, required=True, help="folder of the index")
     cli.add_argument("--decoys", type=not_empty, help="folder of images it has not seen")
+    _add_prompts(cli)
+    cli.add_argument("--decoy-prompts", type=not_empty, metavar="CSV", help="of the decoys")
+    cli.add_argument("--lora", type=not_empty, help="adapter of a text-to-image pipeline")
+    cli.add_argument("--size", type=int, help="pixels of a side, if the pipeline has another")
     cli.add_argument("--scheduler", type=not_empty, help="its scheduler_config.json, if elsewhere")
     cli.add_argument("--method", default=index_settings.DEFAULT_METHOD, help="(%(default)s)")
     cli.add_argument("--damping", type=float, default=index_settings.DEFAULT_DAMPING)
@@ -78,7 +82,15 @@ def _add(commands: Any) -> None:
     cli = commands.add_parser("add", help="add training images to an index")
     cli.add_argument("data", type=not_empty, nargs="+", metavar="DATA", help="files or folders")
     cli.add_argument("--index", type=not_empty, required=True, help="folder of the index")
+    _add_prompts(cli)
     cli.set_defaults(run=run_add)
+
+
+def _add_prompts(cli: Any) -> None:
+    """Options that say the prompts of training images, for a model with prompts."""
+    group = cli.add_mutually_exclusive_group()
+    group.add_argument("--prompts", type=not_empty, metavar="CSV", help="columns file and prompt")
+    group.add_argument("--prompt", help="one for all images")
 
 
 def _ask(commands: Any) -> None:
@@ -86,6 +98,7 @@ def _ask(commands: Any) -> None:
     cli.add_argument("images", type=not_empty, nargs="+", metavar="IMAGE", help="files or folders")
     cli.add_argument("--index", type=not_empty, required=True, help="folder of the index")
     cli.add_argument("--model", type=not_empty, help="folder of the model, if it has moved")
+    cli.add_argument("--lora", type=not_empty, help="its adapter, if that has moved")
     condition = cli.add_mutually_exclusive_group()
     condition.add_argument("--prompt", action="append", help="of the images: one, or one for each")
     condition.add_argument("--label", action="append", help="their class: one, or one for each")
@@ -102,11 +115,15 @@ def run_index(args: argparse.Namespace) -> None:
         args.model,
         args.data,
         args.out,
+        prompts=args.prompts or args.prompt,
         decoys=args.decoys,
+        decoy_prompts=args.decoy_prompts,
         method=args.method,
         damping=args.damping,
         seed=args.seed,
         scheduler=args.scheduler,
+        lora=args.lora,
+        size=args.size,
         shard=args.shard,
         reading=attribute_options.reading(args),
         skip_bad=args.skip_bad,
@@ -123,14 +140,14 @@ def run_index(args: argparse.Namespace) -> None:
 def run_add(args: argparse.Namespace) -> None:
     """``dasbench add``."""
     _use_cores()
-    _report(Index.open(args.index).add(args.data))
+    _report(Index.open(args.index).add(args.data, prompts=args.prompts or args.prompt))
 
 
 def run_ask(args: argparse.Namespace) -> None:
     """``dasbench ask``."""
     attribute_options.check_output(args)
     _use_cores()
-    index = Index.open(args.index, args.model)
+    index = Index.open(args.index, args.model, args.lora)
     how = attribute_options.reading(args)
     answer = index.ask(args.images, args.prompt, args.label, skip_bad=args.skip_bad, **how)
     show(answer, args.top)

@@ -1,4 +1,4 @@
-"""The CSV that says which pictures of a folder are used, and their labels."""
+"""The CSV that says which pictures of a folder are used, and their labels or prompts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from pathlib import Path
 from dasbench.data.pictures import listed
 from dasbench.errors import UserError
 
-_COLUMNS = ("file", "label")
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
@@ -28,11 +27,16 @@ def number(name: str) -> Decimal | None:
     return Decimal(name) if _NUMBER.fullmatch(name) else None
 
 
-def read(path: Path, folder: Path) -> dict[str, str]:
-    """File, relative to the folder -> label.
+def read(path: Path, folder: Path, column: str = "label") -> dict[str, str]:
+    """File, relative to the folder -> label, or the text of another column.
 
     A row may name its file by an absolute path, with ``./``, or relative to the CSV; columns may be
     separated by commas, semicolons or tabs, and have further ones beside them.
+
+    Args:
+        path: The CSV.
+        folder: The folder.
+        column: Name of the column beside ``file``, in the singular.
 
     Raises:
         UserError: If the CSV cannot be read, lacks a column, has a row without a label, gives one
@@ -40,7 +44,7 @@ def read(path: Path, folder: Path) -> dict[str, str]:
     """
     named: dict[str, str] = {}
     absent, blank, double = [], [], []
-    for line, cells in _rows(path):
+    for line, cells in _rows(path, column):
         file, label = cells
         name = _inside(file, path, folder)
         if name is None:
@@ -51,36 +55,37 @@ def read(path: Path, folder: Path) -> dict[str, str]:
             double.append(f"{name}: {named[name]}, {text(label)}")
     for wrong, what in (
         (absent, f"names {absent and absent[0]!r}, which is not in {folder}"),
-        (blank, "has rows without a label"),
-        (double, "gives one file two labels"),
+        (blank, f"has rows without a {column}"),
+        (double, f"gives one file two {column}s"),
     ):
         if wrong:
             raise UserError(f"{path} {what}; mend the CSV: {listed(wrong, 10)}")
     return named
 
 
-def _rows(path: Path) -> Iterator[tuple[int, tuple[str, str]]]:
+def _rows(path: Path, column: str) -> Iterator[tuple[int, tuple[str, str]]]:
     """Line and (file, label) of each row."""
+    needed = ("file", column)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            mark = _separator(file.readline())
+            mark = _separator(file.readline(), needed)
             file.seek(0)
             rows = csv.reader(file, delimiter=mark, strict=True)
             numbered = [(rows.line_num, row) for row in rows]
     except FileNotFoundError as error:
-        raise UserError(f"the CSV of labels {path} is missing; check the path") from error
+        raise UserError(f"the CSV of {column}s {path} is missing; check the path") from error
     except (OSError, ValueError, csv.Error) as error:
         raise UserError(f"{path} cannot be read ({error}); expected a CSV in UTF-8") from error
     columns = _columns(numbered[0][1]) if numbered else []
     filled = [(line, row) for line, row in numbered[1:] if any(cell.strip() for cell in row)]
-    if any(columns.count(name) != 1 for name in _COLUMNS):
+    if any(columns.count(name) != 1 for name in needed):
         found = f"the first line {listed([', '.join(columns)])}" if columns else "no first line"
         raise UserError(
-            f"{path} has {found}, expected one column file and one column label; name them there"
+            f"{path} has {found}, expected one column file and one column {column}; name them there"
         )
     if not filled:
         raise UserError(f"{path} has no rows below its first line; add one for each picture")
-    places = [columns.index(name) for name in _COLUMNS]
+    places = [columns.index(name) for name in needed]
     for line, row in filled:
         if len(row) > len(columns):
             raise UserError(
@@ -95,12 +100,12 @@ def _columns(cells: Sequence[str]) -> list[str]:
     return [cell.strip().lower() for cell in cells]
 
 
-def _separator(head: str) -> str:
+def _separator(head: str, needed: Sequence[str]) -> str:
     """The mark that finds most of the two columns in the first line, then the most frequent one."""
 
     def score(mark: str) -> tuple[int, int]:
         columns = _columns(next(csv.reader([head], delimiter=mark), []))
-        return sum(name in columns for name in _COLUMNS), head.count(mark)
+        return sum(name in columns for name in needed), head.count(mark)
 
     return max(",;\t", key=score)
 

@@ -200,7 +200,7 @@ def test_an_experiment_s_data_section_prepares_what_is_asked(
     section = {"resize": "pad", "background": [10, 120, 240]}
     changed = {**experiment, "data": {**experiment["data"], **section}}
     monkeypatch.setattr(config, "load", lambda name, root: changed)
-    monkeypatch.setattr(attributed_model, "load", lambda *_: pair)
+    monkeypatch.setattr(attributed_model, "load", lambda *_: opened.from_network(*pair))
     train = np.zeros((5, 8, 8, 1), np.uint8)
     monkeypatch.setattr(attribute, "_training_set", lambda *_: (train, list("abcde")))
     seen = command("--experiment", "smoke", "--method", "das", "--damping", "0.1")

@@ -268,7 +268,7 @@ MISTAKES = {
     ),
     "identity classes": (
         lambda: (unet(class_embed_type="identity"), DDPMScheduler()),
-        "the model takes classes",
+        "the network embeds its classes by identity, expected numbers of classes",
     ),
     "three parts": (lambda: (unet(), DDPMScheduler(), 1), "model has 3 parts, expected"),
     "a number": (lambda: 3, "the model is a int; expected the folder"),
@@ -334,10 +334,10 @@ def test_the_command_has_its_own_advice(command, tmp_path, monkeypatch):
     load = attribute.attributed_model.load
 
     def odd(folder, *rest):
-        network, process = load(folder, *rest)
+        model = load(folder, *rest)
         spectral = nn.utils.parametrizations.spectral_norm
-        spectral(network.conv_in)
-        return network, process
+        spectral(model.network.conv_in)
+        return model
 
     monkeypatch.setattr(attribute.attributed_model, "load", odd)
     told = r"conv_in is parametrised; give --projection rademacher, or --parameters$"

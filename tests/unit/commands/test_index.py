@@ -164,7 +164,7 @@ def test_images_are_added_and_only_their_features_computed(model, made, tmp_path
     computed, features = [], index_features.features
 
     def counted(*args):
-        computed.append((args[4], args[-1]))
+        computed.append((args[2], args[-1]))
         return features(*args)
 
     monkeypatch.setattr(index_features, "features", counted)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 
-from dasbench.commands import subject
+from dasbench.commands import attributed_model, subject
 from dasbench.diffusion import process as processes
 from dasbench.diffusion.families import pixel
 from dasbench.errors import UserError
@@ -65,7 +65,7 @@ def test_classes_are_names_or_numbers(pair):
         with pytest.raises(UserError, match="is no class of the model, expected .* from 0 to 2"):
             taken.numbers([label], None)
     with pytest.raises(UserError, match="takes classes, expected an unconditional one"):
-        subject.of((unet, process), classes=False)
+        attributed_model.unconditional(taken.opened)
     plain = subject.of(pair)
     assert plain.numbers(["cat"], None) is plain.condition(None) is None
 

@@ -124,7 +124,7 @@ def test_the_second_question_computes_no_features_of_training_images(
     computed, features = [], index_features.features
 
     def counted(*args):
-        computed.append(args[4])
+        computed.append(args[2])
         return features(*args)
 
     monkeypatch.setattr(index_features, "features", counted)

@@ -19,7 +19,7 @@ _KNOWN = {
     "lambdalabs/miniSD-diffusers": "about 4.3 GB in float32 without its safety checker, licence "
     "CreativeML OpenRAIL-M; safetensors at the revision in config/experiments/artbench2.yaml",
 }
-_PLACE = "data/pretrained"
+PLACE = "data/pretrained"
 # the folder of each part of a pipeline has one of these files
 _CONFIGS = ("config.json", "scheduler_config.json", "tokenizer_config.json")
 
@@ -37,7 +37,7 @@ def folder(model: Mapping[str, Any]) -> Path:
             command that fetches it.
     """
     name, revision = model["pretrained"], model.get("revision")
-    for path in (Path(name), Path(_PLACE, name)):
+    for path in (Path(name), Path(PLACE, name)):
         if path.is_dir():
             return path
     from huggingface_hub import snapshot_download
@@ -50,7 +50,7 @@ def folder(model: Mapping[str, Any]) -> Path:
         about = _KNOWN.get(name, "size and licence are on its page")
         raise UserError(
             f"model.pretrained is {name}, which is not here; fetch it ({about}) with `hf download "
-            f"{name}{option} --local-dir {_PLACE}/{name}`, or name a folder with a diffusers model"
+            f"{name}{option} --local-dir {PLACE}/{name}`, or name a folder with a diffusers model"
         ) from error
 
 
