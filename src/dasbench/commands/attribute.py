@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from dasbench.attribution import self_check, transforms
-from dasbench.attribution.answer import Picture
 from dasbench.attribution.methods import interface
 from dasbench.attribution.parameters import dampings
 from dasbench.commands import (
@@ -42,7 +41,7 @@ from dasbench.commands.index_settings import (
     options_of,
 )
 from dasbench.commands.subject import Subject
-from dasbench.core import artifacts, resumable, script_main, tables
+from dasbench.core import resumable, script_main, tables
 from dasbench.data import arrays, pictures
 from dasbench.errors import UserError
 from dasbench.version import __version__
@@ -214,26 +213,6 @@ def _check_features(train: np.ndarray, queries: np.ndarray) -> None:
         )
 
 
-def _training_set(
-    home: Path,
-    data: Path | None,
-    shape: tuple[int, int, int],
-    reading: Mapping[str, Any] | None = None,
-    skip_bad: bool = False,
-) -> tuple[np.ndarray, list[str]]:
-    """Images [N, H, W, C] and their names, from the folder ``data`` or else from results."""
-    if data is None:
-        train = artifacts.load_examples(home / "examples" / "train.npz")
-        files = training_files.find(train.images, reading or {})
-        return train.images, [
-            f"id {i} (label {c}){file and f': {file}'}"
-            for i, c, file in zip(train.ids, train.labels, files, strict=True)
-        ]
-    return image_files.read(
-        image_files.below([data], "the training images are"), shape, reading, skip_bad
-    )
-
-
 def _method(
     method: str, name: str | None, given: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
@@ -279,7 +258,7 @@ def main() -> None:
 
     args = attribute_options.parser(main.__doc__).parse_args()
     attribute_options.check(args)
-    files = image_files.below(args.images, "the queries are")
+    image_files.check_present(args.images, "the queries are")
     own_model = args.model is not None
     given = {"projection": args.projection, "parameters": args.parameters}
     given = attribute_options.check_features(
@@ -289,35 +268,35 @@ def main() -> None:
     reading = {**(data or {}), **attribute_options.reading(args)}
     checkpoints.use_threads(max(1, (os.cpu_count() or 1)))
     home = ROOT / "results" / args.experiment
-    model = subject.of(args.model or home / "models" / "base", args.scheduler)
-    attributed_model.unconditional(model.opened)
-    queries, asked = image_files.read(files, model.shape, reading, args.skip_bad)
-    prepared = (data or {}) if args.data is None else reading
-    train, names = _training_set(home, args.data, model.shape, prepared, args.skip_bad)
+    place = args.model or home / "models" / "base"
+    model = subject.of(place, args.scheduler, lora=args.lora, size=args.size)
+    queries = model.read(args.images, "queries", args.label, args.prompt, reading, args.skip_bad)
+    if own_model:
+        options = index_settings.complete(args.method, given, model.parameters)
+        how = (reading, args.skip_bad)
+        train = model.read(args.data, "training images", None, args.prompts, *how)
+    else:
+        train = training_files.images(home, data or {}, model.takes)
     damping = args.damping
     if damping is None and not own_model:
         damping = _damping(home / "lds" / "selection.csv", args.method, options["transform"])
     damping = DEFAULT_DAMPING if damping is None else damping
     settings = {"method": args.method, "options": options, "damping": damping, "seed": 0}
     try:
-        answer = _ask(model, settings, _named(train, names), _named(queries, asked), args.cache)
+        answer = _ask(model, settings, train, queries, args.cache)
     except UserError as error:
         raise attributed_model.advised(
             error, "give --projection rademacher, or --parameters"
         ) from error
-    matrix = answer.scores
+    names, asked = ([one.name for one in images.pictures] for images in (train, queries))
     print(f"{args.method}, damping {damping:g} of the largest eigenvalue")
-    _show(matrix, asked, names, args.top)
-    print("\n".join(answers.checked(train, queries, matrix, answer.checks.ranks, asked)))
+    _show(answer.scores, asked, names, args.top)
+    checks = answer.checks.ranks
+    lines = answers.checked(train.pixels, queries.pixels, answer.scores, checks, asked)
+    print("\n".join(lines))
     if not own_model:
         print(answers.measured(home, args.method, options["transform"]))
     questions.write(answer, args)
-
-
-def _named(pixels: np.ndarray, names: Sequence[str]) -> Images:
-    files = [str(Path(name).absolute()) if Path(name).is_file() else None for name in names]
-    pictures = [Picture(name, file) for name, file in zip(names, files, strict=True)]
-    return Images(pixels, pictures, None)
 
 
 def _ask(

@@ -38,6 +38,10 @@ def parser(description: str | None) -> argparse.ArgumentParser:
         type=not_empty,
         help="its scheduler_config.json, for a model folder without one",
     )
+    cli.add_argument("--lora", type=not_empty, help="adapter of a text-to-image pipeline")
+    cli.add_argument("--size", type=int, help="pixels of a side, if the pipeline has another")
+    cli.add_argument("--prompts", type=not_empty, metavar="CSV", help="of the images in --data")
+    add_conditions(cli)
     cli.add_argument("--projection", help="of gradients, for networks that kronecker refuses")
     cli.add_argument("--parameters", help="the subset whose gradients are taken")
     cli.add_argument("--method", default=DEFAULT_METHOD, help=f"({DEFAULT_METHOD})")
@@ -46,6 +50,13 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     add_output(cli)
     add_reading(cli)
     return cli
+
+
+def add_conditions(cli: argparse.ArgumentParser) -> None:
+    """Options that say the prompts or classes of the queries."""
+    condition = cli.add_mutually_exclusive_group()
+    condition.add_argument("--prompt", action="append", help="of the images: one, or one for each")
+    condition.add_argument("--label", action="append", help="their class: one, or one for each")
 
 
 def add_output(cli: argparse.ArgumentParser) -> None:
@@ -96,6 +107,9 @@ def check(args: argparse.Namespace) -> None:
     """
     if (args.model is None) != (args.data is None):
         raise UserError("--model and --data go together: the model and what it was trained on")
+    for given, what in ((args.lora, "--lora"), (args.prompts, "--prompts"), (args.size, "--size")):
+        if given is not None and args.model is None:
+            raise UserError(f"{what} is {given}, but the model is an experiment's; add --model")
     for given, what in ((args.model, "--model"), (args.data, "--data")):
         if given is not None and not given.exists():
             raise UserError(f"{what} {given} is missing; check the path")

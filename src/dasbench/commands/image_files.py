@@ -79,8 +79,7 @@ def below(paths: Sequence[Path], what: str) -> dict[str, Path]:
     Raises:
         UserError: If paths are missing, all of which are named, or a folder holds no picture.
     """
-    if missing := [str(path) for path in paths if not path.exists() and not path.is_symlink()]:
-        raise UserError(f"{what} missing: {pictures.listed(missing, 10)}; check the paths")
+    check_present(paths, what)
     files: dict[str, Path] = {}
     for path in paths:
         if not path.is_dir():
@@ -94,3 +93,13 @@ def below(paths: Sequence[Path], what: str) -> dict[str, Path]:
         for note in listing.notes:
             print(f"note: {path}: {note}")
     return files
+
+
+def check_present(paths: Sequence[Path], what: str) -> None:
+    """Refuse paths that are missing.
+
+    Raises:
+        UserError: It names them.
+    """
+    if missing := [str(path) for path in paths if not path.exists() and not path.is_symlink()]:
+        raise UserError(f"{what} missing: {pictures.listed(missing, 10)}; check the paths")

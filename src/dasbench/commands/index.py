@@ -20,7 +20,6 @@ from dasbench.commands import (
     answers,
     attribute_options,
     index_features,
-    index_images,
     index_inputs,
     index_manifest,
     index_settings,
@@ -116,7 +115,7 @@ class Index:
         options = index_settings.complete(method, feature_options, whom.parameters)
         if decoy_prompts is None and isinstance(prompts, str):
             decoy_prompts = prompts
-        read = functools.partial(_read, whom, reading=reading, skip_bad=skip_bad)
+        read = functools.partial(whom.read, reading=reading, skip_bad=skip_bad)
         training = read(images, "training images", labels, prompts)
         unseen = None if decoys is None else read(decoys, "decoys", decoy_labels, decoy_prompts)
         settings = {"method": method, "options": options, "damping": float(damping), "seed": seed}
@@ -193,7 +192,7 @@ class Index:
         Raises:
             UserError: As ``build``.
         """
-        more = _read(self.model, images, "training images", labels, prompts)
+        more = self.model.read(images, "training images", labels, prompts)
         with index_work.locked(self.folder):
             manifest = index_features.extend(
                 self.folder, self.model, self.manifest, self.training, more
@@ -223,7 +222,7 @@ class Index:
             UserError: If the pictures do not fit the model, or what the model takes is missing.
         """
         skip_bad = reading.pop("skip_bad", False)
-        asked = _read(self.model, pictures, "queries", labels, prompts, reading or None, skip_bad)
+        asked = self.model.read(pictures, "queries", labels, prompts, reading or None, skip_bad)
         return questions.answer(self, asked)
 
     @functools.cached_property
@@ -315,21 +314,6 @@ class Index:
                 for name, array in arrays.items()
             ]
         artifacts.save_json(self.folder / CHECKED, record)
-
-
-def _read(  # noqa: PLR0913 - the last two have defaults that few change
-    model: Subject,
-    images: Any,
-    what: str,
-    labels: Any,
-    prompts: Any,
-    reading: Mapping[str, Any] | None = None,
-    skip_bad: bool = False,
-) -> Images:
-    """Images with the classes or prompts that the model takes; see ``index_images.read``."""
-    word = "prompt" if model.takes == "prompts" else "label"
-    given = model.captions(labels, prompts)
-    return index_images.read(images, model.shape, what, given, reading, skip_bad, word)
 
 
 def _again(

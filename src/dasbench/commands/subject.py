@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from dasbench.commands import attributed_model
+from dasbench.commands import attributed_model, index_images
+from dasbench.commands.index_images import Images
 from dasbench.data import folder as folders
 from dasbench.errors import UserError
 
@@ -86,6 +87,25 @@ class Subject:
         """The subset of parameters that an adapter is; None for other models."""
         return "lora" if self.opened.adapter else None
 
+    def read(  # noqa: PLR0913 - the last two have defaults that few change
+        self,
+        images: Any,
+        what: str,
+        labels: Any = None,
+        prompts: Any = None,
+        reading: Mapping[str, Any] | None = None,
+        skip_bad: bool = False,
+    ) -> Images:
+        """Images with the classes or prompts that the network takes; see ``index_images.read``.
+
+        Raises:
+            UserError: If classes were given to a network with prompts, or prompts to another one;
+                and as ``index_images.read``.
+        """
+        word = "prompt" if self.takes == "prompts" else "label"
+        given = self.captions(labels, prompts)
+        return index_images.read(images, self.shape, what, given, reading, skip_bad, word)
+
     def condition(self, numbers: np.ndarray | None, table: np.ndarray | None = None) -> Any:
         """The condition of n images; None for a network without.
 
@@ -117,7 +137,7 @@ class Subject:
         if prompts is None or any(text is None for text in prompts):
             raise UserError(
                 "the model takes prompts, and images without a prompt were given; give one for "
-                "each, or one for all (prompts=, --prompts FILE.csv, --prompt TEXT)"
+                "each, or one for all, by prompts (--prompts FILE.csv, --prompt TEXT)"
             )
         for text in prompts:
             if not isinstance(text, str):

@@ -1,4 +1,4 @@
-"""The user's files behind the training images of an experiment."""
+"""The training images of an experiment, and the user's files behind them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,34 @@ from typing import Any
 
 import numpy as np
 
+from dasbench.attribution.answer import Picture
+from dasbench.commands.index_images import Images
+from dasbench.core import artifacts
 from dasbench.data import folder, pictures
 from dasbench.errors import UserError
+
+
+def images(home: Path, data: Mapping[str, Any], takes: str | None) -> Images:
+    """The training images of an experiment, with the classes or prompts that its model takes.
+
+    Args:
+        home: results/E.
+        data: The experiment's ``data`` section.
+        takes: "classes", "prompts" or None.
+
+    Raises:
+        UserError: If a file of the experiment is missing or damaged.
+    """
+    train = artifacts.load_examples(home / "examples" / "train.npz")
+    rows = zip(train.ids, train.labels, find(train.images, data), strict=True)
+    names = [f"id {i} (label {c}){file and f': {file}'}" for i, c, file in rows]
+    labels: list[Any] = [None] * len(names)
+    if takes == "classes":
+        labels = train.labels.tolist()
+    if takes == "prompts":
+        texts = artifacts.load_json(home / "prompts" / "texts.json")
+        labels = [texts[label] for label in train.labels]
+    return Images(train.images, [Picture(name) for name in names], None).labelled(labels)
 
 
 def find(images: np.ndarray, data: Mapping[str, Any]) -> list[str]:

@@ -9,10 +9,12 @@ from dasbench.commands import (
     attribute,
     attribute_options,
     attributed_model,
+    index_images,
     index_settings,
     training_files,
 )
 from dasbench.data import decode, folder
+from dasbench.diffusion import opened
 from dasbench.diffusion.families import pixel
 from dasbench.errors import UserError
 from dasbench.experiments import config
@@ -201,8 +203,8 @@ def test_an_experiment_s_data_section_prepares_what_is_asked(
     changed = {**experiment, "data": {**experiment["data"], **section}}
     monkeypatch.setattr(config, "load", lambda name, root: changed)
     monkeypatch.setattr(attributed_model, "load", lambda *_: opened.from_network(*pair))
-    train = np.zeros((5, 8, 8, 1), np.uint8)
-    monkeypatch.setattr(attribute, "_training_set", lambda *_: (train, list("abcde")))
+    train = index_images.read(np.arange(320).reshape(5, 8, 8, 1) % 256, (1, 8, 8), "x")
+    monkeypatch.setattr(training_files, "images", lambda *_: train)
     seen = command("--experiment", "smoke", "--method", "das", "--damping", "0.1")
     wanted = as_a_data_set(odd_pictures, **section, channels=1)
     np.testing.assert_array_equal(seen["queries"], wanted[:1])
