@@ -102,8 +102,7 @@ def attribute(  # noqa: PLR0913 - the last three have defaults that few change
         return answer.scores
     feature_options = attribute_options.check_features(feature_options, FEATURE_OPTIONS)
     attribute_options.check_damping(damping)
-    read = attributed_model.load(model, scheduler)
-    pair = attributed_model.checked(attributed_model.unconditional(read))
+    pair = attributed_model.checked(attributed_model.unconditional(model, scheduler))
     shape = attributed_model.shape(pair[0], images)
     train, asked = (
         arrays.images(value, shape, what)
@@ -258,7 +257,7 @@ def main() -> None:
 
     args = attribute_options.parser(main.__doc__).parse_args()
     attribute_options.check(args)
-    image_files.check_present(args.images, "the queries are")
+    image_files.below(args.images, "the queries are", tell=False)  # before the model is read
     own_model = args.model is not None
     given = {"projection": args.projection, "parameters": args.parameters}
     given = attribute_options.check_features(

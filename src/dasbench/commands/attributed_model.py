@@ -66,15 +66,36 @@ def _of_pixels(model: Any, size: int | None) -> Any:
     return model
 
 
-def unconditional(model: Any) -> tuple[Any, Any]:
-    """(network, process) of an unconditional model of pixels, see ``load``.
+def unconditional(model: Any, scheduler: str | Path | None = None) -> tuple[Any, Any]:
+    """(network, scheduler or process) of an unconditional model of pixels, see ``load``.
 
     Raises:
-        UserError: If it takes latents, prompts or classes.
+        UserError: If it takes latents, prompts or classes; and as ``load``.
     """
-    if takes := model.takes or (model.encoder and "latents"):
-        raise _takes_more("the model", takes)
-    return model.network, model.process
+    from dasbench.diffusion import pipelines
+
+    what = "the model"
+    if isinstance(model, str | Path):
+        what = f"the model in {model}"
+        if takes := pipelines.takes(Path(model).expanduser()):
+            raise _takes_more(what, takes)
+    opened = load(model, scheduler)
+    check_unconditional(opened, what)
+    return opened.network, opened.process
+
+
+def check_unconditional(opened: Any, what: str) -> None:
+    """Refuse a model that takes latents, prompts or classes.
+
+    Args:
+        opened: From ``load``.
+        what: The model in words.
+
+    Raises:
+        UserError: It names what the model takes.
+    """
+    if takes := opened.takes or (opened.encoder and "latents"):
+        raise _takes_more(what, takes)
 
 
 def _takes_more(what: str, takes: str) -> UserError:

@@ -54,7 +54,7 @@ def answer(home: Path, out: Path, **features: Any) -> Path:
     """
     train, unseen = (artifacts.load_examples(home / f"examples/{s}.npz") for s in ("train", "val"))
     whom = subject.of(home / "models/base")
-    attributed_model.unconditional(whom.opened)
+    attributed_model.check_unconditional(whom.opened, f"the model of {home}")
     labels, decoy_labels = ([f"label {c}" for c in part.labels] for part in (train, unseen))
     index = Index.build(
         home / "models/base",

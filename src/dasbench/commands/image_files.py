@@ -73,13 +73,19 @@ def read(
     return np.stack(list(found.images)), names
 
 
-def below(paths: Sequence[Path], what: str) -> dict[str, Path]:
+def below(paths: Sequence[Path], what: str, tell: bool = True) -> dict[str, Path]:
     """Name to show -> file, for files and for the pictures in folders.
+
+    Args:
+        paths: The files and folders.
+        what: Beginning of the sentence about missing paths.
+        tell: Whether to print what folders hold besides pictures.
 
     Raises:
         UserError: If paths are missing, all of which are named, or a folder holds no picture.
     """
-    check_present(paths, what)
+    if missing := [str(path) for path in paths if not path.exists() and not path.is_symlink()]:
+        raise UserError(f"{what} missing: {pictures.listed(missing, 10)}; check the paths")
     files: dict[str, Path] = {}
     for path in paths:
         if not path.is_dir():
@@ -90,16 +96,6 @@ def below(paths: Sequence[Path], what: str) -> dict[str, Path]:
         if not inside:
             raise UserError(f"{path} holds no image files; expected PNG, JPEG or the like")
         files |= {str(path / name): path / name for name in sorted(inside)}
-        for note in listing.notes:
+        for note in listing.notes if tell else ():
             print(f"note: {path}: {note}")
     return files
-
-
-def check_present(paths: Sequence[Path], what: str) -> None:
-    """Refuse paths that are missing.
-
-    Raises:
-        UserError: It names them.
-    """
-    if missing := [str(path) for path in paths if not path.exists() and not path.is_symlink()]:
-        raise UserError(f"{what} missing: {pictures.listed(missing, 10)}; check the paths")

@@ -65,7 +65,7 @@ def test_classes_are_names_or_numbers(pair):
         with pytest.raises(UserError, match="is no class of the model, expected .* from 0 to 2"):
             taken.numbers([label], None)
     with pytest.raises(UserError, match="takes classes, expected an unconditional one"):
-        attributed_model.unconditional(taken.opened)
+        attributed_model.check_unconditional(taken.opened, "it")
     plain = subject.of(pair)
     assert plain.numbers(["cat"], None) is plain.condition(None) is None
 
