@@ -1,7 +1,9 @@
 """What the network takes of the images of an index: pixels or latents, and classes or prompts.
 
-An index keeps latents and embeddings of prompts in files: an autoencoder costs about as much as the
-network, and each timestep takes the same latents. Pixels are only scaled, at each use.
+An index keeps latents and embeddings of prompts in files, since each timestep takes the same ones.
+To encode an image again at each timestep would cost 1.4 forward passes of the network more (Stable
+Diffusion 1 at 512 pixels: 1117 against 803 GFLOP by torch's counter). Pixels are only scaled, at
+each use.
 
     latents/train/           latents of the training images; latents/decoys/ of the decoys
     prompts/KEY-HASH.npy     embedding [S, d] of the prompt whose SHA-256 starts with KEY

@@ -175,6 +175,7 @@ def test_images_are_added_with_their_prompts(kinds, tmp_path, small_chunks):
 
 PIPELINES = {
     "latents": diffusers.LDMPipeline,
+    "latent transformer": diffusers.DiTPipeline,
     "latent transformer with classes": diffusers.DiTPipeline,
     "stable diffusion": diffusers.StableDiffusionPipeline,
     "stable diffusion xl": diffusers.StableDiffusionXLPipeline,

@@ -60,6 +60,13 @@ class DiTTransformer2DModel(diffusers.DiTTransformer2DModel, PeftAdapterMixin):
         return network
 
 
+def called_without_labels(network: diffusers.DiTTransformer2DModel) -> DiTTransformer2DModel:
+    """The same network, sharing its weights, as the class of this module."""
+    ours = copy.copy(network)
+    ours.__class__ = DiTTransformer2DModel
+    return ours
+
+
 def build(
     model: Mapping[str, Any],
     diffusion: Mapping[str, Any],

@@ -72,7 +72,8 @@ def load(
 
 def in_memory(pipeline: DiTPipeline) -> tuple[Any, Process, Any, None]:
     """Its transformer, process and autoencoder; see ``dasbench.diffusion.families``."""
-    return pipeline.transformer, processes.of(pipeline.scheduler), pipeline.vae, None
+    network = dit.called_without_labels(pipeline.transformer)
+    return network, processes.of(pipeline.scheduler), pipeline.vae, None
 
 
 load_members = functools.partial(checkpoints.read_each, load)
