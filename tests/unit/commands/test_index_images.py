@@ -72,6 +72,33 @@ def test_a_dataset_gives_its_pictures_and_labels():
         read(Table({"id": [1, 2]}))
 
 
+def test_a_dataset_gives_its_prompts(folder):
+    pictures = [Image.fromarray(image[..., 0]) for image in PIXELS]
+    texts = ["a", "b", "", "c"]
+    table = Table({"image": pictures, "label": [0, 1, 1, 0], "text": texts}, None)
+    assert read(table, word="prompt").labels == texts
+    assert read(Table({"image": pictures, "label": [0, 1, 1, 0]}), word="prompt").labels is None
+    found = read(folder, word="prompt")  # names of subfolders are no prompts
+    assert found.labels is None
+    assert {one.label for one in found.pictures} == {None}
+    assert read(folder, labels="a cat", word="prompt").labels == ["a cat"] * 4
+
+
+def test_a_csv_gives_labels_to_the_images_of_a_folder(folder, tmp_path):
+    table = tmp_path / "table.csv"
+    rows = ["cat/0.png,owl", "cat/1.png,cow", "dog/2.png,owl", "dog/3.png,owl"]
+    table.write_text("\n".join(["file,label", *rows]))
+    found = read(folder, labels=table)
+    assert found.labels == [one.label for one in found.pictures] == ["owl", "cow", "owl", "owl"]
+    with pytest.raises(UserError, match="expected one column file and one column prompt"):
+        read(folder, labels=table, word="prompt")
+    table.write_text("\n".join(["file,label", *rows[:3]]))
+    with pytest.raises(UserError, match=r"no label of 1 of 4 images: .*dog/3.png; add a row"):
+        read(folder, labels=table)
+    with pytest.raises(UserError, match="names files of one folder, expected such a folder"):
+        read([folder / "cat", folder / "dog"], labels=table)
+
+
 def test_labels_are_one_for_each_or_one_for_all():
     assert read(PIXELS, labels="cat").labels == ["cat"] * 4
     assert read(PIXELS, labels=np.int64(3)).labels == [3] * 4
