@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +31,7 @@ from dasbench.core import artifacts, hashed_chunks
 from dasbench.core.blocks import blocks
 from dasbench.core.hashed_chunks import Chunks
 
-PROMPTS = 16  # prompts that are embedded at once
+AT_ONCE = 16  # pictures that are encoded, or prompts that are embedded: their memory is large
 NOTHING = ""  # the empty prompt, which stands for "no condition"
 
 
@@ -95,8 +96,15 @@ class Prompts:
     def fill(self, model: Subject, texts: Iterable[str]) -> None:
         """Embed the prompts that are missing or damaged, each once."""
         missing = [text for text in texts if not hashed_chunks.is_sound(self._path(text))]
+        for text in missing:
+            if damaged := hashed_chunks.named(self._path(text)):
+                damaged.unlink(missing_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         for text, embedding in embedded(model, missing):
-            hashed_chunks.save(self._path(text), embedding)
+            # another process may embed the same prompt for its share of the images
+            with tempfile.TemporaryDirectory(dir=self.folder) as own:
+                file = hashed_chunks.save(Path(own) / self._path(text).name, embedding)
+                file.replace(self.folder / file.name)
 
     def _path(self, text: str) -> Path:
         return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.npy"
@@ -111,7 +119,7 @@ def of(model: Subject, images: Images, classes: Sequence[str] | None) -> Inputs:
     check(model, images, classes)
     latents = None
     if model.encoder:
-        x = model.encoder()(scaled(images.pixels))
+        x = encoded(model.encoder(), images.pixels)
         latents, shape = x.reshape(len(x), -1), x.shape[1:]
     else:
         shape = scaled(images.pixels[:1]).shape[1:]
@@ -154,7 +162,7 @@ def fill(
         encoder = functools.cache(model.encoder)
 
         def encode(part: slice) -> np.ndarray:
-            return encoder()(scaled(images.pixels[part])).reshape(part.stop - part.start, -1)
+            return encoded(encoder(), images.pixels[part]).reshape(part.stop - part.start, -1)
 
         index_work.fill(inputs.latents, encode, share, tell)
     if model.takes == "prompts":
@@ -174,11 +182,16 @@ def check(model: Subject, images: Images, classes: Sequence[str] | None) -> None
         model.numbers(images.labels, classes)
 
 
+def encoded(encode: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray) -> np.ndarray:
+    """Latents [n, c, h, w] of pictures [n, H, W, C] uint8."""
+    return np.concatenate([encode(scaled(pixels[p])) for p in blocks(len(pixels), AT_ONCE)])
+
+
 def embedded(model: Subject, texts: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
     """Yield (prompt, embedding [S, d]); the text encoder is read once."""
     if texts:
         embed = model.opened.embedder()
-        for part in blocks(len(texts), PROMPTS):
+        for part in blocks(len(texts), AT_ONCE):
             yield from zip(texts[part], embed(texts[part]), strict=True)
 
 

@@ -187,10 +187,8 @@ def _read(
     Raises:
         UserError: If an option is missing, or is of another family.
     """
-    entry, pipeline = (
-        FAMILIES[name],
-        f"the model in {folder} is read as a {FAMILIES[name]['pipeline']}",
-    )
+    entry = FAMILIES[name]
+    pipeline = f"the model in {folder} is read as a {entry['pipeline']}"
     for given, takes, what in (
         (options.lora, entry["adapter"], "adapter (lora)"),
         (options.scheduler, entry["imports"], "scheduler besides that of its folder"),

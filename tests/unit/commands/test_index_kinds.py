@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 
 import dasbench
 from dasbench.attribution.spectrum import Spectrum
-from dasbench.commands import index_manifest
+from dasbench.commands import index_inputs, index_manifest
+from dasbench.core import hashed_chunks
 from dasbench.diffusion.families import autoencoder, text_to_image
 from dasbench.errors import UserError
 from dasbench.gradients import features
@@ -159,6 +160,24 @@ def test_shares_are_joined_with_the_same_bytes(kinds, tmp_path, small_chunks):
         place = tmp_path / "shares"
         build(kind, place, decoys=255 - PIXELS, decoy_prompts=TEXTS[0], shard=shard)
     assert content(tmp_path / "shares") == content(tmp_path / "whole")
+
+
+def test_two_shares_may_embed_the_same_prompt_at_once(kinds, tmp_path, monkeypatch):
+    kind = kinds(PROMPTED)
+    model = build(kind, tmp_path / "index").model
+    stored, digest = index_inputs.Prompts(tmp_path / "prompts"), hashed_chunks.digest
+
+    def meanwhile(path):
+        """The other share does it all between the writing and the naming of a file."""
+        monkeypatch.setattr(hashed_chunks, "digest", digest)
+        stored.fill(model, TEXTS)
+        return digest(path)
+
+    monkeypatch.setattr(hashed_chunks, "digest", meanwhile)
+    stored.fill(model, TEXTS)
+    assert len(list((tmp_path / "prompts").iterdir())) == len(TEXTS)
+    for text, embedding in index_inputs.embedded(model, TEXTS):
+        np.testing.assert_array_equal(stored[text], embedding)
 
 
 def test_images_are_added_with_their_prompts(kinds, tmp_path, small_chunks):
