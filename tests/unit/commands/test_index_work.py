@@ -18,6 +18,7 @@ def manifest(**changes):
         "damping": 1e-4,
         "seed": 0,
         "shape": (1, 28, 28),
+        "inputs": (1, 28, 28),
         "width": 1024,
         "timesteps": range(10),
         "scales": [1.0] * 10,
