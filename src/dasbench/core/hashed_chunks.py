@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from dasbench.core import artifacts
-from dasbench.core.writing import atomic
+from dasbench.core.writing import staging
 from dasbench.errors import UserError, first_line
 
 _DIGITS = 16  # of the hash in a name
@@ -47,13 +47,15 @@ def save(path: Path, array: np.ndarray, keep: bool = False) -> Path:
     Raises:
         UserError: If the file system refuses.
     """
-    with atomic(path) as temporary, temporary.open("wb") as file:
-        np.save(file, np.ascontiguousarray(array), allow_pickle=False)
-    target = path.with_name(f"{path.stem}-{digest(path)}.npy")
+    with staging(path.parent, path) as folder:  # of this process alone: others may write it, too
+        file = folder / path.name
+        with file.open("wb") as stream:
+            np.save(stream, np.ascontiguousarray(array), allow_pickle=False)
+        target = file.replace(path.with_name(f"{path.stem}-{digest(file)}.npy"))
     for old in [] if keep else path.parent.glob(f"{path.stem}-*.npy"):
         if old != target:
-            old.unlink()
-    return path.replace(target)
+            old.unlink(missing_ok=True)
+    return target
 
 
 def is_sound(path: Path) -> bool:

@@ -71,7 +71,8 @@ def _content(answer: Answer, folder: Path, top: int) -> dict[str, Any]:
     named = [(f"t{row}", uri) for row, uri in zip(rows, training, strict=True)]
     evidence, checks = answer.evidence, answer.checks
     auc = None if evidence is None else evidence.auc
-    warnings = [*answer.warnings, *([evidence.warning] if evidence and evidence.warning else [])]
+    unfair = [evidence.warning] if evidence and evidence.warning else []
+    warnings = list(dict.fromkeys([*answer.warnings, *unfair]))
     return {
         "answer": answer,
         "queries": queries,

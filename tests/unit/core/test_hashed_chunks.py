@@ -72,3 +72,17 @@ def test_an_array_can_be_kept_beside_another(tmp_path):
     assert hashed_chunks.digest(first) in first.name
     hashed_chunks.save(tmp_path / "pixels.npy", VALUES)
     assert list(tmp_path.iterdir()) == [first]
+
+
+def test_two_processes_may_write_one_array_at_once(tmp_path, monkeypatch):
+    array, digest = np.arange(6.0).reshape(3, 2), hashed_chunks.digest
+
+    def meanwhile(path):
+        monkeypatch.setattr(hashed_chunks, "digest", digest)
+        hashed_chunks.save(tmp_path / "pixels.npy", array)
+        return digest(path)
+
+    monkeypatch.setattr(hashed_chunks, "digest", meanwhile)
+    file = hashed_chunks.save(tmp_path / "pixels.npy", array)
+    np.testing.assert_array_equal(np.load(file), array)
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]

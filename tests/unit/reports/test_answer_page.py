@@ -118,6 +118,9 @@ def test_decoys_that_do_not_compare_are_a_warning_and_a_failed_check(tmp_path):
     unfair = rendered(replace(answer, evidence=evidence), tmp_path)
     assert [text.count('class="warning"') for text in (fair, unfair)] == [1, 2]
     assert [text.count('class="failed"') for text in (fair, unfair)] == [1, 2]
+    told = [*answer.warnings, evidence.warning]  # as of an index
+    twice = rendered(replace(answer, evidence=evidence, warnings=told), tmp_path)
+    assert twice.count('class="warning"') == 2
     assert "Training images score too high." in unfair
     assert "58\xa0% of all pairs" in unfair
 
