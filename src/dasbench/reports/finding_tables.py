@@ -49,6 +49,15 @@ def _ranked(table: pd.DataFrame, name: str) -> pd.DataFrame:
     return table.loc[means.sort_values(ascending=False, kind="stable").index]
 
 
+def _beyond(table: pd.DataFrame) -> pd.DataFrame:
+    """Ranked by the partial LDS; one that is undefined for every query is absent, not 0."""
+    ranked = _ranked(table, "partial")
+    for name in ("partial", "partial_class"):
+        void = ranked[f"{name}_undefined"] >= ranked["Q"]
+        ranked.loc[void, [name, f"{name}_lo", f"{name}_hi"]] = np.nan
+    return ranked
+
+
 def _with_oracle(table: pd.DataFrame) -> pd.DataFrame:
     """Held-out records, ranked, with the oracle's LDS; a mark if the damping ends the grid."""
     oracle = table[table.selection == "oracle"].set_index(["method", "queries"]).lds
@@ -141,7 +150,7 @@ BEYOND = Form(
         {"LDS": number("lds"), "given the class": number("partial_class")},
     ),
     where={"own": [True], **LOSS, **HELD_OUT},
-    prepare=lambda table: _ranked(table, "partial"),
+    prepare=_beyond,
 )
 HEIGHTS = Form(
     rows={"data set": "`{experiment}`", "score": "{side}"},

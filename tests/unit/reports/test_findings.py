@@ -236,3 +236,17 @@ def test_the_best_candidates_of_the_search_are_shown():
         "| `m00` | square | 50.0 | 50.0 | – |",
         "| `m01` | square | 49.0 | 49.0 | 49.0 |",
     ]
+
+
+def test_a_score_that_is_the_floor_itself_has_no_partial_lds():
+    """Undefined for every query: absent, though its mean is recorded as 0."""
+    row = {"own": True, "target": "loss", "selection": "held_out", "lds": 0.5, "Q": 3}
+    ends = {"partial_lo": 0.0, "partial_hi": 0.2, "partial_class_undefined": 0}
+    rows = [
+        {**row, **ends, "method": name, "queries": "val", "partial": part, "partial_class": 0.4}
+        | {"partial_undefined": absent, "partial_class_lo": 0.3, "partial_class_hi": 0.5}
+        for name, part, absent in (("das", 0.1, 0), ("floor", 0.0, 3))
+    ]
+    shown = finding_tables.BEYOND.markdown(pd.DataFrame(rows))
+    assert "| `das` | 10.0 (0.0 to 20.0) | 50.0 | 40.0 |" in shown
+    assert "| `floor` | – | 50.0 | 40.0 |" in shown
