@@ -122,7 +122,7 @@ def test_a_cold_job_of_each_script_makes_the_bytes_of_a_warm_one(made, copy):
         )
     assert set(commands) >= {"train_base", "train_subsets", "train_removal", *campaign.SCRIPTS}
     outputs = [name for name, entry in entries.items() if entry["shellcmd"] in commands.values()]
-    environment = copy.environment(cold=True)
+    environment = copy.environment(cold=True) | {"PYTHONPATH": str(copy.folder / "src")}
     assert str(warm.folder()) not in environment["PATH"].split(os.pathsep)
     data = (copy.folder / "data/digits/pool.npz").read_bytes()
     for command in commands.values():
