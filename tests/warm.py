@@ -35,12 +35,23 @@ from pathlib import Path
 CLIENT = Path(__file__).parent / "shims/warm_client.py"
 PRELOADED = """
     accelerate diffusers diffusers.models.unets.unet_2d diffusers.optimization
-    diffusers.pipelines.ddpm.pipeline_ddpm jinja2 jsonschema matplotlib.backends.backend_agg
-    matplotlib.backends.backend_svg matplotlib.figure numpy pandas peft PIL.Image pyarrow.parquet
-    safetensors.torch scipy.linalg scipy.stats sklearn.datasets torch transformers yaml
-    dvc.cli dvc.repo snakemake.cli snakemake.workflow snakemake_executor_plugin_kubernetes
+    diffusers.pipelines.ddpm.pipeline_ddpm diffusers.schedulers.scheduling_deis_multistep
+    diffusers.schedulers.scheduling_dpmsolver_singlestep diffusers.schedulers.scheduling_edm_euler
+    diffusers.schedulers.scheduling_flow_match_euler_discrete
+    diffusers.schedulers.scheduling_k_dpm_2_ancestral_discrete
+    diffusers.schedulers.scheduling_k_dpm_2_discrete diffusers.schedulers.scheduling_unipc_multistep
+    diffusers.training_utils jinja2 jsonschema matplotlib.backends.backend_agg
+    matplotlib.backends.backend_svg matplotlib.figure matplotlib.style numpy pandas
+    pandas.core.arrays.arrow.extension_types pandas.io.formats.csvs peft PIL.Image
+    PIL.JpegImagePlugin PIL.PngImagePlugin platformdirs.unix pyarrow.dataset pyarrow.pandas_compat
+    pyarrow.parquet ruamel.yaml safetensors.torch scipy.linalg scipy.stats sklearn.datasets torch
+    transformers yaml
+    dvc.cli.parser dvc.dirs dvc.lock dvc.repo dvc.repo.index dvc.repo.open_repo dvc.rwlock dvc.scm
+    dvc.utils.strictyaml dvc_data.hashfile.db.local dvc_data.hashfile.status
+    dvc_data.index.checkout flatten_dict fsspec.implementations.memory
+    snakemake.cli snakemake.profiles snakemake.workflow snakemake_executor_plugin_kubernetes
     snakemake_executor_plugin_slurm snakemake_executor_plugin_slurm_jobstep
-    snakemake_storage_plugin_s3
+    snakemake_storage_plugin_s3 yte.process
 """.split()
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",

@@ -1,7 +1,8 @@
-"""The command line of DVC, which reads ``dvc.lock`` once: ``python -m dasbench.sharing.dvc_once``.
+"""The command line of DVC, which reads ``dvc.yaml`` and ``dvc.lock`` once, and writes them once.
 
-DVC 3.67 parses and checks all of ``dvc.lock`` again for each target of a command. With the stages
-of one experiment as targets, that takes most of the time of a transfer.
+DVC 3.67 parses and checks both files again for each target of a command, and ``dvc commit`` writes
+``dvc.lock`` again for each. With the stages of one experiment as targets, that takes most of the
+time. Run it as ``python -m dasbench.sharing.dvc_once``.
 """
 
 from __future__ import annotations
@@ -9,18 +10,20 @@ from __future__ import annotations
 import copy
 import os
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 
-def remember_lock_files() -> None:
-    """Let DVC keep the content of a lock file as long as the file stays the same.
+def remember_files() -> None:
+    """Let DVC keep the content of ``dvc.yaml`` and ``dvc.lock`` as long as the files stay the same.
 
     If another version of DVC has no such function to replace, it works as it is.
     """
     from dvc import dvcfile
 
-    lock_file = getattr(dvcfile, "Lockfile", None)
-    read = getattr(lock_file, "_load_yaml", None)
+    files = getattr(dvcfile, "FileMixin", None)
+    read = getattr(files, "_load_yaml", None)
     if read is None:
         return
     known: dict[tuple[str, int, int, str], Any] = {}
@@ -34,11 +37,50 @@ def remember_lock_files() -> None:
             known[key] = read(self, **kwargs)
         return copy.deepcopy(known[key])
 
-    lock_file._load_yaml = load
+    files._load_yaml = load
+
+
+@contextmanager
+def write_lock_files_at_the_end() -> Iterator[None]:
+    """Let DVC write a lock file once, with all stages, and not at all if an error is raised.
+
+    If another version of DVC has no such function to replace, it works as it is.
+    """
+    from dvc import dvcfile
+
+    lock_file = getattr(dvcfile, "Lockfile", None)
+    write = getattr(lock_file, "dump_stages", None)
+    if write is None:
+        yield
+        return
+    waiting: dict[tuple[str, str], tuple[Any, list[Any], dict[str, Any]]] = {}
+
+    def dump_stages(self: Any, stages: Sequence[Any], **kwargs: Any) -> None:
+        key = (self.path, repr(sorted(kwargs.items())))
+        waiting.setdefault(key, (self, [], kwargs))[1].extend(stages)
+
+    lock_file.dump_stages = dump_stages
+    try:
+        yield
+    finally:
+        lock_file.dump_stages = write
+    for file, stages, kwargs in waiting.values():
+        write(file, stages, **kwargs)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run DVC's command line; the lock file of ``dvc commit`` is written if all went well."""
+    from dvc import cli
+
+    remember_files()
+    if list(arguments[:1]) != ["commit"]:
+        return cli.main(list(arguments))
+    with write_lock_files_at_the_end():
+        status = cli.main(list(arguments))
+        if status:
+            raise SystemExit(status)
+    return 0
 
 
 if __name__ == "__main__":
-    from dvc import cli
-
-    remember_lock_files()
-    sys.exit(cli.main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dasbench.core import query_kinds
-from dasbench.experiments import feature_sets, residual_sets
+from dasbench.experiments import feature_sets
 from dasbench.experiments.files.models import base_files, member_files
 from dasbench.experiments.files.resolved import Resolved
 from dasbench.experiments.files.settings import drawn_settings, settings
@@ -81,7 +81,7 @@ def journey_settings(experiment: Resolved, features: str) -> str:
 
 def residual_settings(experiment: Resolved, residuals: str) -> str:
     """The string of a set of residuals."""
-    return drawn_settings(experiment, residuals=residual_sets.sets(experiment)[residuals])
+    return drawn_settings(experiment, residuals=experiment.residuals[residuals])
 
 
 def needs_embeddings(experiment: Resolved) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from dasbench.core import query_kinds
 from dasbench.core.query_kinds import SPECTRUM
-from dasbench.experiments import ablation_design, residual_sets
+from dasbench.experiments import ablation_design
 from dasbench.experiments.files import features
 from dasbench.experiments.files.resolved import Resolved
 
@@ -74,8 +74,8 @@ def _by_timestep(e: Resolved, parent: Resolved) -> Iterator[tuple[str, str]]:
 def _of_base(e: Resolved, parent: Resolved) -> Iterator[tuple[str, str]]:
     """Residuals, embeddings, and scores that need the network."""
     # the script of the ablation reads all residuals in one folder
-    for name in [] if ablation_design.wanted(e) else residual_sets.sets(e):
-        for other in residual_sets.sets(parent):
+    for name in [] if ablation_design.wanted(e) else e.residuals:
+        for other in parent.residuals:
             if features.residual_settings(e, name) == features.residual_settings(parent, other):
                 yield from _pairs(
                     f"{e.folder}/residuals", f"{parent.folder}/residuals", [name], [other]

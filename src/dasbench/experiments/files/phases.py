@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dasbench.core.query_kinds import SPECTRUM, computed, of
-from dasbench.experiments import ablation_design, residual_sets
+from dasbench.experiments import ablation_design
 from dasbench.experiments.files import inherited
 from dasbench.experiments.files.ablation import ABLATION_TABLES
 from dasbench.experiments.files.costs import COST_FILES, has_times
@@ -61,8 +61,7 @@ def compared_files(experiment: Resolved) -> list[str]:
     ]
     files += [f"{features}/{name}/journey.npy" for name in journeys(experiment)]
     files += [f"{features}/embeddings/train.npy"] * needs_embeddings(experiment)
-    residuals = residual_sets.sets(experiment)
-    files += [f"{experiment.folder}/residuals/{name}.npy" for name in residuals]
+    files += [f"{experiment.folder}/residuals/{name}.npy" for name in experiment.residuals]
     files += [
         f"{experiment.folder}/network/{method}/{name}.npy"
         for method, options in experiment.methods.items()

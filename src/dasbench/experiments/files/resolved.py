@@ -9,7 +9,7 @@ from typing import Any
 
 from dasbench import model_families
 from dasbench.errors import UserError
-from dasbench.experiments import config, feature_sets
+from dasbench.experiments import config, feature_sets, residual_sets
 
 
 class Resolved(dict[str, Any]):
@@ -70,6 +70,11 @@ class Resolved(dict[str, Any]):
     def timesteps(self) -> dict[str, dict[str, Any]]:
         """Name -> settings of every set of features by timestep."""
         return feature_sets.by_timestep(self)
+
+    @functools.cached_property
+    def residuals(self) -> dict[str, dict[str, Any]]:
+        """Name -> settings of every set of residuals."""
+        return residual_sets.sets(self)
 
 
 def load_all(root: str | Path) -> dict[str, Resolved]:
