@@ -1,7 +1,9 @@
 """Checkouts of the repository, and what can be asked of them."""
 
+import compileall
 import hashlib
 import os
+import py_compile
 import re
 import shutil
 import subprocess
@@ -151,7 +153,17 @@ def cloned(origin, folder):
     clone = Clone(folder)
     clone.call("git", "config", "user.email", "tests@example.invalid")
     clone.call("git", "config", "user.name", "tests")
+    compiled(clone)
     return clone
+
+
+def compiled(clone):
+    """Compile the package, so that not every job does it where Python may write no bytecode.
+
+    Bytecode is used only for the source that it was made from: tests change sources.
+    """
+    checked = py_compile.PycInvalidationMode.CHECKED_HASH
+    compileall.compile_dir(clone.folder / "src", quiet=2, invalidation_mode=checked)
 
 
 def checkout(folder, cold=False):
@@ -173,4 +185,5 @@ def checkout(folder, cold=False):
     clone.call("git", "config", "user.name", "tests")
     clone.call("git", "add", "-A")
     clone.call("git", "commit", "-qm", "as tested")
+    compiled(clone)
     return clone

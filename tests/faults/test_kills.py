@@ -21,8 +21,8 @@ SEED = 20261
 def test_killed_at_any_time_it_finishes_with_the_same_bytes(made, tmp_path, whole):
     """Recompute smoke in a fresh clone, killed on the way: every artifact is the same.
 
-    What is killed is cold. In the whole campaign no job runs in the warm interpreter, in which
-    ``made`` was made; otherwise ``test_warm.py`` compares one cold job of each script.
+    In the whole campaign no job runs in the warm interpreter, in which ``made`` was made;
+    otherwise ``test_warm.py`` compares cold jobs with warm ones.
     """
     clone = checkout(tmp_path / "clone", cold=whole)
     moment = random.Random(0)

@@ -34,3 +34,14 @@ def test_bare_snakemake_makes_what_is_missing(copy):
     copy.call("snakemake", "--", "report_smoke")
     assert (copy.folder / "results/smoke/metrics.json").is_file()
     assert copy.plan() == {}
+
+
+def test_what_dvc_says_stands_above_a_failed_save(copy):
+    cache = copy.folder / ".dvc/cache"
+    cache.rename(copy.folder / ".dvc/elsewhere")
+    cache.write_text("a file where DVC has its folder")
+    failed = copy.run("save", "smoke", check=False)
+    assert failed.returncode
+    said, _, summary = failed.stderr.rstrip().rpartition("\n")
+    assert summary.endswith("`dvc commit` failed; see above")
+    assert "Not a directory" in said

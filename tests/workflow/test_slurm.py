@@ -104,7 +104,10 @@ def test_an_experiment_from_nothing_is_the_one_that_one_machine_makes(tmp_path, 
     """Every job of it is a job of the cluster, but the target and the three steps of methods."""
     alone, spread = (checkout(tmp_path / name) for name in ("alone", "spread"))
     for clone in (alone, spread):
-        (clone.folder / "config/experiments/small.yaml").write_text(experiment())
+        folder = clone.folder / "config/experiments"
+        for other in folder.glob("*.yaml"):  # each job of the cluster would read them all
+            other.unlink()
+        (folder / "small.yaml").write_text(experiment())
     alone.run("small")
     hurry(spread)
     planned = spread.plan("small")

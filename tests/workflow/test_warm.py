@@ -110,8 +110,13 @@ def test_it_has_imported_nothing_of_this_repository(script):
     assert script(text).communicate()[0] == "[]\n"
 
 
-def test_a_cold_job_of_each_script_makes_the_bytes_of_a_warm_one(made, copy):
-    """By the recorded commands; the whole graph, in the whole campaign: test_kills.py."""
+# of each kind: training, gradients, sampling, tables, a figure, a page
+COLD = ("train_subsets", "compute_features", "make_queries", "score", "evaluate_lds")
+COLD += ("plot_lds", "render_report")
+
+
+def test_a_cold_job_makes_the_bytes_of_a_warm_one(made, copy, deep):
+    """By the recorded commands, with --deep of all scripts; the whole graph: test_kills.py."""
     entries = {}
     for folder in ("data/digits", "results/smoke"):
         entries |= records.load(copy.folder, folder).entries
@@ -120,12 +125,13 @@ def test_a_cold_job_of_each_script_makes_the_bytes_of_a_warm_one(made, copy):
         commands.setdefault(
             re.search(r"scripts/(\w+)\.py", entry["shellcmd"])[1], entry["shellcmd"]
         )
-    assert set(commands) >= {"train_base", "train_subsets", "train_removal", *campaign.SCRIPTS}
-    outputs = [name for name, entry in entries.items() if entry["shellcmd"] in commands.values()]
+    assert set(commands) >= {"train_base", "train_removal", *COLD, *campaign.SCRIPTS}
+    tried = list(commands.values()) if deep else [commands[script] for script in COLD]
+    outputs = [name for name, entry in entries.items() if entry["shellcmd"] in tried]
     environment = copy.environment(cold=True) | {"PYTHONPATH": str(copy.folder / "src")}
     assert str(warm.folder()) not in environment["PATH"].split(os.pathsep)
     data = (copy.folder / "data/digits/pool.npz").read_bytes()
-    for command in commands.values():
+    for command in tried:
         for name in outputs:
             if entries[name]["shellcmd"] == command:
                 (copy.folder / name).unlink()

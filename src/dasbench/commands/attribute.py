@@ -253,8 +253,6 @@ def _damping(selection: Path, method: str, transform: str) -> float:
 
 def main() -> None:
     """Print the training images with the highest scores for each image."""
-    from dasbench.diffusion import checkpoints
-
     args = attribute_options.parser(main.__doc__).parse_args()
     attribute_options.check(args)
     image_files.below(args.images, "the queries are", tell=False)  # before the model is read
@@ -265,7 +263,7 @@ def main() -> None:
     )
     options, data = _method(args.method, None if own_model else args.experiment, given)
     reading = {**(data or {}), **attribute_options.reading(args)}
-    checkpoints.use_threads(max(1, (os.cpu_count() or 1)))
+    subject.use_cores()
     home = ROOT / "results" / args.experiment
     place = args.model or home / "models" / "base"
     model = subject.of(place, args.scheduler, lora=args.lora, size=args.size)

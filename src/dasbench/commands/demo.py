@@ -87,10 +87,8 @@ def generated(whom: subject.Subject) -> np.ndarray:
 
 def main() -> None:
     """Answer, and open the page."""
-    from dasbench.diffusion import checkpoints
-
     args = parser().parse_args()
-    checkpoints.use_threads(os.cpu_count() or 1)
+    subject.use_cores()
     page = answer(Path("results", args.experiment), Path("demo", args.experiment))
     print(f"the page is {page}")
     if not args.no_browser and (os.environ.get("DISPLAY") or sys.platform == "darwin"):

@@ -18,6 +18,15 @@ from dasbench.data import folder as folders
 from dasbench.errors import UserError
 
 
+def use_cores() -> None:
+    """Compute with torch's own number of CPU threads: ``OMP_NUM_THREADS``, or all cores."""
+    import torch
+
+    from dasbench.diffusion import checkpoints
+
+    checkpoints.use_threads(torch.get_num_threads())
+
+
 @dataclass(frozen=True)
 class Subject:
     """A model as an index uses it.

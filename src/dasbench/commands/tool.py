@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from dasbench.commands import answers, attribute_options, index_settings, questions
+from dasbench.commands import answers, attribute_options, index_settings, questions, subject
 from dasbench.commands.index import Index
 from dasbench.commands.new_experiment_options import not_empty
 from dasbench.core.command_line import Parser
@@ -107,7 +107,7 @@ def _ask(commands: Any) -> None:
 
 def run_index(args: argparse.Namespace) -> None:
     """``dasbench index``."""
-    _use_cores()
+    subject.use_cores()
     features = {name: getattr(args, name) for name in index_settings.FEATURE_OPTIONS}
     index = Index.build(
         args.model,
@@ -137,14 +137,14 @@ def run_index(args: argparse.Namespace) -> None:
 
 def run_add(args: argparse.Namespace) -> None:
     """``dasbench add``."""
-    _use_cores()
+    subject.use_cores()
     _report(Index.open(args.index).add(args.data, prompts=args.prompts or args.prompt))
 
 
 def run_ask(args: argparse.Namespace) -> None:
     """``dasbench ask``."""
     attribute_options.check_output(args)
-    _use_cores()
+    subject.use_cores()
     index = Index.open(args.index, args.model, args.lora)
     how = attribute_options.reading(args)
     answer = index.ask(args.images, args.prompt, args.label, skip_bad=args.skip_bad, **how)
@@ -185,9 +185,3 @@ def _report(index: Index) -> None:
     if (ranks > 1).any():
         wrong = ranks[ranks > 1].tolist()
         print(f"warning: {answers.sentence(len(wrong), len(ranks), wrong)}")
-
-
-def _use_cores() -> None:
-    from dasbench.diffusion import checkpoints
-
-    checkpoints.use_threads(os.cpu_count() or 1)
