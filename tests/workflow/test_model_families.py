@@ -43,7 +43,7 @@ COMMON = {
     "outputs": {"timesteps": 3},
     "features": {"timesteps": 2, "dimensions": 512},
     "residuals": {"released_timesteps": 3},
-    "methods": {"das_common": {}, "trak": {}, "pixel_cosine": {}},
+    "methods": {"das_common": {}, "pixel_cosine": {}},
     "lds": {"draws": 100},
     "removal": {
         "methods": ["das_common"],

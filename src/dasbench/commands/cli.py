@@ -187,11 +187,7 @@ def save(arguments: Sequence[str]) -> int:
     _record()
     if provenance.tell(provenance.verify(ROOT, names)):
         raise UserError("nothing was recorded, because results are damaged; see above")
-    command = [*remotes.DVC_ONCE, "commit", "--force", *stages]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        print(done.stderr, end="", file=sys.stderr)
-        raise UserError("`dvc commit` failed; see above")
+    remotes.commit(stages)
     print(f"recorded {len(stages)} stages in dvc.lock; `git commit` it, share with `./run push`")
     return 0
 

@@ -326,6 +326,19 @@ def _is_half(path: Path) -> bool:
     return bool(_HALF.fullmatch(path.name)) or path.stat().st_size == 0
 
 
+def commit(stages: Sequence[str]) -> None:
+    """Record the outputs of stages in ``dvc.lock``: all of them or, if DVC fails, none.
+
+    Raises:
+        UserError: If DVC fails; what it says is printed.
+    """
+    command = [*DVC_ONCE, "commit", "--force", *stages]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(done.stderr, end="", file=sys.stderr)
+        raise UserError("`dvc commit` failed; see above")
+
+
 def _transfer(action: str, remote: Remote, arguments: Sequence[str]) -> None:
     """Run DVC with its messages and progress bars visible."""
     if subprocess.run([*DVC_ONCE, action, *arguments], check=False).returncode:
