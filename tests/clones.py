@@ -153,17 +153,17 @@ def cloned(origin, folder):
     clone = Clone(folder)
     clone.call("git", "config", "user.email", "tests@example.invalid")
     clone.call("git", "config", "user.name", "tests")
-    compiled(clone)
+    compiled(folder)
     return clone
 
 
-def compiled(clone):
-    """Compile the package, so that not every job does it where Python may write no bytecode.
+def compiled(folder):
+    """Compile a checkout's package: where Python may write no bytecode, each job would do it.
 
     Bytecode is used only for the source that it was made from: tests change sources.
     """
     checked = py_compile.PycInvalidationMode.CHECKED_HASH
-    compileall.compile_dir(clone.folder / "src", quiet=2, invalidation_mode=checked)
+    compileall.compile_dir(Path(folder, "src"), quiet=2, invalidation_mode=checked)
 
 
 def checkout(folder, cold=False):
@@ -185,5 +185,5 @@ def checkout(folder, cold=False):
     clone.call("git", "config", "user.name", "tests")
     clone.call("git", "add", "-A")
     clone.call("git", "commit", "-qm", "as tested")
-    compiled(clone)
+    compiled(folder)
     return clone

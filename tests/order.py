@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from clones import ROOT
+from clones import ROOT, compiled
 
 DURATIONS, SHOWN = ROOT / "logs/tests/durations.txt", 60
 # One process runs all tests of a group, in order: kills, full disks and other moments in time.
@@ -52,9 +52,10 @@ def pytest_xdist_make_scheduler(config, log):
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config):
-    """Keep the durations in the process that hears of all tests."""
+    """Keep the durations in the process that hears of all tests; compile the package once."""
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Durations())
+        compiled(ROOT)
 
 
 class Durations:

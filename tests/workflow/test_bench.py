@@ -52,6 +52,7 @@ def test_a_plan_is_timed_in_a_copy():
     assert not (ROOT / "config/experiments/planned.yaml").exists()
 
 
+@pytest.mark.deep
 @pytest.mark.workflow
 def test_measuring_and_training_run_as_in_the_workflow(made, monkeypatch):
     monkeypatch.setattr(evaluation, "ROOT", made.folder)

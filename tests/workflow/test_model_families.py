@@ -3,6 +3,8 @@
 Text to image: debug_artbench5 in test_paper_experiments.py.
 """
 
+from collections import Counter
+
 import judged
 import pytest
 import yaml
@@ -112,7 +114,7 @@ NAMES = ("classes", "latents", "flowing", "flowing_latents", "adapting")
 
 @pytest.fixture(scope="module")
 def families(tmp_path_factory):
-    """A checkout where one run has made all; the plans that it followed."""
+    """A checkout where one run has made all; the plan that it followed."""
     clone = checkout(tmp_path_factory.mktemp("families"))
     frozen = clone.folder / "data/pretrained"
     frozen.mkdir()
@@ -122,21 +124,20 @@ def families(tmp_path_factory):
     for name, own in made.items():
         content = {"title": name, **COMMON, "training": PAPER, **own}
         (clone.folder / f"config/experiments/{name}.yaml").write_text(yaml.safe_dump(content))
-    plans = {name: clone.plan(name) for name in made}
+    plan = clone.plan(*made)
     clone.run(*made)
-    return clone, plans
+    return clone, plan
 
 
 def test_the_estimate_counts_the_jobs(families):
-    """The base model that adapting adapts belongs to the estimate of flowing."""
-    clone, plans = families
-    expected = counts(clone, *plans)
-    expected["adapting"] |= {"train_base_flowing": 1, "choose_examples": 2}
-    assert plans == expected
+    """Of all experiments together; they share the pool, which each estimate counts."""
+    clone, plan = families
+    expected = sum(map(Counter, counts(clone, *NAMES).values()), Counter())
+    assert plan == expected | {"prepare_pool": 1}
 
 
 def test_nothing_is_left_to_do(families):
-    assert families[0].plan(*families[1]) == {}
+    assert families[0].plan(*NAMES) == {}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -172,9 +173,9 @@ def test_files_are_those_of_the_pipelines(families):
 
 def test_exports_run_as_their_cards_say(families, tmp_path, monkeypatch):
     """The code of each card, as it stands there, fewer steps apart."""
-    clone, plans = families
+    clone, _ = families
     monkeypatch.chdir(clone.folder / "data/pretrained")
-    for name in plans:
+    for name in NAMES:
         if name == "adapting":  # its card reads the base model from results/
             monkeypatch.chdir(clone.folder)
         made = judged.exported(clone, name, tmp_path / name)
