@@ -13,8 +13,11 @@ from pathlib import Path
 import yaml
 
 import warm
+from dasbench.experiments import config
 
 ROOT = Path(__file__).parents[1]
+RECORDED = ("smoke", "digits", "fashion", "emoji")  # in dvc.yaml
+PAPERS = ("cifar2", "cifar10", "celeba", "artbench2", "artbench5")
 COSTS = re.compile(r"runtimes\.json|costs\.csv|cost-|timings\.html")
 
 
@@ -166,8 +169,14 @@ def compiled(folder):
     compileall.compile_dir(Path(folder, "src"), quiet=2, invalidation_mode=checked)
 
 
-def checkout(folder, cold=False):
-    """Copy what git would have (committed or not, but not ignored) and commit it there."""
+def checkout(folder, cold=False, experiments=None):
+    """Copy what git would have (committed or not, but not ignored) and commit it there.
+
+    Args:
+        folder: Where to.
+        cold: As in ``Clone``.
+        experiments: The experiments whose files are copied, since a plan reads all; None: all.
+    """
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard", "-z"],
         cwd=ROOT,
@@ -175,7 +184,9 @@ def checkout(folder, cold=False):
         check=True,
     ).stdout.split(b"\0")
     for name in filter(None, map(os.fsdecode, listed)):
-        if (ROOT / name).is_file():
+        file = Path(name)
+        left_out = experiments is not None and file.parent == Path(config.FOLDER)
+        if (ROOT / name).is_file() and not (left_out and file.stem not in experiments):
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from clones import Clone, checkout, copied
+from clones import PAPERS, RECORDED, Clone, checkout, copied
 from dasbench.diffusion import denoiser
 from dasbench.gradients import features
 from experiment_files import make_repository
@@ -98,7 +98,7 @@ def recipe():
 
 def make_smoke(base):
     """Make smoke in a checkout, record it and push it to the directory ``store``."""
-    clone = checkout(base / "clone")
+    clone = checkout(base / "clone", experiments=(*RECORDED, *PAPERS))
     clone.lock_smoke_alone()
     clone.run("smoke")
     clone.call("dvc", "remote", "add", "-d", "store", base / "store")

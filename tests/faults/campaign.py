@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import yaml
 
-from clones import checkout
+from clones import RECORDED, checkout
 from experiment_files import raw
 
 PAGE = Path(__file__).parents[2] / "docs/reliability.md"
@@ -99,7 +99,7 @@ def small(seed=0):
 
 def blank_clone(folder):
     """A clone with the experiments small and other, which differ in their seeds."""
-    clone = checkout(folder)
+    clone = checkout(folder, experiments=RECORDED)
     for seed, name in enumerate(("small", "other")):
         (clone.folder / f"config/experiments/{name}.yaml").write_text(small(seed))
     return clone

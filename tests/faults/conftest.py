@@ -3,7 +3,7 @@
 import pytest
 
 from campaign import Ledger, blank_clone
-from clones import Clone, checkout, copied
+from clones import RECORDED, Clone, checkout, copied
 
 LEDGER = Ledger()
 
@@ -52,7 +52,7 @@ def new_clone(tmp_path):
 @pytest.fixture
 def blank_repository(tmp_path):
     """A clone in which nothing has been made."""
-    return checkout(tmp_path / "clone")
+    return checkout(tmp_path / "clone", experiments=RECORDED)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 
 from campaign import MISSED, SCRIPTS, jobs, kill_all, kill_scheduler
-from clones import Clone, checkout, copied
+from clones import RECORDED, Clone, checkout, copied
 from dasbench.sharing import records
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
@@ -19,15 +19,15 @@ RUNS = 4
 SEED = 20261
 
 
-KEPT = ("features", "network", "residuals")
+KEPT = ("features", "network", "residuals", "scores")
 
 
 def test_killed_at_any_time_it_finishes_with_the_same_bytes(made, tmp_path, whole):
     """Recompute smoke in a clone, killed on the way: every artifact is the same.
 
     In the whole campaign it starts from nothing, and no job runs in the warm interpreter, in which
-    ``made`` was made. Otherwise the features are there before, and ``test_warm.py`` compares cold
-    jobs with warm ones.
+    ``made`` was made. Otherwise features and scores are there before, and ``test_warm.py`` compares
+    cold jobs with warm ones.
     """
     if whole:
         clone = checkout(tmp_path / "clone", cold=True)
@@ -177,7 +177,7 @@ def test_a_second_run_is_told_and_a_stale_lock_is_cleared(made, tmp_path, fault)
     """The second of two concurrent runs changes nothing; after kill -9 no lock is in the way."""
     name = "second `./run` while one is under way"
     fault(name)
-    clone = checkout(tmp_path / "clone")
+    clone = checkout(tmp_path / "clone", experiments=RECORDED)
     first = clone.start("smoke")
     locks = clone.folder / ".snakemake/locks"
     while not (locks.is_dir() and list(locks.iterdir())):
@@ -204,7 +204,7 @@ def test_a_second_run_is_told_and_a_stale_lock_is_cleared(made, tmp_path, fault)
 def test_the_next_run_waits_for_jobs_that_outlived_theirs(made, tmp_path, fault):
     name = "`kill -9` of Snakemake alone, its jobs at work"
     fault(name)
-    clone = checkout(tmp_path / "clone")
+    clone = checkout(tmp_path / "clone", experiments=RECORDED)
     run = clone.start("-c1", "--", "examples_smoke")
     while not (orphans := jobs(clone.folder)):
         assert run.poll() is None

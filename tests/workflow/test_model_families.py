@@ -11,7 +11,7 @@ import yaml
 from plans import counts
 
 import tiny_pipelines
-from clones import checkout
+from clones import RECORDED, checkout
 from dasbench.core import tables
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
@@ -115,7 +115,7 @@ NAMES = ("classes", "latents", "flowing", "flowing_latents", "adapting")
 @pytest.fixture(scope="module")
 def families(tmp_path_factory):
     """A checkout where one run has made all; the plan that it followed."""
-    clone = checkout(tmp_path_factory.mktemp("families"))
+    clone = checkout(tmp_path_factory.mktemp("families"), experiments=RECORDED)
     frozen = clone.folder / "data/pretrained"
     frozen.mkdir()
     tiny_pipelines.clip(frozen / "clip")

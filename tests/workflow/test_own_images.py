@@ -9,7 +9,7 @@ import yaml
 from safetensors.numpy import load_file
 
 import sources as made_of
-from clones import checkout
+from clones import RECORDED, checkout
 from dasbench.core import tables
 from dasbench.diffusion.families import pixel
 from dasbench.experiments import config
@@ -23,7 +23,7 @@ EXAMPLES = ("own", "--until", "split_examples")
 @pytest.fixture
 def clone(tmp_path):
     """A checkout with an experiment on 60 pictures and a table of labels beside them."""
-    clone = checkout(tmp_path / "clone")
+    clone = checkout(tmp_path / "clone", experiments=RECORDED)
     rows = ["file,label\n"]
     for i in range(60):
         place = tmp_path / f"pictures/{i:02d}.jpg"

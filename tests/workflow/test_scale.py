@@ -13,6 +13,7 @@ import torch
 from plans import blocks, costs, counted, counts, planned, work
 from safetensors.numpy import load_file
 
+from clones import PAPERS
 from dasbench.core import artifacts
 from dasbench.core.tables import load_table
 from dasbench.diffusion import denoiser
@@ -23,7 +24,6 @@ from dasbench.sharing import launch
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 
-PAPERS = ["cifar2", "cifar10", "celeba", "artbench2", "artbench5"]
 WEIGHTS = "results/smoke/models/base/unet/diffusion_pytorch_model.safetensors"
 RESIDUALS = "results/smoke/residuals/scalar.npy"
 SPLIT = ("train_base_smoke", "compute_features")

@@ -102,12 +102,10 @@ def told(clone, calls):
 
 def test_an_experiment_from_nothing_is_the_one_that_one_machine_makes(tmp_path, cluster):
     """Every job of it is a job of the cluster, but the target and the three steps of methods."""
-    alone, spread = (checkout(tmp_path / name) for name in ("alone", "spread"))
+    places = (tmp_path / name for name in ("alone", "spread"))
+    alone, spread = (checkout(place, experiments=["smoke"]) for place in places)
     for clone in (alone, spread):
-        folder = clone.folder / "config/experiments"
-        for other in folder.glob("*.yaml"):  # each job of the cluster would read them all
-            other.unlink()
-        (folder / "small.yaml").write_text(experiment())
+        (clone.folder / "config/experiments/small.yaml").write_text(experiment())
     alone.run("small")
     hurry(spread)
     planned = spread.plan("small")

@@ -81,10 +81,9 @@ def _create(folder: Path, uv: str | None) -> None:
 
 def _install(root: Path, uv: str | None) -> None:
     python = str(root / FOLDER / "bin/python")
-    if uv and _run(
-        [uv, "pip", "install", "--no-deps", "--python", python, "-r", str(root / LOCK)],
-        _pip_settings(),
-    ):
+    # compiled here: where Python may write no bytecode, each start would compile all it imports
+    install = ["install", "--no-deps", "--compile-bytecode", "--python", python]
+    if uv and _run([uv, "pip", *install, "-r", str(root / LOCK)], _pip_settings()):
         return
     pip = [python, "-m", "pip"]
     if not _run([*pip, "--version"], quiet=True) and not _run(

@@ -47,6 +47,24 @@ def calls(repository):
     return (repository / "calls").read_text().split()
 
 
+def test_uv_installs_and_compiles_where_it_is(repository, fake_venv):
+    """Without bytecode each command would compile all that it imports, if it may write none."""
+    uv = fake_venv / "uv"
+    uv.write_text(
+        f"""#!/bin/sh
+echo "uv $*" >> {repository}/uv-calls
+if test "$1" = venv; then mkdir -p .venv/bin && cp {fake_venv}/python3.11 .venv/bin/python; fi
+"""
+    )
+    uv.chmod(0o755)
+    make_environment(repository, fake_venv)
+    assert (repository / ".venv/.done").is_file()
+    assert not (repository / "calls").exists()  # neither venv nor pip
+    made, installed = (repository / "uv-calls").read_text().splitlines()
+    assert made.startswith("uv venv ")
+    assert installed.startswith("uv pip install --no-deps --compile-bytecode --python ")
+
+
 def make_environment(repository, tools):
     return start(repository, "help-me", path=tools)
 
