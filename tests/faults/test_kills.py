@@ -19,15 +19,15 @@ RUNS = 4
 SEED = 20261
 
 
-KEPT = ("features", "network", "residuals", "scores")
+KEPT = ("features", "network", "residuals")
 
 
 def test_killed_at_any_time_it_finishes_with_the_same_bytes(made, tmp_path, whole):
     """Recompute smoke in a clone, killed on the way: every artifact is the same.
 
     In the whole campaign it starts from nothing, and no job runs in the warm interpreter, in which
-    ``made`` was made. Otherwise features and scores are there before, and ``test_warm.py`` compares
-    cold jobs with warm ones.
+    ``made`` was made. Otherwise the features are there before, and ``test_warm.py`` compares cold
+    jobs with warm ones.
     """
     if whole:
         clone = checkout(tmp_path / "clone", cold=True)
@@ -45,8 +45,9 @@ def test_killed_at_any_time_it_finishes_with_the_same_bytes(made, tmp_path, whol
     clone.run("smoke")
     assert clone.plan() == {}
     assert clone.hashes() == made.hashes()
-    clone.run("save", "smoke")
-    assert clone.recorded() == made.recorded()
+    if whole:
+        clone.run("save", "smoke")
+        assert clone.recorded() == made.recorded()
     assert not list((clone.folder / "results").rglob(".part-*"))
 
 
