@@ -69,8 +69,8 @@ def filled_meanwhile(clone, words, disk, left):
         refused = clone.run(*words, check=False)
         assert refused.returncode == 1
         assert re.fullmatch(
-            r"run: the disk of .+ is full \(0\.\d MB free, expected at least 16\); make room, then "
-            r"run the same command again\n",
+            r"run: the disk of .+ is full \(\d\.\d MB free, expected at least 16\); make room, "
+            r"then run the same command again\n",
             refused.stderr,
         )
         ballast.unlink()
