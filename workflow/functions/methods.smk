@@ -3,7 +3,7 @@
 import functools
 
 from dasbench.attribution import method_files
-from dasbench.experiments.files import inherited
+from dasbench.experiments.files import dampings, inherited
 
 
 @functools.cache
@@ -25,3 +25,19 @@ def method_inputs(wildcards):
 def method_flags(wildcards):
     """Params function: the files of a method as command line options."""
     return method_files.flags(files_by_option(wildcards.experiment, wildcards.method))
+
+
+def twin_files(wildcards):
+    """Option name on the command line -> file or files of the method's twin."""
+    name = dampings.twin(EXPERIMENTS[wildcards.experiment], wildcards.method)
+    return files_by_option(wildcards.experiment, name)
+
+
+def twin_inputs(wildcards):
+    """Input function: the files of the method's twin, as a flat list."""
+    return method_files.paths(twin_files(wildcards))
+
+
+def twin_flags(wildcards):
+    """Params function: the files of the method's twin as command line options."""
+    return method_files.flags(twin_files(wildcards))

@@ -27,4 +27,5 @@ for name, e in EXPERIMENTS.items():
             parts["scores"],
             parts.get("costs", []),
             parts.get("replay", []),
+            parts.get("rules", []),
         localrule: True

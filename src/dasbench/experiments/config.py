@@ -58,7 +58,7 @@ PHASES = tuple(
     "pool examples base tune eval queries outputs features scores lds removal report".split()
 )
 # phases that are no stage of dvc.yaml
-STUDIES = ("tuning", "effects", "costs", "replicates", "grids", "replay")
+STUDIES = ("tuning", "effects", "costs", "replicates", "grids", "replay", "rules")
 RESERVED = frozenset({*PHASES, *STUDIES, *SUBCOMMANDS, *PLANNED, "all", "none", "snakemake", "dvc"})
 _RULE = re.compile(r"^ *(?:use rule \w+ as|rule) (\w+)", re.MULTILINE)
 
@@ -180,7 +180,7 @@ def _complete(
     problems = config_checks.problems(experiment)
     unknown_data = ("data", "dataset")
     _report((p for p in problems if not planned or p[0] != unknown_data), shown)
-    _report(_frozen(experiment["model"], root), shown)
+    _report(_named(experiment, root), shown)
     if isinstance(large, str):
         _report(debug_size.problems(whole, experiment, small), shown)
     home = name if experiment["replicate"]["base"] else base_home
@@ -188,12 +188,16 @@ def _complete(
     return {**experiment, **names_}
 
 
-def _frozen(model: Mapping[str, Any], root: Path) -> Iterable[Problem]:
-    """Check that the experiment of a frozen base model exists; its own file is read elsewhere."""
-    frozen, known = model.get("frozen"), names(root)
-    if frozen is not None and frozen not in known:
-        listed = f"{', '.join(known)}{suggestion(frozen, known)}"
-        yield ("model", "frozen"), f"is {frozen}, expected one of the experiments: {listed}"
+def _named(experiment: Mapping[str, Any], root: Path) -> Iterable[Problem]:
+    """Check that the experiments that a file names exist; their own files are read elsewhere."""
+    frozen, sets = experiment["model"].get("frozen"), experiment["dampings"]["sets"]
+    named = [(("model", "frozen"), frozen)] * (frozen is not None)
+    named += [(("dampings", "sets", index), name) for index, name in enumerate(sets)]
+    known = names(root)
+    for path, name in named:
+        if name not in known:
+            listed = f"{', '.join(known)}{suggestion(name, known)}"
+            yield path, f"is {name}, expected one of the experiments: {listed}"
 
 
 @functools.cache

@@ -164,6 +164,21 @@ DRAWINGS = (
         ),
     ),
     Drawing(
+        "plot_dampings",
+        needs="dampings",
+        reads={"rules": "dampings/rules.csv"},
+        figures=(
+            Figure(
+                "damping-rules",
+                section="choices",
+                alt="Points of LDS that each rule for the damping loses to the best damping",
+                caption="LDS × 100 (loss target, own transform) of the best damping of the grid on "
+                "evaluation data, minus that of the damping which a rule chooses. Rules above the "
+                "line need models that are retrained from nothing; those below do not.",
+            ),
+        ),
+    ),
+    Drawing(
         "plot_ablation",
         needs="ablation",
         reads={"main-effects": "ablation/main_effects.csv", "gains": "ablation/gains.csv"},
@@ -275,6 +290,7 @@ def parts(experiment: Mapping[str, Any]) -> dict[str, bool]:
         "lds": judged,
         "floor": judged and any("members" in entry for entry in entries),
         "ablation": judged and bool(experiment["ablation"]["readouts"]),
+        "dampings": judged and bool(experiment["dampings"]["twins"]),
         "removal": judged and bool(experiment["removal"]["methods"]),
         "costs": judged and bool(experiment["acceleration"]["reference"]),
         "val": bool(experiment["queries"]["val"]),

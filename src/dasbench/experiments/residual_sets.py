@@ -31,11 +31,12 @@ def name_of(options: Mapping[str, Any], experiment: Mapping[str, Any]) -> str | 
 
 
 def sets(experiment: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Every set of residuals that some method or the ablation needs: name -> settings."""
+    """Every set of residuals that some method or study needs: name -> settings."""
     needed = {}
     for options in (
         *config.methods(experiment).values(),
         *ablation_design.residual_options(experiment),
+        *damping_options(experiment).values(),
     ):
         name = name_of(options, experiment)
         if name:
@@ -52,3 +53,11 @@ def sets(experiment: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             if name.endswith("by_timestep"):
                 needed[name]["by_timestep"] = True
     return needed
+
+
+def damping_options(experiment: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Methods of the study of dampings, with scalar residuals, on which it regresses features."""
+    methods = config.methods(experiment)
+    return {
+        name: {**methods[name], "residual": "scalar"} for name in experiment["dampings"]["twins"]
+    }

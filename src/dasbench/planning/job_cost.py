@@ -30,6 +30,11 @@ class Cost(NamedTuple):
     memory: int = 0
     models: int = 0
 
+    def scaled(self, share: float) -> Cost:
+        """The cost of a share of the job's work and calls, with the same memory and models."""
+        work = {kind: share * amount for kind, amount in self.work.items()}
+        return self._replace(work=work, calls=round(share * self.calls))
+
 
 class Jobs(NamedTuple):
     """The planned jobs of one rule.

@@ -65,6 +65,12 @@ PHASES = {
         "compute_magic",
         "evaluate_replay",
     ),
+    "dampings": (
+        "finetune_halves",
+        "measure_finetuned",
+        "compare_dampings",
+        "summarise_dampings",
+    ),
     "removal": (
         "choose_removals",
         "train_removal_methods",

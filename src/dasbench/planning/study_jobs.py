@@ -1,4 +1,4 @@
-"""Costs and files of the studies beside the methods: ablation, timing of methods, one run."""
+"""Costs and files of the studies beside the methods: ablation, timing, one run, dampings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dasbench.core.query_kinds import TARGETS
 from dasbench.core.query_kinds import of as kinds_of
 from dasbench.experiments import ablation_design
 from dasbench.planning.job_cost import Cost
-from dasbench.planning.kernel_cost import TRANSFORMS, decomposition, score_bytes
+from dasbench.planning.kernel_cost import TRANSFORMS, decomposition, score_bytes, scores
 from dasbench.planning.workload import Workload
 
 
@@ -19,6 +19,8 @@ def of(work: Workload) -> Iterator[Cost]:
         yield Cost("relate_costs", {})
     if work.experiment["replay"]["fractions"]:
         yield from _replays(work)
+    if work.experiment["dampings"]["twins"]:
+        yield from _dampings(work)
     if ablation_design.wanted(work.experiment):
         yield _readouts(work)
         yield _cells(work)
@@ -46,6 +48,36 @@ def _replays(work: Workload) -> Iterator[Cost]:
     memory = 8 * (len(work.methods) + 2) * work.n * replay["queries"]
     drawn = float(e["lds"]["draws"] * sum(replay["models"]) * 2 * replay["queries"])
     yield Cost("evaluate_replay", {"bootstrap": drawn * len(work.methods)}, memory=memory)
+
+
+def _dampings(work: Workload) -> Iterator[Cost]:
+    """Fine-tuned models, their outputs, and curves along the grid of methods and their twins."""
+    e, study = work.experiment, work.experiment["dampings"]
+    options, subsets = study["finetuned"], e["subsets"]
+    passes = options["epochs"] * round(options["fraction"] * work.n)
+    share = passes / (e["training"]["epochs"] * work.n)  # of the training of a base model
+    yield work.trains("finetune_halves", options["models_per_job"], work.n).scaled(share)
+    held = options["models"] + 1
+    yield work.infers("measure_finetuned", work.q, e["outputs"]["timesteps"] * held, held)
+    judged = subsets["eval"]["models"]
+    models = subsets["tune"]["models"] + judged + options["models"]
+    flops, wide = 0.0, 0
+    for name in study["twins"]:
+        one = work.methods[name]
+        apart = one["features"]["timesteps"] if one["kernel"] == "per_t" else 0
+        width = work.width(one["features"])
+        flops += scores(work.n, work.q, width, work.dampings, models, apart)
+        flops += scores(work.n, work.q, width, work.dampings, 0, apart)  # of the twin
+        wide = max(wide, width)
+    evaluated = work.q - len(kinds_of(e)) * e["queries"]["tuning"]
+    points, methods = work.dampings * TRANSFORMS, len(study["twins"])
+    drawn = float(e["lds"]["draws"] * judged * evaluated * points * len(TARGETS))
+    amounts = {"kernel": flops / methods, "bootstrap": drawn}
+    # transformed scores of the method and of its twin along the grid
+    held = score_bytes(work.n, work.q, wide, work.n) + 8 * points * work.n * evaluated
+    yield Cost("compare_dampings", amounts, memory=held)
+    losses = 4 * points * len(TARGETS) * len(kinds_of(e)) * e["lds"]["draws"]
+    yield Cost("summarise_dampings", {}, memory=losses * methods * (1 + len(study["sets"])))
 
 
 def _readouts(work: Workload) -> Cost:
@@ -123,12 +155,16 @@ def _drawn(work: Workload) -> int:
 
 
 def storage(work: Workload) -> dict[str, int]:
-    """Bytes of the folder of each study: features by timestep, draws, outputs of replays."""
+    """Bytes of the folder of each study: features by timestep, draws, outputs."""
     e = work.experiment
     sizes: dict[str, int] = {}
     if e["replay"]["fractions"]:
         replays = len(e["replay"]["fractions"]) * e["replay"]["halves"] + sum(e["replay"]["models"])
         sizes["replay"] = 4 * work.q * 2 * (replays + 1) + 8 * work.n * e["replay"]["queries"]
+    if methods := len(e["dampings"]["twins"]):
+        rows = work.dampings * TRANSFORMS * len(TARGETS) * len(kinds_of(e))
+        measured = 4 * work.q * len(TARGETS) * e["dampings"]["finetuned"]["models"]
+        sizes["dampings"] = measured + methods * rows * (4 * e["lds"]["draws"] + 300)
     if not ablation_design.wanted(e):
         return sizes
     numbers = e["features"]["timesteps"] * (work.n + work.q) * e["features"]["dimensions"]

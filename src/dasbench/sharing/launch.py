@@ -29,6 +29,7 @@ NETWORKS = (
     "embed_prompts",
     "train_base",
     "train_subsets",
+    "finetune_halves",
     "train_removal",
     "make_queries",
     "compute_features",

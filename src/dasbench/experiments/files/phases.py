@@ -9,6 +9,7 @@ from dasbench.experiments import ablation_design
 from dasbench.experiments.files import inherited
 from dasbench.experiments.files.ablation import ABLATION_TABLES
 from dasbench.experiments.files.costs import COST_FILES, has_times
+from dasbench.experiments.files.dampings import has_dampings, rule_files
 from dasbench.experiments.files.data import pool_of
 from dasbench.experiments.files.features import (
     journeys,
@@ -77,6 +78,8 @@ def _studies(experiment: Resolved, experiments: Mapping[str, Resolved]) -> dict[
         phases["removal"] = removal_summary(experiment)
     if has_replay(experiment):
         phases["replay"] = replay_tables(experiment)
+    if has_dampings(experiment):
+        phases["rules"] = rule_files(experiment)
     if ablation_design.wanted(experiment):
         phases["effects"] = [f"{folder}/ablation/{table}.csv" for table in ABLATION_TABLES]
     if has_times(experiment):

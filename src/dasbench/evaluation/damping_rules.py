@@ -1,0 +1,134 @@
+"""Rules that choose a damping, and the points of LDS that each loses to the oracle.
+
+A *curve* (``dasbench.evaluation.damping_curves``) has a row for each damping and a column for
+each *criterion*. A *rule* chooses the damping with the largest or the smallest value of its
+criterion; of equal values the largest damping. No criterion reads outputs of evaluation subsets,
+and the *oracle*, the best damping on evaluation data, reads nothing else.
+
+=================  ============================================================  =================
+rule               criterion                                                     needs
+=================  ============================================================  =================
+each_kind          LDS on tuning subsets and tuning queries of the kind          retrained models
+together           its mean over the kinds of query                              retrained models
+finetuned          LDS on fine-tuned models and tuning queries                   fine-tuned models
+finetuned_asked    LDS on fine-tuned models and the evaluation queries           fine-tuned models
+agreement          rank correlation of two draws of noise (evaluation queries)   features twice
+gcv_query          cross-validation of the queries' features                     nothing
+gcv_residual       cross-validation of the training residuals                    residuals
+fixed_<value>      the nearest damping of the grid                               nothing
+other_sets         mean of ``each_kind`` over other data sets                    nothing
+other_together     mean of ``together`` over other data sets                     nothing
+oracle             LDS on evaluation data                                        (a bound)
+=================  ============================================================  =================
+
+A user without retrained models can follow every rule but the first two and the last. The default
+of the tool (``dasbench.commands.index_settings.DEFAULT_DAMPING``) will be taken from the table
+``overall``: the rule among these that loses least on average over sets and kinds of query; or a
+fixed value, if no rule loses less by more than its interval.
+
+Letters: B bootstrap draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from dasbench.evaluation.bootstrap import Bootstrap
+from dasbench.evaluation.damping_curves import JUDGED
+
+# rule -> whether a larger value of its criterion, the column of this name, is better
+CRITERIA = {
+    "each_kind": True,
+    "together": True,
+    "finetuned": True,
+    "finetuned_asked": True,
+    "agreement": True,
+    "gcv_query": False,
+    "gcv_residual": False,
+}
+OTHERS = {"other_sets": "each_kind", "other_together": "together"}  # rule -> column of other sets
+ORACLE = "oracle"
+POINT = ["method", "transform", "queries", "target"]
+CURVE = ["experiment", *POINT, *JUDGED, *CRITERIA]
+RULES = ["experiment", *POINT, "rule", *JUDGED, "own"]
+OVERALL = ["experiment", "queries", "target", "rule", "lost", "lost_lo", "lost_hi", "worst"]
+
+
+def with_together(curve: pd.DataFrame) -> pd.DataFrame:
+    """The curve of one method with the column ``together``, the mean over kinds of query."""
+    keys = ["transform", "target", "damping"]
+    return curve.assign(together=curve.groupby(keys)["each_kind"].transform("mean"))
+
+
+def choose(curve: pd.DataFrame, fixed: Sequence[float] = ()) -> pd.DataFrame:
+    """The row of the curve that each rule chooses, for each method, transform, kind and target.
+
+    Args:
+        curve: With the columns ``POINT``, ``JUDGED`` and those of ``CRITERIA``, dampings ascending.
+        fixed: Dampings that are chosen whatever the data are, the nearest of the grid.
+
+    Returns:
+        Rows of the curve with the column rule; the index is that of the curve.
+    """
+    parts = []
+    for _, path in curve.groupby(POINT, sort=False):
+        picks = {rule: _best(path[rule], larger) for rule, larger in CRITERIA.items()}
+        picks |= {f"fixed_{value:g}": _nearest(path["damping"], value) for value in fixed}
+        picks[ORACLE] = _best(path["lds"], True)
+        parts.append(path.loc[list(picks.values())].assign(rule=list(picks)))
+    return pd.concat(parts)
+
+
+def from_others(curve: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
+    """The rows that the rules ``OTHERS`` choose: by the tuning data of other sets.
+
+    Args:
+        curve: As for ``choose``, of one set.
+        others: Curves of other sets. Only dampings of all grids count. A method that no other set
+            has gets no row.
+    """
+    parts = []
+    for key, path in curve.groupby(POINT, sort=False):
+        same = others[(others[POINT] == list(key)).all(axis=1)]
+        sets = same["experiment"].nunique()
+        for rule, column in OTHERS.items():
+            # every set counts alike; a damping that some set lacks is no choice
+            means = same.groupby("damping")[column].agg(["mean", "count"])
+            means = path["damping"].map(means["mean"].where(means["count"] == sets))
+            if means.notna().any():
+                parts.append(path.loc[[_best(means, True)]].assign(rule=rule))
+    return pd.concat(parts) if parts else curve.iloc[:0].assign(rule="")
+
+
+def overall(rules: pd.DataFrame, losses: np.ndarray, bootstrap: Bootstrap) -> pd.DataFrame:
+    """Mean loss over the methods of a set, each under its own transform.
+
+    Args:
+        rules: Of one experiment, with the column own; its index are the rows of ``losses``.
+        losses: [rows, B] resampled losses, of all methods on the same draws.
+        bootstrap: Makes the intervals.
+
+    Returns:
+        ``OVERALL``; worst is the largest loss of a method.
+    """
+    rows = []
+    keys = ["experiment", "queries", "target", "rule"]
+    for key, group in rules[rules["own"]].groupby(keys, sort=False):
+        lost = group["lost"].mean()
+        lo, hi = bootstrap.interval(lost, losses[group.index].mean(axis=0))
+        rows.append([*key, lost, lo, hi, group["lost"].max()])
+    return pd.DataFrame(rows, columns=OVERALL)
+
+
+def _best(values: pd.Series, larger: bool) -> int:
+    """Label of the best value, of equal ones the last."""
+    signed = values if larger else -values
+    return values.index[np.flatnonzero(signed == signed.max())[-1]]
+
+
+def _nearest(dampings: pd.Series, value: float) -> int:
+    """Label of the damping that is nearest on the logarithmic scale."""
+    return (np.log(dampings) - np.log(value)).abs().idxmin()
