@@ -28,10 +28,9 @@ residual   The training images' residuals on their features, as in the linear mo
 
            Divided by (1/N) |y|^2.
 
-Both follow from the eigendecomposition of the kernel, for all dampings at once: with eigenvalues
-e_k, and c_k the coordinates of y along the matching singular vectors,
-|(I - H) y|^2 = |y|^2 - sum_k c_k^2 (1 - (lambda / (e_k + lambda))^2) and
-tr(I - H) = n - sum_k e_k / (e_k + lambda).
+Both follow from the eigendecomposition of the kernel, for all dampings at once. With r eigenvalues
+e_k, c_k the coordinates of y along the matching singular vectors, and s_k = lambda / (e_k + lambda),
+|(I - H) y|^2 = |y|^2 - sum_k c_k^2 + sum_k s_k^2 c_k^2 and tr(I - H) = n - r + sum_k s_k.
 
 Shapes: N training examples, Q queries, P features, r = min(N, P), G dampings.
 
@@ -111,7 +110,10 @@ def _gcv(
     if not total.all():
         raise ValueError("a vector of zeros cannot be regressed; leave it out")
     damping = np.asarray(dampings, np.float64)[:, None] * spectrum.scale
-    kept = damping / (spectrum.eigenvalues + damping)  # [G, r]
-    errors = total - (1 - kept**2) @ inside.T  # [G, Q]
-    freedom = n - (1 - kept).sum(1, keepdims=True)
-    return np.maximum(errors, 0) / total * (n / freedom) ** 2
+    kept = damping / (spectrum.eigenvalues + damping)  # s_k, [G, r]
+    outside = np.maximum(total - inside.sum(1), 0)
+    if n == len(spectrum.eigenvalues) and np.isfinite(_singular(spectrum)).all():
+        outside[:] = 0  # without a rounding error, which a small damping would enlarge
+    errors = outside + np.square(kept) @ inside.T  # [G, Q]
+    freedom = n - len(spectrum.eigenvalues) + kept.sum(1, keepdims=True)
+    return errors / total * (n / freedom) ** 2
