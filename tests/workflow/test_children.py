@@ -30,6 +30,18 @@ parent: smoke
 replicate: {base: 1, features: 1}
 methods: {dtrak: {}, das: {}}
 """
+DAMPINGS = """title: rules for the damping
+parent: smoke
+methods:
+  das: {}
+  das_other: {like: das, features: {draw: 1}}
+  das_stepwise: {features: {timesteps: 3, dimensions: 64}}
+  stepwise_other: {like: das_stepwise, features: {timesteps: 3, dimensions: 64, draw: 1}}
+dampings:
+  twins: {das: das_other, das_stepwise: stepwise_other}
+  sets: [same]
+  finetuned: {models: 4, models_per_job: 2, epochs: 1, learning_rate: 0.01}
+"""
 OUTCOME = ["queries", "target"]
 
 
@@ -100,3 +112,38 @@ def test_fewer_timesteps_are_compared_with_all_and_nothing_else_is_made(copy):
     table, summary = (load_table(home / f"{name}.csv") for name in ("grids/lds", "lds/summary"))
     assert set(table.method) == set(summary.method)
     assert len(load_table(home / "grids/outputs.csv")) == 2 * len(output_grids.GRIDS)
+
+
+def test_rules_for_the_damping_are_judged_as_the_methods_are(copy):
+    """On smoke and its twin of equal files: other sets have the same tuning data."""
+    for name, text in (("few", DAMPINGS), ("same", DAMPINGS.replace("  sets: [same]\n", ""))):
+        (copy.folder / f"config/experiments/{name}.yaml").write_text(text)
+    assert copy.plan("few") == counts(copy, "few")["few"] | counts(copy, "same")["same"]
+    before = copy.hashes("smoke")
+    copy.call("snakemake", "--quiet", "all", "--", "rules_few")
+    assert copy.hashes("smoke") == before
+    home = copy.folder / "results/few"
+    assert not (home / "lds").exists()
+    assert (home / "figures/damping-rules.svg").is_file()
+    rules = load_table(home / "dampings/rules.csv")
+    key = ["method", "transform", *OUTCOME]
+    summary = load_table(copy.folder / "results/smoke/lds/summary.csv")
+    for rule, selection in (("each_kind", "held_out"), ("oracle", "oracle")):
+        mine = rules[(rules.rule == rule) & (rules.experiment == "few")]
+        both = mine.merge(summary[summary.selection == selection], on=key)
+        assert len(both) == len(mine) == 2 * 3 * 2 * 2
+        for column in ("damping", "lds", "lo", "hi"):
+            np.testing.assert_allclose(both[f"{column}_x"], both[f"{column}_y"], atol=1e-6)
+    assert (rules.lost[rules.rule == "oracle"] == 0).all()
+    assert (rules.lost >= 0).all()
+    picks = rules[rules.experiment == "few"].pivot(index=key, columns="rule", values="damping")
+    assert (picks.other_sets == picks.each_kind).all()
+    assert (picks.other_together == picks.together).all()
+    models = sorted((home / "models/finetuned").rglob("*.safetensors"))
+    base = copy.folder / "results/smoke/models/base/unet/diffusion_pytorch_model.safetensors"
+    assert len({model.read_bytes() for model in [*models, base]}) == len(models) + 1 == 5
+    masks = np.concatenate([np.load(f) for f in (home / "models/finetuned").rglob("masks.npy")])
+    assert (masks.sum(1) == 60).all()
+    assert len(np.unique(masks, axis=0)) == 4
+    for kind in ("val", "gen"):
+        assert len(np.unique(np.load(home / f"dampings/outputs/loss-{kind}.npy"))) == 4 * 12

@@ -29,7 +29,7 @@ residual   The training images' residuals on their features, as in the linear mo
            Divided by (1/N) |y|^2.
 
 Both follow from the eigendecomposition of the kernel, for all dampings at once. With r eigenvalues
-e_k, c_k the coordinates of y along the matching singular vectors, and s_k = lambda / (e_k + lambda),
+e_k, c_k the coordinates of y along the matching singular vectors, s_k = lambda / (e_k + lambda):
 |(I - H) y|^2 = |y|^2 - sum_k c_k^2 + sum_k s_k^2 c_k^2 and tr(I - H) = n - r + sum_k s_k.
 
 Shapes: N training examples, Q queries, P features, r = min(N, P), G dampings.

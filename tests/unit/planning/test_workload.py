@@ -111,6 +111,25 @@ def test_exact_influence_is_steps_of_training(tmp_path):
     assert storage.folders(work, 9)["replay"] == 4 * 24 * 2 * 9 + 8 * 120 * 6
 
 
+def test_fine_tuning_is_a_share_of_training(tmp_path):
+    """Two of eight models in a job, one epoch of 60 of the 120 images."""
+    root, data = make_repository(tmp_path), raw()
+    data["methods"] = {"das": {}, "other": {"like": "das", "features": {"draw": 1}}}
+    tuned = {"models": 8, "models_per_job": 2, "epochs": 1}
+    data |= {"dampings": {"twins": {"das": "other"}, "finetuned": tuned}}
+    data |= {"removal": {}, "comparisons": []}
+    work = workload.Workload(load(root, data), SHAPE)
+    costs = rule_costs.of(work)
+    assert costs["finetune_halves"].work == {"train": 2 * 3 * work.model.flops * 60}
+    assert costs["finetune_halves"].models == 2
+    assert costs["measure_finetuned"].work == {"forward": work.model.flops * 24 * 4 * 9}
+    once = kernel_cost.scores(120, 24, 256, 27, 4 + 8 + 8) + kernel_cost.scores(120, 24, 256, 27, 0)
+    assert costs["compare_dampings"].work["kernel"] == once
+    assert costs["compare_dampings"].work["bootstrap"] == 200 * 8 * 16 * 27 * 3 * 2
+    rows = 27 * 3 * 2 * 2
+    assert storage.folders(work, 9)["dampings"] == 4 * 24 * 2 * 8 + rows * (4 * 200 + 300)
+
+
 def test_a_dense_projection_is_work_of_its_own(tmp_path):
     root, data = make_repository(tmp_path), raw()
     data["features"].update(projection="rademacher", dimensions=64)
