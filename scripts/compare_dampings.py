@@ -11,7 +11,6 @@ from dasbench.attribution.input_files import Files
 from dasbench.attribution.methods import interface
 from dasbench.attribution.spectrum import damping_grid
 from dasbench.core import artifacts, script_main, tables
-from dasbench.core.query_kinds import TARGETS
 from dasbench.evaluation import damping_criteria, damping_curves, damping_rules
 from dasbench.evaluation.bootstrap import Bootstrap
 
@@ -25,18 +24,6 @@ def requests_of(settings: dict, files: Files) -> tuple[dict, dict]:
         requests[kind] = interface.Request(inputs, points, [*first, *rest])
         asked[kind] = slice(len(first), len(first) + len(rest))
     return requests, asked
-
-
-def outputs_of(args: argparse.Namespace, kind: str, queries: list) -> damping_curves.Outputs:
-    """Outputs of all models on the queries of a request."""
-
-    def load(folder: Path, target: str) -> np.ndarray:
-        array = artifacts.load_array(folder / f"{target}-{kind}.npy", dtype=np.float32)
-        return (array if array.ndim > 2 else array[None])[:, :, queries]  # noqa: PLR2004
-
-    tune, evaluation = (args.home / f"outputs/{use}" for use in ("tune", "eval"))
-    judged = {target: load(evaluation, target) for target in TARGETS}
-    return damping_curves.Outputs(load(tune, "loss"), judged, load(args.measured, "loss"))
 
 
 def run() -> None:
@@ -63,7 +50,7 @@ def run() -> None:
     scores = damping_criteria.scores_of(settings["twin"], twins)
     bootstrap, curves, losses = Bootstrap(settings["draws"], settings["level"]), [], []
     for kind, request in requests.items():
-        outputs = outputs_of(args, kind, request.queries)
+        outputs = damping_curves.read(args.home / "outputs", args.measured, kind, request.queries)
         shape = outputs.judged["loss"].shape[1], len(twins[kind].queries)
         criteria = {"gcv_query": watched.by_query[kind], "gcv_residual": watched.by_residual[kind]}
         criteria["agreement"] = damping_criteria.agreement(watched.scores, scores, kind)

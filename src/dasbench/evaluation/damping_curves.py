@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from dasbench.attribution.transforms import TRANSFORMS
+from dasbench.core import artifacts
 from dasbench.core.query_kinds import TARGETS
 from dasbench.evaluation import lds, statistics
 from dasbench.evaluation.bootstrap import Draws
@@ -38,6 +40,24 @@ class Outputs(NamedTuple):
     tuned: np.ndarray
     judged: Mapping[str, np.ndarray]
     finetuned: np.ndarray
+
+
+def read(subsets: Path, finetuned: Path, kind: str, queries: Sequence[int]) -> Outputs:
+    """Read the outputs of all models.
+
+    Args:
+        subsets: Folder with ``tune/`` and ``eval/``, of [R, M, Q].
+        finetuned: Folder with ``loss-<kind>.npy`` [M, Q].
+        kind: Kind of query.
+        queries: Positions of the tuning queries, then of the evaluation queries.
+    """
+
+    def load(folder: Path, target: str, axes: int = 3) -> np.ndarray:
+        file = folder / f"{target}-{kind}.npy"
+        return artifacts.load_array(file, (None,) * axes, np.float32)[..., queries]
+
+    judged = {target: load(subsets / "eval", target) for target in TARGETS}
+    return Outputs(load(subsets / "tune", "loss"), judged, load(finetuned, "loss", 2)[None])
 
 
 def of_kind(
