@@ -61,6 +61,7 @@ def run() -> None:
         curves.append(curve.assign(queries=kind))
         losses.append(lost)
     names = {name: settings[name] for name in ("experiment", "method")}
+    names["set"] = settings["axes"][0]
     curve = damping_rules.with_together(pd.concat(curves, ignore_index=True)).assign(**names)
     tables.save_table(args.out / "curve.csv", curve[damping_rules.CURVE])
     artifacts.save_array(args.out / "losses.npy", np.concatenate(losses))

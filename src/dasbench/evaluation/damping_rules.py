@@ -51,10 +51,11 @@ CRITERIA = {
 }
 OTHERS = {"other_sets": "each_kind", "other_together": "together"}  # rule -> column of other sets
 ORACLE = "oracle"
+SET = ["experiment", "set"]  # the set is the root experiment, whose models are attributed
 POINT = ["method", "transform", "queries", "target"]
-CURVE = ["experiment", *POINT, *JUDGED, *CRITERIA]
-RULES = ["experiment", *POINT, "rule", *JUDGED, "own"]
-OVERALL = ["experiment", "queries", "target", "rule", "lost", "lost_lo", "lost_hi", "worst"]
+CURVE = [*SET, *POINT, *JUDGED, *CRITERIA]
+RULES = [*SET, *POINT, "rule", *JUDGED, "own"]
+OVERALL = [*SET, "queries", "target", "rule", "lost", "lost_lo", "lost_hi", "worst"]
 
 
 def with_together(curve: pd.DataFrame) -> pd.DataFrame:
@@ -115,7 +116,7 @@ def overall(rules: pd.DataFrame, losses: np.ndarray, bootstrap: Bootstrap) -> pd
         ``OVERALL``; worst is the largest loss of a method.
     """
     rows = []
-    keys = ["experiment", "queries", "target", "rule"]
+    keys = [*SET, "queries", "target", "rule"]
     for key, group in rules[rules["own"]].groupby(keys, sort=False):
         lost = group["lost"].mean()
         lo, hi = bootstrap.interval(lost, losses[group.index].mean(axis=0))

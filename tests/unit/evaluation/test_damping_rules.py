@@ -22,7 +22,12 @@ def curve(experiment="one", method="das", kinds=("val", "gen"), grid=GRID, **col
         for name, values in columns.items():
             part[name] = values[kind] if isinstance(values, dict) else values
         part["lost"] = part["lds"].max() - part["lds"]
-        names = {"experiment": experiment, "method": method, "transform": "square"}
+        names = {
+            "experiment": experiment,
+            "set": experiment,
+            "method": method,
+            "transform": "square",
+        }
         parts.append(part.assign(queries=kind, target="loss", **names))
     return pd.concat(parts, ignore_index=True)
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from dasbench.reports.figures import style
 
-COLUMNS = ("experiment", "method", "queries", "target", "rule", "lost", "own")
+COLUMNS = ("experiment", "set", "method", "queries", "target", "rule", "lost", "own")
 RETRAINED = ("each_kind", "together")  # rules that need retrained models of the same set
 ORACLE = "oracle"  # loses nothing by definition
 FULL = 10.0  # points at which a cell has the full colour
@@ -45,7 +45,7 @@ def losses(rules: pd.DataFrame, target: str = "loss") -> Figure:
             part = shown[(shown.experiment == name) & (shown.queries == kind)]
             cells = part.pivot(index="rule", columns="method", values="lost")
             _panel(panel, cells.reindex(index=names, columns=methods))
-            panel.set_title(f"{name}: {style.QUERY_TITLES.get(kind, kind)}")
+            panel.set_title(f"{part['set'].iloc[0]}: {style.QUERY_TITLES[kind]}")
             if column:
                 panel.set_yticklabels([])
             if row < len(sets) - 1:
