@@ -76,7 +76,7 @@ def scores_of(options: Mapping[str, Any], requests: Mapping[str, Request]) -> Sc
 def _collected(
     blocks: Iterable[Block], asked: Mapping[str, slice], into: Scores
 ) -> Iterator[Block]:
-    """Pass blocks on, and add up their transformed scores, float32, while they are read."""
+    """Pass blocks on, and add up their transformed scores while they are read."""
     for block in blocks:
         yield block._replace(path=_kept(block, asked[block.kind], into))
 
@@ -87,10 +87,8 @@ def _kept(block: Block, asked: slice, into: Scores) -> Iterator:
     own = slice(first - block.columns.start, max(asked.stop - block.columns.start, 0))
     for g, (point, scores) in enumerate(block.path):
         some = scores[:, own]
-        total = into.setdefault(
-            (block.kind, g),
-            np.zeros((len(TRANSFORMS), len(scores), asked.stop - asked.start), np.float32),
-        )
+        shape = len(TRANSFORMS), len(scores), asked.stop - asked.start
+        total = into.setdefault((block.kind, g), np.zeros(shape))
         columns = slice(first - asked.start, first - asked.start + some.shape[1])
         for sums, name in zip(total, TRANSFORMS, strict=True):
             sums[:, columns] += apply(some, name) / block.parts

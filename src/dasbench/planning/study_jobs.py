@@ -74,7 +74,7 @@ def _dampings(work: Workload) -> Iterator[Cost]:
     drawn = float(e["lds"]["draws"] * judged * evaluated * points * len(TARGETS))
     amounts = {"kernel": flops / methods, "bootstrap": drawn}
     # transformed scores of the method and of its twin along the grid
-    held = score_bytes(work.n, work.q, wide, work.n) + 8 * points * work.n * evaluated
+    held = score_bytes(work.n, work.q, wide, work.n) + 16 * points * work.n * evaluated
     yield Cost("compare_dampings", amounts, memory=held)
     losses = 4 * points * len(TARGETS) * len(kinds_of(e)) * e["lds"]["draws"]
     yield Cost("summarise_dampings", {}, memory=losses * methods * (1 + len(study["sets"])))
