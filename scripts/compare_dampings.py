@@ -43,16 +43,17 @@ def run() -> None:
     masks += [args.finetuned / f"shard-{shard}/masks.npy" for shard in settings["shards"]]
     masks = np.concatenate([artifacts.load_array(file, (None, None), bool) for file in masks])
     residuals, (requests, asked) = artifacts.load_array(args.y), requests_of(settings, files)
-    watched = damping_criteria.watch(settings["options"], requests, asked, masks, residuals)
     others = settings | {"options": settings["twin"]}
     twins, _ = requests_of(others, script_main.paths(twin.parse_args(args.twin), Files))
+    other = {kind: request.inputs for kind, request in twins.items()}
+    watched = damping_criteria.watch(settings["options"], requests, asked, masks, residuals, other)
     twins = {k: r._replace(queries=r.queries[asked[k]]) for k, r in twins.items()}
     scores = damping_criteria.scores_of(settings["twin"], twins)
     bootstrap, curves, losses = Bootstrap(settings["draws"], settings["level"]), [], []
     for kind, request in requests.items():
         outputs = damping_curves.read(args.home / "outputs", args.measured, kind, request.queries)
         shape = outputs.judged["loss"].shape[1], len(twins[kind].queries)
-        criteria = {"gcv_query": watched.by_query[kind], "gcv_residual": watched.by_residual[kind]}
+        criteria = {rule: values[kind] for rule, values in watched.criteria.items()}
         criteria["agreement"] = damping_criteria.agreement(watched.scores, scores, kind)
         draws = bootstrap.shared(settings["axes"], kind, *shape)
         curve, lost = damping_curves.of_kind(

@@ -118,7 +118,7 @@ def test_rules_for_the_damping_are_judged_as_the_methods_are(copy):
     """On smoke and its twin of equal files: other sets have the same tuning data."""
     for name, text in (("few", DAMPINGS), ("same", DAMPINGS.replace("  sets: [same]\n", ""))):
         (copy.folder / f"config/experiments/{name}.yaml").write_text(text)
-    assert copy.plan("few") == counts(copy, "few")["few"] | counts(copy, "same")["same"]
+    assert copy.plan("same") == counts(copy, "same")["same"]
     before = copy.hashes("smoke")
     copy.call("snakemake", "--quiet", "all", "--", "rules_few")
     assert copy.hashes("smoke") == before

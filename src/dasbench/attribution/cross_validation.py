@@ -1,8 +1,9 @@
-"""Generalised cross-validation (GCV) of the damping of a kernel: two criteria without retraining.
+"""Cross-validation of the damping of a kernel: three criteria without retraining.
 
-Both treat a product with the inverse kernel as a ridge regression with penalty lambda, and estimate
-the error of its predictions for left-out observations. With residuals e = (I - H) y of n
-observations and H the hat matrix of the regression,
+All treat a product with the inverse kernel as a ridge regression with penalty lambda, and estimate
+the error of its predictions of something that it was not fitted to. Two are generalised
+cross-validation (GCV). With residuals e = (I - H) y of n observations and H the hat matrix of the
+regression,
 
     GCV(lambda) = (1/n) |(I - H) y|^2 / ((1/n) tr(I - H))^2.
 
@@ -32,6 +33,14 @@ Both follow from the eigendecomposition of the kernel, for all dampings at once.
 e_k, c_k the coordinates of y along the matching singular vectors, s_k = lambda / (e_k + lambda):
 |(I - H) y|^2 = |y|^2 - sum_k c_k^2 + sum_k s_k^2 c_k^2 and tr(I - H) = n - r + sum_k s_k.
 
+The third needs features with two draws of noise and projection:
+
+draw       The coefficients s of the first draw, as for ``query``, are tried on the second, phi':
+
+               |phi'_q - Phi'^T s|^2 / |phi'_q|^2.
+
+           What s owes to the noise of the first draw is an error in the second.
+
 Shapes: N training examples, Q queries, P features, r = min(N, P), G dampings.
 
 Source: Golub, Heath and Wahba (1979), Generalized cross-validation as a method for choosing a good
@@ -45,6 +54,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dasbench.attribution.spectrum import Spectrum
+from dasbench.core.blocks import memory_blocks
 
 
 def query_gcv(spectrum: Spectrum, queries: np.ndarray, dampings: Sequence[float]) -> np.ndarray:
@@ -89,6 +99,46 @@ def residual_gcv(
     return _gcv(spectrum, inside[None], np.array([y @ y]), len(y), dampings)[:, 0]
 
 
+def draw_error(
+    spectrum: Spectrum,
+    queries: np.ndarray,
+    train: np.ndarray,
+    others: np.ndarray,
+    dampings: Sequence[float],
+) -> np.ndarray:
+    """Error of the coefficients of one draw of noise on the features of another draw.
+
+    Args:
+        spectrum: Kernel of the training features of the first draw [N, P], decomposed.
+        queries: [Q, P] features of the queries, of the first draw.
+        train: [N, P'] training features of the second draw.
+        others: [Q, P'] features of the same queries, of the second draw, none all zero.
+        dampings: [G], relative to the largest eigenvalue of the first kernel.
+
+    Returns:
+        [G, Q] float64, 1 for coefficients that explain nothing.
+
+    Raises:
+        ValueError: If a query's feature is all zero.
+    """
+    right, others = spectrum.of(queries).right, np.asarray(others, np.float64)
+    total = np.square(others).sum(1)
+    _nonzero(total)
+    turned = np.zeros((train.shape[1], right.shape[1]))  # Phi'^T times the training side, [P', r]
+    for rows in memory_blocks(len(train), 8 * train.shape[1]):
+        turned += np.asarray(train[rows], np.float64).T @ spectrum.left[rows]
+    errors = []
+    for damping in np.multiply(dampings, spectrum.scale):
+        left = others - (right / (spectrum.eigenvalues + damping)) @ turned.T
+        errors.append(np.square(left).sum(1) / total)
+    return np.stack(errors)
+
+
+def _nonzero(total: np.ndarray) -> None:
+    if not total.all():
+        raise ValueError("a vector of zeros cannot be regressed; leave it out")
+
+
 def _singular(spectrum: Spectrum) -> np.ndarray:
     """Singular values of the features, [r]; infinite where there is no direction to speak of."""
     present = spectrum.eigenvalues > np.finfo(float).eps * spectrum.scale
@@ -107,8 +157,7 @@ def _gcv(
         n: Number of observations.
         dampings: [G].
     """
-    if not total.all():
-        raise ValueError("a vector of zeros cannot be regressed; leave it out")
+    _nonzero(total)
     damping = np.asarray(dampings, np.float64)[:, None] * spectrum.scale
     kept = damping / (spectrum.eigenvalues + damping)  # s_k, [G, r]
     outside = np.maximum(total - inside.sum(1), 0)

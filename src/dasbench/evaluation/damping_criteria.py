@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dasbench.attribution.cross_validation import query_gcv, residual_gcv
+from dasbench.attribution.cross_validation import draw_error, query_gcv, residual_gcv
+from dasbench.attribution.method_inputs import Inputs
 from dasbench.attribution.methods import interface
 from dasbench.attribution.methods.interface import Block, Request
 from dasbench.attribution.transforms import TRANSFORMS, apply
@@ -22,6 +23,7 @@ from dasbench.evaluation.predictions import Predicted, predict
 
 Scores = dict[tuple[str, int], np.ndarray]  # (kind, index of the damping) -> [transforms, N, Q]
 Values = dict[str, np.ndarray]  # kind -> [G]
+CROSS_VALIDATED = ("gcv_query", "gcv_residual", "cross_draw")
 
 
 class Watched(NamedTuple):
@@ -30,14 +32,14 @@ class Watched(NamedTuple):
     Attributes:
         predicted: Kind -> predictions, of all queries of its request.
         scores: Transformed scores of the asked queries.
-        by_query: Kind -> ``query_gcv``, the mean over timesteps and asked queries.
-        by_residual: Kind -> ``residual_gcv``, the mean over timesteps.
+        criteria: Rule -> kind -> [G], means over the timesteps, and over the asked queries:
+            ``gcv_query``, ``gcv_residual`` and ``cross_draw``, in the order of
+            ``attribution.cross_validation``.
     """
 
     predicted: dict[str, Predicted]
     scores: Scores
-    by_query: Values
-    by_residual: Values
+    criteria: dict[str, Values]
 
 
 def watch(
@@ -46,6 +48,7 @@ def watch(
     asked: Mapping[str, slice],
     masks: np.ndarray,
     residuals: np.ndarray,
+    twins: Mapping[str, Inputs],
 ) -> Watched:
     """Predictions of a method, and criteria along the grid.
 
@@ -55,12 +58,48 @@ def watch(
         asked: Kind -> columns of its request that the criteria are about.
         masks: [M, N] bool, of all models whose outputs are predicted.
         residuals: [N], or [T, N] for a kernel at each timestep.
+        twins: Kind -> inputs of the same method with another draw of noise and projection.
     """
     scores: Scores = {}
-    values: tuple[Values, Values] = {}, {}
-    blocks = interface.blocks(options, requests)
-    blocks = _cross_validated(blocks, options, requests, asked, residuals, *values)
-    return Watched(predict(_collected(blocks, asked, scores), masks), scores, *values)
+    criteria: dict[str, Values] = {rule: {} for rule in CROSS_VALIDATED}
+
+    def validated() -> Iterator[Block]:
+        for block in interface.blocks(options, requests):
+            kind = block.kind
+            if block.columns.start == 0:
+                # the kernel of this part is decomposed and kept, so this costs little
+                part = interface.parts(options, requests[kind].inputs)[block.part]()
+                y = residuals[block.part] if residuals.ndim > 1 else residuals
+                other = _features(twins[kind], block.part)
+                values = _cross_validate(part, requests[kind], asked[kind], y, other)
+                for rule, one in zip(CROSS_VALIDATED, values, strict=True):
+                    criteria[rule][kind] = criteria[rule].get(kind, 0.0) + one / block.parts
+            yield block
+
+    return Watched(predict(_collected(validated(), asked, scores), masks), scores, criteria)
+
+
+def _cross_validate(
+    part: Inputs,
+    request: Request,
+    asked: slice,
+    residuals: np.ndarray,
+    other: tuple[np.ndarray, np.ndarray],
+) -> tuple[np.ndarray, ...]:
+    """The criteria of one part, [G] each, means over the asked queries."""
+    grid = [point["damping"] for point in request.points]
+    positions = np.asarray(request.queries)[asked]
+    queries, (train, others) = part.query_features[positions], other
+    crossed = draw_error(part.spectrum, queries, train, others[positions], grid)
+    by_query = query_gcv(part.spectrum, queries, grid)
+    return by_query.mean(1), residual_gcv(part.spectrum, residuals, grid), crossed.mean(1)
+
+
+def _features(inputs: Inputs, part: int) -> tuple[np.ndarray, np.ndarray]:
+    """Features of the training images and of all queries of one part; no kernel is decomposed."""
+    if inputs.query_timesteps is None:
+        return inputs.train_features, inputs.query_features
+    return inputs.spectrum.train[part], inputs.query_timesteps[part]
 
 
 def scores_of(options: Mapping[str, Any], requests: Mapping[str, Request]) -> Scores:
@@ -114,30 +153,3 @@ def agreement(a: Scores, b: Scores, kind: str) -> dict[str, np.ndarray]:
         )
         for i, name in enumerate(TRANSFORMS)
     }
-
-
-def _cross_validated(
-    blocks: Iterable[Block],
-    options: Mapping[str, Any],
-    requests: Mapping[str, Request],
-    asked: Mapping[str, slice],
-    residuals: np.ndarray,
-    by_query: Values,
-    by_residual: Values,
-) -> Iterator[Block]:
-    """Pass blocks on, and add up the two criteria of ``attribution.cross_validation``."""
-    for block in blocks:
-        if block.columns.start == 0:
-            request = requests[block.kind]
-            # the kernel of this part is decomposed and kept, so this costs little
-            part = interface.parts(options, request.inputs)[block.part]()
-            grid = [point["damping"] for point in request.points]
-            queries = part.query_features[np.asarray(request.queries)[asked[block.kind]]]
-            y = residuals[block.part] if residuals.ndim > 1 else residuals
-            values = query_gcv(part.spectrum, queries, grid).mean(1)
-            for into, one in (
-                (by_query, values),
-                (by_residual, residual_gcv(part.spectrum, y, grid)),
-            ):
-                into[block.kind] = into.get(block.kind, 0.0) + one / block.parts
-        yield block

@@ -13,6 +13,7 @@ together           its mean over the kinds of query                             
 finetuned          LDS on fine-tuned models and tuning queries                   fine-tuned models
 finetuned_asked    LDS on fine-tuned models and the evaluation queries           fine-tuned models
 agreement          rank correlation of two draws of noise (evaluation queries)   features twice
+cross_draw         error of the scores of one draw on the features of another    features twice
 gcv_query          cross-validation of the queries' features                     nothing
 gcv_residual       cross-validation of the training residuals                    residuals
 fixed_<value>      the nearest damping of the grid                               nothing
@@ -46,6 +47,7 @@ CRITERIA = {
     "finetuned": True,
     "finetuned_asked": True,
     "agreement": True,
+    "cross_draw": False,
     "gcv_query": False,
     "gcv_residual": False,
 }

@@ -1,10 +1,10 @@
-"""Generalised cross-validation of the damping, against hat matrices and refits without a value."""
+"""Cross-validation of the damping, against hat matrices and refits without a value."""
 
 import numpy as np
 import pytest
 from scipy.linalg import hadamard
 
-from dasbench.attribution.cross_validation import query_gcv, residual_gcv
+from dasbench.attribution.cross_validation import draw_error, query_gcv, residual_gcv
 from dasbench.attribution.spectrum import Spectrum
 
 DAMPINGS = [1e-6, 1e-3, 0.1, 1.0]
@@ -81,10 +81,38 @@ def test_it_chooses_a_damping_for_the_noise_that_there_is(rng, noise):
     assert (chosen < errors[0]).all() or noise == 0.03
 
 
+@pytest.mark.parametrize("p", [4, 20])
+def test_coefficients_of_one_draw_are_tried_on_the_other(rng, p):
+    phi, queries = rng.standard_normal((9, p)), rng.standard_normal((3, p))
+    train, others = rng.standard_normal((9, 6)), rng.standard_normal((3, 6))
+    found = draw_error(Spectrum(phi), queries, train, others, DAMPINGS)
+    for g, damping in enumerate(DAMPINGS):
+        penalty = damping * np.linalg.eigvalsh(phi @ phi.T).max()
+        for q, query in enumerate(queries):
+            s = np.linalg.solve(phi @ phi.T + penalty * np.eye(9), phi @ query)
+            left = others[q] - train.T @ s
+            assert found[g, q] == pytest.approx((left @ left) / (others[q] @ others[q]))
+
+
+def test_the_other_draw_chooses_a_damping_for_the_noise_of_the_features(rng):
+    """Features are a signal and noise of their own draw: the more noise, the more damping."""
+    grid, chosen = np.logspace(-6, 1, 40), []
+    signal = rng.standard_normal((60, 300)) * np.logspace(0, -3, 60)[:, None]
+    asked = rng.standard_normal((4, 60)) @ signal
+    for noise in (0.001, 0.1, 1.0):
+        a, b = (signal + noise * rng.standard_normal(signal.shape) for _ in range(2))
+        x, y = (asked + noise * rng.standard_normal(asked.shape) for _ in range(2))
+        errors = draw_error(Spectrum(a), x, b, y, grid).mean(1)
+        chosen.append(errors.argmin())
+    assert chosen[0] < chosen[1] < chosen[2]
+
+
 def test_what_explains_nothing_is_one_and_zeros_are_refused(rng):
     phi = rng.standard_normal((5, 8))
     kernel = Spectrum(phi)
     np.testing.assert_allclose(query_gcv(kernel, rng.standard_normal((2, 8)), [1e12]), 1, rtol=1e-6)
+    with pytest.raises(ValueError, match="zeros"):
+        draw_error(kernel, np.ones((1, 8)), phi, np.zeros((1, 8)), [0.1])
     with pytest.raises(ValueError, match="zeros"):
         query_gcv(kernel, np.zeros((1, 8)), [0.1])
     with pytest.raises(ValueError, match="zeros"):

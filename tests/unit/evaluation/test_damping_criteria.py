@@ -36,6 +36,18 @@ def request(kernel, seed=0, queries=QUERIES):
     return {"val": interface.Request(given(kernel, seed), dampings(GRID), queries)}
 
 
+def watch(kernel, masks, residuals):
+    twins, asked = {"val": given(kernel, seed=5)}, {"val": ASKED}
+    return damping_criteria.watch(OPTIONS[kernel], request(kernel), asked, masks, residuals, twins)
+
+
+def features(inputs, t):
+    """Of the training images and the queries, at one timestep."""
+    if inputs.query_timesteps is None:
+        return inputs.train_features, inputs.query_features
+    return inputs.spectrum.train[t], inputs.query_timesteps[t]
+
+
 @pytest.fixture
 def masks():
     return np.random.default_rng(2).integers(0, 2, (5, N)).astype(bool)
@@ -59,28 +71,27 @@ def residuals(kernel):
 
 
 def test_everything_is_made_in_one_pass(kernel, blocks, masks, residuals):
-    options = OPTIONS[kernel]
-    watched = damping_criteria.watch(options, request(kernel), {"val": ASKED}, masks, residuals)
+    options, asked = OPTIONS[kernel], QUERIES[ASKED]
+    watched = watch(kernel, masks, residuals)
     expected = predictions.predict(interface.blocks(options, request(kernel)), masks)["val"]
     assert watched.predicted["val"].points == expected.points
     for name, sums in expected.sums.items():
         np.testing.assert_array_equal(watched.predicted["val"].sums[name], sums)
-    asked, whole = QUERIES[ASKED], given(kernel)
+    whole, twin = given(kernel), given(kernel, seed=5)
     scores = every_part(options, whole, dampings(GRID), asked)
-    g, g_q = (
-        (whole.spectrum.train, whole.query_timesteps)
-        if kernel == "per_t"
-        else (whole.train_features[None], whole.query_features[None])
-    )
-    kernels, y = [Spectrum(one) for one in g], np.broadcast_to(residuals, (len(g), N))
-    by_query = [
-        cross_validation.query_gcv(k, one[asked], GRID) for k, one in zip(kernels, g_q, strict=True)
-    ]
-    by_residual = [
-        cross_validation.residual_gcv(k, one, GRID) for k, one in zip(kernels, y, strict=True)
-    ]
-    np.testing.assert_allclose(watched.by_query["val"], np.mean(by_query, axis=(0, 2)))
-    np.testing.assert_allclose(watched.by_residual["val"], np.mean(by_residual, axis=0))
+    crossed, by_query, by_residual = [], [], []
+    y = np.broadcast_to(residuals, (T, N))
+    for t in range(T if kernel == "per_t" else 1):
+        (g, g_q), (other, other_q) = features(whole, t), features(twin, t)
+        spectrum = Spectrum(g)
+        by_query.append(cross_validation.query_gcv(spectrum, g_q[asked], GRID))
+        by_residual.append(cross_validation.residual_gcv(spectrum, y[t], GRID))
+        pairs = spectrum, g_q[asked], other, other_q[asked], GRID
+        crossed.append(cross_validation.draw_error(*pairs))
+    found = {rule: values["val"] for rule, values in watched.criteria.items()}
+    np.testing.assert_allclose(found["gcv_query"], np.mean(by_query, axis=(0, 2)))
+    np.testing.assert_allclose(found["gcv_residual"], np.mean(by_residual, axis=0))
+    np.testing.assert_allclose(found["cross_draw"], np.mean(crossed, axis=(0, 2)))
     for index, (point, parts) in enumerate(scores.items()):
         assert point["damping"] == GRID[index]
         kept = watched.scores["val", index]
@@ -92,7 +103,7 @@ def test_everything_is_made_in_one_pass(kernel, blocks, masks, residuals):
 
 def test_two_draws_agree_as_far_as_their_ranks_do(kernel, blocks, masks, residuals):
     options, asked = OPTIONS[kernel], QUERIES[ASKED]
-    watched = damping_criteria.watch(options, request(kernel), {"val": ASKED}, masks, residuals)
+    watched = watch(kernel, masks, residuals)
     twin = damping_criteria.scores_of(options, request(kernel, seed=5, queries=asked))
     found = damping_criteria.agreement(watched.scores, twin, "val")
     pairs = [every_part(options, given(kernel, s), dampings(GRID), asked) for s in (0, 5)]

@@ -45,6 +45,7 @@ def test_each_rule_follows_its_criterion():
         finetuned=[0.1, 0.2, 0.3, 0.2],
         finetuned_asked=[0.3, 0.2, 0.1, 0.0],
         agreement=[0.1, 0.2, 0.3, 0.9],
+        cross_draw=[2.0, 2.0, 3.0, 3.0],
         gcv_query=[3.0, 2.0, 1.0, 2.0],
         gcv_residual=[1.0, 2.0, 3.0, 4.0],
     )
@@ -55,6 +56,7 @@ def test_each_rule_follows_its_criterion():
         "finetuned": 1e-2,
         "finetuned_asked": 1e-4,
         "agreement": 1e-1,
+        "cross_draw": 1e-3,
         "gcv_query": 1e-2,
         "gcv_residual": 1e-4,
         "fixed_0.002": 1e-3,
@@ -111,7 +113,7 @@ def test_the_mean_over_methods_is_that_of_their_own_transforms():
     losses = np.repeat(table["lost"].to_numpy()[:, None], 50, axis=1)
     losses[:, 25:] += 0.1
     found = damping_rules.overall(rules, losses, Bootstrap(50)).set_index(["queries", "rule"])
-    assert len(found) == 2 * 9
+    assert len(found) == 2 * 10
     row = found.loc["gen", "fixed_0.001"]
     assert row[["lost", "lost_lo", "lost_hi", "worst"]].tolist() == pytest.approx(
         [0.25, 0.25, 0.35, 0.3]
