@@ -1,6 +1,9 @@
 """The model behind an index: its hash, and the classes that it takes."""
 
 import copy
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -74,3 +77,17 @@ def test_classes_have_the_order_of_their_numbers():
     assert subject.class_names(["10", "9", "9"]) == ["9", "10"]
     assert subject.class_names(["dog", "cat", None]) == ["cat", "dog"]
     assert subject.class_names([1, 2]) is subject.class_names(None) is None
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_tool_computes_on_as_many_cores_as_omp_num_threads_says(threads):
+    code = "from dasbench.commands import subject; subject.use_cores(); import torch; "
+    code += "print(torch.get_num_threads())"
+    told = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"OMP_NUM_THREADS": str(threads)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout == f"{threads}\n"
