@@ -52,12 +52,13 @@ CRITERIA = {
     "gcv_residual": False,
 }
 OTHERS = {"other_sets": "each_kind", "other_together": "together"}  # rule -> column of other sets
-ORACLE = "oracle"
+ORACLE, USUAL = "oracle", "each_kind"
 SET = ["experiment", "set"]  # the set is the root experiment, whose models are attributed
 POINT = ["method", "transform", "queries", "target"]
 CURVE = [*SET, *POINT, *JUDGED, *CRITERIA]
 RULES = [*SET, *POINT, "rule", *JUDGED, "own"]
 OVERALL = [*SET, "queries", "target", "rule", "lost", "lost_lo", "lost_hi", "worst"]
+OVERALL += ["gain", "gain_lo", "gain_hi"]
 
 
 def with_together(curve: pd.DataFrame) -> pd.DataFrame:
@@ -115,14 +116,18 @@ def overall(rules: pd.DataFrame, losses: np.ndarray, bootstrap: Bootstrap) -> pd
         bootstrap: Makes the intervals.
 
     Returns:
-        ``OVERALL``; worst is the largest loss of a method.
+        ``OVERALL``: worst is the largest loss of a method; gain is the mean loss of ``USUAL`` on
+        the same methods minus that of the rule.
     """
     rows = []
-    keys = [*SET, "queries", "target", "rule"]
-    for key, group in rules[rules["own"]].groupby(keys, sort=False):
-        lost = group["lost"].mean()
-        lo, hi = bootstrap.interval(lost, losses[group.index].mean(axis=0))
-        rows.append([*key, lost, lo, hi, group["lost"].max()])
+    for key, group in rules[rules["own"]].groupby([*SET, "queries", "target"], sort=False):
+        usual = group[group["rule"] == USUAL].reset_index().set_index("method")
+        for rule, mine in group.groupby("rule", sort=False):
+            drawn = losses[mine.index].mean(axis=0)
+            lost, same = mine["lost"].mean(), usual.loc[mine["method"]]
+            gain, gained = same["lost"].mean() - lost, losses[same["index"]].mean(axis=0) - drawn
+            ends = (*bootstrap.interval(lost, drawn), mine["lost"].max())
+            rows.append([*key, rule, lost, *ends, gain, *bootstrap.interval(gain, gained)])
     return pd.DataFrame(rows, columns=OVERALL)
 
 

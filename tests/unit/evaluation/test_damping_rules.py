@@ -118,3 +118,16 @@ def test_the_mean_over_methods_is_that_of_their_own_transforms():
     assert row[["lost", "lost_lo", "lost_hi", "worst"]].tolist() == pytest.approx(
         [0.25, 0.25, 0.35, 0.3]
     )
+    # the usual rule has the largest damping of both, which loses 0 and 0.4; resamples cancel
+    assert row[["gain", "gain_lo", "gain_hi"]].tolist() == pytest.approx([-0.05] * 3)
+    assert found.loc["gen", "each_kind"]["gain"] == 0
+
+
+def test_a_gain_is_on_the_methods_that_the_rule_has():
+    table = pd.concat([curve(method="das", lds=[0, 0, 0.3, 0.2]), curve(method="trak")])
+    table = damping_rules.with_together(table.reset_index(drop=True))
+    rules = damping_rules.choose(table, fixed=[0.01]).assign(own=True)
+    rules = rules[(rules["rule"] != "fixed_0.01") | (rules["method"] == "das")]
+    losses = np.repeat(table["lost"].to_numpy()[:, None], 50, axis=1)
+    found = damping_rules.overall(rules, losses, Bootstrap(50)).set_index(["queries", "rule"])
+    assert found.loc[("val", "fixed_0.01"), ["lost", "gain"]].tolist() == pytest.approx([0, 0.1])

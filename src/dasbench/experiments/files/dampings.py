@@ -10,7 +10,7 @@ from typing import Any
 
 from dasbench.core import query_kinds
 from dasbench.errors import UserError
-from dasbench.experiments import config, residual_sets
+from dasbench.experiments import config, figure_table, residual_sets
 from dasbench.experiments.files import inherited
 from dasbench.experiments.files.models import member_files, train_settings
 from dasbench.experiments.files.outputs import output_grid
@@ -158,5 +158,5 @@ def rule_files(experiment: Resolved) -> list[str]:
     if not has_dampings(experiment):
         return []
     files = [f"dampings/{table}.csv" for table in TABLES]
-    files += [f"figures/{FIGURE}.{form}" for form in ("svg", "png")]
+    files += [f"figures/{FIGURE}.{form}" for form in figure_table.FORMATS]
     return [f"{experiment.folder}/{file}" for file in files]
