@@ -139,6 +139,8 @@ def test_rules_for_the_damping_are_judged_as_the_methods_are(copy):
     picks = rules[rules.experiment == "few"].pivot(index=key, columns="rule", values="damping")
     assert (picks.other_sets == picks.each_kind).all()
     assert (picks.other_together == picks.together).all()
+    kinds = picks[["each_kind", "other_median"]].groupby(["method", "transform", "target"])
+    assert (kinds["other_median"].max() == kinds["each_kind"].max()).all()  # the upper of two
     models = sorted((home / "models/finetuned").rglob("*.safetensors"))
     base = copy.folder / "results/smoke/models/base/unet/diffusion_pytorch_model.safetensors"
     assert len({model.read_bytes() for model in [*models, base]}) == len(models) + 1 == 5

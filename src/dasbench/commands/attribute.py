@@ -29,15 +29,15 @@ from dasbench.commands import (
     subject,
     training_files,
 )
-from dasbench.commands.attribute_options import DEFAULT_METHOD
 from dasbench.commands.image_files import read_images as read_images
 from dasbench.commands.index import CHECKED, Index
 from dasbench.commands.index_images import Images
 from dasbench.commands.index_settings import (
-    DEFAULT_DAMPING,
+    DEFAULT_METHOD,
     FEATURE_DEFAULTS,
     FEATURE_OPTIONS,
     RELEASED_TIMESTEPS,
+    damping_of,
     options_of,
 )
 from dasbench.commands.subject import Subject
@@ -54,7 +54,7 @@ def attribute(  # noqa: PLR0913 - the last three have defaults that few change
     images: Any,
     queries: Any,
     method: str = DEFAULT_METHOD,
-    damping: float = DEFAULT_DAMPING,
+    damping: float | None = None,
     seed: int = 0,
     scheduler: str | Path | None = None,
     **feature_options: Any,
@@ -69,7 +69,8 @@ def attribute(  # noqa: PLR0913 - the last three have defaults that few change
             mean one thing only, see ``dasbench.data.arrays``.
         queries: [Q, H, W, C] uint8, the images to explain; or in another form, as ``images``.
         method: A gradient method of ``dasbench.registry``, such as "das_common" or "dtrak".
-        damping: Relative to the largest eigenvalue of the training kernel.
+        damping: Relative to the largest eigenvalue of the training kernel; None: the median of
+            those that tuning data chose for this method (``index_settings.DAMPINGS``).
         seed: Seed of the noise and the projection.
         scheduler: For a folder without one, the ``scheduler_config.json`` of the model's training.
         **feature_options: timesteps, draws, dimensions, projection, norms, oversampling,
@@ -94,14 +95,15 @@ def attribute(  # noqa: PLR0913 - the last three have defaults that few change
     options = options_of(method)
     if options["kernel"] == "per_t":  # whose features are kept in files, one timestep after another
         with tempfile.TemporaryDirectory(prefix="dasbench-index-") as folder:
-            given = {"method": method, "damping": damping, "seed": seed, "scheduler": scheduler}
-            index = Index.build(model, images, folder, **given, **feature_options)
+            pair = attributed_model.unconditional(model, scheduler)
+            given = {"method": method, "damping": damping, "seed": seed, **feature_options}
+            index = Index.build(pair, images, folder, **given)
             answer = index.ask(queries)
         for warning in answer.warnings:
             warnings.warn(warning, UserWarning, stacklevel=2)
         return answer.scores
     feature_options = attribute_options.check_features(feature_options, FEATURE_OPTIONS)
-    attribute_options.check_damping(damping)
+    damping = damping_of(method, damping)
     pair = attributed_model.checked(attributed_model.unconditional(model, scheduler))
     shape = attributed_model.shape(pair[0], images)
     train, asked = (
@@ -213,42 +215,46 @@ def _check_features(train: np.ndarray, queries: np.ndarray) -> None:
 
 
 def _method(
-    method: str, name: str | None, given: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """A method's complete options, and a ``data`` section.
+    method: str | None, name: str | None, given: Mapping[str, Any]
+) -> tuple[str, dict[str, Any], dict[str, Any] | None]:
+    """A method, its complete options, and a ``data`` section.
 
     Args:
-        method: Name of the method.
+        method: Name of the method; None for the default.
         name: Experiment with the options; None for those of the registry, with the defaults.
         given: Options of its features that the user gave.
     """
     if name is None:
-        return index_settings.complete(method, given), None
+        method = method or DEFAULT_METHOD
+        return method, index_settings.complete(method, given), None
     from dasbench.experiments import config
 
     experiment = config.load(name, ROOT)
     methods = config.methods(experiment)
     usable = index_settings.usable(methods)
+    if method is None:
+        method = next((known for known in index_settings.DEFAULTS if known in usable), None)
+        method = method or next(iter(usable), DEFAULT_METHOD)
     if method not in usable:
         raise UserError(
             f"{name} has no gradient method {method!r}; choose one of {', '.join(usable)}"
         )
     options = {**methods[method], "features": {**methods[method]["features"], **given}}
     options["released_timesteps"] = experiment["residuals"]["released_timesteps"]
-    return options, experiment["data"]
+    return method, options, experiment["data"]
 
 
 def _damping(selection: Path, method: str, transform: str) -> float:
     """The held-out damping of an experiment, or the default if it has none."""
     if not selection.is_file():
-        return DEFAULT_DAMPING
+        return damping_of(method)
     table = tables.load_table(selection)
     rows = table[
         (table["method"] == method)
         & (table["transform"] == transform)
         & (table["queries"] == "gen")
     ]
-    return float(rows["damping"].iloc[0]) if len(rows) else DEFAULT_DAMPING
+    return float(rows["damping"].iloc[0]) if len(rows) else damping_of(method)
 
 
 def main() -> None:
@@ -261,7 +267,8 @@ def main() -> None:
     given = attribute_options.check_features(
         {key: value for key, value in given.items() if value is not None}, given
     )
-    options, data = _method(args.method, None if own_model else args.experiment, given)
+    experiment = None if own_model else args.experiment
+    method, options, data = _method(args.method, experiment, given)
     reading = {**(data or {}), **attribute_options.reading(args)}
     subject.use_cores()
     home = ROOT / "results" / args.experiment
@@ -269,16 +276,16 @@ def main() -> None:
     model = subject.of(place, args.scheduler, lora=args.lora, size=args.size)
     queries = model.read(args.images, "queries", args.label, args.prompt, reading, args.skip_bad)
     if own_model:
-        options = index_settings.complete(args.method, given, model.parameters)
+        options = index_settings.complete(method, given, model.parameters)
         how = (reading, args.skip_bad)
         train = model.read(args.data, "training images", None, args.prompts, *how)
     else:
         train = training_files.images(home, data or {}, model.takes)
-    damping = args.damping
-    if damping is None and not own_model:
-        damping = _damping(home / "lds" / "selection.csv", args.method, options["transform"])
-    damping = DEFAULT_DAMPING if damping is None else damping
-    settings = {"method": args.method, "options": options, "damping": damping, "seed": 0}
+    if args.damping is None and not own_model:
+        damping = _damping(home / "lds" / "selection.csv", method, options["transform"])
+    else:
+        damping = damping_of(method, args.damping)
+    settings = {"method": method, "options": options, "damping": damping, "seed": 0}
     try:
         answer = _ask(model, settings, train, queries, args.cache)
     except UserError as error:
@@ -286,13 +293,13 @@ def main() -> None:
             error, "give --projection rademacher, or --parameters"
         ) from error
     names, asked = ([one.name for one in images.pictures] for images in (train, queries))
-    print(f"{args.method}, damping {damping:g} of the largest eigenvalue")
+    print(f"{method}, damping {damping:g} of the largest eigenvalue")
     _show(answer.scores, asked, names, args.top)
     checks = answer.checks.ranks
     lines = answers.checked(train.pixels, queries.pixels, answer.scores, checks, asked)
     print("\n".join(lines))
     if not own_model:
-        print(answers.measured(home, args.method, options["transform"]))
+        print(answers.measured(home, method, options["transform"]))
     questions.write(answer, args)
 
 

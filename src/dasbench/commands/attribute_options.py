@@ -17,8 +17,6 @@ from dasbench.core.yaml_schema import dotted, read_schema, schema_problems
 from dasbench.errors import UserError
 from dasbench.experiments import config
 
-DEFAULT_METHOD = "das_common"
-
 
 def parser(description: str | None) -> argparse.ArgumentParser:
     """The command line."""
@@ -44,7 +42,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     add_conditions(cli)
     cli.add_argument("--projection", help="of gradients, for networks that kronecker refuses")
     cli.add_argument("--parameters", help="the subset whose gradients are taken")
-    cli.add_argument("--method", default=DEFAULT_METHOD, help=f"({DEFAULT_METHOD})")
+    cli.add_argument("--method", help="(das_stepwise, or das_common if the experiment lacks it)")
     cli.add_argument("--damping", type=float, help="relative; default: the experiment's choice")
     cli.add_argument("--cache", type=not_empty, help="folder of the indexes that are kept")
     add_output(cli)

@@ -128,6 +128,8 @@ def extractor(
 ) -> Any:
     """The extractor of features, after the network and its layers have been tried.
 
+    They are tried in evaluation mode, and left as they were.
+
     Args:
         unet: The network.
         process: Its process.
@@ -136,6 +138,7 @@ def extractor(
         shape: (C, H, W) of the network's inputs.
         condition: Conditions of three images or more, or None.
     """
+    from dasbench.diffusion.evaluation_mode import evaluating, plain_arithmetic
     from dasbench.gradients import features, guard
 
     if settings["timesteps"] > process.total:
@@ -143,7 +146,8 @@ def extractor(
             f"timesteps is {settings['timesteps']}, but the model was trained with "
             f"{process.total} timesteps; take at most as many"
         )
-    _try(unet, process, shape, condition)
+    with plain_arithmetic(), evaluating(unet):
+        _try(unet, process, shape, condition)
     try:
         made = features.Extractor(unet, process, settings, axes)
     except ValueError as error:  # an option of the user

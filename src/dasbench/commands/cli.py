@@ -111,26 +111,14 @@ def test(arguments: Sequence[str]) -> NoReturn:
     become([sys.executable, "-m", "pytest", *options, *rest])
 
 
-def attribute(arguments: Sequence[str]) -> NoReturn:
-    """``attribute IMAGE...``, with paths relative to the user's folder."""
-    os.chdir(os.environ.get("DASBENCH_CALLER_FOLDER", "."))
-    become([sys.executable, "-m", "dasbench.commands.attribute", *arguments])
+def _module(name: str, *words: str) -> Callable[[Sequence[str]], NoReturn]:
+    """A subcommand that is a module, with paths relative to the user's folder."""
 
+    def run(arguments: Sequence[str]) -> NoReturn:
+        os.chdir(os.environ.get("DASBENCH_CALLER_FOLDER", "."))
+        become([sys.executable, "-m", name, *words, *arguments])
 
-def index(arguments: Sequence[str]) -> NoReturn:
-    """``index MODEL DATA --out DIR``: the command ``dasbench index``."""
-    _tool("index", arguments)
-
-
-def ask(arguments: Sequence[str]) -> NoReturn:
-    """``ask IMAGE... --index DIR``: the command ``dasbench ask``."""
-    _tool("ask", arguments)
-
-
-def _tool(command: str, arguments: Sequence[str]) -> NoReturn:
-    """The installed command ``dasbench``, with paths relative to the user's folder."""
-    os.chdir(os.environ.get("DASBENCH_CALLER_FOLDER", "."))
-    become([sys.executable, "-m", "dasbench", command, *arguments])
+    return run
 
 
 def demo(arguments: Sequence[str]) -> int:
@@ -384,13 +372,14 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "prune": prune,
     "bundle": pack,
     "export": export,
-    "attribute": attribute,
-    "index": index,
-    "ask": ask,
+    "attribute": _module("dasbench.commands.attribute"),
+    "index": _module("dasbench", "index"),
+    "ask": _module("dasbench", "ask"),
     "demo": demo,
     "bench": bench,
     "estimate": estimate,
     "new-experiment": new_experiment,
+    "judge": _module("dasbench.commands.judge"),
 }
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ from dasbench.attribution import indexed, self_check
 from dasbench.attribution.answer import Picture
 from dasbench.commands import (
     answers,
-    attribute_options,
     index_features,
     index_inputs,
     index_manifest,
@@ -29,7 +28,7 @@ from dasbench.commands import (
 )
 from dasbench.commands.index_images import Images
 from dasbench.commands.index_manifest import Manifest
-from dasbench.commands.index_settings import DEFAULT_DAMPING, DEFAULT_METHOD
+from dasbench.commands.index_settings import DEFAULT_METHOD
 from dasbench.commands.index_work import Share
 from dasbench.commands.subject import Subject
 from dasbench.core import artifacts, hashed_chunks, memmaps
@@ -64,7 +63,7 @@ class Index:
         decoy_labels: Any = None,
         decoy_prompts: Any = None,
         method: str = DEFAULT_METHOD,
-        damping: float = DEFAULT_DAMPING,
+        damping: float | None = None,
         seed: int = 0,
         scheduler: str | Path | None = None,
         lora: str | Path | None = None,
@@ -91,7 +90,8 @@ class Index:
             decoy_labels: As ``labels``.
             decoy_prompts: As ``prompts``; None: ``prompts``, if that is one for all.
             method: A gradient method of ``dasbench.registry`` whose kernel is averaged or per_t.
-            damping: Relative to the largest eigenvalue of each kernel.
+            damping: Relative to the largest eigenvalue of each kernel; None: the median of those
+                that tuning data chose for this method (``index_settings.DAMPINGS``).
             seed: Of noise and projection.
             scheduler: For a folder without one, the ``scheduler_config.json`` of its training.
             lora: For the folder of a text-to-image pipeline, the adapter that was trained: a file
@@ -109,7 +109,7 @@ class Index:
                 does not fit, the images do not fit the model, or a setting is impossible.
         """
         index_settings.complete(method, feature_options)
-        attribute_options.check_damping(damping)
+        damping = index_settings.damping_of(method, damping)
         share = Share.read(shard) if shard else None
         whom = subject.of(model, scheduler, images, lora, size)
         options = index_settings.complete(method, feature_options, whom.parameters)
@@ -118,7 +118,7 @@ class Index:
         read = functools.partial(whom.read, reading=reading, skip_bad=skip_bad)
         training = read(images, "training images", labels, prompts)
         unseen = None if decoys is None else read(decoys, "decoys", decoy_labels, decoy_prompts)
-        settings = {"method": method, "options": options, "damping": float(damping), "seed": seed}
+        settings = {"method": method, "options": options, "damping": damping, "seed": seed}
         return cls.make(whom, settings, training, Path(out).expanduser(), unseen, share)
 
     @classmethod

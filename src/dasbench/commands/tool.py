@@ -68,7 +68,7 @@ def _index(commands: Any) -> None:
     cli.add_argument("--size", type=int, help="pixels of a side, if the pipeline has another")
     cli.add_argument("--scheduler", type=not_empty, help="its scheduler_config.json, if elsewhere")
     cli.add_argument("--method", default=index_settings.DEFAULT_METHOD, help="(%(default)s)")
-    cli.add_argument("--damping", type=float, default=index_settings.DEFAULT_DAMPING)
+    cli.add_argument("--damping", type=float, help="of the largest eigenvalue (by method)")
     cli.add_argument("--seed", type=int, default=0, help="of noise and projection (0)")
     cli.add_argument("--shard", metavar="I/N", help="compute only this share of the images")
     for name in index_settings.FEATURE_OPTIONS:

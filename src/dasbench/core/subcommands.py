@@ -20,8 +20,9 @@ SUBCOMMANDS = (
     "bench",
     "estimate",
     "new-experiment",
+    "judge",
     "help",  # ./run answers it itself, before the environment exists
 )
 
 # future subcommands, reserved so that no experiment takes their names
-PLANNED = ("judge", "docs")
+PLANNED = ("docs",)

@@ -19,20 +19,22 @@ gcv_residual       cross-validation of the training residuals                   
 fixed_<value>      the nearest damping of the grid                               nothing
 other_sets         mean of ``each_kind`` over other data sets                    nothing
 other_together     mean of ``together`` over other data sets                     nothing
+other_median       median of the choices of ``each_kind`` on other data sets     nothing
 oracle             LDS on evaluation data                                        (a bound)
 =================  ============================================================  =================
 
-A user without retrained models can follow every rule but the first two and the last. The default
-of the tool (``dasbench.commands.index_settings.DEFAULT_DAMPING``) will be taken from the table
-``overall``: the rule among these that loses least on average over sets and kinds of query; or a
-fixed value, if no rule loses less by more than its interval.
+A user without retrained models can follow every rule but the first two and the last. The tool's
+defaults (``dasbench.commands.index_settings.DAMPINGS``) are medians as of ``other_median``, which
+says what such a default loses on a data set that had no part in it. If another rule without
+retrained models loses less in the table ``overall`` on all sets, by more than its interval, the
+tool will follow that rule.
 
 Letters: B bootstrap draws.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -52,7 +54,7 @@ CRITERIA = {
     "gcv_residual": False,
 }
 OTHERS = {"other_sets": "each_kind", "other_together": "together"}  # rule -> column of other sets
-ORACLE, USUAL = "oracle", "each_kind"
+ORACLE, USUAL, MEDIAN = "oracle", "each_kind", "other_median"
 SET = ["experiment", "set"]  # the set is the root experiment, whose models are attributed
 POINT = ["method", "transform", "queries", "target"]
 CURVE = [*SET, *POINT, *JUDGED, *CRITERIA]
@@ -87,7 +89,7 @@ def choose(curve: pd.DataFrame, fixed: Sequence[float] = ()) -> pd.DataFrame:
 
 
 def from_others(curve: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
-    """The rows that the rules ``OTHERS`` choose: by the tuning data of other sets.
+    """The rows that the rules ``OTHERS`` and ``MEDIAN`` choose, by tuning data of other sets.
 
     Args:
         curve: As for ``choose``, of one set.
@@ -104,7 +106,21 @@ def from_others(curve: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
             means = path["damping"].map(means["mean"].where(means["count"] == sets))
             if means.notna().any():
                 parts.append(path.loc[[_best(means, True)]].assign(rule=rule))
+        if sets:
+            value = _median_choice(others, dict(zip(POINT, key, strict=True)))
+            parts.append(path.loc[[_nearest(path["damping"], value)]].assign(rule=MEDIAN))
     return pd.concat(parts) if parts else curve.iloc[:0].assign(rule="")
+
+
+def _median_choice(others: pd.DataFrame, point: Mapping[str, str]) -> float:
+    """Upper median of the dampings that ``USUAL`` chooses for a method in all sets and kinds."""
+    same = others
+    for name in ("method", "transform", "target"):
+        same = same[same[name] == point[name]]
+    same = same.reset_index(drop=True)
+    paths = [path for _, path in same.groupby(["experiment", "queries"])]
+    values = sorted(path["damping"][_best(path[USUAL], True)] for path in paths)
+    return values[len(values) // 2]
 
 
 def overall(rules: pd.DataFrame, losses: np.ndarray, bootstrap: Bootstrap) -> pd.DataFrame:

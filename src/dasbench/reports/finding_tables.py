@@ -1,4 +1,4 @@
-"""The tables of docs/findings.md: source, rows and cells of each.
+"""The tables of docs/findings.md and docs/attribute.md: source, rows and cells of each.
 
 A *form* says how a table shows its records (``dasbench.reports.markdown_tables``).
 """
@@ -17,7 +17,7 @@ from dasbench.core import artifacts, tables
 from dasbench.core.query_kinds import KINDS
 from dasbench.evaluation import cost_quality, removal
 from dasbench.evaluation.bootstrap import Bootstrap
-from dasbench.reports import cost_page, pages
+from dasbench.reports import cost_page, default_methods, pages
 from dasbench.reports.markdown_tables import Cell, Column, Form, interval, number
 
 HEADINGS = {"val": "held-out images", "gen": "generated images"}
@@ -353,6 +353,7 @@ ABLATION, REMOVALS, REPLICATED = "ablation/ablation", "removals/removal", "digit
 FLOORS = Table("", "floors.csv", HEIGHTS)
 TABLES = {
     "floors": FLOORS,
+    "default-methods": Table("", default_methods.KEPT, default_methods.FORM),
     "beyond": Table("digits/lds/table.csv", "methods.csv", BEYOND),
     "methods-loss": Table("digits/lds/table.csv", "methods.csv", METHODS_LOSS),
     "methods-displacement": Table("digits/lds/table.csv", "methods.csv", METHODS_DISPLACEMENT),

@@ -1,9 +1,9 @@
-"""The tables and figures of docs/findings.md, from results.
+"""The tables and figures of docs/findings.md and docs/attribute.md, from results.
 
 ``python -m dasbench.reports.findings`` writes them.
 
-The repository holds the page, but not the results. So the data of each table are kept under
-``reference/findings/``. The tables of the page follow from these files alone, and a test checks
+The repository holds the pages, but not the results. So the data of each table are kept under
+``reference/findings/``. The tables of the pages follow from these files alone, and a test checks
 that. If a study has no results on this machine, its files and figures stay as they are.
 """
 
@@ -15,13 +15,14 @@ from pathlib import Path
 from dasbench.core import script_main, tables
 from dasbench.core.writing import write_text
 from dasbench.errors import UserError
-from dasbench.reports import floor_heights
+from dasbench.reports import default_methods, floor_heights
 from dasbench.reports.figures import beyond, style
 from dasbench.reports.finding_tables import FLOORS, TABLES, spent
 
 # the data sets in the table and the figure of floors
 SETS = ("digits", "fashion", "emoji", "digits_moved")
-PAGE, KEPT, FIGURES = "docs/findings.md", "reference/findings", "docs/figures"
+PAGES = ("docs/findings.md", "docs/attribute.md")
+KEPT, FIGURES = "reference/findings", "docs/figures"
 PICTURES = {
     "lds.svg": "digits/figures/lds-loss.svg",
     "lds-by-models.svg": "digits/figures/lds-by-models.svg",
@@ -51,7 +52,7 @@ def collect(root: Path) -> list[str]:
         source = root / "results" / table.source
         # the cost of a run is complete only at its end
         done = table.read is not spent or source.with_name("report.html").is_file()
-        if table is not FLOORS and source.is_file() and done and table.kept not in written:
+        if table.source and source.is_file() and done and table.kept not in written:
             (root / KEPT).mkdir(parents=True, exist_ok=True)
             tables.save_table(root / KEPT / table.kept, table.read(source).round(6))
             written.append(table.kept)
@@ -59,6 +60,8 @@ def collect(root: Path) -> list[str]:
     if floor_heights.renew(floors, root / "results", SETS):
         style.save(beyond.heights(tables.load_table(floors)), root / FIGURES / "floors.svg")
         written += [FLOORS.kept, "floors.svg"]
+    if default_methods.renew(root / KEPT):
+        written.append(default_methods.KEPT)
     for name, path in PICTURES.items():
         source = root / "results" / path
         if source.is_file():
@@ -86,7 +89,7 @@ def fill(page: str, root: Path) -> str:
     """
     for name in blocks(page):
         if name not in TABLES:
-            raise UserError(f"{PAGE}: there is no table {name}; known: {', '.join(TABLES)}")
+            raise UserError(f"there is no table {name}; known: {', '.join(TABLES)}")
         begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
         before, _, rest = page.partition(begin)
         table = TABLES[name]
@@ -96,13 +99,12 @@ def fill(page: str, root: Path) -> str:
 
 
 def main() -> None:
-    """Renew docs/findings.md."""
+    """Renew the pages."""
     root = Path.cwd()
     for name in collect(root):
         print(name)
-    page = root / PAGE
-    filled = fill(page.read_text(encoding="utf-8"), root)
-    write_text(page, filled)
+    for page in (root / name for name in PAGES):
+        write_text(page, fill(page.read_text(encoding="utf-8"), root))
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ def test_a_single_failure_does_not_condemn_all_ranks():
 
 
 def test_the_python_door_warns_too(pair, monkeypatch):
-    good = dasbench.attribute(pair, PIXELS, PIXELS, damping=1e-6, **FEATURES)
+    good = dasbench.attribute(pair, PIXELS, PIXELS, "das_common", damping=1e-6, **FEATURES)
     assert good.argmax(0).tolist() == [0, 1, 2, 3, 4, 5]
     monkeypatch.setattr(
         attribute.interface,
@@ -104,13 +104,14 @@ def test_the_python_door_warns_too(pair, monkeypatch):
         lambda options, inputs, dampings: iter([(1.0, np.ones((6, len(inputs.query_images))))]),
     )
     with pytest.warns(UserWarning, match=r"failed check: 8 of 8 .*\(ranks 6, 6, 6"):
-        dasbench.attribute(pair, PIXELS, PIXELS[:2], **FEATURES)  # and all six training images
+        # the two queries and all six training images
+        dasbench.attribute(pair, PIXELS, PIXELS[:2], "das_common", **FEATURES)
 
 
 def test_the_python_door_asks_about_training_images_of_its_own_accord(pair):
     """The query is no training image, and yet the damping is found to be too large."""
     with pytest.warns(UserWarning, match=r"failed check: \d of 6 training images"):
-        dasbench.attribute(pair, PIXELS, 255 - PIXELS[:1], damping=1e6, **FEATURES)
+        dasbench.attribute(pair, PIXELS, 255 - PIXELS[:1], "das_common", damping=1e6, **FEATURES)
 
 
 def test_identical_training_images_share_the_first_place():

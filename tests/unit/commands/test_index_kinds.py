@@ -37,7 +37,8 @@ def kinds(tmp_path_factory):
 
 
 def build(kind, out, images=PIXELS, **options):
-    given = {**SIZES, **kind.options, **kind.captions, **options}
+    # so that untrained networks, too, have a training image on top of itself
+    given = {"damping": 1e-4, **SIZES, **kind.options, **kind.captions, **options}
     return dasbench.Index.build(kind.folder, images, out, **given)
 
 

@@ -1,11 +1,17 @@
 """Which methods an index takes, and their options."""
 
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
 import pytest
 
 from dasbench.commands import index_settings
 from dasbench.errors import UserError
 from dasbench.experiments import config
 from dasbench.registry import METHODS
+
+ROOT = Path(__file__).parents[3]
 
 
 def test_the_default_method_is_smaller_than_the_registry_s():
@@ -40,3 +46,19 @@ def test_the_schema_of_options_comes_with_the_package():
     place = index_settings.__file__.rpartition("/commands/")[0]
     assert str(config.SCHEMA).startswith(place)
     assert config.SCHEMA.suffix == ".yaml"
+
+
+def test_default_dampings_are_the_medians_of_what_tuning_data_chose():
+    chosen = []
+    for name in ("methods", "fashion", "emoji"):
+        table = pd.read_csv(ROOT / f"reference/findings/{name}.csv")
+        own = table[table.own & (table.selection == "held_out") & (table.target == "loss")]
+        chosen.append(own[["method", "damping"]])
+    chosen = pd.concat(chosen)
+    for method, damping in index_settings.DAMPINGS.items():
+        values = np.sort(chosen.damping[chosen.method == method])
+        assert damping == values[len(values) // 2], method
+    assert set(index_settings.DAMPINGS) == set(chosen.method) & set(index_settings.usable(METHODS))
+    assert index_settings.damping_of("das_stepwise") == index_settings.DAMPINGS["das_stepwise"]
+    assert index_settings.damping_of("das_stepwise", np.float32(0.5)) == 0.5
+    assert index_settings.damping_of("das_vector") == index_settings.OTHER_DAMPING

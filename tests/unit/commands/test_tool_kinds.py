@@ -186,7 +186,9 @@ def test_the_training_set_of_an_experiment_has_its_prompts(experiments, place, a
     artifacts.save_json(home / "prompts/texts.json", [*TEXTS, ""])
     monkeypatch.setattr(attribute, "ROOT", experiments)
     form = index_settings.complete("das_common", {"parameters": "lora"})
-    monkeypatch.setattr(attribute, "_method", lambda *_: (form, {"dataset": "digits"}))
+    monkeypatch.setattr(
+        attribute, "_method", lambda *_: ("das_common", form, {"dataset": "digits"})
+    )
     monkeypatch.setattr(attribute.answers, "measured", lambda *_: "")
     try:
         told = ask("train/2.png", "--experiment", "prompted", "--prompt", TEXTS[2])

@@ -85,8 +85,12 @@ def test_other_sets_choose_by_their_tuning_data_alone():
     ]
     others = pd.concat([damping_rules.with_together(one) for one in others])
     rules = damping_rules.from_others(mine, others)
-    assert chosen(rules) == {"other_sets": 1e-2, "other_together": 1e-1}
-    assert chosen(rules, "gen") == {"other_sets": 1e-1, "other_together": 1e-1}
+    # each_kind chooses 1e-3 and 1e-2 for val, twice 1e-1 for gen
+    same = {"other_together": 1e-1, "other_median": 1e-1}
+    assert chosen(rules) == {"other_sets": 1e-2, **same}
+    assert chosen(rules, "gen") == {"other_sets": 1e-1, **same}
+    odd = others[(others["experiment"] == "two") | (others["queries"] == "val")]
+    assert chosen(damping_rules.from_others(mine, odd))["other_median"] == 1e-2
     assert rules.loc[rules["rule"] == "other_sets", "lost"].tolist() == pytest.approx([0.1, 0.0])
 
 

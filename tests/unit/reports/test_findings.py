@@ -1,25 +1,40 @@
-"""The page of findings shows what is kept in reference/findings, and nothing else."""
+"""Pages with tables of results show what is kept in reference/findings, and nothing else."""
+
+import shutil
 
 import pandas as pd
 import pytest
 
-from dasbench.core import artifacts
+from dasbench.core import artifacts, tables
 from dasbench.errors import UserError
 from dasbench.evaluation import cost_quality
-from dasbench.reports import finding_tables, findings
+from dasbench.reports import default_methods, finding_tables, findings
 from experiment_files import ROOT
 
-PAGE = (ROOT / findings.PAGE).read_text()
+
+@pytest.mark.parametrize("name", findings.PAGES)
+def test_a_page_is_made_of_what_is_kept(name):
+    page = (ROOT / name).read_text()
+    assert findings.blocks(page)
+    assert findings.fill(page, ROOT) == page
 
 
-def test_the_page_is_made_of_what_is_kept():
-    assert findings.blocks(PAGE)
-    assert findings.fill(PAGE, ROOT) == PAGE
+def test_the_table_of_default_methods_follows_from_the_other_tables(tmp_path):
+    folder = ROOT / findings.KEPT
+    kept = tables.load_table(folder / default_methods.KEPT)
+    pd.testing.assert_frame_equal(kept, default_methods.joined(folder))
+    fewest = kept[(kept.method == "das_stepwise") & (kept.timesteps == 1)]
+    assert set(fewest.experiment) == {"digits"}
+    assert not default_methods.renew(tmp_path)
+    for name in (*default_methods.SETS.values(), default_methods.TIMED):
+        shutil.copy(folder / name, tmp_path)
+    assert default_methods.renew(tmp_path)
+    assert not default_methods.renew(tmp_path)
 
 
 def test_a_table_that_nobody_makes_is_refused():
     with pytest.raises(
-        UserError, match="there is no table nothing; known: floors, beyond, methods-loss"
+        UserError, match="there is no table nothing; known: floors, default-methods, beyond"
     ):
         findings.fill("<!-- nothing:begin -->\n<!-- nothing:end -->", ROOT)
 
