@@ -27,4 +27,6 @@ for name, e in EXPERIMENTS.items():
             parts["scores"],
             parts.get("costs", []),
             parts.get("replay", []),
+            parts.get("left_out", []),
+            parts.get("truths", []),
         localrule: True

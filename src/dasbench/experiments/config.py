@@ -58,7 +58,7 @@ PHASES = tuple(
     "pool examples base tune eval queries outputs features scores lds removal report".split()
 )
 # phases that are no stage of dvc.yaml
-STUDIES = ("tuning", "effects", "costs", "replicates", "grids", "replay")
+STUDIES = ("tuning", "effects", "costs", "replicates", "grids", "replay", "left_out", "truths")
 RESERVED = frozenset({*PHASES, *STUDIES, *SUBCOMMANDS, *PLANNED, "all", "none", "snakemake", "dvc"})
 _RULE = re.compile(r"^ *(?:use rule \w+ as|rule) (\w+)", re.MULTILINE)
 

@@ -65,8 +65,17 @@ PHASES = {
         "compute_magic",
         "evaluate_replay",
     ),
+    "groups": (
+        "choose_groups",
+        "train_groups_whole",
+        "train_groups_rest",
+        "measure_groups",
+        "summarise_groups",
+        "compare_truths",
+    ),
     "removal": (
         "choose_removals",
+        "choose_bottom",
         "train_removal_methods",
         "train_removal_random",
         "train_removal_null",

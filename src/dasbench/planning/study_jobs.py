@@ -1,4 +1,4 @@
-"""Costs and files of the studies beside the methods: ablation, timing of methods, one run."""
+"""Costs and files of the studies beside the methods: ablation, timing, one run, groups."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ def of(work: Workload) -> Iterator[Cost]:
         yield Cost("relate_costs", {})
     if work.experiment["replay"]["fractions"]:
         yield from _replays(work)
+    if work.experiment["groups"]["by"]:
+        yield from _groups(work)
     if ablation_design.wanted(work.experiment):
         yield _readouts(work)
         yield _cells(work)
@@ -46,6 +48,22 @@ def _replays(work: Workload) -> Iterator[Cost]:
     memory = 8 * (len(work.methods) + 2) * work.n * replay["queries"]
     drawn = float(e["lds"]["draws"] * sum(replay["models"]) * 2 * replay["queries"])
     yield Cost("evaluate_replay", {"bootstrap": drawn * len(work.methods)}, memory=memory)
+
+
+def _groups(work: Workload) -> Iterator[Cost]:
+    """Models without each group, their outputs, and the tables of groups and truths."""
+    e, groups = work.experiment, work.experiment["groups"]
+    count, seeds = groups["count"], groups["seeds"]
+    yield Cost("choose_groups", {}, memory=work.n * (2 + count) * seeds)
+    yield work.trains("train_groups_whole", 2 * seeds, work.n)
+    yield work.trains("train_groups_rest", seeds, work.n)
+    held = count + 3
+    yield work.infers("measure_groups", work.q, e["outputs"]["timesteps"] * held, held)
+    scores = 16 * work.n * max(work.queries.values())  # of one method, as they are and in float64
+    drawn = 8 * e["lds"]["draws"] * (work.q + 20 * len(work.methods))
+    yield Cost("summarise_groups", {}, memory=scores + 8 * count * work.n + drawn)
+    pairs = 4 * e["lds"]["draws"] * len(work.methods) ** 2
+    yield Cost("compare_truths", {}, memory=4 * len(work.methods) * work.n * work.q + pairs)
 
 
 def _readouts(work: Workload) -> Cost:
@@ -129,6 +147,9 @@ def storage(work: Workload) -> dict[str, int]:
     if e["replay"]["fractions"]:
         replays = len(e["replay"]["fractions"]) * e["replay"]["halves"] + sum(e["replay"]["models"])
         sizes["replay"] = 4 * work.q * 2 * (replays + 1) + 8 * work.n * e["replay"]["queries"]
+    if e["groups"]["by"]:
+        measured = e["groups"]["seeds"] * (e["groups"]["count"] + 2)
+        sizes["groups"] = measured * (4 * work.q * 2 + work.n)
     if not ablation_design.wanted(e):
         return sizes
     numbers = e["features"]["timesteps"] * (work.n + work.q) * e["features"]["dimensions"]
