@@ -1,4 +1,4 @@
-"""Ground truth of groups: the change of a query when all training images with one label are left out.
+"""Ground truth of groups: the change of a query without all training images of one label.
 
 A *group* is all training images with one label: a class, a photograph, a style. Its model is
 trained without the group, with a seed that a model of all images shares. The *change* of a query is
@@ -14,7 +14,7 @@ Letters: N training examples, G groups, Q queries, S seeds, B bootstrap draws.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from itertools import combinations
 from typing import Any
 
@@ -64,8 +64,9 @@ def in_scope(values: np.ndarray, own: np.ndarray, scope: str) -> np.ndarray:
 def ndcg(predicted: np.ndarray, change: np.ndarray, top: int = TOP) -> np.ndarray:
     """Normalised discounted cumulative gain of the groups with the highest predictions.
 
-    The gain of a group is its change, or 0 where leaving the group out helps the query. The value
-    is the expectation over random orders of groups with equal predictions.
+    The gain of a group is its change minus the smallest change of the query: a gain must not be
+    negative, and without groups other than its own many a query loses nothing. The value is the
+    expectation over random orders of groups with equal predictions; 1 is the true order.
 
     Args:
         predicted: [G, Q].
@@ -73,11 +74,11 @@ def ndcg(predicted: np.ndarray, change: np.ndarray, top: int = TOP) -> np.ndarra
         top: Groups that count.
 
     Returns:
-        [Q] in [0, 1]; NaN for a query that no group helped.
+        [Q] in [0, 1]; NaN for a query whose changes are all equal.
 
     Source: Järvelin and Kekäläinen (2002); ties: McSherry and Najork (2008).
     """
-    gain = np.maximum(change, 0)
+    gain = change - change.min(axis=0)
     discount = 1 / np.log2(np.arange(2, min(top, len(gain)) + 2))
     best = discount @ -np.sort(-gain, axis=0)[: len(discount)]
     reached = np.empty(gain.shape[1])

@@ -64,7 +64,9 @@ class Resampled:
             per_query: ``groups/per_query.parquet``.
             source: The experiment that measured it.
         """
-        table = per_query[(per_query["queries"] == self.kind) & (per_query["measure"] == "spearman")]
+        table = per_query[
+            (per_query["queries"] == self.kind) & (per_query["measure"] == "spearman")
+        ]
         for target in TARGETS:
             for scope in groups.SCOPES:
                 rows = table[(table["target"] == target) & (table["scope"] == scope)]
@@ -72,7 +74,9 @@ class Resampled:
                     values = rows.pivot(index="query", columns="method", values="value")
                     yield self._truth(f"groups-{scope}-{target}", source, values)
 
-    def of_removal(self, per_query: pd.DataFrame, methods: list[str], source: str) -> Iterator[Truth]:
+    def of_removal(
+        self, per_query: pd.DataFrame, methods: list[str], source: str
+    ) -> Iterator[Truth]:
         """Change of the loss without a method's k highest scores, for each k.
 
         Args:
@@ -100,7 +104,9 @@ class Resampled:
             yield self._truth(name, source, pd.DataFrame(each))
 
 
-def exact_influence(folder: Path, parts: Mapping[str, Any], kind: str) -> tuple[np.ndarray, list[int]]:
+def exact_influence(
+    folder: Path, parts: Mapping[str, Any], kind: str
+) -> tuple[np.ndarray, list[int]]:
     """Exact influence on all queries of a kind, and the positions of these queries.
 
     Args:

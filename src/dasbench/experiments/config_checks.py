@@ -319,7 +319,10 @@ def _removal(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     for index, name in enumerate(removal["bottom"]):
         if name not in removal["methods"]:
             listed = ", ".join(removal["methods"]) or "none"
-            yield ("removal", "bottom", index), f"is {name}, expected one of removal.methods: {listed}"
+            yield (
+                ("removal", "bottom", index),
+                f"is {name}, expected one of removal.methods: {listed}",
+            )
     if not removal["methods"]:
         return
     if not removal["k"]:

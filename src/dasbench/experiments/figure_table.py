@@ -227,7 +227,7 @@ DRAWINGS = (
             Figure(
                 "groups-loss",
                 section="groups",
-                alt="Rank correlation of every method with the change of the loss without each group",
+                alt="Rank correlation of every method with the change of the loss without a group",
                 caption="Spearman correlation over groups between the sum of a group’s scores and "
                 "the change of the query’s loss when the group is left out; mean over queries "
                 "with bootstrap intervals over queries. Filled: all groups. Open: without the "
@@ -255,8 +255,8 @@ DRAWINGS = (
                 caption="Rank of each method among those that a ground truth judges, 1 is the "
                 "best, with bootstrap intervals; methods by their mean place, controls last. "
                 "Loss and displacement: LDS. All and others: with and without the query’s own "
-                "group. Exact: agreement with exact influence on one run, signed and by size. Below each truth "
-                "stands the experiment that measured it.",
+                "group. Exact: agreement with exact influence on one run, signed and by size. "
+                "Below each truth stands the experiment that measured it.",
             ),
         ),
     ),

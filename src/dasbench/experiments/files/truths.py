@@ -24,15 +24,15 @@ Experiments = Mapping[str, Resolved]
 
 def _family(experiment: Resolved, experiments: Experiments) -> Iterator[Resolved]:
     """The experiments that use the same models and queries, the root first."""
-    known = {name: e for name, e in experiments.items() if e["seed_name"] == experiment["seed_name"]}
+    known = {
+        name: e for name, e in experiments.items() if e["seed_name"] == experiment["seed_name"]
+    }
     yield from sorted(known.values(), key=lambda e: (not e.is_root, e["name"]))
 
 
 def _common(experiment: Resolved, other: Resolved, among: list[str]) -> list[str]:
     """Methods with equal scores in both."""
-    return [
-        m for m in among if m in other.methods and shared_scores.equal(experiment, other, m)
-    ]
+    return [m for m in among if m in other.methods and shared_scores.equal(experiment, other, m)]
 
 
 def _made(files: list[str], root: Path) -> bool:
@@ -105,7 +105,9 @@ def inputs(experiment: Resolved, experiments: Experiments, root: Path) -> list[s
     for name in removals(experiment, experiments, root):
         files += _removed(experiments[name])
     if run := replays(experiment, experiments, root):
-        scores = [f for of_kind in groups.judged_scores(experiment).values() for f in of_kind.values()]
+        scores = [
+            f for of_kind in groups.judged_scores(experiment).values() for f in of_kind.values()
+        ]
         files += [file for name in run for file in replay.exact_files(experiments[name])] + scores
     return list(dict.fromkeys(files))
 

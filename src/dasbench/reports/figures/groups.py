@@ -15,7 +15,14 @@ from matplotlib.lines import Line2D
 
 from dasbench.reports.figures import lds, style
 
-COLUMNS = (*("method", "queries", "target", "scope", "measure"), "value", "lo", "hi", "undefined", "Q")
+COLUMNS = (
+    *("method", "queries", "target", "scope", "measure"),
+    "value",
+    "lo",
+    "hi",
+    "undefined",
+    "Q",
+)
 NOISE_COLUMNS = ("queries", "target", "scope", "ceiling")
 _OTHERS = "without the query’s own group"
 _SHIFT = {"all": -0.14, "others": 0.14}  # rows above and below a method's place
