@@ -32,20 +32,22 @@ for name, e in where(groups.has_groups).items():
             " --out {params.folder} > {log} 2>&1"
 
     for family, members in groups.families(e).items():
+        fixed = {"group": groups.WHOLE} if members == [groups.WHOLE] else {}
+        group = fixed.get("group", "{group}")
 
         rule:
             name:
                 f"train_groups_{family}_{name}"
             input:
                 models.given_files(e),
-                masks=f"results/{name}/groups/plan/{{group}}/masks.npy",
+                masks=f"results/{name}/groups/plan/{group}/masks.npy",
                 examples=f"{e.home}/examples/train.npz",
             output:
                 groups.trained_files(e, family),
             log:
-                f"logs/{name}/train_groups/{{group}}.log",
+                f"logs/{name}/train_groups/{group}.log",
             benchmark:
-                f"logs/benchmark/{name}/train_groups/{{group}}.tsv"
+                f"logs/benchmark/{name}/train_groups/{group}.tsv"
             wildcard_constraints:
                 group=only(members),
             conda:
@@ -56,7 +58,7 @@ for name, e in where(groups.has_groups).items():
                 runtime=minutes(f"train_groups_{family}", name),
                 gpu=gpus(),
             params:
-                settings=of(groups.training_settings, experiment=e),
+                settings=of(groups.training_settings, experiment=e, **fixed),
                 code=model_code("train_removal", e),
                 given=models.given_options(e),
                 folder=f"results/{name}/models/groups",
