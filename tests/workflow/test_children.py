@@ -30,12 +30,23 @@ parent: smoke
 replicate: {base: 1, features: 1}
 methods: {dtrak: {}, das: {}}
 """
+STUDY = """title: without each of some classes, and without the lowest scores
+parent: smoke
+methods:
+  random: {}
+  class_match: {}
+  pixel_rbf: {}
+  das: {}
+  trak: {leverage: true}
+groups: {by: label, count: 3, seeds: 2}
+removal: {methods: [das], bottom: [das], k: [12], queries: 1, random_sets: 1, null_models: 1}
+"""
 OUTCOME = ["queries", "target"]
 
 
 @pytest.fixture
 def child(copy):
-    for name, text in (("child", CHILD), ("again", REPLICATE)):
+    for name, text in (("child", CHILD), ("again", REPLICATE), ("study", STUDY)):
         (copy.folder / f"config/experiments/{name}.yaml").write_text(text)
     return copy
 
@@ -100,3 +111,26 @@ def test_fewer_timesteps_are_compared_with_all_and_nothing_else_is_made(copy):
     table, summary = (load_table(home / f"{name}.csv") for name in ("grids/lds", "lds/summary"))
     assert set(table.method) == set(summary.method)
     assert len(load_table(home / "grids/outputs.csv")) == 2 * len(output_grids.GRIDS)
+
+
+def test_groups_are_left_out_and_truths_compared_with_the_scores_of_the_parent(child):
+    before = child.hashes("smoke")
+    child.call("snakemake", "--quiet", "all", "--", "left_out_study", "truths_study")
+    home = child.folder / "results/study"
+    assert child.hashes("smoke") == before
+    assert {path.name for path in (home / "scores").iterdir()} == {"trak"}  # its options are others
+    summary, general = (load_table(home / f"groups/{t}.csv") for t in ("summary", "general"))
+    assert set(summary.method) == {"random", "class_match", "pixel_rbf", "das", "trak"}
+    assert (general.top == 10).all()
+    truths, missing = (load_table(home / f"groups/{t}.csv") for t in ("truths", "missing"))
+    assert {"loss", "groups-others-displacement", "removal-12"} <= set(truths.truth)
+    assert set(truths.source) == {"smoke", "study"}
+    assert missing.truth.tolist() == ["exact"]
+    # a study that is made later enters the table, and nothing else is made again
+    child.call("snakemake", "--quiet", "all", "--", "removal_study")
+    assert child.plan("truths_study") == {"compare_truths": 1, "plot_truths": 1, "truths_study": 1}
+    arms = load_table(home / "removal/summary.csv").method
+    assert {"das", "bottom-das", "random", "null"} == set(arms)
+    plans = [np.load(home / f"removal/plan/{a}das/k-12/masks.npy") for a in ("", "bottom-")]
+    assert not (~plans[0] & ~plans[1]).any()  # the 12 highest and the 12 lowest
+    assert [mask.sum() for mask in plans] == [108, 108]
