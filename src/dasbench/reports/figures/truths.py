@@ -46,10 +46,9 @@ def panels(table: pd.DataFrame, families: Mapping[str, str] | None = None) -> Fi
             fill = colour if row.queries == "val" else "white"
             panel.plot([row.lo, row.hi], [y, y], color=colour, lw=1, solid_capstyle="butt")
             panel.plot(row.rank, y, "o", mfc=fill, mec=colour, ms=3.5, mew=0.9, zorder=3)
-        panel.set_title("\n".join([*truth.rsplit("-", 1), ""]), fontsize=7.5)
-        panel.text(0, 1.004, source, transform=panel.transAxes, fontsize=6, color=style.MUTED)
+        panel.set_title("\n".join(truth.rsplit("-", 1)), fontsize=7.5)
         panel.set_xlim(0, part["methods"].max() + 1)
-        panel.set_xlabel("rank")
+        panel.set_xlabel(f"rank\n{source}", fontsize=7)
         panel.set_ylim(len(methods) - 0.4, -0.6)
         panel.set_yticks(range(len(methods)))
         panel.set_yticklabels(methods if panel is axes[0] else [], color=style.INK)
