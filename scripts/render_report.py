@@ -28,7 +28,7 @@ def run() -> None:
     parser.add_argument("--report", required=True, help="output: report.html")
     args = parser.parse_args()
     settings = args.settings
-    names = ("summary", "noise", "general") if args.groups else ()
+    names = ("summary", "comparisons", "noise", "general") if args.groups else ()
     page = report.render(
         report.Results(
             experiment=settings["experiment"],

@@ -6,13 +6,13 @@ without damping, a kind of query without ceiling) that figures and report have t
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+import synthetic_groups
 from dasbench.core import artifacts, tables
 
 QUALITY = {
@@ -343,34 +343,6 @@ def study_tables(names: list[str]) -> dict[str, pd.DataFrame]:
     }
 
 
-def group_tables(names: list[str]) -> dict[str, pd.DataFrame]:
-    """A study of groups, and ranks under two truths: file -> table."""
-    rows: dict[str, list[dict[str, Any]]] = {
-        n: [] for n in ("summary", "noise", "general", "truths")
-    }
-    for kind in ("val", "gen"):
-        for target, scope in itertools.product(("loss", "displacement"), ("all", "others")):
-            key = {"queries": kind, "target": target, "scope": scope}
-            ends = {"lo": 0.6, "hi": 0.9, "groups": 10, "Q": SIZES["Q"]}
-            noise = {"agreement": 0.7, "ceiling": 0.8, "change": 0.012, "null": 0.003, "S": 2}
-            rows["noise"].append({**key, **noise, **ends})
-            for method, measure in itertools.product(names, ("spearman", "ndcg", "top1")):
-                value = 3 * QUALITY.get(method, 0.1)
-                lost = SIZES["Q"] if (method, scope) == ("class_match", "others") else 0
-                row = {**key, **ends, "method": method, "measure": measure, "value": value}
-                rows["summary"].append(
-                    row | {"lo": value - 0.1, "hi": value + 0.1, "undefined": lost}
-                )
-        for i, method in enumerate(names):
-            lists = {"top": 10, "Q": SIZES["Q"], "distinct": 40 + i, "share": 0.25}
-            rows["general"].append({"queries": kind, "method": method, **lists})
-            rank = {"rank": i + 1, "lo": i + 0.5, "hi": i + 2, "methods": len(names)}
-            for truth, source in (("loss", "made_up"), ("groups-others-loss", "groups")):
-                of = {"queries": kind, "truth": truth, "source": source}
-                rows["truths"].append({**of, "method": method, "value": 0.1, **rank})
-    return {f"groups/{name}.csv": pd.DataFrame(table) for name, table in rows.items()}
-
-
 def settings(names: list[str]) -> dict[str, Any]:
     """Resolved settings as the report gets them."""
     return {
@@ -431,7 +403,7 @@ def make(
     artifacts.save_array(
         root / "queries/gen_labels.npy", (np.arange(QUERIES) % 10).astype(np.int64)
     )
-    for file, table in (study_tables(names) | group_tables(names)).items():
+    for file, table in (study_tables(names) | synthetic_groups.tables(names, QUALITY)).items():
         tables.save_table(root / file, table)
     artifacts.save_json(root / "cost-speedup.json", {"reference": names[-1]})
     artifacts.save_json(root / "metrics.json", {"base_loss_val": 0.0712, "lds_das_gen": 0.162})

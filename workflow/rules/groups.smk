@@ -26,7 +26,7 @@ for name, e in where(groups.has_groups).items():
         params:
             settings=of(groups.plan_settings, experiment=e),
             code=code("choose_groups"),
-            folder=f"results/{name}/groups/plan",
+            folder=filled(f"results/{name}/groups/plan"),
         shell:
             "python scripts/choose_groups.py --settings {params.settings:q} --examples {input.examples}"
             " --out {params.folder} > {log} 2>&1"
@@ -61,7 +61,7 @@ for name, e in where(groups.has_groups).items():
                 settings=of(groups.training_settings, experiment=e, **fixed),
                 code=model_code("train_removal", e),
                 given=models.given_options(e),
-                folder=f"results/{name}/models/groups",
+                folder=filled(f"results/{name}/models/groups"),
             shell:
                 "python scripts/train_removal.py --settings {params.settings:q}"
                 " --examples {input.examples} {params.given} --masks {input.masks} --out {params.folder}"
@@ -91,7 +91,7 @@ for name, e in where(groups.has_groups).items():
             settings=of(groups.measure_settings, experiment=e),
             code=model_code("measure_outputs", e),
             given=models.given_options(e),
-            queries=f"{e.home}/queries",
+            queries=filled(f"{e.home}/queries"),
             models=filled(f"results/{name}/models/groups/seed-{{seed}}"),
             folder=filled(f"results/{name}/groups/outputs/seed-{{seed}}"),
         shell:

@@ -182,6 +182,8 @@ def compare(
     """
     rows = []
     for names, values in _cells(per_query):
+        if base not in values:  # it does not apply to this kind of query
+            continue
         drawn = bootstrap.counts(rng(names["queries"]), len(values)) / len(values)
         known = values.fillna(0)
         resampled = drawn @ known

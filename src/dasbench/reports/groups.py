@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from dasbench.reports import comparisons
+
 CONTROLS = ("random", "class_match", "train_norm")
 
 
@@ -39,6 +41,20 @@ def table(results: Mapping[str, Any] | None, target: str = "loss") -> list[dict[
         return row["control"], -sum(values) / len(values), row["method"]
 
     return sorted(rows.values(), key=rank)
+
+
+def pairs(results: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """The primary comparisons that groups judge, by rank correlation, with a verdict for each.
+
+    Args:
+        results: comparisons -> ``groups/comparisons.csv``; None without a study of groups.
+    """
+    if results is None:
+        return []
+    table = results["comparisons"]
+    return comparisons.rows(table[table.measure == "spearman"].assign(selection="held_out"))[
+        "primary"
+    ]
 
 
 def noise(results: Mapping[str, Any] | None, target: str = "loss") -> dict[str, dict[str, Any]]:

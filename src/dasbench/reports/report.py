@@ -42,7 +42,7 @@ class Results:
         selection: ``lds/selection.csv``.
         comparisons: ``lds/comparisons.csv``, may be empty.
         removed_pairs: ``removal/comparisons.csv``, None without a removal experiment.
-        groups: summary, noise, general -> tables of ``groups/``, None without a study of groups.
+        groups: summary, comparisons, noise, general -> tables of ``groups/``, None without them.
         ceiling: ``lds/ceiling.csv``, may be empty.
         removal: ``removal/summary.csv``, None without a removal experiment.
         figures: ``.svg`` and ``.png`` files; the stem decides the section of a figure.
@@ -113,6 +113,7 @@ def render(results: Results) -> str:
         "gains": pages.gains(results.gains),
         "groups": groups.table(results.groups),
         "group_noise": groups.noise(results.groups),
+        "group_pairs": groups.pairs(results.groups),
         "random_sets": _random_sets(removal),
         "measures": _measures(removal),
         "level": f"{100 * results.settings.get('lds', {}).get('level', 0.95):g} %",

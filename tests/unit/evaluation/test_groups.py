@@ -134,6 +134,8 @@ def test_differences_are_paired(rng):
     assert (row["a"], row["b"], row["queries"], row["measure"]) == ("a", "floor", "val", "spearman")
     assert [row[end] for end in ("difference", "lo", "hi")] == pytest.approx([0.25] * 3)
     assert row["detectable"] == pytest.approx(0, abs=1e-9)
+    other = pd.concat([per_query, long(a, "a", queries="gen")])  # where the floor has no scores
+    assert len(groups.compare(other, "floor", Bootstrap(200), draws)) == 1
 
 
 def test_noise_is_what_two_seeds_disagree_on(own, rng):

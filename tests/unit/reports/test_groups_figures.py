@@ -2,6 +2,7 @@
 
 import pytest
 
+import synthetic_groups
 import synthetic_results
 from dasbench.errors import UserError
 from dasbench.reports.figures import groups, truths
@@ -11,7 +12,7 @@ NAMES = ["random", "class_match", "floor", "das", "dtrak"]
 
 @pytest.fixture(scope="module")
 def tables():
-    return synthetic_results.group_tables(NAMES)
+    return synthetic_groups.tables(NAMES, synthetic_results.QUALITY)
 
 
 def marks(panel):
