@@ -47,11 +47,8 @@ def run() -> None:
         asked = artifacts.load_array(args.queries / f"{kind}_labels.npy", (None,), np.int64)[rows]
         own, names, change = labels[:, None] == asked, {"queries": kind}, {}
         for target in TARGETS:
-            files = [
-                home / f"outputs/seed-{seed}/{target}-{kind}.npy"
-                for seed in range(settings["seeds"])
-            ]
-            shape = (2 + len(labels), None)
+            shape, seeds = (2 + len(labels), None), range(settings["seeds"])
+            files = [home / f"outputs/seed-{seed}/{target}-{kind}.npy" for seed in seeds]
             outputs = np.stack([artifacts.load_array(f, shape)[:, rows] for f in files])
             without = groups.changes(outputs)  # [S, 1 + G, Q], the null first
             parts = without[:, 1:], without[:, 0], own, draw, rng(kind)

@@ -58,7 +58,12 @@ def in_scope(values: np.ndarray, own: np.ndarray, scope: str) -> np.ndarray:
     if scope == "all":
         return values
     has = own.any(axis=0)
-    return values[:, has].T[~own[:, has].T].reshape(has.sum(), -1).T
+    return values[:, has].T[~own[:, has].T].reshape(has.sum(), len(values) - 1).T
+
+
+def _scopes(own: np.ndarray) -> tuple[str, ...]:
+    """The scopes with queries; among few of many labels, no query may have its own group."""
+    return SCOPES if own.any() else SCOPES[:1]
 
 
 def ndcg(predicted: np.ndarray, change: np.ndarray, top: int = TOP) -> np.ndarray:
@@ -119,10 +124,11 @@ def judge(predicted: np.ndarray, change: np.ndarray, own: np.ndarray) -> pd.Data
         own: [G, Q] bool, see ``in_scope``.
 
     Returns:
-        scope, measure, query (position in Q), value; NaN where it is undefined.
+        scope, measure, query (position in Q), value; NaN where it is undefined. No rows of the
+        scope ``others`` if no query has its own group.
     """
     parts = []
-    for scope in SCOPES:
+    for scope in _scopes(own):
         pair = [in_scope(values, own, scope) for values in (predicted, change)]
         queries = np.flatnonzero(own.any(axis=0)) if scope == "others" else np.arange(own.shape[1])
         for measure, compute in MEASURES.items():
@@ -219,7 +225,7 @@ def noise(
     """
     rows, seeds = [], len(change)
     state = rng.bit_generator.state
-    for scope in SCOPES:
+    for scope in _scopes(own):
         by_seed = [in_scope(values, own, scope) for values in change]
         pairs = [np.nan_to_num(statistics.spearman(a, b)) for a, b in combinations(by_seed, 2)]
         agreement = np.mean(pairs, axis=0)  # [Q]

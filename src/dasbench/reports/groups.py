@@ -19,8 +19,8 @@ def table(results: Mapping[str, Any] | None, target: str = "loss") -> list[dict[
 
     Returns:
         Dictionaries with method, control (bool), cells {kind of query: cell}. A cell has the rows
-        of the Spearman correlation ``all`` and ``others``; ``ndcg`` and ``top1`` over all groups;
-        and the general influence ``distinct`` and ``share``.
+        of the Spearman correlation, ``all`` and ``others`` (None if no query has a group);
+        ``ndcg`` and ``top1`` over all groups; and the general influence ``distinct``, ``share``.
     """
     if results is None:
         return []
@@ -29,7 +29,7 @@ def table(results: Mapping[str, Any] | None, target: str = "loss") -> list[dict[
     rows: dict[str, dict[str, Any]] = {}
     for (method, kind), part in summary[summary.target == target].groupby(["method", "queries"]):
         at = {(row["measure"], row["scope"]): row for row in part.to_dict("records")}
-        cell: dict[str, Any] = {scope: at["spearman", scope] for scope in ("all", "others")}
+        cell: dict[str, Any] = {scope: at.get(("spearman", scope)) for scope in ("all", "others")}
         cell |= {name: at[name, "all"]["value"] for name in ("ndcg", "top1")}
         general = lists.loc[(method, kind)]
         cell |= {"distinct": int(general["distinct"]), "share": float(general["share"])}
@@ -67,5 +67,5 @@ def noise(results: Mapping[str, Any] | None, target: str = "loss") -> dict[str, 
     found: dict[str, dict[str, Any]] = {}
     for row in results["noise"].to_dict("records") if results else ():
         if row["target"] == target:
-            found.setdefault(row["queries"], {})[row["scope"]] = row
+            found.setdefault(row["queries"], {"others": None})[row["scope"]] = row
     return found

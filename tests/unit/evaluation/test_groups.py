@@ -101,6 +101,14 @@ def test_a_method_is_judged_query_by_query(own, rng):
     assert table["others"]["ndcg"].index.tolist() == [0, 1, 2, 3]  # the fifth has no own group
 
 
+def test_without_own_groups_there_are_no_others(rng):
+    none, change = np.zeros((G, Q), dtype=bool), rng.standard_normal((2, G, Q))
+    assert groups.in_scope(change[0], none, "others").shape == (G - 1, 0)
+    assert set(groups.judge(change[0], change[1], none)["scope"]) == {"all"}
+    table = groups.noise(change, change[:, 0], none, Bootstrap(100), draws("val"))
+    assert table["scope"].tolist() == ["all"]
+
+
 def long(values, method, **names):
     """Rows of one method: query -> value."""
     names = {"queries": "val", "target": "loss", "scope": "all", "measure": "spearman"} | names

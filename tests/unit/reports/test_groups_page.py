@@ -52,5 +52,11 @@ def test_the_page_has_the_section(tables):
     assert page.cells["groups-table", "das", "gen.distinct"] == "43"
     assert page.cells["groups-table", "class_match", "val.others"] == "undefined for every query"
     assert {"groups-pairs", "groups-table"} <= set(page.ids)
+    alone = {
+        name: table[table.scope == "all"] if "scope" in table else table
+        for name, table in tables.items()
+    }
+    html = report.render(report.Results("made_up", settings, **made, groups=alone))
+    assert html.count("no query has a group") == 2 * len(NAMES)
     bare = Page(report.render(report.Results("made_up", settings, **made)))
     assert "groups" not in bare.ids

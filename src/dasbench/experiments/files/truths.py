@@ -49,28 +49,23 @@ def removals(experiment: Resolved, experiments: Experiments, root: Path) -> dict
     return {
         other["name"]: methods
         for other in filter(removal.has_removal, _family(experiment, experiments))
-        if (methods := [m for m in _common(experiment, other, listed) if m in _arms(other)])
+        if (methods := [m for m in _common(experiment, other, listed) if _removes(other, m)])
         and _made(_removed(other), root)
     }
 
 
-def _arms(other: Resolved) -> list[str]:
-    return other["removal"]["methods"]
+def _removes(other: Resolved, method: str) -> bool:
+    return method in other["removal"]["methods"]
 
 
 def replays(experiment: Resolved, experiments: Experiments, root: Path) -> dict[str, Any]:
     """Experiment with a study of one run that has been made -> its methods and parts."""
-    return {
-        other["name"]: {
-            "methods": {
-                kind: _common(experiment, other, methods)
-                for kind, methods in methods_by_kind(experiment).items()
-            },
-            "parts": replay.parts(other),
-        }
-        for other in filter(replay.has_replay, _family(experiment, experiments))
-        if _made(replay.exact_files(other), root)
-    }
+    found, listed = {}, methods_by_kind(experiment)
+    for other in filter(replay.has_replay, _family(experiment, experiments)):
+        methods = {kind: _common(experiment, other, names) for kind, names in listed.items()}
+        if all(methods.values()) and _made(replay.exact_files(other), root):
+            found[other["name"]] = {"methods": methods, "parts": replay.parts(other)}
+    return found
 
 
 def missing(experiment: Resolved, experiments: Experiments, root: Path) -> list[dict[str, str]]:
