@@ -42,6 +42,8 @@ include: "workflow/rules/replay.smk"
 include: "workflow/rules/magic.smk"
 include: "workflow/rules/finetune.smk"
 include: "workflow/rules/dampings.smk"
+include: "workflow/rules/groups.smk"
+include: "workflow/rules/truths.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/phases.smk"
 

@@ -16,6 +16,7 @@ def run() -> None:
     parser.add_argument("--removal-comparisons", help="removal/comparisons.csv, beside --removal")
     parser.add_argument("--leverage", help="lds/leverage.csv, if it was measured")
     parser.add_argument("--gains", help="ablation/gains.csv, if the experiment has an ablation")
+    parser.add_argument("--groups", type=Path, help="folder groups/, if the experiment has a study")
     parser.add_argument("--metrics", help="metrics.json")
     parser.add_argument("--data-card", help="JSON: source, licence, size, hash")
     parser.add_argument(
@@ -27,6 +28,7 @@ def run() -> None:
     parser.add_argument("--report", required=True, help="output: report.html")
     args = parser.parse_args()
     settings = args.settings
+    names = ("summary", "comparisons", "noise", "general") if args.groups else ()
     page = report.render(
         report.Results(
             experiment=settings["experiment"],
@@ -50,6 +52,7 @@ def run() -> None:
                 tables.load_table(args.removal_comparisons) if args.removal_comparisons else None
             ),
             leverage=tables.load_table(args.leverage) if args.leverage else None,
+            groups={name: tables.load_table(args.groups / f"{name}.csv") for name in names} or None,
         )
     )
     write_text(args.report, page)

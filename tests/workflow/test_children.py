@@ -1,6 +1,7 @@
 """An experiment on another's models: every study in miniature, and what it leaves alone."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -41,13 +42,23 @@ dampings:
   twins: {das: das_other, das_stepwise: stepwise_other}
   sets: [same]
   finetuned: {models: 4, models_per_job: 2, epochs: 1, learning_rate: 0.01}
+STUDY = """title: without each of some classes, and without the lowest scores
+parent: smoke
+methods:
+  random: {}
+  class_match: {}
+  pixel_rbf: {}
+  das: {}
+  trak: {leverage: true}
+groups: {by: label, count: 3, seeds: 2}
+removal: {methods: [das], bottom: [das], k: [12], queries: 1, random_sets: 1, null_models: 1}
 """
 OUTCOME = ["queries", "target"]
 
 
 @pytest.fixture
 def child(copy):
-    for name, text in (("child", CHILD), ("again", REPLICATE)):
+    for name, text in (("child", CHILD), ("again", REPLICATE), ("study", STUDY)):
         (copy.folder / f"config/experiments/{name}.yaml").write_text(text)
     return copy
 
@@ -149,3 +160,26 @@ def test_rules_for_the_damping_are_judged_as_the_methods_are(copy):
     assert len(np.unique(masks, axis=0)) == 4
     for kind in ("val", "gen"):
         assert len(np.unique(np.load(home / f"dampings/outputs/loss-{kind}.npy"))) == 4 * 12
+def test_groups_are_left_out_and_truths_compared_with_the_scores_of_the_parent(child):
+    before = child.hashes("smoke")
+    child.call("snakemake", "--quiet", "all", "--", "left_out_study", "truths_study")
+    home = child.folder / "results/study"
+    assert child.hashes("smoke") == before
+    assert {path.name for path in (home / "scores").iterdir()} == {"trak"}  # its options are others
+    summary, general = (load_table(home / f"groups/{t}.csv") for t in ("summary", "general"))
+    assert set(summary.method) == {"random", "class_match", "pixel_rbf", "das", "trak"}
+    assert (general.top == 10).all()
+    truths, missing = (load_table(home / f"groups/{t}.csv") for t in ("truths", "missing"))
+    assert {"loss", "groups-others-displacement", "removal-12"} <= set(truths.truth)
+    assert set(truths.source) == {"smoke", "study"}
+    assert missing.truth.tolist() == ["exact"]
+    # a study that is made later enters the table, and nothing else is made again
+    child.call("snakemake", "--quiet", "all", "--", "removal_study")
+    again = child.call("snakemake", "-n", "--quiet", "host", "reason", "--", "truths_study")
+    planned = re.findall(r"^(\w+) +\d+$", again.stdout + again.stderr, flags=re.M)
+    assert set(planned) == {"compare_truths", "plot_truths", "truths_study", "total"}
+    arms = load_table(home / "removal/summary.csv").method
+    assert {"das", "bottom-das", "random", "null"} == set(arms)
+    plans = [np.load(home / f"removal/plan/{a}das/k-12/masks.npy") for a in ("", "bottom-")]
+    assert not (~plans[0] & ~plans[1]).any()  # the 12 highest and the 12 lowest
+    assert [mask.sum() for mask in plans] == [108, 108]

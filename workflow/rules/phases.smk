@@ -28,4 +28,6 @@ for name, e in EXPERIMENTS.items():
             parts.get("costs", []),
             parts.get("replay", []),
             parts.get("rules", []),
+            parts.get("left_out", []),
+            parts.get("truths", []),
         localrule: True

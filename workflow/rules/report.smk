@@ -5,7 +5,7 @@ include: "common.smk"
 include: "../functions/report.smk"
 
 
-from dasbench.experiments.files import ablation, data, pages, removal
+from dasbench.experiments.files import ablation, data, groups, pages, removal
 
 
 rule write_metrics:
@@ -39,6 +39,7 @@ rule render_report:
         removal=of(removal.removal_summary),
         removed=of(removal.removal_comparisons),
         gains=of(ablation.ablation_gains),
+        groups=of(groups.tables),
         metrics="results/{experiment}/metrics.json",
         card=of(data.card_of),
         figures=of(pages.figure_files, reported=True),
@@ -58,10 +59,11 @@ rule render_report:
         code=report_code,
         removal=of(removal.removal_flags),
         gains=of(ablation.ablation_flag),
+        groups=of(groups.report_flag),
     shell:
         "python scripts/render_report.py --settings {params.settings:q} --summary {input.tables[0]}"
         " --selection {input.tables[1]} --comparisons {input.tables[2]} --ceiling {input.tables[3]}"
-        " --leverage {input.tables[4]} {params.removal} {params.gains} --metrics {input.metrics} --data-card {input.card}"
+        " --leverage {input.tables[4]} {params.removal} {params.gains} {params.groups} --metrics {input.metrics} --data-card {input.card}"
         " --figures {input.figures} --report {output} > {log} 2>&1"
 
 

@@ -1,5 +1,6 @@
 # Reads scores and examples; writes removal/plan/ and models/removal/<arm>/k-<k>/. An arm is a method,
-# `random` (sets shared by all queries) or `null` (k = 0: no image is removed, only seeds differ).
+# `bottom-<method>` (its lowest scores), `random` (sets shared by all queries) or `null` (k = 0: no
+# image is removed, only seeds differ).
 
 
 include: "common.smk"
@@ -17,6 +18,8 @@ rule choose_removals:
         "results/{experiment}/removal/plan/{arm}/k-{k}/masks.npy",
     log:
         "logs/{experiment}/choose_removals/{arm}-{k}.log",
+    wildcard_constraints:
+        arm=f"(?!{removal.BOTTOM})[^/]+",
     conda:
         "../../environment.yml"
     resources:
@@ -28,6 +31,31 @@ rule choose_removals:
         files=of(removal.choice_flags),
     shell:
         "python scripts/choose_removals.py --settings {params.settings:q} --examples {input.examples}"
+        " {params.files} --masks {output} > {log} 2>&1"
+
+
+rule choose_bottom:
+    input:
+        of(removal.removal_scores),
+        of(removal.candidate_queries),
+        examples=shared("examples/train.npz"),
+    output:
+        "results/{experiment}/removal/plan/{arm}/k-{k}/masks.npy",
+    log:
+        "logs/{experiment}/choose_bottom/{arm}-{k}.log",
+    wildcard_constraints:
+        arm=f"{removal.BOTTOM}[^/]+",
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=mem_mb("choose_bottom"),
+        runtime=minutes("choose_bottom"),
+    params:
+        settings=of(removal.choice_settings),
+        code=code("choose_bottom"),
+        files=of(removal.choice_flags),
+    shell:
+        "python scripts/choose_bottom.py --settings {params.settings:q} --examples {input.examples}"
         " {params.files} --masks {output} > {log} 2>&1"
 
 

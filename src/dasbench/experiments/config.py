@@ -59,6 +59,7 @@ PHASES = tuple(
 )
 # phases that are no stage of dvc.yaml
 STUDIES = ("tuning", "effects", "costs", "replicates", "grids", "replay", "rules")
+STUDIES = ("tuning", "effects", "costs", "replicates", "grids", "replay", "left_out", "truths")
 RESERVED = frozenset({*PHASES, *STUDIES, *SUBCOMMANDS, *PLANNED, "all", "none", "snakemake", "dvc"})
 _RULE = re.compile(r"^ *(?:use rule \w+ as|rule) (\w+)", re.MULTILINE)
 

@@ -17,7 +17,9 @@ from dasbench.core.yaml_schema import KeyPath, Problem
 # keys that a miniature has although the large experiment may not
 OWN = frozenset({"title", "debug_of"})
 # lists in which fewer entries mean fewer jobs of the same kinds
-SHORTER = frozenset({("removal", "k"), ("removal", "methods"), ("comparisons",)})
+SHORTER = frozenset(
+    {("removal", "k"), ("removal", "methods"), ("removal", "bottom"), ("comparisons",)}
+)
 # models that one job trains: a larger number means fewer jobs for the same models, so it may grow;
 # config/README.md has the reason
 PACKING = ("subsets", "models_per_job")

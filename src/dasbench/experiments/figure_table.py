@@ -235,6 +235,47 @@ DRAWINGS = (
         ),
     ),
     Drawing(
+        "plot_groups",
+        needs="groups",
+        reads={"summary": "groups/summary.csv", "noise": "groups/noise.csv"},
+        figures=(
+            Figure(
+                "groups-loss",
+                section="groups",
+                alt="Rank correlation of every method with the change of the loss without a group",
+                caption="Spearman correlation over groups between the sum of a group’s scores and "
+                "the change of the query’s loss when the group is left out; mean over queries "
+                "with bootstrap intervals over queries. Filled: all groups. Open: without the "
+                "query’s own group, which any similarity of classes names. Line: the ceiling for "
+                "all groups, given how far two seeds agree.",
+            ),
+            Figure(
+                "groups-displacement",
+                section="groups",
+                alt="As before, for the displacement of the prediction",
+                caption="As before, for the displacement of the model’s prediction from that of "
+                "the model of all images with the same seed.",
+            ),
+        ),
+    ),
+    Drawing(
+        "plot_truths",
+        needs="groups",
+        reads={"ranks": "groups/truths.csv"},
+        figures=(
+            Figure(
+                "truths",
+                section="groups",
+                alt="Rank of every method under every ground truth, with intervals",
+                caption="Rank of each method among those that a ground truth judges, 1 is the "
+                "best, with bootstrap intervals; methods by their mean place, controls last. "
+                "Loss and displacement: LDS. All and others: with and without the query’s own "
+                "group. Exact: agreement with exact influence on one run, signed and by size. "
+                "Below each truth stands the experiment that measured it.",
+            ),
+        ),
+    ),
+    Drawing(
         "plot_neighbours",
         by_hand=True,
         figures=(
@@ -292,6 +333,7 @@ def parts(experiment: Mapping[str, Any]) -> dict[str, bool]:
         "ablation": judged and bool(experiment["ablation"]["readouts"]),
         "dampings": judged and bool(experiment["dampings"]["twins"]),
         "removal": judged and bool(experiment["removal"]["methods"]),
+        "groups": judged and bool(experiment["groups"]["by"]),
         "costs": judged and bool(experiment["acceleration"]["reference"]),
         "val": bool(experiment["queries"]["val"]),
     }

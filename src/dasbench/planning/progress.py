@@ -70,9 +70,17 @@ PHASES = {
         "measure_finetuned",
         "compare_dampings",
         "summarise_dampings",
+    "groups": (
+        "choose_groups",
+        "train_groups_whole",
+        "train_groups_rest",
+        "measure_groups",
+        "summarise_groups",
+        "compare_truths",
     ),
     "removal": (
         "choose_removals",
+        "choose_bottom",
         "train_removal_methods",
         "train_removal_random",
         "train_removal_null",

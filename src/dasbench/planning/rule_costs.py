@@ -231,14 +231,16 @@ def _removal(work: Workload) -> Iterator[Cost]:
         return
     steps = e["queries"]["sampling_steps"]
     left, sets, nulls = work.n - min(r["k"]), r["random_sets"], r["null_models"]
+    chosen = len(r["methods"]) + len(r["bottom"])
     # arm -> jobs, models in a job, training images of a model, sampling steps of all its models
     arms = {
-        "methods": (len(r["k"]) * len(r["methods"]), r["queries"], left, r["queries"] * steps),
+        "methods": (len(r["k"]) * chosen, r["queries"], left, r["queries"] * steps),
         "random": (len(r["k"]), sets, left, sets * r["queries"] * steps),
         "null": (1, nulls, work.n, nulls * r["queries"] * steps),
     }
     count = sum(number for number, *_ in arms.values())
-    yield _light("choose_removals", 8 * work.n * work.q)
+    for family in ("choose_removals", "choose_bottom"):
+        yield _light(family, 8 * work.n * work.q)
     for arm, (_, models, images, _) in arms.items():
         yield work.trains(f"train_removal_{arm}", models, images)
     # every model, the base twice, on all generated queries; then one image per sampling

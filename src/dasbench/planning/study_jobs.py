@@ -1,4 +1,5 @@
 """Costs and files of the studies beside the methods: ablation, timing, one run, dampings."""
+"""Costs and files of the studies beside the methods: ablation, timing, one run, groups."""
 
 from __future__ import annotations
 
@@ -21,6 +22,8 @@ def of(work: Workload) -> Iterator[Cost]:
         yield from _replays(work)
     if work.experiment["dampings"]["twins"]:
         yield from _dampings(work)
+    if work.experiment["groups"]["by"]:
+        yield from _groups(work)
     if ablation_design.wanted(work.experiment):
         yield _readouts(work)
         yield _cells(work)
@@ -78,6 +81,20 @@ def _dampings(work: Workload) -> Iterator[Cost]:
     yield Cost("compare_dampings", amounts, memory=held)
     losses = 4 * points * len(TARGETS) * len(kinds_of(e)) * e["lds"]["draws"]
     yield Cost("summarise_dampings", {}, memory=losses * methods * (1 + len(study["sets"])))
+def _groups(work: Workload) -> Iterator[Cost]:
+    """Models without each group, their outputs, and the tables of groups and truths."""
+    e, groups = work.experiment, work.experiment["groups"]
+    count, seeds = groups["count"], groups["seeds"]
+    yield Cost("choose_groups", {}, memory=work.n * (2 + count) * seeds)
+    yield work.trains("train_groups_whole", 2 * seeds, work.n)
+    yield work.trains("train_groups_rest", seeds, work.n)
+    held = count + 3
+    yield work.infers("measure_groups", work.q, e["outputs"]["timesteps"] * held, held)
+    scores = 16 * work.n * max(work.queries.values())  # of one method, as they are and in float64
+    drawn = 8 * e["lds"]["draws"] * (work.q + 20 * len(work.methods))
+    yield Cost("summarise_groups", {}, memory=scores + 8 * count * work.n + drawn)
+    pairs = 4 * e["lds"]["draws"] * len(work.methods) ** 2
+    yield Cost("compare_truths", {}, memory=4 * len(work.methods) * work.n * work.q + pairs)
 
 
 def _readouts(work: Workload) -> Cost:
@@ -165,6 +182,9 @@ def storage(work: Workload) -> dict[str, int]:
         rows = work.dampings * TRANSFORMS * len(TARGETS) * len(kinds_of(e))
         measured = 4 * work.q * len(TARGETS) * e["dampings"]["finetuned"]["models"]
         sizes["dampings"] = measured + methods * rows * (4 * e["lds"]["draws"] + 300)
+    if e["groups"]["by"]:
+        measured = e["groups"]["seeds"] * (e["groups"]["count"] + 2)
+        sizes["groups"] = measured * (4 * work.q * 2 + work.n)
     if not ablation_design.wanted(e):
         return sizes
     numbers = e["features"]["timesteps"] * (work.n + work.q) * e["features"]["dimensions"]

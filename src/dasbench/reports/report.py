@@ -17,7 +17,7 @@ from typing import Any
 
 from dasbench.core.query_kinds import NO_HELD_OUT
 from dasbench.errors import UserError
-from dasbench.reports import beyond, comparisons, pages
+from dasbench.reports import beyond, comparisons, groups, pages
 
 KINDS = {"val": "held-out images", "gen": "generated images"}
 TARGETS = {"loss": "loss", "displacement": "displacement"}
@@ -42,6 +42,7 @@ class Results:
         selection: ``lds/selection.csv``.
         comparisons: ``lds/comparisons.csv``, may be empty.
         removed_pairs: ``removal/comparisons.csv``, None without a removal experiment.
+        groups: summary, comparisons, noise, general -> tables of ``groups/``, None without them.
         ceiling: ``lds/ceiling.csv``, may be empty.
         removal: ``removal/summary.csv``, None without a removal experiment.
         figures: ``.svg`` and ``.png`` files; the stem decides the section of a figure.
@@ -71,6 +72,7 @@ class Results:
     leverage: Any = None
     gains: Any = None
     removed_pairs: Any = None
+    groups: Mapping[str, Any] | None = None
 
 
 def render(results: Results) -> str:
@@ -109,6 +111,9 @@ def render(results: Results) -> str:
         "designed": _undefined_by_design(results.settings),
         "removal": removal,
         "gains": pages.gains(results.gains),
+        "groups": groups.table(results.groups),
+        "group_noise": groups.noise(results.groups),
+        "group_pairs": groups.pairs(results.groups),
         "random_sets": _random_sets(removal),
         "measures": _measures(removal),
         "level": f"{100 * results.settings.get('lds', {}).get('level', 0.95):g} %",

@@ -1,11 +1,16 @@
 """Files and settings of the removal study."""
 
+import importlib
 import json
 
+import numpy as np
 import pytest
 
+from dasbench.attribution import candidates
+from dasbench.core import artifacts
+from dasbench.diffusion import denoiser
 from dasbench.experiments.files import removal
-from experiment_files import child, raw, resolved
+from experiment_files import child, raw, refusal, resolved
 
 HOME = "results/changed/models/removal"
 
@@ -123,3 +128,52 @@ def test_removal_judges_the_comparisons_that_say_so(blank, smoke):
         "--removal results/changed/removal/summary.csv"
         " --removal-comparisons results/changed/removal/comparisons.csv"
     )
+
+
+def test_lowest_scores_are_an_arm_beside_the_highest(blank, smoke):
+    study = {**raw()["removal"], "bottom": ["floor"]}
+    both = resolved(blank, removal=study)
+    assert removal.arms(both) == [
+        *((name, 12) for name in ("das", "pixel_cosine", "floor", "bottom-floor", "random")),
+        ("null", 0),
+    ]
+    assert removal.arm_families(both)["methods"][-1] == "bottom-floor"
+    assert removal.members(both, "bottom-floor") == removal.members(both, "floor")
+    assert removal.choice_flags(both, "bottom-floor") == removal.choice_flags(both, "floor")
+    for name in ("floor", "das"):
+        one, other = (removal.choice_settings(e, name, "12") for e in (both, smoke))
+        assert one == other
+    values = json.loads(removal.measure_removal_settings(both, "bottom-floor", "12"))
+    assert (values["arm"], values["method"]) == ("method", "bottom-floor")
+    sentence = refusal(blank, {**raw(), "removal": {**study, "bottom": ["das", "trak"]}})
+    assert "removal.bottom[1] is trak, expected one of removal.methods: das," in sentence
+
+
+def test_the_lowest_scores_of_candidates_are_chosen(tmp_path, monkeypatch):
+    """Images that are no candidates of a query have no scores, and stay."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (8, 4, 4, 1)).astype(np.uint8)
+    ids = np.array([5, 3, 9, 1, 7, 0, 2, 8])
+    artifacts.save_examples(tmp_path / "train.npz", images, np.zeros(8), ids)
+    scores = rng.integers(-2, 3, (8, 3)).astype(np.float32)
+    artifacts.save_array(tmp_path / "scores.npy", scores)
+    queries = denoiser.to_model(images[:3])
+    artifacts.save_array(tmp_path / "gen.npy", queries)
+    near = candidates.nearest(candidates.pixels(images), queries, 4)
+    for flags, able in ((["--asked", "gen.npy"], near), ([], np.ones_like(near))):
+        values = {"axes": [], "k": 2, "queries": [2, 0], "candidates": 4}
+        words = [
+            "--examples",
+            "train.npz",
+            "--scores",
+            "scores.npy",
+            "--masks",
+            "masks.npy",
+            *flags,
+        ]
+        words = [str(tmp_path / w) if "." in w else w for w in words]
+        monkeypatch.setattr("sys.argv", ["choose_bottom", "--settings", json.dumps(values), *words])
+        importlib.import_module("choose_bottom").run()
+        for mask, q in zip(np.load(tmp_path / "masks.npy"), (2, 0), strict=True):
+            order = sorted(np.flatnonzero(able[:, q]), key=lambda n: (scores[n, q], ids[n]))
+            assert sorted(np.flatnonzero(~mask)) == sorted(order[:2])

@@ -128,6 +128,18 @@ def test_fine_tuning_is_a_share_of_training(tmp_path):
     assert costs["compare_dampings"].work["bootstrap"] == 200 * 8 * 16 * 27 * 3 * 2
     rows = 27 * 3 * 2 * 2
     assert storage.folders(work, 9)["dampings"] == 4 * 24 * 2 * 8 + rows * (4 * 200 + 300)
+def test_models_without_a_group_are_trained_on_nearly_all_images(tmp_path):
+    root, data = make_repository(tmp_path), raw()
+    data["groups"] = {"by": "label", "count": 4, "seeds": 3}
+    work = workload.Workload(load(root, data), SHAPE)
+    costs = rule_costs.of(work)
+    one = work.trains("one", 1, work.n).work["train"]
+    assert costs["train_groups_rest"].work == {"train": 3 * one}
+    assert costs["train_groups_whole"].work == {"train": 6 * one}  # and as many null models
+    passes = costs["measure_groups"].work["forward"] / (work.model.flops * work.q)
+    assert passes == 4 * (4 + 2 + 1)  # timesteps; groups, whole and null, and the base
+    assert storage.folders(work, 9)["groups"] == 3 * 6 * (4 * 24 * 2 + 120)
+    assert "train_groups_rest" not in rule_costs.of(workload.Workload(load(root, raw()), SHAPE))
 
 
 def test_a_dense_projection_is_work_of_its_own(tmp_path):

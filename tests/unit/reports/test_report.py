@@ -47,7 +47,7 @@ SECTIONS = (
     "full",
     "settings",
 )
-SHOWN = [figure for figure in FIGURES.values() if figure.section not in ("", "ablation")]
+SHOWN = [figure for figure in FIGURES.values() if figure.section not in ("", "ablation", "groups")]
 
 
 @pytest.fixture(scope="module")

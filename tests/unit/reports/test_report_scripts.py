@@ -68,7 +68,7 @@ def test_scripts_from_tables_to_page(tmp_path: Path) -> None:
     settings = {"experiment": "made_up", "settings": synthetic_results.settings(["das"])}
     settings["versions"] = VERSIONS
     rest = ["--removal", root / "removal/summary.csv", "--gains", root / "ablation/gains.csv"]
-    rest += ["--figures", *figures]
+    rest += ["--groups", root / "groups", "--figures", *figures]
     rest += ["--report", tmp_path / "report.html", "--settings", json.dumps(settings)]
     done = _run("render_report.py", *given, *rest, home=tmp_path)
     assert done.returncode == 0, done.stderr

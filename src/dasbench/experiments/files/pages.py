@@ -38,6 +38,16 @@ def figure_files(experiment: Resolved, reported: bool) -> list[str]:
     ]
 
 
+def drawn_files(experiment: Resolved, rule: str) -> list[str]:
+    """Files of the figures that a rule draws."""
+    (figures,) = (drawing.figures for drawing in figure_table.DRAWINGS if drawing.rule == rule)
+    return [
+        f"{experiment.folder}/figures/{figure.stem}.{format_}"
+        for figure in figures
+        for format_ in figure_table.FORMATS
+    ]
+
+
 def curve_settings(experiment: Resolved) -> str:
     """The string of the LDS tables: methods with scores, by kind of query."""
     return settings(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from dasbench.core.query_kinds import SPECTRUM, computed, of
 from dasbench.experiments import ablation_design
-from dasbench.experiments.files import inherited
+from dasbench.experiments.files import groups, inherited, truths
 from dasbench.experiments.files.ablation import ABLATION_TABLES
 from dasbench.experiments.files.costs import COST_FILES, has_times
 from dasbench.experiments.files.dampings import has_dampings, rule_files
@@ -18,7 +18,7 @@ from dasbench.experiments.files.features import (
 )
 from dasbench.experiments.files.grids import grid_tables
 from dasbench.experiments.files.models import USES, base_files, shard_masks
-from dasbench.experiments.files.pages import figure_files
+from dasbench.experiments.files.pages import drawn_files, figure_files
 from dasbench.experiments.files.removal import has_removal, removal_summary
 from dasbench.experiments.files.replay import has_replay, replay_tables
 from dasbench.experiments.files.replicates import REPLICATE_TABLES, has_base, replicates
@@ -80,6 +80,9 @@ def _studies(experiment: Resolved, experiments: Mapping[str, Resolved]) -> dict[
         phases["replay"] = replay_tables(experiment)
     if has_dampings(experiment):
         phases["rules"] = rule_files(experiment)
+    if groups.has_groups(experiment):
+        phases["left_out"] = groups.tables(experiment) + drawn_files(experiment, "plot_groups")
+        phases["truths"] = truths.tables(experiment) + drawn_files(experiment, "plot_truths")
     if ablation_design.wanted(experiment):
         phases["effects"] = [f"{folder}/ablation/{table}.csv" for table in ABLATION_TABLES]
     if has_times(experiment):

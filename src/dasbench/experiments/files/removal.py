@@ -1,8 +1,9 @@
 """Files and settings of the removal study: retraining without some images.
 
-An *arm* of the study is one way to choose the k removed images: a method, ``random`` (random sets,
-the same for all queries), or ``null`` (k = 0: only the seeds differ). An arm's *members* are its
-retrained models. A *family* of arms shares one training rule.
+An *arm* of the study is one way to choose the k removed images: a method (its highest scores),
+``bottom-<method>`` (its lowest scores), ``random`` (random sets, the same for all queries), or
+``null`` (k = 0: only the seeds differ). An arm's *members* are its retrained models. A *family* of
+arms shares one training rule.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dasbench.experiments.files.resolved import Resolved
 from dasbench.experiments.files.settings import model_settings, settings
 
 CONTROLS = ("random", "null")
+BOTTOM = "bottom-"  # no method has a name with a hyphen
 
 
 def has_removal(experiment: Resolved) -> bool:
@@ -31,15 +33,19 @@ def embeds_removals(experiment: Resolved) -> bool:
 
 def arms(experiment: Resolved) -> list[tuple[str, int]]:
     """Every (arm, k) of the study."""
+    each = (*_method_arms(experiment), "random")
+    return [(arm, k) for k in experiment["removal"]["k"] for arm in each] + [("null", 0)]
+
+
+def _method_arms(experiment: Resolved) -> list[str]:
     removal = experiment["removal"]
-    each = (*removal["methods"], "random")
-    return [(arm, k) for k in removal["k"] for arm in each] + [("null", 0)]
+    return removal["methods"] + [f"{BOTTOM}{method}" for method in removal["bottom"]]
 
 
 def arm_families(experiment: Resolved) -> dict[str, list[str]]:
     """Family -> its arms; all arms of a family have the same members."""
     return {
-        "methods": experiment["removal"]["methods"],
+        "methods": _method_arms(experiment),
         "random": ["random"],
         "null": ["null"],
     }
@@ -92,13 +98,15 @@ def retrain_settings(experiment: Resolved, family: str) -> str:
 
 
 def removal_scores(experiment: Resolved, arm: str) -> list[str]:
-    """A method's scores; the other arms need none."""
-    return [] if arm in CONTROLS else [f"{experiment.folder}/scores/{arm}/gen.npy"]
+    """A method's scores; random and null arms need none."""
+    if arm in CONTROLS:
+        return []
+    return [f"{experiment.folder}/scores/{arm.removeprefix(BOTTOM)}/gen.npy"]
 
 
 def removal_candidates(experiment: Resolved, arm: str) -> int | None:
     """Number of training images with scores for each query; None if all images have scores."""
-    features = experiment.methods.get(arm, {}).get("features")
+    features = experiment.methods.get(arm.removeprefix(BOTTOM), {}).get("features")
     return features["candidates"] if isinstance(features, dict) else None
 
 
