@@ -27,4 +27,6 @@ for name, e in EXPERIMENTS.items():
             parts["scores"],
             parts.get("costs", []),
             parts.get("replay", []),
+            parts.get("ranking", []),
+            parts.get("bound", []),
         localrule: True

@@ -12,7 +12,7 @@ from typing import Any
 from dasbench import model_families, registry
 from dasbench.core import query_kinds
 from dasbench.core.yaml_schema import Problem, suggestion
-from dasbench.experiments import ablation_design, method_checks, replay_checks
+from dasbench.experiments import ablation_design, ensemble_checks, method_checks, replay_checks
 from dasbench.registry import DATASETS, METHODS, reads_files
 
 # controls of every removal study, which its list of methods must not repeat
@@ -41,6 +41,7 @@ def problems(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _acceleration(experiment)
     yield from _replicate(experiment)
     yield from replay_checks.problems(experiment)
+    yield from ensemble_checks.problems(experiment)
     yield from _comparisons(experiment)
 
 

@@ -10,6 +10,12 @@ from dasbench.experiments.files import inherited
 from dasbench.experiments.files.ablation import ABLATION_TABLES
 from dasbench.experiments.files.costs import COST_FILES, has_times
 from dasbench.experiments.files.data import pool_of
+from dasbench.experiments.files.ensembles import (
+    BOUND_TABLE,
+    TUNING_TABLE,
+    has_ensembles,
+    study_files,
+)
 from dasbench.experiments.files.features import (
     journeys,
     needs_embeddings,
@@ -77,6 +83,9 @@ def _studies(experiment: Resolved, experiments: Mapping[str, Resolved]) -> dict[
         phases["removal"] = removal_summary(experiment)
     if has_replay(experiment):
         phases["replay"] = replay_tables(experiment)
+    if has_ensembles(experiment):
+        phases["ranking"] = study_files(experiment, TUNING_TABLE)
+        phases["bound"] = study_files(experiment, BOUND_TABLE)
     if ablation_design.wanted(experiment):
         phases["effects"] = [f"{folder}/ablation/{table}.csv" for table in ABLATION_TABLES]
     if has_times(experiment):
