@@ -1,5 +1,7 @@
 """Averages over models in miniature: the study, and the methods as others in the same tables."""
 
+import re
+
 import numpy as np
 import pytest
 from plans import counts
@@ -33,13 +35,22 @@ def study(copy):
     return copy
 
 
+def planned(clone, *flags):
+    """Jobs of the ranking, and what the plan says of them."""
+    text = clone.run("-n", *flags, "--", "ranking_averages").stdout
+    table = text.rsplit("Job stats:", 1)[1].split("total", 1)[0]
+    return dict(re.findall(r"^(\w+) +(\d+)$", table, flags=re.M)), text
+
+
 def test_the_ranking_needs_nothing_of_the_evaluation_subsets(study):
-    plan = study.plan("ranking_averages")
-    assert plan == {"explore_member_averages": 6, "rank_ensembles": 1}
-    # nor if it all had to be made: no job of the whole graph knows them
-    text = study.run("--", "ranking_averages", "-n", "--forceall", "--quiet", "host").stdout
-    assert "train_subsets_tune_smoke" in text
-    assert "train_subsets_eval" not in text
+    jobs, _ = planned(study, "--quiet", "host", "reason")
+    assert jobs == {"explore_member_averages": "6", "rank_ensembles": "1", "ranking_averages": "1"}
+    # nor if all that it is made of had to be made again
+    jobs, text = planned(study, "-p", "--forceall")
+    assert {"train_subsets_tune_smoke", "gather_outputs"} <= set(jobs)
+    assert "train_subsets_eval_smoke" not in jobs
+    assert "models/tune/seed-0" in text
+    assert "models/eval" not in text
     assert "outputs/eval" not in text
 
 
