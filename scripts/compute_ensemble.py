@@ -10,7 +10,7 @@ from dasbench.attribution import ensembles as averages
 from dasbench.attribution.methods import ensembles as method
 from dasbench.attribution.spectrum import damping_grid
 from dasbench.core import artifacts, memmaps, script_main
-from dasbench.evaluation import ensembles
+from dasbench.evaluation import ensemble_ranking
 
 
 def mean_of(
@@ -48,7 +48,7 @@ def run() -> None:
     }
     keep = np.arange(len(dampings))
     if args.home is not None:
-        masks, truth, queries = ensembles.tuning_data(args.home, settings["kinds"])
+        masks, truth, queries = ensemble_ranking.tuning_data(args.home, settings["kinds"])
         halves = {
             kind: [
                 averages.finished(mean_of(parts[kind], half, settings["parts"], rows), *form)
@@ -56,7 +56,7 @@ def run() -> None:
             ]
             for kind, rows in queries.items()
         }
-        choice = ensembles.cross_fitted(halves, masks, truth)
+        choice = ensemble_ranking.cross_fitted(halves, masks, truth)
         print(f"damping {dampings[choice.best]}, cross-fitted LDS {choice.lds}", flush=True)
         keep = keep[choice.best : choice.best + 1]
     artifacts.save_array(args.out / "dampings.npy", dampings[keep])

@@ -7,7 +7,7 @@ import numpy as np
 from dasbench.attribution.methods import ensembles as method
 from dasbench.attribution.spectrum import damping_grid
 from dasbench.core import memmaps, script_main, tables
-from dasbench.evaluation import ensembles
+from dasbench.evaluation import ensemble_ranking
 
 
 def run() -> None:
@@ -19,9 +19,9 @@ def run() -> None:
     args = parser.parse_args()
     settings, home = args.settings, args.home
     kinds = settings["kinds"]
-    masks, truth, _ = ensembles.tuning_data(home, kinds)
+    masks, truth, _ = ensemble_ranking.tuning_data(home, kinds)
     members = {
-        (name, kind): ensembles.Explored(
+        (name, kind): ensemble_ranking.Explored(
             memmaps.load(args.members / name / f"predictions-{kind}.npy", (None,) * 6, np.float32),
             memmaps.load(args.members / name / f"means-{kind}.npy", (None,) * 4, np.float32),
         )
@@ -29,12 +29,12 @@ def run() -> None:
         for kind in kinds
     }
     dampings = method.searched(damping_grid(settings["damping"]).tolist())
-    ranking = ensembles.Ranking(masks, truth, {**settings, "dampings": dampings})
+    ranking = ensemble_ranking.Ranking(masks, truth, {**settings, "dampings": dampings})
     rows = []
     for name, plan in settings["groups"].items():
-        rows += ranking.judge(ensembles.Group(name, **plan), members, settings["grids"])
+        rows += ranking.judge(ensemble_ranking.Group(name, **plan), members, settings["grids"])
         print(f"{name}: {len(rows)} rows", flush=True)
-    tables.save_table(args.table, ensembles.table(rows))
+    tables.save_table(args.table, ensemble_ranking.table(rows))
 
 
 if __name__ == "__main__":

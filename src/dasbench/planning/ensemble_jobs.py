@@ -12,7 +12,7 @@ from dasbench.core.query_kinds import TARGETS
 from dasbench.core.query_kinds import of as kinds_of
 from dasbench.diffusion.timestep_grids import timestep_grid
 from dasbench.evaluation import additive
-from dasbench.evaluation.ensembles import MOST
+from dasbench.evaluation.ensemble_ranking import MOST
 from dasbench.planning.job_cost import Cost
 from dasbench.planning.kernel_cost import decomposition, score_bytes
 from dasbench.planning.workload import Workload

@@ -11,9 +11,10 @@ das_ensemble       the tuning half-models. They never saw an evaluation subset, 
                    But their outputs judge dampings, too, so the choice of the rule
                    ``select_damping`` would be biased. The rule ``compute_ensemble`` chooses
                    instead: members of one half of the tuning subsets are judged on the other half,
-                   and the reverse (``dasbench.evaluation.ensembles``). It writes the scores at this
-                   one damping, the same for both kinds of query. The method has no parameters left,
-                   is marked as made from tuning subsets (``tuning``), and shows no tuning LDS.
+                   and the reverse (``dasbench.evaluation.ensemble_ranking``). It writes the scores
+                   at this one damping, the same for both kinds of query. The method has no
+                   parameters left, is marked as made from tuning subsets (``tuning``), and shows no
+                   tuning LDS.
 das_ensemble_full  full-data models. None is a tuning model, so the damping is chosen as always,
                    from the part of the grid from ``LEAST`` on.
 

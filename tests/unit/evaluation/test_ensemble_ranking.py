@@ -8,7 +8,7 @@ import oracle
 import oracle_ensembles
 from dasbench.attribution import ensembles as averages
 from dasbench.attribution.methods import interface
-from dasbench.evaluation import ensembles
+from dasbench.evaluation import ensemble_ranking
 from dasbench.registry import METHODS
 from stepwise import inputs, predicted
 
@@ -43,14 +43,14 @@ def passes(member):
 
 @pytest.fixture(scope="module")
 def explored(members, masks):
-    kept = [ensembles.explore(passes(m), GRIDS, masks, DAMPINGS, FUNCTIONS) for m in members]
+    kept = [ensemble_ranking.explore(passes(m), GRIDS, masks, DAMPINGS, FUNCTIONS) for m in members]
     return {(f"m{k}", kind): v for k, one in enumerate(kept) for kind, v in one.items()}
 
 
 @pytest.fixture(scope="module")
 def ranking(masks):
     truth = np.random.default_rng(7).standard_normal((M, Q))
-    return ensembles.Ranking(masks, {"val": truth}, SETTINGS)
+    return ensemble_ranking.Ranking(masks, {"val": truth}, SETTINGS)
 
 
 def of_grid(member, k):
@@ -60,7 +60,7 @@ def of_grid(member, k):
 
 
 def rows_of(ranking, explored, name, models, timesteps=(1, 3)):
-    group = ensembles.Group(name, [f"m{k}" for k in range(M)], list(models), list(timesteps))
+    group = ensemble_ranking.Group(name, [f"m{k}" for k in range(M)], list(models), list(timesteps))
     grids = {f"m{k}": [1, 3] for k in range(M)}
     return pd.DataFrame(ranking.judge(group, explored, grids))
 
@@ -125,18 +125,18 @@ def test_the_base_model_squared_on_each_timestep_is_das_stepwise(members, masks,
     table = rows_of(ranking, explored, "base", [1], [3])
     square = table[(table.order == "each") & (table.function == "square")]
     truth = {"val": [ranking.truth["val"]]}
-    choice = ensembles.choose({"val": [method]}, truth)
+    choice = ensemble_ranking.choose({"val": [method]}, truth)
     assert float(square.lds.iloc[0]) == pytest.approx(choice.lds["val"], abs=1e-9)
 
 
 def test_a_fold_never_judges_a_member_by_its_own_subset():
     for size in (2, 6, 8):
-        split = ensembles.folds(size, 8, cross=True)
+        split = ensemble_ranking.folds(size, 8, cross=True)
         assert sum(len(fold.members) for fold in split) == size
         for fold in split:
             assert len(fold.subsets) == 4
             assert not set(fold.members) & set(fold.subsets)
-    (fold,) = ensembles.folds(3, 8, cross=False)
+    (fold,) = ensemble_ranking.folds(3, 8, cross=False)
     assert (fold.members.tolist(), fold.subsets.tolist()) == ([0, 1, 2], list(range(8)))
 
 
@@ -156,19 +156,19 @@ def planted(noise, own=0.0):
         sums = masks.astype(float) @ scores  # [G, M, q]
         sums[1, k] += own * truth[k]
         predictions = np.broadcast_to(sums, (1, 2, 1, 2, m, q))
-        kept[f"m{k}", "val"] = ensembles.Explored(predictions, scores[None])
+        kept[f"m{k}", "val"] = ensemble_ranking.Explored(predictions, scores[None])
     settings = {**SETTINGS, "functions": ["identity"], "orders": ["each"]}
-    return ensembles.Ranking(masks, {"val": truth}, settings), kept
+    return ensemble_ranking.Ranking(masks, {"val": truth}, settings), kept
 
 
 def test_more_members_do_better_where_their_errors_are_independent():
     ranking, kept = planted(noise=3.0)
-    group = ensembles.Group("tune", [f"m{k}" for k in range(32)], [2, 8, 32], [1])
+    group = ensemble_ranking.Group("tune", [f"m{k}" for k in range(32)], [2, 8, 32], [1])
     table = pd.DataFrame(ranking.judge(group, kept, {f"m{k}": [1] for k in range(32)}))
     lds = table.set_index("models").lds
     assert lds[2] < lds[8] - 0.05
     assert lds[8] < lds[32] - 0.05
-    best = ensembles.table(table.to_dict("records")).iloc[0]
+    best = ensemble_ranking.table(table.to_dict("records")).iloc[0]
     assert (best.models, best.damping) == (32, DAMPINGS[0])
 
 
@@ -177,7 +177,9 @@ def test_what_a_member_knows_of_its_own_subset_chooses_nothing():
     ranking, kept = planted(noise=3.0, own=100.0)
     names, grids = [f"m{k}" for k in range(32)], {f"m{k}": [1] for k in range(32)}
     chosen = {
-        group: ranking.judge(ensembles.Group(group, names, [32], [1]), kept, grids)[0]["damping"]
+        group: ranking.judge(ensemble_ranking.Group(group, names, [32], [1]), kept, grids)[0][
+            "damping"
+        ]
         for group in ("tune", "full")
     }
     assert chosen == {"tune": DAMPINGS[0], "full": DAMPINGS[1]}
@@ -191,7 +193,7 @@ def test_the_methods_own_choice_is_that_of_the_table(members, masks, explored, r
         ]
         halves = [np.mean(parts[: M // 2], axis=0), np.mean(parts[M // 2 :], axis=0)]
         scores = {"val": [averages.finished(half, "square", order) for half in halves]}
-        choice = ensembles.cross_fitted(scores, masks, ranking.truth)
+        choice = ensemble_ranking.cross_fitted(scores, masks, ranking.truth)
         row = table[(table.order == order) & (table.function == "square")].iloc[0]
         assert DAMPINGS[choice.best] == row.damping
         assert choice.lds["val"] == pytest.approx(row.lds, abs=1e-9)
@@ -199,11 +201,11 @@ def test_the_methods_own_choice_is_that_of_the_table(members, masks, explored, r
 
 def test_equal_dampings_give_the_larger():
     sums = np.repeat(np.random.default_rng(0).standard_normal((1, 6, 3)), 2, axis=0)
-    assert ensembles.choose({"val": [sums]}, {"val": [sums[0]]}).best == 1
+    assert ensemble_ranking.choose({"val": [sums]}, {"val": [sums[0]]}).best == 1
 
 
 def test_the_table_has_the_best_and_cheapest_first():
-    row = dict.fromkeys(ensembles.COLUMNS, 0)
+    row = dict.fromkeys(ensemble_ranking.COLUMNS, 0)
     made = [(0.5, 9), (0.7, 9), (0.7, 3)]
-    table = ensembles.table([{**row, "mean_lds": lds, "passes": cost} for lds, cost in made])
+    table = ensemble_ranking.table([{**row, "mean_lds": lds, "passes": cost} for lds, cost in made])
     assert list(zip(table.mean_lds, table.passes, strict=True)) == [(0.7, 3), (0.7, 9), (0.5, 9)]
