@@ -8,7 +8,7 @@ from dasbench.attribution.methods import ensembles as method
 from dasbench.attribution.spectrum import damping_grid
 from dasbench.core import artifacts, script_main
 from dasbench.diffusion import model_inputs
-from dasbench.evaluation import ensemble_ranking
+from dasbench.evaluation import ensemble_members
 from dasbench.gradients import features, member_features
 
 
@@ -35,7 +35,7 @@ def run() -> None:
     dampings = method.searched(damping_grid(settings["damping"]).tolist())
     given = (grids, masks, dampings, settings["functions"])
     passes = member_features.by_step(extractor, splits, steps)
-    for kind, kept in ensemble_ranking.explore(passes, *given).items():
+    for kind, kept in ensemble_members.explore(passes, *given).items():
         artifacts.save_array(args.out / f"predictions-{kind}.npy", kept.predictions)
         artifacts.save_array(args.out / f"means-{kind}.npy", kept.means)
 

@@ -7,7 +7,7 @@ import numpy as np
 from dasbench.attribution.methods import ensembles as method
 from dasbench.attribution.spectrum import damping_grid
 from dasbench.core import memmaps, script_main, tables
-from dasbench.evaluation import ensemble_ranking
+from dasbench.evaluation import ensemble_members, ensemble_ranking
 
 
 def run() -> None:
@@ -21,7 +21,7 @@ def run() -> None:
     kinds = settings["kinds"]
     masks, truth, _ = ensemble_ranking.tuning_data(home, kinds)
     members = {
-        (name, kind): ensemble_ranking.Explored(
+        (name, kind): ensemble_members.Explored(
             memmaps.load(args.members / name / f"predictions-{kind}.npy", (None,) * 6, np.float32),
             memmaps.load(args.members / name / f"means-{kind}.npy", (None,) * 4, np.float32),
         )

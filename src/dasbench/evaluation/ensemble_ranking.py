@@ -1,7 +1,6 @@
 """Which average over models predicts best? Chosen on tuning data alone.
 
-``attribution.ensembles`` has the scores. ``explore`` keeps of a member, at every damping, the
-predictions of all its influences and its mean over timesteps; ``rank`` judges averages of them.
+``attribution.ensembles`` has the scores, ``evaluation.ensemble_members`` what is kept of a member.
 
 A member that was trained on a tuning subset is also one of the models whose outputs judge scores.
 It predicts its own output well, so the outputs of its own subset would favour what only members
@@ -16,7 +15,7 @@ members.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,9 +23,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from dasbench.attribution.ensembles import FUNCTIONS, ORDERS, Features, distinct, taus
+from dasbench.attribution.ensembles import FUNCTIONS, ORDERS, distinct
 from dasbench.core import artifacts
 from dasbench.evaluation.bootstrap import Bootstrap, Draws, generator
+from dasbench.evaluation.ensemble_members import Explored
 from dasbench.evaluation.lds import PathLDS
 from dasbench.evaluation.predictions import sum_scores
 from dasbench.evaluation.statistics import ResampledRanks
@@ -39,76 +39,13 @@ COLUMNS = [
 ]
 
 
-class Explored(NamedTuple):
-    """What is kept of one member, for one kind of query.
-
-    Attributes:
-        predictions: [T, 2, F, G, M, q] float32, predicted outputs of the tuning subsets; by grid of
-            timesteps, order (each, member) and function.
-        means: [T, G, N, q] float32, mean over the timesteps of tau.
-    """
-
-    predictions: np.ndarray
-    means: np.ndarray
-
-    def at(self, grid: int) -> Explored:
-        """The same of one grid of timesteps, without the axis T."""
-        return Explored(self.predictions[grid], self.means[grid])
-
-
 Members = Mapping[str, list[Explored]]  # kind -> the members of a fold, at one T
 FoldSums = dict[str, list[np.ndarray]]  # kind -> predictions [G, m, q] of each fold
-
-
-def explore(
-    features: Features,
-    grids: Sequence[np.ndarray],
-    masks: np.ndarray,
-    dampings: Sequence[float],
-    functions: Sequence[str],
-) -> dict[str, Explored]:
-    """Go through the timesteps of one member once, for several grids of timesteps.
-
-    Args:
-        features: As for ``taus``, of every timestep in any grid, each once.
-        grids: Timesteps of each grid.
-        masks: [M, N] bool.
-        dampings: G relative dampings.
-        functions: F names.
-
-    Returns:
-        Kind of query -> what is kept.
-    """
-    weights, kept = masks.astype(np.float64), {}
-    size = (len(grids), 2, len(functions), len(dampings), len(masks))
-    for t, kind, path in taus(features, dampings):
-        inside = [(k, len(grid)) for k, grid in enumerate(grids) if t in grid]
-        for g, tau in enumerate(path):
-            if kind not in kept:
-                shape = (len(grids), len(dampings), *tau.shape)
-                kept[kind] = Explored(np.zeros((*size, tau.shape[1])), np.zeros(shape))
-            for f, sums in enumerate(_sums(weights, tau, functions)):
-                for k, count in inside:
-                    kept[kind].predictions[k, 0, f, g] += sums / count
-            for k, count in inside:
-                kept[kind].means[k, g] += tau / count
-    for of_kind in kept.values():
-        for k, g in np.ndindex(of_kind.means.shape[:2]):
-            sums = list(_sums(weights, of_kind.means[k, g], functions))
-            of_kind.predictions[k, 1, :, g] = sums
-    return {
-        kind: Explored(*(part.astype(np.float32) for part in one)) for kind, one in kept.items()
-    }
 
 
 def _along(weights: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Predictions [G, m, q] of scores [G, N, q]."""
     return np.stack([sum_scores(weights, one) for one in scores])
-
-
-def _sums(weights: np.ndarray, tau: np.ndarray, functions: Iterable[str]) -> Iterable[np.ndarray]:
-    """The predictions [M, q] of each function of tau."""
-    return (sum_scores(weights, FUNCTIONS[name](tau)) for name in functions)
 
 
 class Fold(NamedTuple):
@@ -277,7 +214,8 @@ class Ranking:
             ]
             cost = _cost(group, models, timesteps, split)
             inside = self._inside(used, split)
-            pairs = distinct(self.settings["functions"], self.settings["orders"], models)
+            judged = len(split[0].members)
+            pairs = distinct(self.settings["functions"], self.settings["orders"], judged)
             for order, function in pairs:
                 if order == "whole":
                     sums = self._whole(used, split, function)

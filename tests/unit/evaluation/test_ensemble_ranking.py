@@ -8,7 +8,7 @@ import oracle
 import oracle_ensembles
 from dasbench.attribution import ensembles as averages
 from dasbench.attribution.methods import interface
-from dasbench.evaluation import ensemble_ranking
+from dasbench.evaluation import ensemble_members, ensemble_ranking
 from dasbench.registry import METHODS
 from stepwise import inputs, predicted
 
@@ -43,7 +43,7 @@ def passes(member):
 
 @pytest.fixture(scope="module")
 def explored(members, masks):
-    kept = [ensemble_ranking.explore(passes(m), GRIDS, masks, DAMPINGS, FUNCTIONS) for m in members]
+    kept = [ensemble_members.explore(passes(m), GRIDS, masks, DAMPINGS, FUNCTIONS) for m in members]
     return {(f"m{k}", kind): v for k, one in enumerate(kept) for kind, v in one.items()}
 
 
@@ -63,19 +63,6 @@ def rows_of(ranking, explored, name, models, timesteps=(1, 3)):
     group = ensemble_ranking.Group(name, [f"m{k}" for k in range(M)], list(models), list(timesteps))
     grids = {f"m{k}": [1, 3] for k in range(M)}
     return pd.DataFrame(ranking.judge(group, explored, grids))
-
-
-def test_explore_keeps_the_predictions_and_means_of_loops(members, masks, explored):
-    for k, (grid, damping) in enumerate([(0, 0), (1, 0), (1, 1)]):
-        kept, member = explored[f"m{k}", "val"], [of_grid(members[k], grid)]
-        mean = oracle_ensembles.average(member, DAMPINGS[damping], "identity", "each")
-        np.testing.assert_allclose(kept.means[grid, damping], mean, rtol=1e-5, atol=1e-7)
-        for o, order in enumerate(("each", "member")):
-            for f, function in enumerate(FUNCTIONS):
-                scores = oracle_ensembles.average(member, DAMPINGS[damping], function, order)
-                expected = [[scores[mask, q].sum() for q in range(Q)] for mask in masks]
-                found = kept.predictions[grid, o, f, damping]
-                np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 def expected_lds(members, masks, truth, damping, function, order, split):
@@ -156,7 +143,7 @@ def planted(noise, own=0.0):
         sums = masks.astype(float) @ scores  # [G, M, q]
         sums[1, k] += own * truth[k]
         predictions = np.broadcast_to(sums, (1, 2, 1, 2, m, q))
-        kept[f"m{k}", "val"] = ensemble_ranking.Explored(predictions, scores[None])
+        kept[f"m{k}", "val"] = ensemble_members.Explored(predictions, scores[None])
     settings = {**SETTINGS, "functions": ["identity"], "orders": ["each"]}
     return ensemble_ranking.Ranking(masks, {"val": truth}, settings), kept
 
