@@ -63,7 +63,7 @@ def test_a_study_and_its_methods_stand_in_the_same_tables(study):
     assert study.plan("averages") == {}
     ranking = load_table(home / "ensembles/tuning.csv")
     sizes = ranking.groupby("group").size()
-    assert sizes.to_dict() == {"base": 8, "full": 8, "tune": 16}  # two kinds of queries
+    assert sizes.to_dict() == {"base": 16, "full": 8, "tune": 16}  # two kinds of queries
     assert ranking.mean_lds.is_monotonic_decreasing
     bound = load_table(home / "ensembles/additive.csv")
     assert bound.evaluation_outputs.all()
@@ -71,7 +71,7 @@ def test_a_study_and_its_methods_stand_in_the_same_tables(study):
     chosen = load_table(home / "lds/methods/das_stepwise/selection.csv")
     grid = load_table(home / "lds/summary.csv")
     assert set(grid.method) == {"das_stepwise", "das_ensemble", "das_ensemble_full"}
-    square = chosen[chosen.transform == "square"].set_index("queries")
+    square = chosen[chosen["transform"] == "square"].set_index("queries")
     row = ranking[(ranking.group == "base") & (ranking.timesteps == 3)]
     row = row[(row.order == "each") & (row.function == "square")].set_index("queries")
     for kind in ("val", "gen"):
