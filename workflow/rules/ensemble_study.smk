@@ -99,6 +99,7 @@ rule bound_additive:
         settings=of(ensembles.bound_settings),
         code=code("bound_additive"),
         home=shared(""),
+        folder=filled("results/{experiment}"),
     shell:
         "OMP_NUM_THREADS={threads} python scripts/bound_additive.py --settings {params.settings:q}"
-        " --home {params.home} --table {output} > {log} 2>&1"
+        " --home {params.home} --scores {params.folder}/scores --table {output} > {log} 2>&1"

@@ -13,6 +13,7 @@ from dasbench.core.query_kinds import of as kinds_of
 from dasbench.diffusion.timestep_grids import timestep_grid
 from dasbench.evaluation import additive
 from dasbench.evaluation.ensemble_ranking import MOST
+from dasbench.experiments.files.ensembles import STARTS
 from dasbench.planning.job_cost import Cost
 from dasbench.planning.kernel_cost import decomposition, score_bytes
 from dasbench.planning.workload import Workload
@@ -81,7 +82,8 @@ def _tables(work: Workload) -> Iterator[Cost]:
     memory = 24 * grid * work.n * queries
     yield Cost("rank_ensembles", {"kernel": products, "bootstrap": drawn}, memory=memory)
     models = subsets["eval"]["models"]
-    fits = len(additive.sizes(models)) * additive.FOLDS * additive.SHUFFLES * len(TARGETS)
+    starts = 1 + len(set(STARTS) & set(work.methods))
+    fits = starts * len(additive.sizes(models)) * additive.FOLDS * additive.SHUFFLES * len(TARGETS)
     products = 2.0 * fits * models * work.n * (models + work.q)
     yield Cost("bound_additive", {"kernel": products}, memory=16 * work.n * work.q)
 

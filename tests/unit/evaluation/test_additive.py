@@ -50,6 +50,33 @@ def test_the_curve_rises_to_one_where_outputs_are_sums(masks):
     assert (table.judged == M // additive.FOLDS).all()
 
 
+def test_a_fit_starts_from_scores_and_adds_what_they_lack(masks):
+    """The start knows one half of the images; least squares by numpy has its multiple."""
+    rng = np.random.default_rng(1)
+    weights = rng.standard_normal((N, Q))
+    truth = masks @ weights
+    start = np.where(np.arange(N)[:, None] < N // 2, 3.0 * weights, 0.0)
+    scores = additive.fit(masks, truth, start)
+    for q in range(Q):
+        columns = np.stack([masks @ start[:, q], np.ones(M)], axis=1)
+        slope = max(np.linalg.lstsq(columns, truth[:, q], rcond=None)[0][0], 0.0)
+        rest = datamodel(masks, (truth[:, q] - slope * columns[:, 0])[:, None])[:, 0]
+        np.testing.assert_allclose(scores[:, q], slope * start[:, q] + rest, atol=1e-9)
+    table = additive.curve(masks, truth[None], AXES, Bootstrap(50), {"half": start})
+    lds = table.set_index(["start", "models"]).lds
+    assert lds["half", 0] + 0.1 < lds["half", 12]
+    assert additive.per_query(masks, truth, 0, AXES, weights).mean() == pytest.approx(1.0)
+
+
+def test_scores_that_know_nothing_are_left_out(masks):
+    constant = np.ones((N, Q))
+    truth = outputs(masks, 0.5).mean(0)
+    np.testing.assert_allclose(additive.fit(masks, truth, constant), datamodel(masks, truth))
+    np.testing.assert_allclose(
+        additive.fit(masks, truth, -datamodel(masks, truth)), datamodel(masks, truth)
+    )
+
+
 def test_nothing_is_predicted_where_outputs_are_noise(masks):
     noise = np.random.default_rng(3).standard_normal((2, M, 40))
     table = additive.curve(masks, noise, AXES, Bootstrap(50))

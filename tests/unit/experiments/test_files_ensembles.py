@@ -82,7 +82,16 @@ def test_the_ranking_reads_no_output_of_the_evaluation_subsets(study):
     values = json.loads(ensembles.ranking_settings(study))
     assert values["groups"]["full"]["timesteps"] == [1, 3]
     assert values["grids"]["tune-002"] == [3]
-    assert all("/outputs/eval/" in file for file in ensembles.bound_inputs(study))
+
+
+def test_the_bound_reads_the_outputs_of_the_evaluation_subsets_and_the_scores_that_it_starts_from(
+    study,
+):
+    inputs, folder = ensembles.bound_inputs(study), "results/changed"
+    assert f"{folder}/outputs/eval/displacement-val.npy" in inputs
+    scores = [file for file in inputs if "/outputs/eval/" not in file]
+    assert scores == [f"{folder}/scores/{name}/{k}.npy" for name in METHODS for k in ("val", "gen")]
+    assert json.loads(ensembles.bound_settings(study))["starts"] == list(METHODS)
 
 
 def test_a_method_of_tuning_models_chooses_by_tuning_data_alone(study):

@@ -21,6 +21,7 @@ from dasbench.experiments.files.resolved import Resolved
 from dasbench.experiments.files.settings import drawn_settings, settings
 from dasbench.registry import METHODS
 
+STARTS = ("floor", "das_stepwise", "das_ensemble", "das_ensemble_full")
 TUNING_TABLE, BOUND_TABLE = "tuning.csv", "additive.csv"
 
 
@@ -161,14 +162,25 @@ def ranking_settings(experiment: Resolved) -> str:
     )
 
 
+def _starts(experiment: Resolved) -> list[str]:
+    """Methods from whose scores the additive bound starts."""
+    return [name for name in experiment.methods if name in STARTS]
+
+
 def bound_inputs(experiment: Resolved) -> list[str]:
-    """The outputs of the evaluation subsets, which the additive bound is fitted on."""
-    return evaluation_files(experiment)
+    """Outputs of the evaluation subsets, which the additive bound is fitted on; its starts."""
+    scores = [
+        f"{experiment.folder}/scores/{name}/{kind}.npy"
+        for name in _starts(experiment)
+        for kind in query_kinds.of(experiment)
+    ]
+    return evaluation_files(experiment) + scores
 
 
 def bound_settings(experiment: Resolved) -> str:
     """The string of the additive bound."""
-    return settings(experiment, kinds=query_kinds.of(experiment), **experiment["lds"])
+    kinds, starts = query_kinds.of(experiment), _starts(experiment)
+    return settings(experiment, kinds=kinds, starts=starts, **experiment["lds"])
 
 
 def study_files(experiment: Resolved, table: str) -> list[str]:
