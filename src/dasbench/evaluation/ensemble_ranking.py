@@ -15,7 +15,7 @@ members.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,7 +39,7 @@ COLUMNS = [
 ]
 
 
-Members = Mapping[str, list[Explored]]  # kind -> the members of a fold, at one T
+Means = Mapping[str, Explored]  # kind -> mean over the members of a fold, at one T
 FoldSums = dict[str, list[np.ndarray]]  # kind -> predictions [G, m, q] of each fold
 
 
@@ -202,55 +202,38 @@ class Ranking:
         rows = []
         for models, timesteps in product(group.models, group.timesteps):
             split = folds(models, len(self.weights), group.cross)
-            used = [
+            means = [
                 {
-                    kind: [
+                    kind: _mean(
                         members[name, kind].at(grids[name].index(timesteps))
                         for name in (group.members[m] for m in fold.members)
-                    ]
+                    )
                     for kind in self.truth
                 }
                 for fold in split
             ]
             cost = _cost(group, models, timesteps, split)
-            inside = self._inside(used, split)
-            judged = len(split[0].members)
-            pairs = distinct(self.settings["functions"], self.settings["orders"], judged)
+            pairs = distinct(*(self.settings[k] for k in ("functions", "orders")), cost["judged"])
             for order, function in pairs:
-                if order == "whole":
-                    sums = self._whole(used, split, function)
-                else:
-                    sums = inside[order, function]
+                sums = self._sums(means, split, order, function)
                 what = {"order": order, "function": function}
                 rows += [cost | what | row for row in self._rows(sums, split)]
         return rows
 
-    def _inside(self, used: Sequence[Members], split: Sequence[Fold]) -> dict[tuple, FoldSums]:
-        """(order, function) -> predictions, for functions inside the mean over members."""
-        means = [
-            {
-                kind: np.mean([one.predictions for one in each], axis=0, dtype=np.float64)
-                for kind, each in by_kind.items()
-            }
-            for by_kind in used
-        ]
-        return {
-            (order, function): {
-                kind: [m[kind][o, f][:, fold.subsets] for m, fold in zip(means, split, strict=True)]
-                for kind in self.truth
-            }
-            for o, order in enumerate(ORDERS[:2])
-            for f, function in enumerate(self.settings["functions"])
-        }
-
-    def _whole(self, used: Sequence[Members], split: Sequence[Fold], function: str) -> FoldSums:
-        """Predictions with the function of the mean over members and timesteps."""
+    def _sums(
+        self, means: Sequence[Means], split: Sequence[Fold], order: str, function: str
+    ) -> FoldSums:
+        """Kind -> predictions [G, m, q] of each fold."""
         sums: FoldSums = {kind: [] for kind in self.truth}
-        for by_kind, fold in zip(used, split, strict=True):
-            for kind, each in by_kind.items():
-                mean = np.mean([one.means for one in each], axis=0, dtype=np.float64)
-                weights = self.weights[fold.subsets]
-                sums[kind].append(_along(weights, FUNCTIONS[function](mean)))
+        for by_kind, fold in zip(means, split, strict=True):
+            for kind, mean in by_kind.items():
+                if order == "whole":
+                    scores = FUNCTIONS[function](mean.means)
+                    sums[kind].append(_along(self.weights[fold.subsets], scores))
+                else:
+                    f = self.settings["functions"].index(function)
+                    every = mean.predictions[ORDERS.index(order), f]
+                    sums[kind].append(every[:, fold.subsets])
         return sums
 
     def _rows(self, sums: FoldSums, split: Sequence[Fold]) -> list[dict[str, Any]]:
@@ -287,6 +270,12 @@ class Ranking:
         return draws.mean(ranks.correlate(sums))
 
 
+def _mean(members: Iterable[Explored]) -> Explored:
+    """Mean over members, float64."""
+    each = zip(*members, strict=True)
+    return Explored(*(np.mean(arrays, axis=0, dtype=np.float64) for arrays in each))
+
+
 def _cost(group: Group, models: int, timesteps: int, split: Sequence[Fold]) -> dict[str, Any]:
     """The columns that do not depend on scores."""
     passes = models * timesteps
@@ -304,6 +293,6 @@ def _cost(group: Group, models: int, timesteps: int, split: Sequence[Fold]) -> d
 def table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """The ranking: the highest mean LDS first; of equal ones, the cheapest."""
     names = ["mean_lds", "passes", "group", "models", "order", "function", "queries"]
-    falling = [name not in ("mean_lds",) for name in names]
-    ranked = pd.DataFrame(rows).sort_values(names, ascending=falling, kind="stable")
+    ascending = [name != "mean_lds" for name in names]
+    ranked = pd.DataFrame(rows).sort_values(names, ascending=ascending, kind="stable")
     return ranked[COLUMNS]
