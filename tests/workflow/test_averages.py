@@ -44,7 +44,8 @@ def planned(clone, *flags):
 
 def test_the_ranking_needs_nothing_of_the_evaluation_subsets(study):
     jobs, _ = planned(study, "--quiet", "host", "reason")
-    assert jobs == {"explore_member_averages": "6", "rank_ensembles": "1", "ranking_averages": "1"}
+    ours = {"rank_ensembles": "1", "plot_ensembles": "1", "ranking_averages": "1"}
+    assert jobs == {"explore_member_averages": "6", **ours}
     # nor if all that it is made of had to be made again
     jobs, text = planned(study, "-p", "--forceall")
     assert {"train_subsets_tune_smoke", "gather_outputs"} <= set(jobs)
@@ -62,6 +63,7 @@ def test_a_study_and_its_methods_stand_in_the_same_tables(study):
     assert study.hashes("smoke") == before
     assert study.plan("averages") == {}
     ranking = load_table(home / "ensembles/tuning.csv")
+    assert (home / "figures/ensembles.svg").is_file()
     sizes = ranking.groupby("group").size()
     assert sizes.to_dict() == {"base": 16, "full": 8, "tune": 16}  # two kinds of queries
     assert ranking.mean_lds.is_monotonic_decreasing

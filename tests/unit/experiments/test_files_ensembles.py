@@ -108,7 +108,8 @@ def test_a_method_of_tuning_models_chooses_by_tuning_data_alone(study):
 
 def test_tables_are_phases(study, blank):
     made = phases.phase_files(study, {})
-    assert made["ranking"] == ["results/changed/ensembles/tuning.csv"]
+    figures = [f"results/changed/figures/ensembles.{form}" for form in ("svg", "png")]
+    assert made["ranking"] == ["results/changed/ensembles/tuning.csv", *figures]
     assert made["bound"] == ["results/changed/ensembles/additive.csv"]
     without = resolved(blank)
     assert not {"ranking", "bound"} & set(phases.phase_files(without, {}))

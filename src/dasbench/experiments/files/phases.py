@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dasbench.core.query_kinds import SPECTRUM, computed, of
-from dasbench.experiments import ablation_design
+from dasbench.experiments import ablation_design, figure_table
 from dasbench.experiments.files import inherited
 from dasbench.experiments.files.ablation import ABLATION_TABLES
 from dasbench.experiments.files.costs import COST_FILES, has_times
@@ -85,6 +85,7 @@ def _studies(experiment: Resolved, experiments: Mapping[str, Resolved]) -> dict[
         phases["replay"] = replay_tables(experiment)
     if has_ensembles(experiment):
         phases["ranking"] = study_files(experiment, TUNING_TABLE)
+        phases["ranking"] += [f"{folder}/figures/ensembles.{f}" for f in figure_table.FORMATS]
         phases["bound"] = study_files(experiment, BOUND_TABLE)
     if ablation_design.wanted(experiment):
         phases["effects"] = [f"{folder}/ablation/{table}.csv" for table in ABLATION_TABLES]
