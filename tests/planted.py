@@ -14,13 +14,24 @@ import torch
 from diffusers import DDPMScheduler
 from torch import nn
 
+from dasbench.attribution import ensembles
 from dasbench.attribution.by_timestep import Spectra
 from dasbench.attribution.method_inputs import Computed
+from dasbench.attribution.methods import ensembles as method
 from dasbench.attribution.methods import interface
 from dasbench.diffusion import denoiser, sampling
+from dasbench.diffusion.model_inputs import Split
 from dasbench.diffusion.process import Ddpm
 from dasbench.experiments import config, feature_sets
-from dasbench.gradients import ekfac, features, influence, residuals, trajectories, unlearning
+from dasbench.gradients import (
+    ekfac,
+    features,
+    influence,
+    member_features,
+    residuals,
+    trajectories,
+    unlearning,
+)
 from dasbench.registry import METHODS
 from experiment_files import ROOT
 
@@ -185,6 +196,8 @@ class World:
             key: self.experiment["features"][key] for key in ("timesteps", "draws", "parameters")
         }
         dampings = np.array([1e-4, 1e-3, 1e-2, 0.1, 1.0])
+        if options["computed"] == "ensemble":
+            return self._ensemble(options, kind, dampings)
         if options["computed"] == "influence":
             images, ids, queries = self.x["train"], np.arange(N), {kind: self.x[kind]}
             given = (self.net, self.process, how | options, AXES, images, ids, queries, dampings)
@@ -201,6 +214,24 @@ class World:
         asked = fitted.features(self.x[kind], np.arange(QUERIES), kind)
         blocks = fitted.scores(self.x["train"], np.arange(N), asked, dampings)
         return Computed(dampings, np.concatenate([b for _, b in blocks], 1))
+
+    def _ensemble(self, options, kind, dampings):
+        """Average over models of subsets; with ``tuning``, the scores at one damping."""
+        dampings = np.array(method.searched(dampings.tolist()))
+        settings = {**self.experiment["features"], **METHODS["das_stepwise"]["features"]}
+        settings |= {"timesteps": options["timesteps"]}
+        masks = self.masks["tune"] if options["group"] == "tune" else np.ones((1, N), bool)
+        splits = {s: Split(self.x[s], np.arange(len(self.x[s])), None) for s in ("train", kind)}
+        total = 0.0
+        for mask in masks[:4]:
+            made = features.Extractor(
+                Matrix(self.trained(mask)).eval(), self.process, settings, AXES
+            )
+            form = options["function"], options["order"]
+            passes = member_features.by_step(made, splits, made.grid)
+            total = total + ensembles.contributions(passes, dampings, *form)[kind]
+        total = total[1:2] if options.get("tuning") else total
+        return Computed(dampings[: len(total)], total.astype(np.float32))
 
 
 def computed(problem, name):

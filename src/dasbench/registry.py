@@ -37,7 +37,9 @@ outputs), ``computed`` (name X of the rule ``compute_X``, for scores that need t
 ``computation`` (for ``compute_influence``, the module of ``dasbench.gradients`` that computes the
 scores), ``noise`` (for EK-FAC), ``effect`` (loss, displacement), ``probes`` (of a prediction at
 each timestep), ``stepwise`` (gradients of a training example by timestep, or averaged), ``steps``,
-``loss_timesteps`` and ``ascent`` (free, bounded; for unlearning).
+``loss_timesteps`` and ``ascent`` (free, bounded; for unlearning); for averages over models,
+``group`` (full, tune), ``models`` (how many), ``timesteps`` (of each), ``function`` and ``order``
+(see ``dasbench.attribution.ensembles``).
 """
 
 from __future__ import annotations
@@ -61,6 +63,7 @@ _UNLEARNING_PLUS = "unlearning_plus"
 _DATAMODELS = "datamodels"
 _FLOORS = "floors"
 _NDA = "nda"
+_ENSEMBLES = "ensembles"
 
 
 def _features(
@@ -150,6 +153,13 @@ def _datamodel(estimate: str) -> dict[str, Any]:
     return {"module": _DATAMODELS, "estimate": estimate, "tuning": True, "transform": "identity"}
 
 
+def _ensemble(group: str, models: int, timesteps: int, **more: Any) -> dict[str, Any]:
+    """The score of ``das_stepwise`` averaged over models, by the rule ``compute_ensemble``."""
+    form = {"models": models, "timesteps": timesteps, "function": "square", "order": "each"}
+    computed = {"module": _ENSEMBLES, "computed": "ensemble", "group": group}
+    return {**computed, **form, "transform": "identity", **more}
+
+
 def _floor(form: str, features: str = "pixels", **grid: list) -> dict[str, Any]:
     """A similarity without a model, whose parameters tuning data select from a grid."""
     options = {"form": form, "features": features, "grid": grid}
@@ -229,6 +239,8 @@ METHODS: dict[str, dict[str, Any]] = {
         leverage=False,
     ),
     "das_stepwise": _kernel(_LOSS_BY_TIMESTEP, kernel="per_t", transform="square"),
+    "das_ensemble": _ensemble("tune", models=32, timesteps=3, tuning=True),
+    "das_ensemble_full": _ensemble("full", models=5, timesteps=9),
     "das_vector": _vector("displacement", "square"),
     "vector_if": _vector("loss", "identity"),
     "empirical_influence": _datamodel("empirical_influence"),

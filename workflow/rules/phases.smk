@@ -30,4 +30,6 @@ for name, e in EXPERIMENTS.items():
             parts.get("rules", []),
             parts.get("left_out", []),
             parts.get("truths", []),
+            parts.get("ranking", []),
+            parts.get("bound", []),
         localrule: True

@@ -9,7 +9,9 @@ plain dict with every section complete, plus
 * ``seed_name``: the root of the chain of parents, or the experiment itself. This name is the first
   axis of every seed. Shared files are in ``results/<seed_name>``;
 * ``base_home``: the experiment that trained the attributed base model: ``seed_name``, or a
-  replicate in the chain of parents that trains a base model of its own.
+  replicate in the chain of parents that trains a base model of its own;
+* ``full_models``: number of models of the root that are trained on all examples: the base model
+  and the null models of its removal study.
 
 Standard library, yaml and jsonschema only: every planning run imports this module.
 """
@@ -60,6 +62,7 @@ PHASES = tuple(
 # phases that are no stage of dvc.yaml
 STUDIES = ("tuning", "effects", "costs", "replicates", "grids", "replay", "rules")
 STUDIES = ("tuning", "effects", "costs", "replicates", "grids", "replay", "left_out", "truths")
+STUDIES = ("tuning", "effects", "costs", "replicates", "grids", "replay", "ranking", "bound")
 RESERVED = frozenset({*PHASES, *STUDIES, *SUBCOMMANDS, *PLANNED, "all", "none", "snakemake", "dvc"})
 _RULE = re.compile(r"^ *(?:use rule \w+ as|rule) (\w+)", re.MULTILINE)
 
@@ -151,7 +154,7 @@ def _complete(
     if not isinstance(data, dict):
         raise UserError(f"{shown}: expected a mapping of sections such as data, model and methods")
     schema = _schema(SCHEMA)
-    parent, seed_name, base_home = data.get("parent"), name, name
+    parent, seed_name, base_home, origin = data.get("parent"), name, name, None
     if isinstance(parent, str):
         origin = _parent(parent, root, chain)
         seed_name, base_home = origin["seed_name"], origin["base_home"]
@@ -178,6 +181,7 @@ def _complete(
         for key, value in taken.items()
         if config_checks.takes(taken["process"], key) or value != defaults[key].get("default")
     }
+    experiment["full_models"] = origin["full_models"] if origin else _full_models(experiment)
     problems = config_checks.problems(experiment)
     unknown_data = ("data", "dataset")
     _report((p for p in problems if not planned or p[0] != unknown_data), shown)
@@ -199,6 +203,18 @@ def _named(experiment: Mapping[str, Any], root: Path) -> Iterable[Problem]:
         if name not in known:
             listed = f"{', '.join(known)}{suggestion(name, known)}"
             yield path, f"is {name}, expected one of the experiments: {listed}"
+def _full_models(experiment: Mapping[str, Any]) -> int:
+    """Number of models that an experiment without parent trains on all examples."""
+    removal = experiment["removal"]
+    return 1 + removal["null_models"] * bool(removal["methods"])
+
+
+def _frozen(model: Mapping[str, Any], root: Path) -> Iterable[Problem]:
+    """Check that the experiment of a frozen base model exists; its own file is read elsewhere."""
+    frozen, known = model.get("frozen"), names(root)
+    if frozen is not None and frozen not in known:
+        listed = f"{', '.join(known)}{suggestion(frozen, known)}"
+        yield ("model", "frozen"), f"is {frozen}, expected one of the experiments: {listed}"
 
 
 @functools.cache

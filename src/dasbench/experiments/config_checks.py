@@ -14,6 +14,7 @@ from dasbench.core import query_kinds
 from dasbench.core.yaml_schema import Problem, suggestion
 from dasbench.experiments import ablation_design, damping_checks, method_checks, replay_checks
 from dasbench.experiments import ablation_design, group_checks, method_checks, replay_checks
+from dasbench.experiments import ablation_design, ensemble_checks, method_checks, replay_checks
 from dasbench.registry import DATASETS, METHODS, reads_files
 
 # controls of every removal study, which its list of methods must not repeat
@@ -44,6 +45,7 @@ def problems(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     yield from replay_checks.problems(experiment)
     yield from damping_checks.problems(experiment)
     yield from group_checks.problems(experiment)
+    yield from ensemble_checks.problems(experiment)
     yield from _comparisons(experiment)
 
 

@@ -30,7 +30,9 @@ NAMES = frozenset(
 # a miniature may leave out whole methods; the others keep their options
 FEWER = "methods"
 # keys that the loader derives, and ``OWN``
-DERIVED = frozenset({"name", "parent", "seed_name", "base_home", "debug_of", "title"})
+DERIVED = frozenset(
+    {"name", "parent", "seed_name", "base_home", "full_models", "debug_of", "title"}
+)
 
 
 def merge(whole: Mapping[str, Any], small: Mapping[str, Any]) -> dict[str, Any]:

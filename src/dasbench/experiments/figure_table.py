@@ -308,6 +308,22 @@ DRAWINGS = (
             ),
         ),
     ),
+    Drawing(
+        "plot_ensembles",
+        needs="ensembles",
+        reads={"table": "ensembles/tuning.csv"},
+        figures=(
+            Figure(
+                "ensembles",
+                section="",
+                alt="LDS of averages over models against their number of passes",
+                caption="LDS on tuning data against models times timesteps T, with bootstrap "
+                "intervals. Each point is the best function and order for this number of models "
+                "and timesteps. Lines join averages with equal T. Averages over tuning models are "
+                "judged with half of their models, on the subsets of the other half.",
+            ),
+        ),
+    ),
 )
 FIGURES = {figure.stem: figure for drawing in DRAWINGS for figure in drawing.figures}
 SECTIONS = tuple(dict.fromkeys(f.section for f in FIGURES.values() if f.section))
@@ -335,6 +351,7 @@ def parts(experiment: Mapping[str, Any]) -> dict[str, bool]:
         "removal": judged and bool(experiment["removal"]["methods"]),
         "groups": judged and bool(experiment["groups"]["by"]),
         "costs": judged and bool(experiment["acceleration"]["reference"]),
+        "ensembles": judged and bool(experiment["ensembles"]["groups"]),
         "val": bool(experiment["queries"]["val"]),
     }
 

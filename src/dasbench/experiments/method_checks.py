@@ -16,7 +16,16 @@ from dasbench.registry import METHODS
 # rows of the removal tables that are not methods; no method may have such a name
 TABLE_WORDS = frozenset({"null"})
 # options that make a method what it is, so that an experiment cannot change them
-_FIXED = ("module", "journey", "inapplicable", "form", "members", "by_timestep", "computation")
+_FIXED = (
+    "module",
+    "journey",
+    "inapplicable",
+    "form",
+    "members",
+    "by_timestep",
+    "computation",
+    "group",
+)
 # paths that need no quoting in a rule's shell command
 _PATH = re.compile(r"[A-Za-z0-9_./-]+")
 
@@ -180,7 +189,7 @@ def _applicable(experiment: Mapping[str, Any]) -> Iterator[Problem]:
             yield from _room_for_probes(path, whole)
             yield from group(path, whole, experiment["model"])
         condition = model_families.condition(experiment["model"])
-        if entry.get("computed") and condition:
+        if entry.get("computed", "ensemble") != "ensemble" and condition:
             yield (
                 ("methods", name),
                 "differentiates an unconditional model, and the condition of this one is "

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from dasbench.attribution.methods.ensembles import searched
 from dasbench.planning.job_cost import Cost
 from dasbench.planning.workload import BATCH, Workload
 
@@ -62,6 +63,14 @@ def _unlearning_plus(work: Workload, options: Mapping[str, Any]) -> Cost:
     return cost._replace(memory=cost.memory + 10 * 256 * work.model.parameters)
 
 
+def _ensemble(work: Workload, options: Mapping[str, Any]) -> Cost:
+    """The mean of the members' contributions, and predictions of tuning subsets."""
+    numbers = len(searched(work.grid)) * work.n * work.q
+    models = work.experiment["subsets"]["tune"]["models"] if options.get("tuning") else 0
+    amounts = {"kernel": 2.0 * numbers * (models + 1)}
+    return Cost("compute_ensemble", amounts, memory=24 * numbers)
+
+
 def _cost(
     work: Workload,
     options: Mapping[str, Any],
@@ -80,6 +89,7 @@ def _cost(
 
 _COSTS = {
     "ekfac": _ekfac,
+    "ensemble": _ensemble,
     "ekfac_stepwise": _ekfac_stepwise,
     "unlearning": _unlearning,
     "unlearning_plus": _unlearning_plus,

@@ -41,6 +41,8 @@ PHASES = {
         "compute_ekfac",
         "compute_unlearning",
         "compute_influence",
+        "compute_member",
+        "compute_ensemble",
         "compute_journeys",
         "compute_embeddings",
     ),
@@ -57,6 +59,7 @@ PHASES = {
     "costs": ("time_methods", "relate_costs"),
     "ablation": ("evaluate_cells", "summarise_ablation"),
     "replicates": ("summarise_replicates",),
+    "ensembles": ("explore_member", "rank_ensembles", "bound_additive"),
     "timestep grids": ("measure_grids", "compare_grids"),
     "replay": (
         "train_replay_whole",

@@ -13,7 +13,7 @@ from dasbench.core.query_kinds import TARGETS
 from dasbench.core.query_kinds import of as kinds_of
 from dasbench.experiments import config, feature_sets, figure_table
 from dasbench.experiments.config_checks import subset_size
-from dasbench.planning import network_cost, study_jobs, unet_cost
+from dasbench.planning import ensemble_jobs, network_cost, study_jobs, unet_cost
 from dasbench.planning.job_cost import Cost
 from dasbench.planning.kernel_cost import (
     TRANSFORMS,
@@ -40,7 +40,7 @@ def of(work: Workload) -> dict[str, Cost]:
     """
     parts = (_data, _training, _outputs, _queries, _features, network_cost.of, _scores)
     costs = [cost for part in parts for cost in part(work)]
-    costs += [*study_jobs.of(work), *_removal(work), *_report(work)]
+    costs += [*study_jobs.of(work), *ensemble_jobs.of(work), *_removal(work), *_report(work)]
     return {cost.family: cost for cost in costs}
 
 

@@ -6,7 +6,7 @@ import math
 
 from dasbench.core.query_kinds import TARGETS
 from dasbench.experiments import config
-from dasbench.planning import study_jobs
+from dasbench.planning import ensemble_jobs, study_jobs
 from dasbench.planning.workload import Workload
 
 
@@ -29,13 +29,14 @@ def folders(work: Workload, models: int) -> dict[str, int]:
         + sum(8 * min(work.n, wide) * (min(work.n, wide) + 1) for wide in work.spectra)
         + sum(4 * (work.n + work.q) * c["timesteps"] * work.width(c) for c in work.by_timestep),
         "residuals": (4 * work.n + 128) * len(work.residuals),
-        "network": 4 * work.n * work.q * sum(map(work.computed_dampings, work.methods.values())),
+        "network": 4 * work.n * work.q * sum(map(work.computed_dampings, work.methods.values()))
+        + ensemble_jobs.parts(work),
         "scores": 4
         * work.n
         * sum(work.queries[kind] for o in work.methods.values() for kind in config.kinds(o)),
         "lds": len(work.methods) * (4 * 24 * e["lds"]["draws"] + 70_000),
     }
-    sizes |= study_jobs.storage(work)
+    sizes |= study_jobs.storage(work) | ensemble_jobs.storage(work)
     if work.own:
         uses = [subsets[use] for use in ("tune", "eval")] if subsets else []
         measured = sum(use["models"] * use["seeds"] for use in uses)

@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dasbench import model_families
+from dasbench.attribution.methods.ensembles import searched
+from dasbench.attribution.spectrum import damping_grid
 from dasbench.core.query_kinds import KINDS
 from dasbench.experiments import config, feature_sets, residual_sets
 from dasbench.planning import unet_cost
@@ -60,16 +62,21 @@ class Workload:
         self.spectra = [self.dimensions(f) for f in distinct.values()]  # P of each kernel
 
     @property
+    def grid(self) -> list[float]:
+        """The relative dampings, ascending."""
+        return list(damping_grid(self.experiment["damping"]))
+
+    @property
     def dampings(self) -> int:
         """G, the length of the grid."""
-        damping = self.experiment["damping"]
-        first, last = damping["exponents"]
-        return len(damping["mantissas"]) * (last - first + 1)
+        return len(self.grid)
 
     def computed_dampings(self, options: Mapping[str, Any]) -> int:
         """Number of dampings in the stored scores of a method with ``computed``; 0 for others."""
         if "computed" not in options:
             return 0
+        if options["computed"] == "ensemble":
+            return len(searched(self.grid)) if not options.get("tuning") else 1
         return len(options["steps"]) if "steps" in options else self.dampings
 
     def points(self, options: Mapping[str, Any]) -> int:

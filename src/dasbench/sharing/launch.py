@@ -42,6 +42,8 @@ NETWORKS = (
     "compute_ekfac",
     "compute_unlearning",
     "compute_influence",
+    "compute_member",
+    "explore_member",
     "train_replay",
     "compute_magic",
     "measure_outputs",

@@ -150,7 +150,9 @@ def test_a_journey_stands_in_for_the_queries_features(folder):
     np.testing.assert_array_equal(given.query_features, np.load(folder / "journey.npy"))
 
 
-COMPUTED = [name for name, options in METHODS.items() if "computed" in options]
+COMPUTED = [
+    n for n, options in METHODS.items() if options.get("computed", "ensemble") != "ensemble"
+]
 
 
 @pytest.mark.parametrize("method", COMPUTED)
@@ -162,6 +164,14 @@ def test_gradients_without_their_condition_are_refused(blank, method):
         UserError, match=rf"methods\.{method} .+ condition of this one is classes; leave it out"
     ):
         load(blank, data)
+
+
+def test_averages_over_models_take_conditions(blank):
+    data = raw()
+    data["model"]["num_class_embeds"] = 10
+    data["methods"] = {"das": {}, "pixel_cosine": {}, "das_ensemble": {"models": 4}}
+    data |= {"removal": {}, "comparisons": []}
+    assert "das_ensemble" in config.methods(load(blank, data))
 
 
 def test_the_noise_of_ekfac_changes_its_settings_alone(blank):

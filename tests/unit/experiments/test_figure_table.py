@@ -24,6 +24,7 @@ NEIGHBOURS = ["neighbours-val", "neighbours-gen"]
         ("smoke", ["samples", *LDS, "lds-beyond", "removal", "before-after", *NEIGHBOURS], []),
         ("ablation", ["samples", *LDS, "ablation-effects", "ablation-gains", *NEIGHBOURS], []),
         ("acceleration", ["samples", *LDS, *NEIGHBOURS], ["cost-quality"]),
+        ("ensembles", ["samples", *LDS, "lds-beyond", *NEIGHBOURS], ["ensembles"]),
     ],
 )
 def test_an_experiment_has_the_figures_of_its_parts(experiment, shown, left_out):

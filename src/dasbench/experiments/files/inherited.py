@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dasbench.core import query_kinds
 from dasbench.core.query_kinds import SPECTRUM
 from dasbench.experiments import ablation_design
-from dasbench.experiments.files import features
+from dasbench.experiments.files import ensembles, features
 from dasbench.experiments.files.resolved import Resolved
 
 
@@ -93,6 +93,8 @@ def _of_base(e: Resolved, parent: Resolved) -> Iterator[tuple[str, str]]:
 
 
 def _computed(experiment: Resolved, method: str) -> str:
+    if experiment.methods[method]["computed"] == "ensemble":
+        return ensembles.whole_settings(experiment, method)
     return features.computed_settings(experiment, method, names=["damping"])
 
 

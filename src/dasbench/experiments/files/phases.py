@@ -7,10 +7,18 @@ from collections.abc import Mapping
 from dasbench.core.query_kinds import SPECTRUM, computed, of
 from dasbench.experiments import ablation_design
 from dasbench.experiments.files import groups, inherited, truths
+from dasbench.experiments import ablation_design, figure_table
+from dasbench.experiments.files import inherited
 from dasbench.experiments.files.ablation import ABLATION_TABLES
 from dasbench.experiments.files.costs import COST_FILES, has_times
 from dasbench.experiments.files.dampings import has_dampings, rule_files
 from dasbench.experiments.files.data import pool_of
+from dasbench.experiments.files.ensembles import (
+    BOUND_TABLE,
+    TUNING_TABLE,
+    has_ensembles,
+    study_files,
+)
 from dasbench.experiments.files.features import (
     journeys,
     needs_embeddings,
@@ -83,6 +91,10 @@ def _studies(experiment: Resolved, experiments: Mapping[str, Resolved]) -> dict[
     if groups.has_groups(experiment):
         phases["left_out"] = groups.tables(experiment) + drawn_files(experiment, "plot_groups")
         phases["truths"] = truths.tables(experiment) + drawn_files(experiment, "plot_truths")
+    if has_ensembles(experiment):
+        phases["ranking"] = study_files(experiment, TUNING_TABLE)
+        phases["ranking"] += [f"{folder}/figures/ensembles.{f}" for f in figure_table.FORMATS]
+        phases["bound"] = study_files(experiment, BOUND_TABLE)
     if ablation_design.wanted(experiment):
         phases["effects"] = [f"{folder}/ablation/{table}.csv" for table in ABLATION_TABLES]
     if has_times(experiment):
