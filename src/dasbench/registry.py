@@ -257,6 +257,7 @@ DATASETS: dict[str, dict[str, Any]] = {
     "digits_moved": {"module": "digits_moved", "shape": (1, 12, 12), "files": False},
     "fashion": {"module": "fashion", "shape": (1, 28, 28), "files": True},
     "cifar10": {"module": "cifar10", "shape": (3, 32, 32), "files": True},
+    "photos": {"module": "photos", "shape": (3, 16, 16), "files": True},
     "celeba": {"module": "celeba", "shape": (3, 140, 140), "files": True},
     "artbench": {"module": "artbench", "shape": (3, 256, 256), "files": True},
     "folder": {"module": "folder", "shape": None, "files": True},

@@ -32,6 +32,7 @@ KNOWN = ".snakemake/das-networks.json"
 IMAGES = {
     "digits": (1797, True),
     "fashion": (60_000, False),
+    "photos": (1280, True),
     "cifar10": (50_000, False),
     "celeba": (162_770, False),
     "artbench": (50_000, False),
