@@ -40,6 +40,8 @@ include: "workflow/rules/curves.smk"
 include: "workflow/rules/grids.smk"
 include: "workflow/rules/replay.smk"
 include: "workflow/rules/magic.smk"
+include: "workflow/rules/retrieval.smk"
+include: "workflow/rules/trajectory.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/phases.smk"
 

@@ -27,4 +27,6 @@ for name, e in EXPERIMENTS.items():
             parts["scores"],
             parts.get("costs", []),
             parts.get("replay", []),
+            parts.get("retrieval", []),
+            parts.get("trajectory", []),
         localrule: True

@@ -40,7 +40,7 @@ from dasbench.core.yaml_schema import (
     suggestion,
 )
 from dasbench.errors import UserError
-from dasbench.experiments import config_checks, debug_size
+from dasbench.experiments import borrowed_checks, config_checks, debug_size
 from dasbench.registry import METHODS, reads_files
 
 Experiment = dict[str, Any]
@@ -58,7 +58,9 @@ PHASES = tuple(
     "pool examples base tune eval queries outputs features scores lds removal report".split()
 )
 # phases that are no stage of dvc.yaml
-STUDIES = ("tuning", "effects", "costs", "replicates", "grids", "replay")
+STUDIES = tuple(
+    "tuning effects costs replicates grids replay retrieval trajectory".split()
+)
 RESERVED = frozenset({*PHASES, *STUDIES, *SUBCOMMANDS, *PLANNED, "all", "none", "snakemake", "dvc"})
 _RULE = re.compile(r"^ *(?:use rule \w+ as|rule) (\w+)", re.MULTILINE)
 
@@ -181,6 +183,7 @@ def _complete(
     unknown_data = ("data", "dataset")
     _report((p for p in problems if not planned or p[0] != unknown_data), shown)
     _report(_frozen(experiment["model"], root), shown)
+    _report(_borrowed(experiment, root, chain), shown)
     if isinstance(large, str):
         _report(debug_size.problems(whole, experiment, small), shown)
     home = name if experiment["replicate"]["base"] else base_home
@@ -194,6 +197,20 @@ def _frozen(model: Mapping[str, Any], root: Path) -> Iterable[Problem]:
     if frozen is not None and frozen not in known:
         listed = f"{', '.join(known)}{suggestion(frozen, known)}"
         yield ("model", "frozen"), f"is {frozen}, expected one of the experiments: {listed}"
+
+
+def _borrowed(
+    experiment: Mapping[str, Any], root: Path, chain: tuple[str, ...]
+) -> Iterable[Problem]:
+    """Check what is taken from other experiments, which are loaded for it."""
+    once = experiment["retrieval"]["once"]
+    for key, name, check in (
+        ("parameters_of", experiment.get("parameters_of"), borrowed_checks.parameters),
+        ("retrieval.once", once, borrowed_checks.once),
+    ):
+        if name is not None:
+            other = _parent(name, root, chain, key)
+            yield from check(experiment, other, methods(experiment), methods(other))
 
 
 @functools.cache

@@ -48,6 +48,7 @@ PHASES = {
     "scores": (
         "select_damping",
         "fix_damping",
+        "take_parameters",
         "rank_by_tuning",
         "score",
         "score_kind",
@@ -65,6 +66,8 @@ PHASES = {
         "compute_magic",
         "evaluate_replay",
     ),
+    "trajectory": ("measure_trajectory", "evaluate_trajectory"),
+    "retrieval": ("evaluate_retrieval", "evaluate_credit"),
     "removal": (
         "choose_removals",
         "train_removal_methods",

@@ -1,4 +1,4 @@
-"""Costs and files of the studies beside the methods: ablation, timing of methods, one run."""
+"""Costs and files of the studies beside the methods: ablation, timing, one run, paths, retrieval."""
 
 from __future__ import annotations
 
@@ -19,6 +19,12 @@ def of(work: Workload) -> Iterator[Cost]:
         yield Cost("relate_costs", {})
     if work.experiment["replay"]["fractions"]:
         yield from _replays(work)
+    if work.experiment["retrieval"]["truth"]:
+        memory = 8 * (len(work.methods) + 2) * work.n * max(work.queries.values())
+        for family in ("evaluate_retrieval", "evaluate_credit"):
+            yield Cost(family, {}, memory=memory)
+    if work.experiment["trajectory"]["places"]:
+        yield from _trajectory(work)
     if ablation_design.wanted(work.experiment):
         yield _readouts(work)
         yield _cells(work)
@@ -46,6 +52,17 @@ def _replays(work: Workload) -> Iterator[Cost]:
     memory = 8 * (len(work.methods) + 2) * work.n * replay["queries"]
     drawn = float(e["lds"]["draws"] * sum(replay["models"]) * 2 * replay["queries"])
     yield Cost("evaluate_replay", {"bootstrap": drawn * len(work.methods)}, memory=memory)
+
+
+def _trajectory(work: Workload) -> Iterator[Cost]:
+    """Subset models of a shard along the paths of the generated queries, and their LDS."""
+    e, queries = work.experiment, work.queries["gen"]
+    models, steps = e["subsets"]["models_per_job"], e["queries"]["sampling_steps"]
+    times = steps + (models + 1) * e["trajectory"]["places"]
+    yield work.infers("measure_trajectory", queries, times, models + 1)
+    drawn = float(e["lds"]["draws"] * e["subsets"]["eval"]["models"] * queries * 3)
+    memory = 8 * (len(work.methods) + 2) * work.n * queries
+    yield Cost("evaluate_trajectory", {"bootstrap": drawn * len(work.methods)}, memory=memory)
 
 
 def _readouts(work: Workload) -> Cost:
@@ -129,6 +146,9 @@ def storage(work: Workload) -> dict[str, int]:
     if e["replay"]["fractions"]:
         replays = len(e["replay"]["fractions"]) * e["replay"]["halves"] + sum(e["replay"]["models"])
         sizes["replay"] = 4 * work.q * 2 * (replays + 1) + 8 * work.n * e["replay"]["queries"]
+    if places := e["trajectory"]["places"]:
+        models = e["subsets"]["eval"]["models"] * e["subsets"]["eval"]["seeds"]
+        sizes["trajectory"] = 4 * models * places * work.queries["gen"]
     if not ablation_design.wanted(e):
         return sizes
     numbers = e["features"]["timesteps"] * (work.n + work.q) * e["features"]["dimensions"]
