@@ -254,8 +254,8 @@ _PLANTED = {"shape": (1, 8, 8), "files": True}
 
 # data set -> its module; (C, H, W) of its images, None if the experiment file gives it; whether it
 # is read from files (data/registry.yaml names their source) or comes with a package. A set with
-# ``planted`` (marks, copies) is read like files, because it has a held-out part of its own, but made
-# from a package's images; its module knows which images have the mark, or are copies
+# ``planted`` (marks, copies) is read like files, because it has a held-out part of its own, but it
+# is made from a package's images; its module knows which images have the mark, or are copies
 DATASETS: dict[str, dict[str, Any]] = {
     "digits": {"module": "digits", "shape": (1, 8, 8), "files": False},
     "digits_moved": {"module": "digits_moved", "shape": (1, 12, 12), "files": False},

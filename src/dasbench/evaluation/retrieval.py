@@ -48,8 +48,8 @@ def measure(scores: np.ndarray, relevant: np.ndarray, top: int) -> Measures:
     """
     if scores.shape != relevant.shape or not relevant.any(axis=0).all():
         raise ValueError(
-            f"scores {scores.shape} and relevant {relevant.shape}: expected equal shapes [N, n] and "
-            "a relevant image for each question; leave the other questions out"
+            f"scores {scores.shape} and relevant {relevant.shape}: expected equal shapes [N, n] "
+            "and a relevant image for each question; leave the other questions out"
         )
     order = np.argsort(-scores, axis=0, kind="stable")
     hits = np.take_along_axis(relevant, order, axis=0)  # [N, n], in the order of the answer

@@ -37,9 +37,9 @@ def compare_targets(
         target and the columns of ``this_run.judge``.
     """
     tables = [
-        this_run.judge(
-            scores, masks, outputs.mean(axis=0, dtype=np.float64), draws, floor
-        ).assign(target=name)
+        this_run.judge(scores, masks, outputs.mean(axis=0, dtype=np.float64), draws, floor).assign(
+            target=name
+        )
         for name, outputs in targets.items()
     ]
     return pd.concat(tables)

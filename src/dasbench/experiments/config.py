@@ -40,7 +40,7 @@ from dasbench.core.yaml_schema import (
     suggestion,
 )
 from dasbench.errors import UserError
-from dasbench.experiments import borrowed_checks, config_checks, debug_size
+from dasbench.experiments import config_checks, debug_size, study_checks
 from dasbench.registry import METHODS, reads_files
 
 Experiment = dict[str, Any]
@@ -58,9 +58,7 @@ PHASES = tuple(
     "pool examples base tune eval queries outputs features scores lds removal report".split()
 )
 # phases that are no stage of dvc.yaml
-STUDIES = tuple(
-    "tuning effects costs replicates grids replay retrieval trajectory".split()
-)
+STUDIES = tuple("tuning effects costs replicates grids replay retrieval trajectory".split())
 RESERVED = frozenset({*PHASES, *STUDIES, *SUBCOMMANDS, *PLANNED, "all", "none", "snakemake", "dvc"})
 _RULE = re.compile(r"^ *(?:use rule \w+ as|rule) (\w+)", re.MULTILINE)
 
@@ -205,8 +203,8 @@ def _borrowed(
     """Check what is taken from other experiments, which are loaded for it."""
     once = experiment["retrieval"]["once"]
     for key, name, check in (
-        ("parameters_of", experiment.get("parameters_of"), borrowed_checks.parameters),
-        ("retrieval.once", once, borrowed_checks.once),
+        ("parameters_of", experiment.get("parameters_of"), study_checks.parameters),
+        ("retrieval.once", once, study_checks.once),
     ):
         if name is not None:
             other = _parent(name, root, chain, key)

@@ -12,7 +12,7 @@ from typing import Any
 from dasbench import model_families, registry
 from dasbench.core import query_kinds
 from dasbench.core.yaml_schema import Problem, suggestion
-from dasbench.experiments import ablation_design, borrowed_checks, method_checks, replay_checks
+from dasbench.experiments import ablation_design, method_checks, replay_checks, study_checks
 from dasbench.registry import DATASETS, METHODS, reads_files
 
 # controls of every removal study, which its list of methods must not repeat
@@ -42,7 +42,8 @@ def problems(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _replicate(experiment)
     yield from replay_checks.problems(experiment)
     planted = DATASETS.get(experiment["data"]["dataset"], {}).get("planted")
-    yield from borrowed_checks.retrieval(experiment, planted)
+    yield from study_checks.retrieval(experiment, planted)
+    yield from study_checks.trajectory(experiment)
     yield from _comparisons(experiment)
 
 

@@ -1,4 +1,4 @@
-"""Costs and files of the studies beside the methods: ablation, timing, one run, paths, retrieval."""
+"""Costs and files of the studies beside the methods, such as ablation, timing and one run."""
 
 from __future__ import annotations
 

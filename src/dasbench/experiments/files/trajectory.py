@@ -22,7 +22,9 @@ def shard_models(experiment: Resolved, seed: str, shard: str) -> list[str]:
     return [
         file
         for number in range(experiment["subsets"]["models_per_job"])
-        for file in member_files(experiment, f"{shard_folder(experiment, seed, shard)}/{number:02d}")
+        for file in member_files(
+            experiment, f"{shard_folder(experiment, seed, shard)}/{number:02d}"
+        )
     ]
 
 

@@ -1,4 +1,4 @@
-"""Check what an experiment takes from another one; each check yields (path, sentence) problems.
+"""Check studies without retraining, and what they take from others; yields (path, sentence).
 
 ``parameters_of`` takes the parameters of methods that the tuning data of another experiment chose.
 ``retrieval.once`` compares scores with those of an experiment whose images stand once.
@@ -29,7 +29,10 @@ def parameters(
     if experiment["subsets"]:
         yield path, f"is {name}, but subset models choose the parameters here; give subsets: null"
     if not other["subsets"]:
-        yield path, f"is {name}, which has no subset models to choose parameters; expected one that has"
+        yield (
+            path,
+            f"is {name}, which has no subset models to choose parameters; expected one that has",
+        )
         return
     if experiment["damping"] != other["damping"]:
         yield ("damping",), f"is not the grid of {name}, whose choice is taken; give the same one"
@@ -55,7 +58,10 @@ def once(
         yield path, f"is {name}, expected null: only truth: copies compares copies"
     for side in (experiment, other):
         if side.get("parent"):
-            yield path, f"is {name}; expected two experiments without parent, each with its own model"
+            yield (
+                path,
+                f"is {name}; expected two experiments without parent, with their own models",
+            )
     if absent := [method for method in methods if method not in others]:
         yield path, f"is {name}, which lacks {', '.join(absent)}; give it the same methods"
 
@@ -70,11 +76,21 @@ def retrieval(experiment: Mapping[str, Any], planted: str | None) -> Iterator[Pr
     study, data = experiment["retrieval"], experiment["data"]
     path = ("retrieval", "truth")
     if study["truth"] in ("marks", "copies") and study["truth"] != planted:
-        yield path, f"is {study['truth']}, which {data['dataset']} does not have; expected another data set"
+        yield (
+            path,
+            f"is {study['truth']}, which {data['dataset']} does not have; use another data set",
+        )
     if study["truth"] == "labels" and not experiment["queries"]["val"]:
         yield path, "is labels, but queries.val is 0: only labels of held-out images are known"
     if study["truth"] is not None and study["top"] > data["train"]:
-        yield ("retrieval", "top"), f"is {study['top']}, expected at most data.train, {data['train']}"
+        yield (
+            ("retrieval", "top"),
+            f"is {study['top']}, expected at most data.train, {data['train']}",
+        )
+
+
+def trajectory(experiment: Mapping[str, Any]) -> Iterator[Problem]:
+    """Check the study of sampling paths."""
     places, steps = experiment["trajectory"]["places"], experiment["queries"]["sampling_steps"]
     path = ("trajectory", "places")
     if places and not experiment["subsets"]:
