@@ -38,7 +38,8 @@ def run() -> None:
         judged.append(retrieval.judge(scores, asked, settings["top"], draw, rng).assign(**about))
         numbers = {"evaluated": len(evaluation), "questions": len(asked.queries)}
         counts.append(about | numbers | {"relevant": int(asked.relevant.any(axis=1).sum())})
-    tables.save_table(args.out / "retrieval.csv", pd.concat(judged))
+    rows = [table for table in judged if len(table)] or judged[:1]
+    tables.save_table(args.out / "retrieval.csv", pd.concat(rows))
     tables.save_table(args.out / "questions.csv", pd.DataFrame(counts))
 
 

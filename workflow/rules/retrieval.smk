@@ -8,15 +8,6 @@ include: "common.smk"
 from dasbench.experiments.files import retrieval
 
 
-def retrieval_code(script):
-    """Params function: hash of a script and of the module of the data set."""
-
-    def params(wildcards):
-        return dataset_code(script, EXPERIMENTS[wildcards.experiment]["data"]["dataset"])
-
-    return params
-
-
 rule evaluate_retrieval:
     input:
         of(retrieval.retrieval_inputs),
@@ -33,7 +24,7 @@ rule evaluate_retrieval:
         runtime=minutes("evaluate_retrieval"),
     params:
         settings=of(retrieval.retrieval_settings),
-        code=retrieval_code("evaluate_retrieval"),
+        code=truth_code("evaluate_retrieval"),
         home=shared(""),
         folder=filled("results/{experiment}"),
     shell:
@@ -57,7 +48,7 @@ rule evaluate_credit:
         runtime=minutes("evaluate_credit"),
     params:
         settings=of(retrieval.credit_settings),
-        code=retrieval_code("evaluate_credit"),
+        code=truth_code("evaluate_credit"),
         once=of(retrieval.once_folder),
         folder=filled("results/{experiment}"),
     shell:

@@ -68,7 +68,7 @@ def ask(
         return same_label(train.labels, labels, among)
     if truth == "marks":
         known = np.isin(labels, module.CLASSES)
-        groups = ["generated"] * len(labels)
+        groups = ["any class"] * len(labels)
         if kind == "val":
             groups = ["class with marks" if each else "class without marks" for each in known]
         return same_mark(module.is_marked(train.ids), module.shows_mark(images), groups, among)

@@ -252,6 +252,21 @@ DRAWINGS = (
             ),
         ),
     ),
+    Drawing(
+        "plot_retrieval",
+        needs="retrieval",
+        reads={"table": "retrieval/retrieval.csv"},
+        figures=(
+            Figure(
+                "retrieval",
+                section="",
+                alt="Average precision of every method in finding the images that an answer needs",
+                caption="Bar and interval: average precision. Ring: how often the first image is "
+                "one of those that the answer needs. Dashed: average precision of a random order. "
+                "In brackets: the number of queries.",
+            ),
+        ),
+    ),
 )
 FIGURES = {figure.stem: figure for drawing in DRAWINGS for figure in drawing.figures}
 SECTIONS = tuple(dict.fromkeys(f.section for f in FIGURES.values() if f.section))
@@ -277,6 +292,7 @@ def parts(experiment: Mapping[str, Any]) -> dict[str, bool]:
         "ablation": judged and bool(experiment["ablation"]["readouts"]),
         "removal": judged and bool(experiment["removal"]["methods"]),
         "costs": judged and bool(experiment["acceleration"]["reference"]),
+        "retrieval": bool(experiment["retrieval"]["truth"]),
         "val": bool(experiment["queries"]["val"]),
     }
 

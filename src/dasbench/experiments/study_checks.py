@@ -37,16 +37,21 @@ def parameters(
     if experiment["damping"] != other["damping"]:
         yield ("damping",), f"is not the grid of {name}, whose choice is taken; give the same one"
     for method, options in methods.items():
-        here, there = (
-            {key: value for key, value in of.items() if key != "inapplicable"}
-            for of in (options, others.get(method, {}))
-        )
-        if here != there:
+        there = others.get(method, {})
+        if _choosable(options) != _choosable(there):
             what = "has other options there" if there else "is absent there"
             yield (
                 ("methods", method),
                 f"takes the parameters that {name} chose, but {what}; expected the same method",
             )
+
+
+def _choosable(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options on which the choice of parameters depends; the order of floors is none of them."""
+    kept = {key: value for key, value in options.items() if key != "inapplicable"}
+    if "members" in kept:
+        kept["members"] = sorted(kept["members"], key=lambda floor: floor["name"])
+    return kept
 
 
 def once(

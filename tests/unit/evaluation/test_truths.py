@@ -69,6 +69,6 @@ def test_marks_are_asked_in_groups_by_class_and_generated_images_in_one():
     assert asked.groups.tolist() == ["class with marks", "class without marks"]
     np.testing.assert_array_equal(asked.relevant, [[1, 1], [0, 0]])
     asked = truths.ask("marks", module, train, "gen", images, labels, [0, 1, 2])
-    assert asked.groups.tolist() == ["generated", "generated"]
+    assert asked.groups.tolist() == ["any class", "any class"]
     asked = truths.ask("labels", module, train, "val", images, labels, [1])
     np.testing.assert_array_equal(asked.relevant, [[0], [1]])

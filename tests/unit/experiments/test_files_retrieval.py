@@ -45,11 +45,8 @@ def test_copies_are_asked_for_and_compared(blank):
         assert f"results/{name}/examples/val.npz" in files
     assert json.loads(retrieval.credit_settings(e))["module"] == "digits_repeated"
     tables = phases.phase_files(e, {"changed": e})["retrieval"]
-    assert [table.rpartition("/")[2] for table in tables] == [
-        "retrieval.csv",
-        "questions.csv",
-        "credit.csv",
-    ]
+    names = ["retrieval.csv", "questions.csv", "credit.csv", "retrieval.svg", "retrieval.png"]
+    assert [table.rpartition("/")[2] for table in tables] == names
 
 
 def test_taken_parameters_are_those_of_the_other_experiment(blank):

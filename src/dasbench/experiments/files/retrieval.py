@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dasbench import registry
 from dasbench.core import query_kinds
+from dasbench.experiments import figure_table
 from dasbench.experiments.files.pages import methods_by_kind
 from dasbench.experiments.files.resolved import Resolved
 from dasbench.experiments.files.settings import settings
@@ -105,6 +106,10 @@ def credit_settings(experiment: Resolved) -> str:
 
 
 def retrieval_tables(experiment: Resolved) -> list[str]:
-    """The tables of the study, if there is one."""
-    names = [*TABLES * has_retrieval(experiment), *["credit"] * has_credit(experiment)]
-    return [f"{experiment.folder}/retrieval/{name}.csv" for name in names]
+    """The tables of the study, if there is one, and its figure."""
+    if not has_retrieval(experiment):
+        return []
+    names = [*TABLES, *["credit"] * has_credit(experiment)]
+    files = [f"{experiment.folder}/retrieval/{name}.csv" for name in names]
+    formats = figure_table.FORMATS
+    return files + [f"{experiment.folder}/figures/retrieval.{suffix}" for suffix in formats]
