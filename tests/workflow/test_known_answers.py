@@ -23,7 +23,9 @@ def written(clone, name, dataset, train, methods=METHODS, **sections):
     data["methods"] = {method: {} for method in methods}
     for key in ("removal", "comparisons", "ablation", "acceleration", "replay", "replicate"):
         data.pop(key)
-    (clone.folder / f"config/experiments/{name}.yaml").write_text(yaml.safe_dump(data, sort_keys=False))
+    (clone.folder / f"config/experiments/{name}.yaml").write_text(
+        yaml.safe_dump(data, sort_keys=False)
+    )
 
 
 def test_marked_images_are_searched_with_the_parameters_of_smoke(copy):
