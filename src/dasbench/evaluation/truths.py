@@ -73,7 +73,7 @@ def ask(
             groups = ["class with marks" if each else "class without marks" for each in known]
         return same_mark(module.is_marked(train.ids), module.shows_mark(images), groups, among)
     originals, x = module.digit_of(train.ids), candidates.pixels(train.images)
-    return copies(originals, x, images, list(module.asked_about()), among)[0]
+    return copies(originals, x, images, list(module.asked_about()), among)
 
 
 def same_label(train: np.ndarray, labels: np.ndarray, queries: Sequence[int]) -> Questions:

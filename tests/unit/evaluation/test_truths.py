@@ -70,5 +70,10 @@ def test_marks_are_asked_in_groups_by_class_and_generated_images_in_one():
     np.testing.assert_array_equal(asked.relevant, [[1, 1], [0, 0]])
     asked = truths.ask("marks", module, train, "gen", images, labels, [0, 1, 2])
     assert asked.groups.tolist() == ["any class", "any class"]
+    copied = types.SimpleNamespace(digit_of=lambda ids: ids - 8, asked_about=lambda: {1: 1, 0: 1})
+    asked = truths.ask("copies", copied, train, "val", images, labels, [1, 2])
+    assert asked.groups.tolist() == ["1 copy", "1 copy"]
+    assert asked.queries.tolist() == [2, 2]  # black images, as the last query
+    np.testing.assert_array_equal(asked.relevant, [[0, 1], [1, 0]])
     asked = truths.ask("labels", module, train, "val", images, labels, [1])
     np.testing.assert_array_equal(asked.relevant, [[0], [1]])
