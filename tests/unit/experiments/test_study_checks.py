@@ -1,9 +1,15 @@
 """What an experiment may take from another one, and which truths it may ask for."""
 
+import json
+import subprocess
+import sys
+
+import pandas as pd
 import pytest
 import yaml
 
-from experiment_files import load, raw, refusal, resolved
+from dasbench.core import tables
+from experiment_files import ROOT, load, raw, refusal, resolved
 
 MARKED = {"dataset": "digits_marked", "train": 100}
 COPIES = {"dataset": "digits_repeated", "train": 100}
@@ -86,3 +92,27 @@ def test_copies_are_compared_with_an_experiment_that_has_the_methods(blank):
     methods = {**raw()["methods"], "unlearning_plus": {}}
     told = refusal(blank, {**raw(), "data": COPIES, "retrieval": study, "methods": methods})
     assert "is smoke, which lacks unlearning_plus; give it the same methods" in told
+
+
+def test_parameters_are_taken_as_they_were_chosen_and_not_for_other_kinds(tmp_path):
+    rows = {"queries": ["val", "gen"], "transform": "square", "parameters": ["{}", '{"damping":1}']}
+    chosen, taken = tmp_path / "chosen.csv", tmp_path / "taken.csv"
+    tables.save_table(chosen, pd.DataFrame({**rows, "damping": [0.5, 1.0], "lds": 0.1}))
+
+    def take(*kinds):
+        words = ["--settings", json.dumps({"kinds": kinds}), "--chosen", chosen]
+        command = [sys.executable, ROOT / "scripts/take_parameters.py", *words]
+        return subprocess.run(
+            [*command, "--selection", taken], capture_output=True, text=True, check=False
+        )
+
+    assert take("gen").returncode == 0
+    table = tables.load_table(taken)
+    assert table.to_dict("records") == [
+        {"queries": "gen", "transform": "square", "parameters": '{"damping":1}', "damping": 1.0}
+    ]
+    other = pd.DataFrame({**rows, "damping": 1.0})
+    tables.save_table(chosen, other[other.queries == "val"])
+    done = take("val", "gen")
+    assert done.returncode == 1
+    assert "has no parameters for queries of kind gen" in done.stderr
