@@ -5,7 +5,7 @@ from pathlib import Path
 from dasbench.core import artifacts, script_main, tables
 from dasbench.data import files
 from dasbench.errors import UserError
-from dasbench.evaluation import retrieval, truths
+from dasbench.evaluation import questions, retrieval
 from dasbench.evaluation.bootstrap import Bootstrap, generator
 
 
@@ -25,9 +25,9 @@ def run() -> None:
     )
     evaluation = artifacts.load_json(args.home / "queries/uses.json")["val"]["evaluation"]
     labels = val[0].labels[: len(images)]
-    copied = truths.ask("copies", module, train[0], "val", images, labels, evaluation)
+    copied = questions.ask("copies", module, train[0], "val", images, labels, evaluation)
     try:
-        once = truths.elsewhere(
+        once = questions.elsewhere(
             copied,
             tuple(module.digit_of(each.ids) for each in train),
             (val[0].ids[: len(images)], val[1].ids[: len(others)]),
@@ -36,7 +36,7 @@ def run() -> None:
         raise UserError(f"{args.once}: {error}") from error
     sums = [
         {
-            name: truths.total(artifacts.load_array(folder / f"scores/{name}/val.npy"), asked)
+            name: questions.total(artifacts.load_array(folder / f"scores/{name}/val.npy"), asked)
             for name in settings["methods"]
         }
         for folder, asked in ((args.home, copied), (args.once, once))

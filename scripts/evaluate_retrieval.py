@@ -7,7 +7,7 @@ import pandas as pd
 from dasbench.core import artifacts, script_main, tables
 from dasbench.core.query_kinds import among
 from dasbench.data import files
-from dasbench.evaluation import retrieval, truths
+from dasbench.evaluation import questions, retrieval
 from dasbench.evaluation.bootstrap import Bootstrap, generator
 
 
@@ -28,7 +28,7 @@ def run() -> None:
         images = artifacts.load_array(queries / f"{kind}.npy", (None,) * 4)
         labels = artifacts.load_array(queries / f"{kind}_labels.npy", (len(images),))
         evaluation = uses[kind]["evaluation"]
-        asked = truths.ask(settings["truth"], module, train, kind, images, labels, evaluation)
+        asked = questions.ask(settings["truth"], module, train, kind, images, labels, evaluation)
         scores = {
             name: artifacts.load_array(args.scores / name / f"{kind}.npy", (len(train.ids), None))
             for name in settings["methods"][kind]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dasbench.evaluation import retrieval
 from dasbench.evaluation.bootstrap import Bootstrap
-from dasbench.evaluation.truths import Questions
+from dasbench.evaluation.questions import Questions
 
 DRAW = Bootstrap(200, 0.9)
 
