@@ -46,6 +46,8 @@ include: "workflow/rules/finetune.smk"
 include: "workflow/rules/dampings.smk"
 include: "workflow/rules/groups.smk"
 include: "workflow/rules/truths.smk"
+include: "workflow/rules/retrieval.smk"
+include: "workflow/rules/trajectory.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/phases.smk"
 

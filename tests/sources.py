@@ -9,6 +9,8 @@ import zipfile
 import numpy as np
 from PIL import Image
 
+from dasbench.data.photos import PHOTOGRAPHS
+
 
 def pattern(count, shape, seed=0):
     """[count, *shape] uint8: noise, another one for every image."""
@@ -98,3 +100,12 @@ def artbench(path, styles, train, test, size=(256, 256)):
                     name = f"artbench-10-imagefolder-split/{part}/{style}/painter_{i:03d}.jpg"
                     add(archive, name, jpeg(number * 1000 + i + (part == "test") * 500, size))
     return path
+
+
+def photos(folder, size=(256, 160)):
+    """A smooth picture for each photograph, where Debian's packages put them; returns the paths."""
+    paths = [folder / of.path for of in PHOTOGRAPHS]
+    for seed, path in enumerate(paths):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(jpeg(seed, size))
+    return paths

@@ -262,13 +262,21 @@ METHODS: dict[str, dict[str, Any]] = {
     "external": {"module": "external", "scores": {}, "transform": "identity"},
 }
 
+_PLANTED = {"shape": (1, 8, 8), "files": True}
+
 # data set -> its module; (C, H, W) of its images, None if the experiment file gives it; whether it
-# is read from files (data/registry.yaml names their source) or comes with a package
+# is read from files (data/registry.yaml names their source) or comes with a package. A set with
+# ``planted`` (marks, copies) is read like files, because it has a held-out part of its own, but it
+# is made from a package's images; its module knows which images have the mark, or are copies
 DATASETS: dict[str, dict[str, Any]] = {
     "digits": {"module": "digits", "shape": (1, 8, 8), "files": False},
     "digits_moved": {"module": "digits_moved", "shape": (1, 12, 12), "files": False},
+    "digits_marked": {"module": "digits_marked", "planted": "marks", **_PLANTED},
+    "digits_repeated": {"module": "digits_repeated", "planted": "copies", **_PLANTED},
+    "digits_once": {"module": "digits_repeated", "planted": "copies", **_PLANTED},
     "fashion": {"module": "fashion", "shape": (1, 28, 28), "files": True},
     "cifar10": {"module": "cifar10", "shape": (3, 32, 32), "files": True},
+    "photos": {"module": "photos", "shape": (3, 16, 16), "files": True},
     "celeba": {"module": "celeba", "shape": (3, 140, 140), "files": True},
     "artbench": {"module": "artbench", "shape": (3, 256, 256), "files": True},
     "folder": {"module": "folder", "shape": None, "files": True},

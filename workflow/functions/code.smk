@@ -61,6 +61,15 @@ def pool_code(wildcards):
     return dataset_code("prepare_pool", wildcards.dataset)
 
 
+def truth_code(script):
+    """Params function: hash of a script and of the data set's module, which knows what is planted."""
+
+    def params(wildcards):
+        return dataset_code(script, EXPERIMENTS[wildcards.experiment]["data"]["dataset"])
+
+    return params
+
+
 def read_code(wildcards):
     return dataset_code("read_images", EXPERIMENTS[wildcards.experiment]["data"]["dataset"])
 

@@ -1,5 +1,6 @@
-# Experiments without subset models. Reads features and residuals; writes the fixed parameters of each
-# method, lds/methods/<method>/selection.csv, and a check, scores/<method>/self_check.json.
+# Experiments without subset models. Reads features and residuals; writes the parameters of each method,
+# lds/methods/<method>/selection.csv, fixed or taken from another experiment, and a check,
+# scores/<method>/self_check.json.
 
 
 include: "common.smk"
@@ -8,6 +9,30 @@ include: "../functions/methods.smk"
 
 from dasbench.experiments.files import scores
 
+BORROWING = where(scores.borrows)
+
+
+rule take_parameters:
+    input:
+        of(scores.chosen_file),
+    output:
+        "results/{experiment}/lds/methods/{method}/selection.csv",
+    log:
+        "logs/{experiment}/take_parameters/{method}.log",
+    wildcard_constraints:
+        experiment=only(BORROWING),
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=mem_mb("take_parameters"),
+        runtime=minutes("take_parameters"),
+    params:
+        settings=of(scores.taken_settings),
+        code=code("take_parameters"),
+    shell:
+        "python scripts/take_parameters.py --settings {params.settings:q} --chosen {input}"
+        " --selection {output} > {log} 2>&1"
+
 
 rule fix_damping:
     output:
@@ -15,7 +40,7 @@ rule fix_damping:
     log:
         "logs/{experiment}/fix_damping/{method}.log",
     wildcard_constraints:
-        experiment=except_for(JUDGED),
+        experiment=except_for([*JUDGED, *BORROWING]),
     conda:
         "../../environment.yml"
     resources:

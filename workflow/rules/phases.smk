@@ -32,4 +32,6 @@ for name, e in EXPERIMENTS.items():
             parts.get("truths", []),
             parts.get("ranking", []),
             parts.get("bound", []),
+            parts.get("retrieval", []),
+            parts.get("trajectory", []),
         localrule: True

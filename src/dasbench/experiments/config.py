@@ -42,7 +42,7 @@ from dasbench.core.yaml_schema import (
     suggestion,
 )
 from dasbench.errors import UserError
-from dasbench.experiments import config_checks, debug_size
+from dasbench.experiments import config_checks, debug_size, study_checks
 from dasbench.registry import METHODS, reads_files
 
 Experiment = dict[str, Any]
@@ -63,6 +63,7 @@ PHASES = tuple(
 STUDIES = ("tuning", "effects", "costs", "replicates", "grids", "replay", "rules")
 STUDIES = ("tuning", "effects", "costs", "replicates", "grids", "replay", "left_out", "truths")
 STUDIES = ("tuning", "effects", "costs", "replicates", "grids", "replay", "ranking", "bound")
+STUDIES = tuple("tuning effects costs replicates grids replay retrieval trajectory".split())
 RESERVED = frozenset({*PHASES, *STUDIES, *SUBCOMMANDS, *PLANNED, "all", "none", "snakemake", "dvc"})
 _RULE = re.compile(r"^ *(?:use rule \w+ as|rule) (\w+)", re.MULTILINE)
 
@@ -186,6 +187,8 @@ def _complete(
     unknown_data = ("data", "dataset")
     _report((p for p in problems if not planned or p[0] != unknown_data), shown)
     _report(_named(experiment, root), shown)
+    _report(_frozen(experiment["model"], root), shown)
+    _report(_borrowed(experiment, root, chain), shown)
     if isinstance(large, str):
         _report(debug_size.problems(whole, experiment, small), shown)
     home = name if experiment["replicate"]["base"] else base_home
@@ -215,6 +218,20 @@ def _frozen(model: Mapping[str, Any], root: Path) -> Iterable[Problem]:
     if frozen is not None and frozen not in known:
         listed = f"{', '.join(known)}{suggestion(frozen, known)}"
         yield ("model", "frozen"), f"is {frozen}, expected one of the experiments: {listed}"
+
+
+def _borrowed(
+    experiment: Mapping[str, Any], root: Path, chain: tuple[str, ...]
+) -> Iterable[Problem]:
+    """Check what is taken from other experiments, which are loaded for it."""
+    once = experiment["retrieval"]["once"]
+    for key, name, check in (
+        ("parameters_of", experiment.get("parameters_of"), study_checks.parameters),
+        ("retrieval.once", once, study_checks.once),
+    ):
+        if name is not None:
+            other = _parent(name, root, chain, key)
+            yield from check(experiment, other, methods(experiment), methods(other))
 
 
 @functools.cache

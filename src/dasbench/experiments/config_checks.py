@@ -15,6 +15,7 @@ from dasbench.core.yaml_schema import Problem, suggestion
 from dasbench.experiments import ablation_design, damping_checks, method_checks, replay_checks
 from dasbench.experiments import ablation_design, group_checks, method_checks, replay_checks
 from dasbench.experiments import ablation_design, ensemble_checks, method_checks, replay_checks
+from dasbench.experiments import ablation_design, method_checks, replay_checks, study_checks
 from dasbench.registry import DATASETS, METHODS, reads_files
 
 # controls of every removal study, which its list of methods must not repeat
@@ -46,6 +47,9 @@ def problems(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     yield from damping_checks.problems(experiment)
     yield from group_checks.problems(experiment)
     yield from ensemble_checks.problems(experiment)
+    planted = DATASETS.get(experiment["data"]["dataset"], {}).get("planted")
+    yield from study_checks.retrieval(experiment, planted)
+    yield from study_checks.trajectory(experiment)
     yield from _comparisons(experiment)
 
 
@@ -62,10 +66,12 @@ def _dataset(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     if name not in DATASETS:
         listed = f"known: {', '.join(sorted(DATASETS))}{suggestion(name, DATASETS)}"
         yield ("data", "dataset"), f"is {name}, which is not a registered dataset; {listed}"
-    elif not reads_files(name):
+    elif not reads_files(name) or DATASETS[name].get("planted"):
         for key in ("size", "path", "labels", "limit"):
             if data[key] is not None:
                 yield ("data", key), f"is for data sets that are read from files, not for {name}"
+        if reads_files(name) and data["classes"] != "all":
+            yield ("data", "classes"), f"is {data['classes']}, expected all: {name} is used whole"
     elif name == "folder":
         for key, value in (("path", "the folder"), ("size", "the side in pixels of the images")):
             if not data[key]:
@@ -178,6 +184,18 @@ def _base(experiment: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _unjudged(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     """Refuse choices and comparisons in an experiment without subset models to judge them."""
+    if "parameters_of" not in experiment:
+        yield from _one_point(experiment)
+    for key, value in (
+        ("removal", experiment["removal"]["methods"]),
+        ("comparisons", experiment["comparisons"]),
+    ):
+        if value:
+            yield (key,), "needs subset models; leave it out, or give subsets"
+
+
+def _one_point(experiment: Mapping[str, Any]) -> Iterator[Problem]:
+    """Refuse grids of parameters of which nothing chooses."""
     damping = experiment["damping"]
     first, last = damping["exponents"]
     if first != last or len(damping["mantissas"]) != 1:
@@ -185,7 +203,7 @@ def _unjudged(experiment: Mapping[str, Any]) -> Iterator[Problem]:
             ("damping",),
             f"is a grid of {len(damping['mantissas']) * (last - first + 1)} values, but subsets is "
             "null, so that none can be chosen; give one, such as "
-            "{mantissas: [1], exponents: [-4, -4]}",
+            "{mantissas: [1], exponents: [-4, -4]}, or parameters_of",
         )
     for name, overrides in experiment["methods"].items():
         entry = registry.METHODS.get(overrides.get("like", name), {})
@@ -197,12 +215,6 @@ def _unjudged(experiment: Mapping[str, Any]) -> Iterator[Problem]:
                 "has a grid of parameters, but subsets is null, so that none can be chosen; leave "
                 "it out",
             )
-    for key, value in (
-        ("removal", experiment["removal"]["methods"]),
-        ("comparisons", experiment["comparisons"]),
-    ):
-        if value:
-            yield (key,), "needs subset models; leave it out, or give subsets"
 
 
 def _training(experiment: Mapping[str, Any]) -> Iterator[Problem]:

@@ -321,6 +321,17 @@ DRAWINGS = (
                 "intervals. Each point is the best function and order for this number of models "
                 "and timesteps. Lines join averages with equal T. Averages over tuning models are "
                 "judged with half of their models, on the subsets of the other half.",
+        "plot_retrieval",
+        needs="retrieval",
+        reads={"table": "retrieval/retrieval.csv"},
+        figures=(
+            Figure(
+                "retrieval",
+                section="",
+                alt="Average precision of every method in finding the images that an answer needs",
+                caption="Bar and interval: average precision. Ring: how often the first image is "
+                "one of those that the answer needs. Dashed: average precision of a random order. "
+                "In brackets: the number of queries.",
             ),
         ),
     ),
@@ -352,6 +363,7 @@ def parts(experiment: Mapping[str, Any]) -> dict[str, bool]:
         "groups": judged and bool(experiment["groups"]["by"]),
         "costs": judged and bool(experiment["acceleration"]["reference"]),
         "ensembles": judged and bool(experiment["ensembles"]["groups"]),
+        "retrieval": bool(experiment["retrieval"]["truth"]),
         "val": bool(experiment["queries"]["val"]),
     }
 

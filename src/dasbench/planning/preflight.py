@@ -31,7 +31,11 @@ KNOWN = ".snakemake/das-networks.json"
 # images of a registered data set for training, and whether held-out images are taken from them
 IMAGES = {
     "digits": (1797, True),
+    "digits_marked": (1000, False),
+    "digits_repeated": (1000, False),
+    "digits_once": (820, False),
     "fashion": (60_000, False),
+    "photos": (1280, True),
     "cifar10": (50_000, False),
     "celeba": (162_770, False),
     "artbench": (50_000, False),

@@ -50,6 +50,7 @@ PHASES = {
     "scores": (
         "select_damping",
         "fix_damping",
+        "take_parameters",
         "rank_by_tuning",
         "score",
         "score_kind",
@@ -81,6 +82,8 @@ PHASES = {
         "summarise_groups",
         "compare_truths",
     ),
+    "trajectory": ("measure_trajectory", "evaluate_trajectory"),
+    "retrieval": ("evaluate_retrieval", "evaluate_credit"),
     "removal": (
         "choose_removals",
         "choose_bottom",

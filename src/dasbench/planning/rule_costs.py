@@ -167,6 +167,7 @@ def _scores(work: Workload) -> Iterator[Cost]:
         rules = {"select_damping": "tune", **rules, "evaluate_lds": "eval"}
     memory = _score_memory(work, methods)
     yield _light("fix_damping")
+    yield _light("take_parameters")
     selecting = [options for options in methods if "members" in options]
     flops = [_linear_algebra(work, options, False, 0) for options in selecting]
     yield Cost("predict_floor", {"kernel": sum(flops)}, memory=_score_memory(work, selecting))

@@ -1,5 +1,6 @@
 """Costs and files of the studies beside the methods: ablation, timing, one run, dampings."""
 """Costs and files of the studies beside the methods: ablation, timing, one run, groups."""
+"""Costs and files of the studies beside the methods, such as ablation, timing and one run."""
 
 from __future__ import annotations
 
@@ -24,6 +25,12 @@ def of(work: Workload) -> Iterator[Cost]:
         yield from _dampings(work)
     if work.experiment["groups"]["by"]:
         yield from _groups(work)
+    if work.experiment["retrieval"]["truth"]:
+        memory = 8 * (len(work.methods) + 2) * work.n * max(work.queries.values())
+        for family in ("evaluate_retrieval", "evaluate_credit"):
+            yield Cost(family, {}, memory=memory)
+    if work.experiment["trajectory"]["places"]:
+        yield from _trajectory(work)
     if ablation_design.wanted(work.experiment):
         yield _readouts(work)
         yield _cells(work)
@@ -95,6 +102,15 @@ def _groups(work: Workload) -> Iterator[Cost]:
     yield Cost("summarise_groups", {}, memory=scores + 8 * count * work.n + drawn)
     pairs = 4 * e["lds"]["draws"] * len(work.methods) ** 2
     yield Cost("compare_truths", {}, memory=4 * len(work.methods) * work.n * work.q + pairs)
+def _trajectory(work: Workload) -> Iterator[Cost]:
+    """Subset models of a shard along the paths of the generated queries, and their LDS."""
+    e, queries = work.experiment, work.queries["gen"]
+    models, steps = e["subsets"]["models_per_job"], e["queries"]["sampling_steps"]
+    times = steps + (models + 1) * e["trajectory"]["places"]
+    yield work.infers("measure_trajectory", queries, times, models + 1)
+    drawn = float(e["lds"]["draws"] * e["subsets"]["eval"]["models"] * queries * 3)
+    memory = 8 * (len(work.methods) + 2) * work.n * queries
+    yield Cost("evaluate_trajectory", {"bootstrap": drawn * len(work.methods)}, memory=memory)
 
 
 def _readouts(work: Workload) -> Cost:
@@ -185,6 +201,9 @@ def storage(work: Workload) -> dict[str, int]:
     if e["groups"]["by"]:
         measured = e["groups"]["seeds"] * (e["groups"]["count"] + 2)
         sizes["groups"] = measured * (4 * work.q * 2 + work.n)
+    if places := e["trajectory"]["places"]:
+        models = e["subsets"]["eval"]["models"] * e["subsets"]["eval"]["seeds"]
+        sizes["trajectory"] = 4 * models * places * work.queries["gen"]
     if not ablation_design.wanted(e):
         return sizes
     numbers = e["features"]["timesteps"] * (work.n + work.q) * e["features"]["dimensions"]

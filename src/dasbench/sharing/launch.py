@@ -48,6 +48,7 @@ NETWORKS = (
     "compute_magic",
     "measure_outputs",
     "measure_grids",
+    "measure_trajectory",
     "measure_removal",
 )
 # scripts whose work several processes can share

@@ -12,7 +12,7 @@ import yaml
 import sources as made
 from dasbench.core import artifacts
 from dasbench.core.yaml_schema import schema_problems
-from dasbench.data import artbench, cards, celeba, cifar10, digits, digits_moved, fashion
+from dasbench.data import artbench, cards, celeba, cifar10, digits, digits_moved, fashion, photos
 from dasbench.errors import UserError
 from dasbench.experiments import config
 from dasbench.registry import DATASETS
@@ -24,7 +24,8 @@ def test_every_data_set_has_an_entry_and_every_entry_a_data_set():
 
 
 def test_what_is_to_be_fetched_has_a_size():
-    for name in set(DATASETS) - {"digits", "digits_moved", "folder"}:
+    fetched = {name for name, of in DATASETS.items() if of["files"] and "planted" not in of}
+    for name in fetched - {"folder"}:
         assert re.search(r"\d+ ?[MG]B", cards.load(ROOT)[name]["size"]), name
 
 
@@ -48,6 +49,7 @@ def test_the_registry_names_the_classes_as_the_modules_do():
     assert named["fashion"] == list(fashion.CLASSES)
     assert named["cifar10"] == list(cifar10.CLASSES)
     assert named["artbench"] == [style.replace("_", " ") for style in artbench.STYLES]
+    assert named["photos"] == [photograph.name for photograph in photos.PHOTOGRAPHS]
     shown = cards.of(config.load("digits", ROOT), ROOT)["classes"]
     assert (shown["0"], shown["9"]) == ("zero", "nine")
 
@@ -56,6 +58,7 @@ def test_files_with_digests_are_those_that_are_read():
     known = {name: set(entry.get("files", {})) for name, entry in cards.load(ROOT).items()}
     assert known["cifar10"] == {cifar10.ARCHIVE}
     assert known["celeba"] == {celeba.IMAGES[1], celeba.PARTITION}
+    assert known["photos"] == {f"{photograph.name}.jpg" for photograph in photos.PHOTOGRAPHS}
     assert len(known["fashion"]) == 4
     assert all("unzipped_sha256" in f for f in cards.load(ROOT)["fashion"]["files"].values())
     for word in (celeba.PARTITION, celeba.IMAGES[1]):
@@ -147,6 +150,12 @@ def test_the_page_of_data_sets_shows_the_registry():
     assert shown.strip() == cards.table(cards.load(ROOT))
     for name in set(DATASETS) - {"digits"}:
         assert f"`{name}`" in page.split("<!-- facts:end -->")[1]
+
+
+def test_the_page_of_data_sets_names_the_author_of_every_photograph():
+    page = (ROOT / "docs/datasets.md").read_text()
+    for label, of in enumerate(photos.PHOTOGRAPHS):
+        assert f"| {label} | {of.name} | {of.author} | `{of.package}` |" in page
 
 
 def test_the_page_of_data_sets_fetches_what_the_experiments_name():

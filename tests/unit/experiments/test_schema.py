@@ -31,7 +31,7 @@ def test_registry_is_complete():
 def test_recorded_experiments_name_every_section():
     """DVC compares sections of the file, so a default must not hide there."""
     sections = set(yaml.safe_load(config.SCHEMA.read_text())["properties"])
-    sections -= {"parent", "base", "debug_of"}  # of other kinds of experiments
+    sections -= {"parent", "base", "debug_of", "parameters_of"}  # of other kinds of experiments
     for name in RECORDED:
         assert set(raw(name)) == sections
 

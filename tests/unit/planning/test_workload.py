@@ -140,6 +140,24 @@ def test_models_without_a_group_are_trained_on_nearly_all_images(tmp_path):
     assert passes == 4 * (4 + 2 + 1)  # timesteps; groups, whole and null, and the base
     assert storage.folders(work, 9)["groups"] == 3 * 6 * (4 * 24 * 2 + 120)
     assert "train_groups_rest" not in rule_costs.of(workload.Workload(load(root, raw()), SHAPE))
+def test_paths_are_passes_of_the_base_model_and_of_each_model_at_every_place(tmp_path):
+    root, data = make_repository(tmp_path), raw()
+    data["trajectory"] = {"places": 3}
+    work = workload.Workload(load(root, data), SHAPE)
+    costs = rule_costs.of(work)
+    passes = 5 + (4 + 1) * 3  # five steps of sampling; four models of a shard and the base model
+    assert costs["measure_trajectory"].work == {"forward": work.model.flops * 12 * passes}
+    assert storage.folders(work, 9)["trajectory"] == 4 * (8 * 2) * 3 * 12
+    assert "evaluate_retrieval" not in costs
+
+
+def test_a_search_of_known_images_holds_the_scores_of_all_methods(tmp_path):
+    root, data = make_repository(tmp_path), raw()
+    data["retrieval"] = {"truth": "labels"}
+    work = workload.Workload(load(root, data), SHAPE)
+    costs = rule_costs.of(work)
+    assert costs["evaluate_retrieval"].memory == 8 * (len(work.methods) + 2) * 120 * 12
+    assert {"evaluate_credit", "take_parameters"} <= set(costs)
 
 
 def test_a_dense_projection_is_work_of_its_own(tmp_path):

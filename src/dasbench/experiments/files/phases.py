@@ -31,7 +31,9 @@ from dasbench.experiments.files.removal import has_removal, removal_summary
 from dasbench.experiments.files.replay import has_replay, replay_tables
 from dasbench.experiments.files.replicates import REPLICATE_TABLES, has_base, replicates
 from dasbench.experiments.files.resolved import Resolved
+from dasbench.experiments.files.retrieval import has_retrieval, retrieval_tables
 from dasbench.experiments.files.scores import score_files
+from dasbench.experiments.files.trajectory import has_trajectory, trajectory_tables
 
 
 def phase_files(experiment: Resolved, experiments: Mapping[str, Resolved]) -> dict[str, list[str]]:
@@ -95,6 +97,10 @@ def _studies(experiment: Resolved, experiments: Mapping[str, Resolved]) -> dict[
         phases["ranking"] = study_files(experiment, TUNING_TABLE)
         phases["ranking"] += [f"{folder}/figures/ensembles.{f}" for f in figure_table.FORMATS]
         phases["bound"] = study_files(experiment, BOUND_TABLE)
+    if has_retrieval(experiment):
+        phases["retrieval"] = retrieval_tables(experiment)
+    if has_trajectory(experiment):
+        phases["trajectory"] = trajectory_tables(experiment)
     if ablation_design.wanted(experiment):
         phases["effects"] = [f"{folder}/ablation/{table}.csv" for table in ABLATION_TABLES]
     if has_times(experiment):

@@ -83,3 +83,18 @@ def tuning_settings(experiment: Resolved) -> str:
     """The string of the ranking on tuning data."""
     transforms = {name: options["transform"] for name, options in experiment.methods.items()}
     return settings(experiment, transforms=transforms)
+
+
+def borrows(experiment: Resolved) -> bool:
+    """Whether another experiment's tuning data choose the parameters of the methods."""
+    return "parameters_of" in experiment
+
+
+def chosen_file(experiment: Resolved, method: str) -> str:
+    """The choice of that other experiment."""
+    return f"results/{experiment['parameters_of']}/lds/methods/{method}/selection.csv"
+
+
+def taken_settings(experiment: Resolved, method: str) -> str:
+    """The string of the job that takes the parameters."""
+    return settings(experiment, kinds=config.kinds(experiment.methods[method]))
