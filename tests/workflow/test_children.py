@@ -42,6 +42,7 @@ dampings:
   twins: {das: das_other, das_stepwise: stepwise_other}
   sets: [same]
   finetuned: {models: 4, models_per_job: 2, epochs: 1, learning_rate: 0.01}
+"""
 STUDY = """title: without each of some classes, and without the lowest scores
 parent: smoke
 methods:
@@ -160,6 +161,8 @@ def test_rules_for_the_damping_are_judged_as_the_methods_are(copy):
     assert len(np.unique(masks, axis=0)) == 4
     for kind in ("val", "gen"):
         assert len(np.unique(np.load(home / f"dampings/outputs/loss-{kind}.npy"))) == 4 * 12
+
+
 def test_groups_are_left_out_and_truths_compared_with_the_scores_of_the_parent(child):
     before = child.hashes("smoke")
     child.call("snakemake", "--quiet", "all", "--", "left_out_study", "truths_study")

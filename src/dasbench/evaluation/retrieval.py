@@ -1,6 +1,6 @@
 """Judge scores as a search: are the training images that an answer should contain ranked first?
 
-No model is retrained. ``dasbench.evaluation.questions`` has the questions and their relevant images.
+No model is retrained. ``dasbench.evaluation.questions`` has the questions and what they ask for.
 An answer is the list of all N training images, the highest score first, ties by position.
 
 Letters: N training images, n questions, R relevant images of a question, B bootstrap draws.

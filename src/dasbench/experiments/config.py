@@ -60,10 +60,10 @@ PHASES = tuple(
     "pool examples base tune eval queries outputs features scores lds removal report".split()
 )
 # phases that are no stage of dvc.yaml
-STUDIES = ("tuning", "effects", "costs", "replicates", "grids", "replay", "rules")
-STUDIES = ("tuning", "effects", "costs", "replicates", "grids", "replay", "left_out", "truths")
-STUDIES = ("tuning", "effects", "costs", "replicates", "grids", "replay", "ranking", "bound")
-STUDIES = tuple("tuning effects costs replicates grids replay retrieval trajectory".split())
+STUDIES = tuple(
+    "tuning effects costs replicates grids replay rules left_out truths ranking bound retrieval "
+    "trajectory".split()
+)
 RESERVED = frozenset({*PHASES, *STUDIES, *SUBCOMMANDS, *PLANNED, "all", "none", "snakemake", "dvc"})
 _RULE = re.compile(r"^ *(?:use rule \w+ as|rule) (\w+)", re.MULTILINE)
 
@@ -182,42 +182,19 @@ def _complete(
         for key, value in taken.items()
         if config_checks.takes(taken["process"], key) or value != defaults[key].get("default")
     }
-    experiment["full_models"] = origin["full_models"] if origin else _full_models(experiment)
+    experiment["full_models"] = (
+        origin["full_models"] if origin else study_checks.full_models(experiment)
+    )
     problems = config_checks.problems(experiment)
     unknown_data = ("data", "dataset")
     _report((p for p in problems if not planned or p[0] != unknown_data), shown)
-    _report(_named(experiment, root), shown)
-    _report(_frozen(experiment["model"], root), shown)
+    _report(study_checks.named(experiment, names(root)), shown)
     _report(_borrowed(experiment, root, chain), shown)
     if isinstance(large, str):
         _report(debug_size.problems(whole, experiment, small), shown)
     home = name if experiment["replicate"]["base"] else base_home
     names_ = {"name": name, "parent": parent, "seed_name": seed_name, "base_home": home}
     return {**experiment, **names_}
-
-
-def _named(experiment: Mapping[str, Any], root: Path) -> Iterable[Problem]:
-    """Check that the experiments that a file names exist; their own files are read elsewhere."""
-    frozen, sets = experiment["model"].get("frozen"), experiment["dampings"]["sets"]
-    named = [(("model", "frozen"), frozen)] * (frozen is not None)
-    named += [(("dampings", "sets", index), name) for index, name in enumerate(sets)]
-    known = names(root)
-    for path, name in named:
-        if name not in known:
-            listed = f"{', '.join(known)}{suggestion(name, known)}"
-            yield path, f"is {name}, expected one of the experiments: {listed}"
-def _full_models(experiment: Mapping[str, Any]) -> int:
-    """Number of models that an experiment without parent trains on all examples."""
-    removal = experiment["removal"]
-    return 1 + removal["null_models"] * bool(removal["methods"])
-
-
-def _frozen(model: Mapping[str, Any], root: Path) -> Iterable[Problem]:
-    """Check that the experiment of a frozen base model exists; its own file is read elsewhere."""
-    frozen, known = model.get("frozen"), names(root)
-    if frozen is not None and frozen not in known:
-        listed = f"{', '.join(known)}{suggestion(frozen, known)}"
-        yield ("model", "frozen"), f"is {frozen}, expected one of the experiments: {listed}"
 
 
 def _borrowed(

@@ -12,10 +12,15 @@ from typing import Any
 from dasbench import model_families, registry
 from dasbench.core import query_kinds
 from dasbench.core.yaml_schema import Problem, suggestion
-from dasbench.experiments import ablation_design, damping_checks, method_checks, replay_checks
-from dasbench.experiments import ablation_design, group_checks, method_checks, replay_checks
-from dasbench.experiments import ablation_design, ensemble_checks, method_checks, replay_checks
-from dasbench.experiments import ablation_design, method_checks, replay_checks, study_checks
+from dasbench.experiments import (
+    ablation_design,
+    damping_checks,
+    ensemble_checks,
+    group_checks,
+    method_checks,
+    replay_checks,
+    study_checks,
+)
 from dasbench.registry import DATASETS, METHODS, reads_files
 
 # controls of every removal study, which its list of methods must not repeat
@@ -332,13 +337,6 @@ def _removal(experiment: Mapping[str, Any]) -> Iterator[Problem]:
     for path, name in uses:
         if name in CONTROLS:
             yield path, f"is {name}, which is in every removal study; leave it out of the list"
-    for index, name in enumerate(removal["bottom"]):
-        if name not in removal["methods"]:
-            listed = ", ".join(removal["methods"]) or "none"
-            yield (
-                ("removal", "bottom", index),
-                f"is {name}, expected one of removal.methods: {listed}",
-            )
     if not removal["methods"]:
         return
     if not removal["k"]:

@@ -321,6 +321,10 @@ DRAWINGS = (
                 "intervals. Each point is the best function and order for this number of models "
                 "and timesteps. Lines join averages with equal T. Averages over tuning models are "
                 "judged with half of their models, on the subsets of the other half.",
+            ),
+        ),
+    ),
+    Drawing(
         "plot_retrieval",
         needs="retrieval",
         reads={"table": "retrieval/retrieval.csv"},

@@ -1,4 +1,4 @@
-"""Check the section ``groups`` of an experiment; yields (path, sentence) problems."""
+"""Check ``groups`` and ``removal.bottom`` of an experiment; yields (path, sentence) problems."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ def problems(experiment: Mapping[str, Any]) -> Iterator[Problem]:
                 ("comparisons", index, "truth"),
                 "has groups, but there is no study of groups; give groups.by",
             )
+    yield from _bottom(experiment["removal"])
     if not groups["by"]:
         return
     if not experiment["subsets"]:
@@ -31,3 +32,13 @@ def problems(experiment: Mapping[str, Any]) -> Iterator[Problem]:
             f"is {groups['count']}, expected at most {labels}, the number of "
             + ("training images" if data["classes"] == "all" else "data.classes"),
         )
+
+
+def _bottom(removal: Mapping[str, Any]) -> Iterator[Problem]:
+    for index, name in enumerate(removal["bottom"]):
+        if name not in removal["methods"]:
+            listed = ", ".join(removal["methods"]) or "none"
+            yield (
+                ("removal", "bottom", index),
+                f"is {name}, expected one of removal.methods: {listed}",
+            )

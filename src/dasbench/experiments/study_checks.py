@@ -1,4 +1,4 @@
-"""Check studies without retraining, and what they take from others; yields (path, sentence).
+"""Check what an experiment takes from others, and studies without retraining; yields problems.
 
 ``parameters_of`` takes the parameters of methods that the tuning data of another experiment chose.
 ``retrieval.once`` compares scores with those of an experiment whose images stand once.
@@ -6,12 +6,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from dasbench.core.yaml_schema import Problem
+from dasbench.core.yaml_schema import Problem, suggestion
 
 Methods = Mapping[str, Mapping[str, Any]]
+
+
+def named(experiment: Mapping[str, Any], known: Sequence[str]) -> Iterator[Problem]:
+    """Check that the experiments that a file names exist; their own files are read elsewhere.
+
+    Args:
+        experiment: This experiment.
+        known: Names of all experiments.
+    """
+    frozen, sets = experiment["model"].get("frozen"), experiment["dampings"]["sets"]
+    found = [(("model", "frozen"), frozen)] * (frozen is not None)
+    found += [(("dampings", "sets", index), name) for index, name in enumerate(sets)]
+    for path, name in found:
+        if name not in known:
+            listed = f"{', '.join(known)}{suggestion(name, known)}"
+            yield path, f"is {name}, expected one of the experiments: {listed}"
+
+
+def full_models(experiment: Mapping[str, Any]) -> int:
+    """Number of models that an experiment without parent trains on all examples."""
+    removal = experiment["removal"]
+    return 1 + removal["null_models"] * bool(removal["methods"])
 
 
 def parameters(

@@ -11,8 +11,6 @@ from dasbench.attribution.methods.ensembles import searched
 from dasbench.core.query_kinds import TARGETS
 from dasbench.core.query_kinds import of as kinds_of
 from dasbench.diffusion.timestep_grids import timestep_grid
-from dasbench.evaluation import additive
-from dasbench.evaluation.ensemble_ranking import MOST
 from dasbench.experiments.files.ensembles import STARTS
 from dasbench.planning.job_cost import Cost
 from dasbench.planning.kernel_cost import decomposition, score_bytes
@@ -71,6 +69,9 @@ def _explored(work: Workload) -> Cost:
 
 def _tables(work: Workload) -> Iterator[Cost]:
     """The ranking and the additive bound."""
+    from dasbench.evaluation import additive  # which import pandas
+    from dasbench.evaluation.ensemble_ranking import MOST
+
     e = work.experiment
     plan, subsets = e["ensembles"], e["subsets"]
     queries = len(kinds_of(e)) * e["queries"]["tuning"]

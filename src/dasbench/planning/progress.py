@@ -74,6 +74,7 @@ PHASES = {
         "measure_finetuned",
         "compare_dampings",
         "summarise_dampings",
+    ),
     "groups": (
         "choose_groups",
         "train_groups_whole",

@@ -1,6 +1,4 @@
-"""Costs and files of the studies beside the methods: ablation, timing, one run, dampings."""
-"""Costs and files of the studies beside the methods: ablation, timing, one run, groups."""
-"""Costs and files of the studies beside the methods, such as ablation, timing and one run."""
+"""Costs and files of the studies beside the methods."""
 
 from __future__ import annotations
 
@@ -88,6 +86,8 @@ def _dampings(work: Workload) -> Iterator[Cost]:
     yield Cost("compare_dampings", amounts, memory=held)
     losses = 4 * points * len(TARGETS) * len(kinds_of(e)) * e["lds"]["draws"]
     yield Cost("summarise_dampings", {}, memory=losses * methods * (1 + len(study["sets"])))
+
+
 def _groups(work: Workload) -> Iterator[Cost]:
     """Models without each group, their outputs, and the tables of groups and truths."""
     e, groups = work.experiment, work.experiment["groups"]
@@ -102,6 +102,8 @@ def _groups(work: Workload) -> Iterator[Cost]:
     yield Cost("summarise_groups", {}, memory=scores + 8 * count * work.n + drawn)
     pairs = 4 * e["lds"]["draws"] * len(work.methods) ** 2
     yield Cost("compare_truths", {}, memory=4 * len(work.methods) * work.n * work.q + pairs)
+
+
 def _trajectory(work: Workload) -> Iterator[Cost]:
     """Subset models of a shard along the paths of the generated queries, and their LDS."""
     e, queries = work.experiment, work.queries["gen"]

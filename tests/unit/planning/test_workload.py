@@ -128,6 +128,8 @@ def test_fine_tuning_is_a_share_of_training(tmp_path):
     assert costs["compare_dampings"].work["bootstrap"] == 200 * 8 * 16 * 27 * 3 * 2
     rows = 27 * 3 * 2 * 2
     assert storage.folders(work, 9)["dampings"] == 4 * 24 * 2 * 8 + rows * (4 * 200 + 300)
+
+
 def test_models_without_a_group_are_trained_on_nearly_all_images(tmp_path):
     root, data = make_repository(tmp_path), raw()
     data["groups"] = {"by": "label", "count": 4, "seeds": 3}
@@ -140,6 +142,8 @@ def test_models_without_a_group_are_trained_on_nearly_all_images(tmp_path):
     assert passes == 4 * (4 + 2 + 1)  # timesteps; groups, whole and null, and the base
     assert storage.folders(work, 9)["groups"] == 3 * 6 * (4 * 24 * 2 + 120)
     assert "train_groups_rest" not in rule_costs.of(workload.Workload(load(root, raw()), SHAPE))
+
+
 def test_paths_are_passes_of_the_base_model_and_of_each_model_at_every_place(tmp_path):
     root, data = make_repository(tmp_path), raw()
     data["trajectory"] = {"places": 3}

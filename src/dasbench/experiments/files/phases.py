@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dasbench.core.query_kinds import SPECTRUM, computed, of
-from dasbench.experiments import ablation_design
-from dasbench.experiments.files import groups, inherited, truths
 from dasbench.experiments import ablation_design, figure_table
-from dasbench.experiments.files import inherited
+from dasbench.experiments.files import groups, inherited, truths
 from dasbench.experiments.files.ablation import ABLATION_TABLES
 from dasbench.experiments.files.costs import COST_FILES, has_times
 from dasbench.experiments.files.dampings import has_dampings, rule_files
