@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 import synthetic_groups
+import synthetic_studies
 from dasbench.core import artifacts, tables
 
 QUALITY = {
@@ -403,7 +404,8 @@ def make(
     artifacts.save_array(
         root / "queries/gen_labels.npy", (np.arange(QUERIES) % 10).astype(np.int64)
     )
-    for file, table in (study_tables(names) | synthetic_groups.tables(names, QUALITY)).items():
+    studies = study_tables(names) | synthetic_groups.tables(names, QUALITY)
+    for file, table in (studies | synthetic_studies.tables()).items():
         tables.save_table(root / file, table)
     artifacts.save_json(root / "cost-speedup.json", {"reference": names[-1]})
     artifacts.save_json(root / "metrics.json", {"base_loss_val": 0.0712, "lds_das_gen": 0.162})

@@ -264,7 +264,7 @@ def _kind(kind: str, schema: Mapping[str, Any]) -> str:
     if kind == "string":
         literal = _LITERAL.fullmatch(schema.get("pattern", ""))
         if "enum" in schema:
-            return f"one of {', '.join(schema['enum'])}"
+            return f"one of {', '.join(value for value in schema['enum'] if value is not None)}"
         if literal:
             return literal[1]
         return f"a text that matches {schema['pattern']}" if "pattern" in schema else "a text"

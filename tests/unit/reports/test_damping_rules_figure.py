@@ -2,25 +2,17 @@
 
 import itertools
 
-import numpy as np
-import pandas as pd
 import pytest
 
 from dasbench.errors import UserError
 from dasbench.reports.figures import damping_rules, style
-
-SETS, METHODS = ("digits", "dampings_emoji"), ("trak", "das")
-RULES = ("gcv_query", "each_kind", "oracle", "agreement")
+from synthetic_studies import METHODS, SETS
+from synthetic_studies import damping_rules as damping_rules_table
 
 
 @pytest.fixture
 def rules():
-    keys = itertools.product(SETS, METHODS, ("val", "gen"), ("loss", "displacement"), RULES)
-    table = pd.DataFrame(keys, columns=["experiment", "method", "queries", "target", "rule"])
-    lost = np.random.default_rng(0).uniform(0, 0.12, len(table))
-    table["set"] = table["experiment"].str.removeprefix("dampings_")
-    table = table.assign(lost=np.where(table.rule == "oracle", 0, lost), own=True)
-    return pd.concat([table, table.assign(own=False, lost=0.5)], ignore_index=True)
+    return damping_rules_table()
 
 
 def words(panel):

@@ -1,35 +1,20 @@
 """The figure of averages over models: the best form of each, and errors in one sentence."""
 
-import pandas as pd
 import pytest
 
 from dasbench.errors import UserError
 from dasbench.reports.figures import ensembles
-
-
-def table():
-    rows = [
-        {
-            **{"group": group, "models": models, "timesteps": timesteps, "function": function},
-            **{"queries": kind, "lds": lds, "lo": lds - 0.1, "hi": lds + 0.1, "mean_lds": lds},
-            "passes": models * timesteps,
-        }
-        for group, models in (("base", 1), ("tune", 2), ("tune", 4))
-        for timesteps in (1, 3)
-        for function, lds in (("square", 0.3 + 0.01 * models), ("abs_3", 0.2))
-        for kind in ("gen", "val")
-    ]
-    return pd.DataFrame(rows)
+from synthetic_studies import averages
 
 
 def test_a_point_is_the_best_form_of_its_average():
-    found = ensembles.best(table())
+    found = ensembles.best(averages())
     assert len(found) == 3 * 2 * 2
     assert set(found.function) == {"square"}
 
 
 def test_lines_join_averages_with_equal_timesteps():
-    held_out, generated = ensembles.points(table()).axes
+    held_out, generated = ensembles.points(averages()).axes
     for panel in (held_out, generated):
         lines = [line.get_xydata().tolist() for line in panel.lines]
         assert sorted(map(len, lines)) == [1, 1, 2, 2]
@@ -39,4 +24,4 @@ def test_lines_join_averages_with_equal_timesteps():
 
 def test_a_table_without_columns_is_refused():
     with pytest.raises(UserError, match=r"ensembles/tuning\.csv"):
-        ensembles.points(table().drop(columns="passes"))
+        ensembles.points(averages().drop(columns="passes"))

@@ -5,20 +5,11 @@ import pytest
 
 from dasbench.errors import UserError
 from dasbench.reports.figures import retrieval
-
-
-def rows(queries, groups, methods=("random", "das", "pixel_cosine")):
-    made = []
-    for group in groups:
-        for place, method in enumerate(methods):
-            row = {"queries": queries, "group": group, "method": method, "questions": 7}
-            row |= {"first": 0.1 * place, "precision": 0.2 * place, "precision_chance": 0.05}
-            made.append(row | {"precision_lo": 0.15 * place, "precision_hi": 0.25 * place})
-    return pd.DataFrame(made)
+from synthetic_studies import retrieved
 
 
 def test_every_group_has_a_panel_with_a_bar_for_each_method():
-    table = pd.concat([rows("gen", ["any class"]), rows("val", ["a", "b"])])
+    table = pd.concat([retrieved("gen", ["any class"]), retrieved("val", ["a", "b"])])
     panels = retrieval.bars(table).axes
     titles = ["held-out: a (7)", "held-out: b (7)", "generated: any class (7)"]
     assert [panel.get_title(loc="left") for panel in panels] == titles
@@ -31,11 +22,11 @@ def test_every_group_has_a_panel_with_a_bar_for_each_method():
 
 
 def test_held_out_groups_come_first_where_not_all_have_room():
-    table = pd.concat([rows("gen", "abcd"), rows("val", "abcd")])
+    table = pd.concat([retrieved("gen", "abcd"), retrieved("val", "abcd")])
     titles = [panel.get_title(loc="left") for panel in retrieval.bars(table).axes]
     assert titles == [f"held-out: {group} (7)" for group in "abcd"]
 
 
 def test_a_table_without_rows_is_refused():
     with pytest.raises(UserError, match=r"retrieval\.csv"):
-        retrieval.bars(rows("val", ["a"]).iloc[:0])
+        retrieval.bars(retrieved("val", ["a"]).iloc[:0])
