@@ -8,7 +8,7 @@ import yaml
 
 from dasbench.errors import UserError
 from dasbench.experiments import config
-from dasbench.experiments.files.resolved import Resolved
+from dasbench.experiments.files.resolved import Resolved, load_all
 
 ROOT = Path(__file__).parents[1]
 
@@ -44,6 +44,14 @@ def child(root, name="child", **sections):
     """A child of smoke with das alone, unless its sections say more."""
     data = {"title": name, "parent": "smoke", "methods": {"das": {}}}
     return Resolved(load(root, {**data, **sections}, name))
+
+
+def load_family(root, methods, **children):
+    """Load smoke with children, name -> sections, that have ``methods`` if they give no others."""
+    for name, sections in children.items():
+        data = {"title": name, "parent": "smoke", "methods": methods, **sections}
+        (root / f"config/experiments/{name}.yaml").write_text(yaml.safe_dump(data))
+    return load_all(root)
 
 
 def refusal(root, data, name="changed"):

@@ -48,7 +48,6 @@ SIZES = {"M": 64, "R": 2, "Q": 100}
 REMOVAL = ("das", "das_common", "dtrak", "dtrak_common", "pixel_cosine")
 REMOVAL_QUERIES, RANDOM_SETS, NULL_MODELS = 4, 3, 2
 TRAIN, QUERIES, TUNING = 60, 20, 5
-ORDERS = ("first", "last", "shapley")
 
 
 def pictures(count: int, side: int, rng: np.random.Generator) -> np.ndarray:
@@ -304,46 +303,6 @@ def _removal_summary(per_query: pd.DataFrame, ks: list[int]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def study_tables(names: list[str]) -> dict[str, pd.DataFrame]:
-    """Fewer models, costs and an ablation: file -> table."""
-    rows: dict[str, list[dict[str, Any]]] = {
-        "by_models": [],
-        "costs": [],
-        "effects": [],
-        "gains": [],
-    }
-    for kind in ("val", "gen"):
-        key = {"queries": kind, "target": "loss"}
-        for i, method in enumerate(names):
-            lds = QUALITY.get(method, 0.1)
-            rows["by_models"] += [
-                {
-                    "method": method,
-                    **key,
-                    "models": m,
-                    "lds": lds,
-                    "lo": lds - 1 / m,
-                    "hi": lds + 1 / m,
-                }
-                for m in (8, 16, 64)
-            ]
-            bounds = {"lds": lds, "lo": lds - 0.02, "hi": lds + 0.02}
-            front = {"seconds": 2.0**i, "front": i < len(names) - 1}
-            rows["costs"].append({"method": method, "queries": kind, **bounds, **front})
-        effect = {**key, "difference": 0.03, "lo": 0.01, "hi": 0.05}
-        choice = {"factor": "transform", "level": "square", "reference": "identity"}
-        rows["effects"] += [{"scope": scope, **choice, **effect} for scope in ("all", "das")]
-        path = {"before": "dtrak", "after": "das", "from": "identity", "to": "square"}
-        rows["gains"] += [
-            {**path, "switch": switch, "order": order, **effect}
-            for switch, order in (("all", "all"), *(("transform", o) for o in ORDERS))
-        ]
-    files = ("lds/by_models", "cost-quality", "ablation/main_effects", "ablation/gains")
-    return {
-        f"{file}.csv": pd.DataFrame(table) for file, table in zip(files, rows.values(), strict=True)
-    }
-
-
 def settings(names: list[str]) -> dict[str, Any]:
     """Resolved settings as the report gets them."""
     return {
@@ -404,8 +363,8 @@ def make(
     artifacts.save_array(
         root / "queries/gen_labels.npy", (np.arange(QUERIES) % 10).astype(np.int64)
     )
-    studies = study_tables(names) | synthetic_groups.tables(names, QUALITY)
-    for file, table in (studies | synthetic_studies.tables()).items():
+    studies = synthetic_studies.tables(names, QUALITY) | synthetic_groups.tables(names, QUALITY)
+    for file, table in studies.items():
         tables.save_table(root / file, table)
     artifacts.save_json(root / "cost-speedup.json", {"reference": names[-1]})
     artifacts.save_json(root / "metrics.json", {"base_loss_val": 0.0712, "lds_das_gen": 0.162})

@@ -1,7 +1,8 @@
 """Judge scores as a search: are the training images that an answer should contain ranked first?
 
 No model is retrained. ``dasbench.evaluation.questions`` has the questions and what they ask for.
-An answer is the list of all N training images, the highest score first, ties by position.
+An answer is the list of all N training images, the highest score first. ``judge`` breaks ties at
+random: marked images and copies have places of their own among the training images.
 
 Letters: N training images, n questions, R relevant images of a question, B bootstrap draws.
 """
@@ -39,7 +40,7 @@ def measure(scores: np.ndarray, relevant: np.ndarray, top: int) -> Measures:
     """Measure answers.
 
     Args:
-        scores: [N, n], higher first.
+        scores: [N, n], higher first, ties by position.
         relevant: [N, n] bool, at least one in each column.
         top: How many images of an answer a reader looks at; at most N.
 
@@ -95,22 +96,22 @@ def judge(
         questions: Some questions.
         top: See ``measure``.
         bootstrap: Resamples the questions of a group.
-        rng: Draws them, once for all methods.
+        rng: Draws them, and one order of the training images for ties, once for all methods.
 
     Returns:
         group, method, questions, relevant (mean R); each measure with its interval (``_lo``,
         ``_hi``) and its expectation by chance (``_chance``). No rows without questions.
     """
-    rows = []
+    rows, shuffled = [], rng.permutation(len(questions.relevant))
     for group in dict.fromkeys(questions.groups):
         columns = np.flatnonzero(questions.groups == group)
-        relevant, asked = questions.relevant[:, columns], questions.queries[columns]
+        relevant, asked = questions.relevant[shuffled][:, columns], questions.queries[columns]
         drawn = bootstrap.counts(rng, len(columns)) / len(columns)  # [B, n]
         expected = chance(relevant)._asdict()
         for method, values in scores.items():
             row = {"group": group, "method": method, "questions": len(columns)}
             row["relevant"] = relevant.sum(axis=0).mean()
-            for name, each in measure(values[:, asked], relevant, top)._asdict().items():
+            for name, each in measure(values[shuffled][:, asked], relevant, top)._asdict().items():
                 lo, hi = bootstrap.interval(each.mean(), drawn @ each)
                 row |= {name: each.mean(), f"{name}_lo": lo, f"{name}_hi": hi}
                 row[f"{name}_chance"] = expected[name].mean()

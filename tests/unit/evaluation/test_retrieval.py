@@ -79,6 +79,19 @@ def test_every_method_is_measured_on_every_group_with_the_same_draws():
     assert same.equals(first)
 
 
+def test_equal_scores_are_an_answer_in_random_order():
+    """Wherever the relevant images stand: marked images and copies have places of their own."""
+    relevant = np.zeros((400, 1), bool)
+    relevant[:20] = True
+    questions = Questions(np.zeros(1, int), relevant, np.array(["a"]))
+    scores = {"constant": np.ones((400, 1))}
+    rngs = map(np.random.default_rng, range(100))
+    found = [retrieval.judge(scores, questions, 10, DRAW, rng).iloc[0] for rng in rngs]
+    mean = np.mean([row.precision for row in found])
+    assert mean == pytest.approx(found[0].precision_chance, rel=0.1)
+    assert np.mean([row["first"] for row in found]) < 0.15
+
+
 def test_no_questions_give_no_rows():
     nothing = Questions(np.zeros(0, int), np.zeros((3, 0), bool), np.zeros(0, str))
     table = retrieval.judge({"a": np.zeros((3, 2))}, nothing, 1, DRAW, np.random.default_rng(0))

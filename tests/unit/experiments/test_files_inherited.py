@@ -1,10 +1,11 @@
 """What a child shares with a parent: files of equal settings, and no others."""
 
-import pytest
-import yaml
+import functools
 
-from dasbench.experiments.files import inherited, phases, resolved
-from experiment_files import make_repository
+import pytest
+
+from dasbench.experiments.files import inherited, phases
+from experiment_files import load_family, make_repository
 
 METHODS = {"das": {}, "mine": {"like": "das", "features": {"timesteps": 3}}, "ekfac_if": {}}
 
@@ -12,15 +13,7 @@ METHODS = {"das": {}, "mine": {"like": "das", "features": {"timesteps": 3}}, "ek
 @pytest.fixture
 def family(tmp_path):
     """Load smoke with children: name -> sections."""
-    root = make_repository(tmp_path / "root")
-
-    def load(**children):
-        for name, sections in children.items():
-            data = {"title": name, "parent": "smoke", "methods": METHODS, **sections}
-            (root / f"config/experiments/{name}.yaml").write_text(yaml.safe_dump(data))
-        return resolved.load_all(root)
-
-    return load
+    return functools.partial(load_family, make_repository(tmp_path / "root"), METHODS)
 
 
 def needed(experiment):

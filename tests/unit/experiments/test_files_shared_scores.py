@@ -1,10 +1,11 @@
 """Which methods of a child have the scores and the LDS of a parent."""
 
-import pytest
-import yaml
+import functools
 
-from dasbench.experiments.files import resolved, shared_scores
-from experiment_files import make_repository
+import pytest
+
+from dasbench.experiments.files import shared_scores
+from experiment_files import load_family, make_repository
 
 METHODS = {"das": {}, "mine": {"like": "das", "features": {"timesteps": 3}}, "pixel_cosine": {}}
 
@@ -12,15 +13,7 @@ METHODS = {"das": {}, "mine": {"like": "das", "features": {"timesteps": 3}}, "pi
 @pytest.fixture
 def family(tmp_path):
     """Load smoke with children: name -> sections."""
-    root = make_repository(tmp_path / "root")
-
-    def load(**children):
-        for name, sections in children.items():
-            data = {"title": name, "parent": "smoke", "methods": METHODS, **sections}
-            (root / f"config/experiments/{name}.yaml").write_text(yaml.safe_dump(data))
-        return resolved.load_all(root)
-
-    return load
+    return functools.partial(load_family, make_repository(tmp_path / "root"), METHODS)
 
 
 def test_equal_settings_share_the_scores_of_the_topmost_parent(family):
