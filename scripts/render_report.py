@@ -17,6 +17,7 @@ def run() -> None:
     parser.add_argument("--leverage", help="lds/leverage.csv, if it was measured")
     parser.add_argument("--gains", help="ablation/gains.csv, if the experiment has an ablation")
     parser.add_argument("--groups", type=Path, help="folder groups/, if the experiment has a study")
+    parser.add_argument("--explorer", help="explorer.json: lists of training images")
     parser.add_argument("--metrics", help="metrics.json")
     parser.add_argument("--data-card", help="JSON: source, licence, size, hash")
     parser.add_argument(
@@ -52,6 +53,7 @@ def run() -> None:
                 tables.load_table(args.removal_comparisons) if args.removal_comparisons else None
             ),
             leverage=tables.load_table(args.leverage) if args.leverage else None,
+            explorer=artifacts.load_json(args.explorer) if args.explorer else None,
             groups={name: tables.load_table(args.groups / f"{name}.csv") for name in names} or None,
         )
     )

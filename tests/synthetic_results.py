@@ -309,7 +309,12 @@ def settings(names: list[str]) -> dict[str, Any]:
         "title": "Made-up blobs, 8×8",
         "seed": 0,
         "data": {"dataset": "blobs", "classes": "all", "train": TRAIN},
-        "model": {"block_out_channels": [16, 32], "layers_per_block": 1, "norm_num_groups": 8},
+        "model": {
+            "family": "pixel",
+            "block_out_channels": [16, 32],
+            "layers_per_block": 1,
+            "norm_num_groups": 8,
+        },
         "diffusion": {"timesteps": 1000, "beta_schedule": "linear", "prediction_type": "epsilon"},
         "training": {
             "epochs": 60,

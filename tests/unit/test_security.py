@@ -302,7 +302,7 @@ def test_names_cannot_hold_line_breaks_or_commands_to_terminals(tmp_path, end):
         assert str(caught.value).isprintable()
 
 
-@pytest.mark.parametrize("template", sorted(pages.TEMPLATES.glob("*.html.j2")), ids=str)
+@pytest.mark.parametrize("template", sorted(pages.TEMPLATES.rglob("*.j2")), ids=str)
 def test_templates_switch_no_escaping_off(template):
     text = template.read_text()
     assert "safe" not in [word.strip() for word in text.replace("}}", "|").split("|")]

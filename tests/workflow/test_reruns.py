@@ -123,13 +123,14 @@ def test_a_figures_style_reruns_figures_and_report(copy):
     plan = copy.plan()
     drawn = {"plot_samples": 1, "plot_lds": 1, "plot_beyond": 1, "plot_removal": 1}
     drawn["plot_neighbours"] = 2
+    # the charts of the report have the same colours
     assert plan == {**drawn, "render_report": 1}
 
 
 def test_a_template_reruns_the_pages_that_use_it(copy):
     copy.edit("src/dasbench/reports/templates/timings.html.j2", "What it cost", "What it took")
     assert copy.plan() == {}
-    copy.edit("src/dasbench/reports/templates/report.html.j2", "Findings", "What was found")
+    copy.edit("src/dasbench/reports/templates/report/page.html.j2", "Answer", "What was found")
     assert copy.plan() == {"render_report": 1}
 
 

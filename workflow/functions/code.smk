@@ -74,8 +74,8 @@ def read_code(wildcards):
     return dataset_code("read_images", EXPERIMENTS[wildcards.experiment]["data"]["dataset"])
 
 
-def templates(page):
-    """Hash of a page's template and of the style that each page includes."""
-    folder = ROOT / "src/dasbench/reports/templates"
-    files = [folder / name for name in ("base.css.j2", f"{page}.html.j2")]
+def templates(*patterns):
+    """Hash of files beside the reports' modules: templates, scripts, styles, texts."""
+    folder = ROOT / "src/dasbench/reports"
+    files = sorted(file for pattern in patterns for file in folder.glob(pattern) if file.is_file())
     return "".join(hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files)

@@ -45,11 +45,14 @@ def drawing_flags(drawing):
     return flags
 
 
+REPORT_FILES = ("templates/base.css.j2", "templates/report/*", "vendor/*.js", "methods.yaml")
+
+
 def report_code(wildcards):
-    """The script, the code that it imports, and the templates that it fills."""
-    return code("render_report") + templates("report")
+    """The script, the code that it imports, and the files that it puts on the page."""
+    return code("render_report") + templates(*REPORT_FILES)
 
 
 def examples_code(wildcards):
     """As report_code, for the page of examples."""
-    return code("render_examples") + templates("examples")
+    return code("render_examples") + templates(*REPORT_FILES)

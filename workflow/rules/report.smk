@@ -1,4 +1,4 @@
-# Reads tables and figures; writes metrics.json and report.html.
+# Reads tables, scores and figures; writes metrics.json, explorer.json and report.html.
 
 
 include: "common.smk"
@@ -30,6 +30,27 @@ rule write_metrics:
         " --ceiling {input.ceiling} {params.removal} --metrics {output} > {log} 2>&1"
 
 
+rule gather_explorer:
+    input:
+        unpack(of(pages.explorer_files)),
+    output:
+        "results/{experiment}/explorer.json",
+    log:
+        "logs/{experiment}/gather_explorer.log",
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=mem_mb("gather_explorer"),
+        runtime=minutes("gather_explorer"),
+    params:
+        settings=of(pages.explorer_settings),
+        code=code("gather_explorer"),
+        files=of(pages.explorer_flags),
+    shell:
+        "python scripts/gather_explorer.py --settings {params.settings:q} {params.files}"
+        " --explorer {output} > {log} 2>&1"
+
+
 rule render_report:
     input:
         tables=expand(
@@ -41,6 +62,7 @@ rule render_report:
         gains=of(ablation.ablation_gains),
         groups=of(groups.tables),
         metrics="results/{experiment}/metrics.json",
+        explorer="results/{experiment}/explorer.json",
         card=of(data.card_of),
         figures=of(pages.figure_files, reported=True),
     output:
@@ -63,7 +85,8 @@ rule render_report:
     shell:
         "python scripts/render_report.py --settings {params.settings:q} --summary {input.tables[0]}"
         " --selection {input.tables[1]} --comparisons {input.tables[2]} --ceiling {input.tables[3]}"
-        " --leverage {input.tables[4]} {params.removal} {params.gains} {params.groups} --metrics {input.metrics} --data-card {input.card}"
+        " --leverage {input.tables[4]} {params.removal} {params.gains} {params.groups} --metrics {input.metrics}"
+        " --explorer {input.explorer} --data-card {input.card}"
         " --figures {input.figures} --report {output} > {log} 2>&1"
 
 
@@ -71,6 +94,7 @@ rule render_examples:
     input:
         card=of(data.card_of),
         checks=of(pages.check_files),
+        explorer="results/{experiment}/explorer.json",
         figures=of(pages.figure_files, reported=True),
     output:
         "results/{experiment}/report.html",
@@ -88,4 +112,4 @@ rule render_examples:
         code=examples_code,
     shell:
         "python scripts/render_examples.py --settings {params.settings:q} --data-card {input.card}"
-        " --checks {input.checks} --figures {input.figures} --report {output} > {log} 2>&1"
+        " --checks {input.checks} --explorer {input.explorer} --figures {input.figures} --report {output} > {log} 2>&1"

@@ -100,6 +100,7 @@ PHASES = {
         *(drawing.rule for drawing in figure_table.DRAWINGS),
         "tabulate_lds",
         "write_metrics",
+        "gather_explorer",
         "render_report",
         "render_examples",
     ),

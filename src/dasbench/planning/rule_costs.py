@@ -264,11 +264,12 @@ def _report(work: Workload) -> Iterator[Cost]:
     memory = {
         "tabulate_lds": 4 * len(work.methods) * work.n * work.q,
         "plot_neighbours": 40 * work.n * work.d,
+        "gather_explorer": 8 * work.n * work.q + 2 * work.n * work.d,
     }
     families = (
         *"rank_by_tuning summarise_lds tabulate_lds summarise_replicates".split(),
         *(drawing.rule for drawing in figure_table.DRAWINGS),
-        *"write_metrics render_report render_examples target".split(),
+        *"write_metrics gather_explorer render_report render_examples target".split(),
     )
     for family in families:
         yield _light(family, memory.get(family, 0))

@@ -7,17 +7,29 @@ A missing number is written as an en dash.
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from jinja2.utils import htmlsafe_json_dumps
+from markupsafe import Markup
+
 from dasbench.core import artifacts
 from dasbench.errors import UserError
 from dasbench.experiments.figure_table import FIGURES, SECTIONS, Figure
+from dasbench.reports import definitions
 
 TEMPLATES = Path(__file__).parent / "templates"
+VENDOR = Path(__file__).parent / "vendor"
+LIBRARIES = (
+    "vega",
+    "vega-lite",
+    "vega-embed",
+    "sortable",
+)  # in the order in which a page runs them
 NOTHING = "–"
 _LARGE_SVG = 1_000_000  # bytes; for a larger one the PNG of the figure is taken
 
@@ -40,8 +52,34 @@ def environment() -> Any:
         magnitude=magnitude,
         plain=plain,
         parameters=parameters,
+        linked=definitions.linked,
+        unmarked=definitions.plain,
     )
     return env
+
+
+def scripted(data: Any, page: str) -> dict[str, Any]:
+    """The scripts of a page, its data, and the policy (CSP) that allows these scripts alone.
+
+    Args:
+        data: A value for JSON.
+        page: Name of the page's folder among the templates, and of its script in there.
+
+    Returns:
+        ``data`` as JSON that cannot end the element it stands in, ``scripts`` and ``policy``.
+    """
+    sources = [
+        *((VENDOR / f"{name}.min.js").read_text("utf-8") for name in LIBRARIES),
+        (TEMPLATES / page / f"{page}.js").read_text("utf-8"),
+    ]
+    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in sources]
+    allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
+    return {
+        "data": htmlsafe_json_dumps(data, ensure_ascii=False, separators=(",", ":")),
+        "scripts": [Markup(text) for text in sources],
+        "policy": f"default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; "
+        f"script-src {allowed}",
+    }
 
 
 def self_checks(paths: Iterable[Path]) -> list[dict[str, Any]]:

@@ -18,8 +18,9 @@ from typing import Any
 from dasbench.core.query_kinds import NO_HELD_OUT
 from dasbench.errors import UserError
 from dasbench.reports import beyond, comparisons, groups, pages
+from dasbench.reports.explorer import opening, parts
+from dasbench.reports.explorer.parts import KINDS
 
-KINDS = {"val": "held-out images", "gen": "generated images"}
 TARGETS = {"loss": "loss", "displacement": "displacement"}
 CONTROLS = ("random", "class_match", "train_norm")
 REFERENCES = ("random", "null")
@@ -28,6 +29,9 @@ MEASURES = {
     "image_l2": "image L2",
     "embedding_cosine": "embedding cosine",
 }
+# figures whose numbers a chart shows; the page has them below, for print
+CHARTED = ("lds-loss", "lds-displacement", "lds-beyond", "damping")
+NEIGHBOURS = ("neighbours-val", "neighbours-gen")
 QUANTILES = ("q50", "q90", "q99", "max")  # columns of lds/leverage.csv
 
 
@@ -54,6 +58,7 @@ class Results:
         timings: Relative link to the page with the costs, None without one.
         leverage: ``lds/leverage.csv``, may be empty; None if it was not measured.
         gains: ``ablation/gains.csv``, None without an ablation.
+        explorer: ``explorer.json``, None without lists of training images.
     """
 
     experiment: str
@@ -73,6 +78,7 @@ class Results:
     gains: Any = None
     removed_pairs: Any = None
     groups: Mapping[str, Any] | None = None
+    explorer: Mapping[str, Any] | None = None
 
 
 def render(results: Results) -> str:
@@ -89,8 +95,23 @@ def render(results: Results) -> str:
         )
     compared = comparisons.rows(results.comparisons)
     removal = removal_table(results.removal)
+    removed_pairs = comparisons.removed(results.removed_pairs, MEASURES)
     order = [row["method"] for row in tables["loss"]]
+    figures = pages.figures(results.figures)
+    classes = results.data_card.get("classes") or {}
+    drawn = parts.judged(results.summary, results.ceiling, order)
+    charted = (*CHARTED, *(NEIGHBOURS if results.explorer else ()))
     context = {
+        **drawn,
+        **parts.parts(
+            results.experiment,
+            results.settings,
+            classes,
+            results.explorer,
+            order,
+            drawn["charts"],
+        ),
+        "sentences": opening.sentences(tables["loss"], compared["primary"]),
         "experiment": results.experiment,
         "title": results.settings.get("title") or results.experiment,
         "settings": flatten(results.settings),
@@ -99,9 +120,8 @@ def render(results: Results) -> str:
         "kinds": {kind: KINDS[kind] for kind in KINDS if (results.summary.queries == kind).any()},
         "tables": tables,
         "ceilings": {target: _ceilings(results.ceiling, target) for target in TARGETS},
-        "findings": _findings(tables["loss"], compared, removal),
         "comparisons": compared,
-        "removed_pairs": comparisons.removed(results.removed_pairs, MEASURES),
+        "removed_pairs": removed_pairs,
         "dated": any(row["fixed"] for row in compared["primary"]),
         "beyond": beyond.table(results.summary, order),
         "floors": beyond.floors(results.selection),
@@ -117,7 +137,11 @@ def render(results: Results) -> str:
         "random_sets": _random_sets(removal),
         "measures": _measures(removal),
         "level": f"{100 * results.settings.get('lds', {}).get('level', 0.95):g} %",
-        "figures": pages.figures(results.figures),
+        "figures": figures,
+        "charted": charted,
+        "printed": [
+            item for items in figures.values() for item in items if item["stem"] in charted
+        ],
         "metrics": results.metrics,
         "data_card": results.data_card,
         "versions": results.versions,
@@ -130,7 +154,7 @@ def render(results: Results) -> str:
         },
         "timings": results.timings,
     }
-    return pages.environment().get_template("report.html.j2").render(context)
+    return pages.environment().get_template("report/page.html.j2").render(context)
 
 
 def headline(summary: Any, ceiling: Any, target: str) -> list[dict[str, Any]]:
@@ -328,32 +352,6 @@ def _measures(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             digits = 2 - math.floor(math.log10(max(*sizes, 1e-9)))
             present.append({"name": name, "title": title, "digits": min(max(digits, 0), 8)})
     return present
-
-
-def _findings(
-    table: list[dict[str, Any]], comparisons: Mapping[str, list], removal: list[dict[str, Any]]
-) -> dict[str, Any]:
-    """The facts of the opening paragraph; each is in one of the tables below it."""
-    best = []
-    for kind in KINDS:
-        judged = [row for row in table if kind in row["cells"] and not row["control"]]
-        if judged:
-            top = max(judged, key=lambda row: row["cells"][kind]["lds"])
-            best.append({"kind": kind, "method": top["method"], "cell": top["cells"][kind]})
-    loss = [row for row in comparisons["primary"] if row["target"] == "loss"]
-    chance = next((row["cells"] for row in table if row["method"] == "random"), {})
-    methods = [row for row in removal if not row["reference"] and "loss_change" in row["measures"]]
-    strongest = max(methods, key=lambda row: row["measures"]["loss_change"]["excess"], default=None)
-    return {
-        "best": best,
-        "primary": loss,
-        "resolved": [row for row in loss if row["resolved"]],
-        "chance": chance,
-        "removal": strongest,
-        "undefined": sum(
-            c["undefined"] for row in table for c in row["cells"].values() if not c["void"]
-        ),
-    }
 
 
 def flatten(settings: Mapping[str, Any]) -> list[dict[str, Any]]:

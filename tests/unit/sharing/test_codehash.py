@@ -314,7 +314,7 @@ def test_a_new_public_name_changes_no_hash_and_the_root_holds_nothing_else(tree)
 # a loader of modules named in settings, and the folder of templates beside pages
 PLACES = {
     "__package__": {"interface.py", "files.py", "influence.py", "model_inputs.py"},
-    "__file__": {"pages.py"},
+    "__file__": {"definitions.py", "pages.py"},
 }
 
 

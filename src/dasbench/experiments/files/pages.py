@@ -7,6 +7,7 @@ from pathlib import Path
 from dasbench.core import query_kinds
 from dasbench.data import cards
 from dasbench.experiments import config, feature_sets, figure_table
+from dasbench.experiments.files import removal
 from dasbench.experiments.files.resolved import Resolved
 from dasbench.experiments.files.settings import settings
 
@@ -97,6 +98,48 @@ def neighbour_settings(experiment: Resolved, kind: str) -> str:
         methods=neighbour_methods(experiment, kind),
         tuning=experiment["queries"]["tuning"],
         **experiment["report"],
+    )
+
+
+def explorer_files(experiment: Resolved) -> dict[str, list[str]]:
+    """What the report's explorer reads: images and scores, and judgements where there are any."""
+    home, folder = experiment.home, experiment.folder
+    kinds = query_kinds.of(experiment)
+    queries = [f"{home}/queries/{kind}{end}.npy" for kind in kinds for end in ("", "_labels")]
+    judged = [f"{folder}/lds/per_query.parquet"] if experiment.is_judged else []
+    removed = [f"{folder}/removal/per_query.parquet"] if removal.has_removal(experiment) else []
+    return {
+        "examples": [f"{home}/examples/train.npz"],
+        "queries": [*queries, f"{home}/queries/uses.json"],
+        "scores": [
+            f"{folder}/scores/{method}/{kind}.npy"
+            for kind, methods in methods_by_kind(experiment).items()
+            for method in methods
+        ],
+        "correlations": judged,
+        "removed": removed,
+    }
+
+
+def explorer_flags(experiment: Resolved) -> str:
+    """Options of ``gather_explorer`` with its files."""
+    files = explorer_files(experiment)
+    flags = [
+        f"--examples {files['examples'][0]}",
+        f"--queries {experiment.home}/queries",
+        f"--scores {experiment.folder}/scores",
+        *(f"--{name} {files[name][0]}" for name in ("correlations", "removed") if files[name]),
+    ]
+    return " ".join(flags)
+
+
+def explorer_settings(experiment: Resolved) -> str:
+    """The string of the explorer: methods with scores by kind of query, and their transforms."""
+    methods = methods_by_kind(experiment)
+    return settings(
+        experiment,
+        methods=methods,
+        transforms={name: experiment.methods[name]["transform"] for name in experiment.methods},
     )
 
 

@@ -1,0 +1,143 @@
+"""The first lines of a report: three sentences, each supported by an interval, and warnings.
+
+A sentence says that one method is above another only if the interval of their paired difference
+excludes 0 and the comparison was fixed in the experiment file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dasbench.reports import pages
+
+FLOOR = "floor"
+MOST = 4  # pairs of methods in a sentence
+NOISY = 0.6  # place between training images (0) and noise (1) from which samples count as noise
+_WHERE = {"val": "held-out images", "gen": "generated images"}
+
+
+def sentences(
+    headline: Sequence[Mapping[str, Any]],
+    primary: Sequence[Mapping[str, Any]],
+) -> list[str]:
+    """The three sentences, as texts in which `x` marks a name.
+
+    Args:
+        headline: Rows of ``report.headline`` for the loss.
+        primary: Primary rows of ``comparisons.rows``.
+    """
+    loss = [row for row in primary if row["target"] == "loss"]
+    return [_against_floor(headline, loss), _level(headline), _decided(loss)]
+
+
+def _against_floor(headline: Sequence[Mapping[str, Any]], loss: Sequence[Mapping[str, Any]]) -> str:
+    """The best attribution score against the best tuned similarity."""
+    place = {row["method"]: i for i, row in enumerate(headline)}
+    pairs = [row for row in loss if row["b"] == FLOOR and row["a"] in place]
+    if not pairs:
+        known = FLOOR in place
+        return (
+            "No comparison of an attribution score with the tuned similarity of images was fixed."
+            if known
+            else "No similarity of images was tuned here, so these scores have no floor."
+        )
+    method = min((row["a"] for row in pairs), key=place.__getitem__)
+    pairs = [row for row in pairs if row["a"] == method]
+    above = [row for row in pairs if row["lo"] > 0]
+    below = [row for row in pairs if row["hi"] < 0]
+    unclear = [row for row in pairs if not row["resolved"]]
+    best, similarity = (
+        f"`{method}`, the best attribution score,",
+        "the best tuned similarity of images",
+    )
+    if not above and not below:
+        text = f"No difference is resolved between {best} and {similarity}: {_listed(unclear)}"
+    else:
+        parts = [f"is above {similarity}: {_listed(above)}"] * bool(above)
+        parts += [f"is below {similarity}: {_listed(below)}"] * bool(below)
+        parts += [f"and not resolved from it elsewhere: {_listed(unclear)}"] * bool(unclear)
+        text = f"{best} {'; '.join(parts)}"
+    return f"{text} (points of LDS × 100)."
+
+
+def _listed(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Differences with intervals, one for each kind of query."""
+    return ", ".join(
+        f"{pages.percent(row['difference'], 1, True)} {_interval(row)} on {_WHERE[row['queries']]}"
+        for row in rows
+    )
+
+
+def _interval(row: Mapping[str, Any]) -> str:
+    return f"({pages.percent(row['lo'])} to {pages.percent(row['hi'])})"
+
+
+def _level(headline: Sequence[Mapping[str, Any]]) -> str:
+    """The highest LDS of each kind, beside chance and the ceiling."""
+    parts = []
+    for kind, where in _WHERE.items():
+        judged = [row for row in headline if kind in row["cells"] and not row["control"]]
+        if not judged:
+            continue
+        top = max(judged, key=lambda row: row["cells"][kind]["lds"])
+        cell = top["cells"][kind]
+        share = cell["fraction"]
+        of = "" if share is None else f", {pages.percent(share, 0)} % of the ceiling"
+        chance = "" if cell["lo"] > 0 else ", not resolved from chance"
+        parts.append(
+            f"{pages.percent(cell['lds'])} {_interval(cell)} on {where} "
+            f"(`{top['method']}`{of}{chance})"
+        )
+    return "The highest LDS is " + " and ".join(parts) + "; 0 is chance."
+
+
+def _decided(loss: Sequence[Mapping[str, Any]]) -> str:
+    """The primary comparisons of attribution scores that are resolved on every kind of query."""
+    if not loss:
+        return "No comparison was fixed in the experiment file, so this page names no winner."
+    if not any(row["resolved"] for row in loss):
+        return (
+            f"Nothing is resolved: the intervals of all {len(loss)} primary comparisons contain 0."
+        )
+    pairs: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in loss:
+        if row["b"] != FLOOR:
+            pairs.setdefault((row["a"], row["b"]), []).append(row)
+    same = {
+        pair: rows
+        for pair, rows in pairs.items()
+        if all(row["resolved"] and (row["lo"] > 0) == (rows[0]["lo"] > 0) for row in rows)
+    }
+    if not same:
+        return (
+            "No primary comparison of two attribution scores is resolved on all kinds of queries."
+        )
+    words = [
+        f"`{a if rows[0]['lo'] > 0 else b}` is above `{b if rows[0]['lo'] > 0 else a}` by "
+        + " and ".join(pages.percent(abs(row["difference"])) for row in rows)
+        for (a, b), rows in same.items()
+    ]
+    more = f"; the table below has {len(words) - MOST} more" if len(words) > MOST else ""
+    kinds = " and ".join(dict.fromkeys(_WHERE[row["queries"]] for row in loss))
+    return f"Resolved on {kinds}: {'; '.join(words[:MOST])}{more}."
+
+
+def warnings(name: str, settings: Mapping[str, Any], noisiness: float | None) -> list[str]:
+    """Why the numbers of a page must not be taken for results.
+
+    Args:
+        name: The experiment.
+        settings: The resolved experiment file.
+        noisiness: From ``contents.noisiness``; None if it was not measured.
+    """
+    found = []
+    if name == "smoke" or name.startswith("debug_") or settings.get("debug_of"):
+        found.append("This run tests the software: its models are too small for results.")
+    if noisiness is not None and noisiness > NOISY:
+        found.append(
+            "The generated images are noise: they lie nearly as far from the training images as "
+            f"random pixels do ({min(noisiness, 1):.0%} of the way), so the model learned little "
+            "and no number on this page says anything about attribution."
+        )
+    return found
