@@ -44,7 +44,7 @@ SCRIPTS = """prepare_pool choose_examples train_base train_subsets make_queries 
 compute_residuals compute_journeys compute_ekfac compute_unlearning measure_outputs
 gather_outputs decompose select_damping score evaluate_lds choose_removals train_removal
 measure_removal summarise_lds summarise_removal plot_samples plot_neighbours plot_lds
-tabulate_lds plot_removal write_metrics render_report""".split()
+tabulate_lds plot_removal write_metrics gather_explorer render_report""".split()
 MISSED = 3  # scripts whose jobs may have ended before they could be killed
 # of each rule that makes scores, or what they are made from, one
 METHODS = "random pixel_cosine trak das tracincp journey_trak ekfac_if unlearning".split()

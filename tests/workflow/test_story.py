@@ -107,5 +107,6 @@ REDONE = {
     "plot_lds",
     "tabulate_lds",
     "write_metrics",
+    "gather_explorer",
     "render_report",
 }
