@@ -4,12 +4,13 @@ On another kind of CPU the last bits of a training run differ, so a reproduced L
 of the same random quantity. So ``verify`` checks whether it lies in the published interval.
 
 ``python -m dasbench.reports.reference write digits`` writes the file from results, ``table`` prints
-it as the Markdown table of README.
+it as a Markdown table. ``small digits fashion`` prints README's table.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,41 @@ def table(reference: dict[str, list[dict[str, Any]]], target: str = "loss") -> s
     return "\n".join(lines)
 
 
+# rows of the small table: the method, and what README calls it
+SMALL = {
+    "das_stepwise": "best attribution score (`das_stepwise`)",
+    "floor": "best tuned similarity of images (`floor`)",
+    "das_common": "DAS, one noise for all images (`das_common`)",
+    "das": "DAS (`das`)",
+    "dtrak": "D-TRAK (`dtrak`)",
+    "trak": "TRAK (`trak`)",
+    "pixel_cosine": "cosine of pixels, not tuned (`pixel_cosine`)",
+    "random": "random scores (`random`)",
+}
+
+
+def small_table(references: Mapping[str, Mapping[str, list[dict[str, Any]]]]) -> str:
+    """Markdown: LDS x 100 of a few methods on several experiments, held-out images, loss.
+
+    Args:
+        references: Experiment -> content of its file.
+    """
+    lines = [f"| held-out images | {' | '.join(f'`{name}`' for name in references)} |"]
+    lines.append("|---" * (len(references) + 1) + "|")
+    for method, words in SMALL.items():
+        cells = [_only(content["lds"], "lds", method=method) for content in references.values()]
+        lines.append(f"| {words} | {' | '.join(cells)} |")
+    bounds = [_only(content["ceiling"], "ceiling") for content in references.values()]
+    return "\n".join([*lines, f"| *ceiling* | {' | '.join(bounds)} |"])
+
+
+def _only(rows: list[dict[str, Any]], name: str, **key: str) -> str:
+    """The one row of held-out images and the loss with this key, or a dash."""
+    key = {"queries": "val", "target": "loss", **key}
+    found = [row for row in rows if all(row[column] == value for column, value in key.items())]
+    return _percent(found[0], name) if found else "–"
+
+
 def _percent(row: dict[str, Any] | None, name: str) -> str:
     if row is None:
         return "does not apply"
@@ -132,14 +168,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m dasbench.reports.reference", description=main.__doc__
     )
-    parser.add_argument("action", choices=["write", "table"])
-    parser.add_argument("experiment")
+    parser.add_argument("action", choices=["write", "table", "small"])
+    parser.add_argument("experiments", nargs="+")
     args = parser.parse_args()
-    path = Path("reference") / f"{args.experiment}.json"
-    if args.action == "write":
-        artifacts.save_json(path, collect(Path("results") / args.experiment))
-    else:
-        print(table(artifacts.load_json(path)))
+    paths = {name: Path("reference") / f"{name}.json" for name in args.experiments}
+    if args.action == "small":
+        print(small_table({name: artifacts.load_json(path) for name, path in paths.items()}))
+        return
+    for name, path in paths.items():
+        if args.action == "write":
+            artifacts.save_json(path, collect(Path("results") / name))
+        else:
+            print(table(artifacts.load_json(path)))
 
 
 if __name__ == "__main__":
