@@ -122,6 +122,11 @@ def _module(name: str, *words: str) -> Callable[[Sequence[str]], NoReturn]:
     return run
 
 
+def docs(arguments: Sequence[str]) -> NoReturn:
+    """``docs [--out FOLDER]``: the documentation as a site."""
+    become([sys.executable, "-m", "dasbench.commands.site", *arguments])
+
+
 def demo(arguments: Sequence[str]) -> int:
     """``demo [E]``: a first answer page, from the base model that the workflow trains."""
     from dasbench.commands import demo as demonstration
@@ -390,6 +395,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "estimate": estimate,
     "new-experiment": new_experiment,
     "judge": _module("dasbench.commands.judge"),
+    "docs": docs,
 }
 
 if __name__ == "__main__":
