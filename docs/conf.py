@@ -1,9 +1,11 @@
 """Settings of Sphinx for `./run docs`."""
 
+import json
+
 project = "DAS-Bench"
 author = "The DAS-Bench authors"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-source_suffix = {".md": "markdown"}
+source_suffix = {".md": "markdown", ".ipynb": "markdown"}
 root_doc = "index"
 myst_heading_anchors = 4  # GitHub makes such anchors, too
 autodoc_typehints = "none"
@@ -24,9 +26,18 @@ PAGES = {
 
 
 def _use_pages(app, name, source):
-    """Let links to these files lead to their pages."""
+    """Read a notebook as Markdown, and let links to these files lead to their pages."""
+    if source[0].startswith('{\n "cells"'):
+        source[0] = _markdown(json.loads(source[0]))
     for file, page in PAGES.items():
         source[0] = source[0].replace(f"]({file}", f"]({page}")
+
+
+def _markdown(notebook):
+    """The cells of a notebook, without outputs."""
+    fences = {"code": "```python\n{}\n```", "markdown": "{}"}
+    cells = notebook["cells"]
+    return "\n\n".join(fences[cell["cell_type"]].format("".join(cell["source"])) for cell in cells)
 
 
 def setup(app):

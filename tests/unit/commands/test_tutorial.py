@@ -1,0 +1,42 @@
+"""The notebook of the tutorial runs, cell by cell, with a small model in the place of digits'."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+import dasbench
+from dasbench.core import artifacts
+from dasbench.diffusion.families import pixel
+
+NOTEBOOK = Path(dasbench.__file__).parents[2] / "docs/tutorial.ipynb"
+MODEL = {
+    "block_out_channels": [8, 8],
+    "down_block_types": ["DownBlock2D", "DownBlock2D"],
+    "up_block_types": ["UpBlock2D", "UpBlock2D"],
+    "layers_per_block": 1,
+    "norm_num_groups": 4,
+}
+DIFFUSION = {"timesteps": 50, "beta_schedule": "linear", "prediction_type": "epsilon"}
+
+
+def test_every_cell_runs(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    home = tmp_path / "results/digits"
+    pixel.save(home / "models/base", *pixel.build(MODEL, DIFFUSION, (1, 8, 8), ("t", 0)))
+    (home / "examples").mkdir()
+    for split, count in (("train", 60), ("val", 40)):
+        images = rng.integers(0, 256, (count, 8, 8, 1), np.uint8)
+        ids = np.arange(count)
+        artifacts.save_examples(home / f"examples/{split}.npz", images, ids % 10, ids)
+    monkeypatch.chdir(tmp_path)
+    space: dict = {}
+    for cell in json.loads(NOTEBOOK.read_text())["cells"]:
+        if cell["cell_type"] == "code":
+            exec(compile("".join(cell["source"]), "tutorial.ipynb", "exec"), space)
+            assert cell["outputs"] == []
+    assert space["answer"].scores.shape == (60, 4)
+    assert (tmp_path / "answer.html").stat().st_size > 10_000
+    assert "q_value" in space["answer"].frame().columns
