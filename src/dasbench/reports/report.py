@@ -18,7 +18,7 @@ from typing import Any
 from dasbench.core.query_kinds import NO_HELD_OUT
 from dasbench.errors import UserError
 from dasbench.reports import beyond, comparisons, groups, pages
-from dasbench.reports.explorer import opening, parts
+from dasbench.reports.explorer import alternatives, opening, parts
 from dasbench.reports.explorer.parts import KINDS
 
 TARGETS = {"loss": "loss", "displacement": "displacement"}
@@ -98,6 +98,11 @@ def render(results: Results) -> str:
     removed_pairs = comparisons.removed(results.removed_pairs, MEASURES)
     order = [row["method"] for row in tables["loss"]]
     figures = pages.figures(results.figures)
+    seen = alternatives.of_figures(results.summary, removal)
+    for item in (item for items in figures.values() for item in items):
+        item["alt"] = ". ".join(
+            [item["alt"], *([seen[item["stem"]]] if item["stem"] in seen else [])]
+        )
     classes = results.data_card.get("classes") or {}
     drawn = parts.judged(results.summary, results.ceiling, order)
     charted = (*CHARTED, *(NEIGHBOURS if results.explorer else ()))

@@ -10,7 +10,7 @@ import pytest
 
 import synthetic_results
 from dasbench.core import tables
-from dasbench.reports.explorer import charts
+from dasbench.reports.explorer import alternatives, charts
 from dasbench.reports.figures import style
 
 NAMES = ["random", "class_match", "floor", "trak", "das", "das_common"]
@@ -98,9 +98,35 @@ def test_the_alternative_text_names_the_highest(made: dict) -> None:
         & (rows.target == "loss")
     ]
     best = held[held.undefined < held.Q].sort_values("lds").iloc[-1]
-    text = charts.alt("lds-val", rows)
-    assert f"The highest are {best.method} {100 * best.lds:.1f}" in text
-    assert "At the damping that tuning data chose: " in charts.alt("damping-val", rows)
+    text = alternatives.of_chart("lds-val", rows)
+    assert f"the highest are {best.method} {100 * best.lds:.1f}" in text
+    text = alternatives.of_chart("damping-val", rows)
+    assert "At the damping that tuning data chose: " in text
+    assert "random" not in text
+    words = alternatives.of_figures(rows, [])
+    assert (
+        f"On held-out images: the highest are {best.method} {100 * best.lds:.1f}"
+        in words["lds-loss"]
+    )
+    assert "removal" not in words
+
+
+def test_the_alternative_text_of_removal_names_the_largest_effect() -> None:
+    made = [("a", 0.1, False), ("b", 0.3, False), ("null", 0.9, True)]
+    rows = [
+        {
+            "method": name,
+            "k": 50.0,
+            "reference": reference,
+            "measures": {"loss_change": {"excess": e}},
+        }
+        for name, e, reference in made
+    ]
+    summary = pd.DataFrame({"queries": []})
+    text = alternatives.of_figures(summary, rows)["removal"]
+    assert text.startswith(
+        "The loss rises most without the 50 images that b ranks highest, by 0.3000"
+    )
 
 
 def test_charts_are_json(made: dict) -> None:

@@ -290,30 +290,3 @@ def first(methods: Sequence[str], most: int = 5) -> list[str]:
     leaders = [method for method in methods if method in seen.values()]
     rest = [method for method in methods if method not in leaders]
     return [*leaders, *rest][:most]
-
-
-def alt(name: str, summary: pd.DataFrame) -> str:
-    """What a chart shows, for readers who cannot see it.
-
-    Args:
-        name: ``lds-KIND`` or ``damping-KIND``.
-        summary: ``lds/summary.csv``.
-    """
-    what, kind = name.split("-")
-    held = summary[
-        summary.own
-        & (summary.selection == "held_out")
-        & (summary.queries == kind)
-        & (summary.target == "loss")
-        & (summary.undefined < summary.Q)
-    ].sort_values("lds", ascending=False)
-    if what == "damping":
-        held = held[held.damping.notna()]
-    named = [f"{row.method} {100 * row.lds:.1f}" for row in held.itertuples()]
-    end = f"; the lowest is {named[-1]}" if len(named) > 3 else ""  # noqa: PLR2004
-    if what == "damping":
-        return (
-            f"LDS × 100 along the grid of dampings. At the damping that tuning data chose: "
-            f"{', '.join(named)}"
-        )
-    return f"LDS × 100 of each method for the loss. The highest are {', '.join(named[:3])}{end}"

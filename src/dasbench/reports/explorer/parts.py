@@ -9,7 +9,7 @@ import pandas as pd
 
 from dasbench import model_families
 from dasbench.reports import definitions, pages
-from dasbench.reports.explorer import charts, opening
+from dasbench.reports.explorer import alternatives, charts, opening
 
 KINDS = {"val": "held-out images", "gen": "generated images"}
 GUESSED = "generated images; the label is that of most of the nearest training images"
@@ -79,7 +79,7 @@ def judged(summary: pd.DataFrame, ceiling: pd.DataFrame, methods: Sequence[str])
                 drawn[f"damping-{kind}"] = charts.damping(summary, kind, methods)
     return {
         "charts": drawn,
-        "alts": {name: charts.alt(name, summary) for name in drawn},
+        "alts": {name: alternatives.of_chart(name, summary) for name in drawn},
         "legend": charts.legend(methods),
         "dampings": damped,
         "dampings_shown": charts.first(damped),
