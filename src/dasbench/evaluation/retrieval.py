@@ -18,6 +18,8 @@ import pandas as pd
 from dasbench.evaluation.bootstrap import Bootstrap
 from dasbench.evaluation.questions import Questions
 
+FLOOR = "floor"
+
 
 class Measures(NamedTuple):
     """How well the relevant images come out, one number for each question.
@@ -100,7 +102,9 @@ def judge(
 
     Returns:
         group, method, questions, relevant (mean R); each measure with its interval (``_lo``,
-        ``_hi``) and its expectation by chance (``_chance``). No rows without questions.
+        ``_hi``) and its expectation by chance (``_chance``); ``over_floor``, the paired difference
+        of the average precision to that of the method ``floor``, with its interval, NaN without
+        a floor. No rows without questions.
     """
     rows, shuffled = [], rng.permutation(len(questions.relevant))
     for group in dict.fromkeys(questions.groups):
@@ -108,13 +112,20 @@ def judge(
         relevant, asked = questions.relevant[shuffled][:, columns], questions.queries[columns]
         drawn = bootstrap.counts(rng, len(columns)) / len(columns)  # [B, n]
         expected = chance(relevant)._asdict()
-        for method, values in scores.items():
+        measured = {
+            method: measure(values[shuffled][:, asked], relevant, top)
+            for method, values in scores.items()
+        }
+        floor = measured[FLOOR].precision if FLOOR in measured else np.full(len(columns), np.nan)
+        for method, found in measured.items():
             row = {"group": group, "method": method, "questions": len(columns)}
             row["relevant"] = relevant.sum(axis=0).mean()
-            for name, each in measure(values[shuffled][:, asked], relevant, top)._asdict().items():
+            shown = found._asdict() | {"over_floor": found.precision - floor}
+            for name, each in shown.items():
                 lo, hi = bootstrap.interval(each.mean(), drawn @ each)
                 row |= {name: each.mean(), f"{name}_lo": lo, f"{name}_hi": hi}
-                row[f"{name}_chance"] = expected[name].mean()
+                if name in expected:
+                    row[f"{name}_chance"] = expected[name].mean()
             rows.append(row)
     return pd.DataFrame(rows)
 

@@ -79,6 +79,27 @@ def test_every_method_is_measured_on_every_group_with_the_same_draws():
     assert same.equals(first)
 
 
+def test_the_difference_to_the_floor_is_paired():
+    """That of the floor itself is 0, and so is that of a method with the floor's ranks."""
+    rng = np.random.default_rng(0)
+    relevant = rng.random((12, 5)) < 0.3
+    relevant[0] = True
+    questions = Questions(np.arange(5), relevant, np.array(["a"] * 5))
+    floor = rng.standard_normal((12, 5))
+    scores = {"mine": rng.standard_normal((12, 5)), "floor": floor, "same": 3 * floor}
+    rows = retrieval.judge(scores, questions, 4, DRAW, np.random.default_rng(1)).set_index("method")
+    ends = ["over_floor", "over_floor_lo", "over_floor_hi"]
+    assert rows.loc[["floor", "same"], ends].eq(0).all(axis=None)
+    mine = rows.loc["mine"]
+    assert mine.over_floor == pytest.approx(mine.precision - rows.loc["floor"].precision)
+    # each question's difference bounds the interval; of unpaired means it would be wider
+    each = retrieval.measure(scores["mine"], relevant, 4).precision
+    each = each - retrieval.measure(floor, relevant, 4).precision
+    assert each.min() <= mine.over_floor_lo < mine.over_floor_hi <= each.max()
+    without = retrieval.judge({"mine": floor}, questions, 4, DRAW, np.random.default_rng(1))
+    assert without[ends].isna().all(axis=None)
+
+
 def test_equal_scores_are_an_answer_in_random_order():
     """Wherever the relevant images stand: marked images and copies have places of their own."""
     relevant = np.zeros((400, 1), bool)
