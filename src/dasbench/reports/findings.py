@@ -12,16 +12,17 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from dasbench.core import script_main, tables
+from dasbench.core import artifacts, script_main, tables
 from dasbench.core.writing import write_text
 from dasbench.errors import UserError
 from dasbench.reports import default_methods, floor_heights
-from dasbench.reports.figures import beyond, style
+from dasbench.reports.figures import beyond, hero, style
 from dasbench.reports.finding_tables import FLOORS, TABLES, spent
 
 # the data sets in the table and the figure of floors
 SETS = ("digits", "fashion", "emoji", "digits_moved")
 PAGES = ("docs/findings.md", "docs/attribute.md")
+HERO = "digits"  # the experiment at the top of README
 KEPT, FIGURES = "reference/findings", "docs/figures"
 PICTURES = {
     "lds.svg": "digits/figures/lds-loss.svg",
@@ -60,6 +61,11 @@ def collect(root: Path) -> list[str]:
     if floor_heights.renew(floors, root / "results", SETS):
         style.save(beyond.heights(tables.load_table(floors)), root / FIGURES / "floors.svg")
         written += [FLOORS.kept, "floors.svg"]
+    explorer = root / "results" / HERO / "explorer.json"
+    if explorer.is_file():
+        contents = artifacts.load_json(explorer)["contents"]
+        style.save(hero.rows(contents, "das_stepwise"), root / FIGURES / "hero.png")
+        written.append("hero.png")
     if default_methods.renew(root / KEPT):
         written.append(default_methods.KEPT)
     for name, path in PICTURES.items():

@@ -20,11 +20,13 @@ import synthetic_results
 from dasbench.core import artifacts
 from dasbench.core.tables import load_table, save_table
 from dasbench.errors import UserError
+from dasbench.reports import thumbnails
 from dasbench.reports.figures import (
     before_after,
     canvas,
     costs,
     damping,
+    hero,
     layout,
     lds,
     neighbours,
@@ -296,3 +298,17 @@ def test_missing_columns_and_wrong_suffix_are_said(
 def test_durations(seconds: float, words: str) -> None:
     """Lengths of time as people say them, with carries."""
     assert costs.duration(seconds) == words
+
+
+def test_the_picture_of_the_readme_shows_the_lists_of_the_explorer() -> None:
+    """As many images as lines and columns; the first bar is as long as its image is wide."""
+    rng = np.random.default_rng(0)
+    uris = [thumbnails.data_uri(rng.integers(0, 256, (4, 4, 1), np.uint8)) for _ in range(9)]
+    lists = {"rows": [[0, 1, 2], [3, 4, 5]], "scores": [[4.0, 2.0, 1.0], [1.0, 0.5, 0.0]]}
+    kind = {"pictures": uris[:2], "lists": {"das": lists}}
+    explorer = {"kinds": {"gen": kind}, "training": {"pictures": uris}, "highest": 3}
+    figure = hero.rows(explorer, "das", count=2, top=3)
+    (axes,) = figure.axes
+    assert len(axes.images) == 2 * (1 + 3)
+    widths = sorted({round(patch.get_width(), 3) for patch in axes.patches if patch.get_lw() == 0})
+    assert widths[-1] == round(2 * widths[-2], 3)
