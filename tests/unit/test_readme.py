@@ -59,10 +59,10 @@ def test_the_small_table_leaves_a_dash_where_nothing_was_judged():
     row = {"method": "das", "queries": "val", "target": "loss", "lds": 0.2, "lo": 0.1, "hi": 0.3}
     bound = {"queries": "val", "target": "loss", "ceiling": 0.9, "lo": 0.8, "hi": 1.0}
     lines = reference.small_table({"a": {"lds": [row], "ceiling": [bound]}}).splitlines()
-    assert lines[0] == "| held-out images | `a` |"
-    assert "| DAS (`das`) | 20.0 (10.0 to 30.0) |" in lines
-    assert "| random scores (`random`) | – |" in lines
-    assert lines[-1] == "| *ceiling* | 90.0 (80.0 to 100.0) |"
+    assert lines[0] == "| method | `a`, held-out | `a`, generated |"
+    assert "| DAS, `das` | 20.0 (10 to 30) | – |" in lines
+    assert "| random scores, `random` | – | – |" in lines
+    assert lines[-1] == "| *ceiling* | 90.0 (80 to 100) | – |"
 
 
 ROW = {"method": "das", "queries": "val", "target": "loss", "lds": 0.2, "lo": 0.1, "hi": 0.3}

@@ -21,8 +21,6 @@ SUBCOMMANDS = (
     "estimate",
     "new-experiment",
     "judge",
+    "docs",
     "help",  # ./run answers it itself, before the environment exists
 )
-
-# future subcommands, reserved so that no experiment takes their names
-PLANNED = ("docs",)

@@ -29,7 +29,7 @@ from typing import Any
 
 from dasbench import model_families
 from dasbench.core.query_kinds import KINDS, NO_HELD_OUT, of
-from dasbench.core.subcommands import PLANNED, SUBCOMMANDS
+from dasbench.core.subcommands import SUBCOMMANDS
 from dasbench.core.yaml_schema import (
     Problem,
     dotted,
@@ -64,7 +64,7 @@ STUDIES = tuple(
     "tuning effects costs replicates grids replay rules left_out truths ranking bound retrieval "
     "trajectory".split()
 )
-RESERVED = frozenset({*PHASES, *STUDIES, *SUBCOMMANDS, *PLANNED, "all", "none", "snakemake", "dvc"})
+RESERVED = frozenset({*PHASES, *STUDIES, *SUBCOMMANDS, "all", "none", "snakemake", "dvc"})
 _RULE = re.compile(r"^ *(?:use rule \w+ as|rule) (\w+)", re.MULTILINE)
 
 NO_FILE = "no file of scores is given"

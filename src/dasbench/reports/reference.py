@@ -124,37 +124,45 @@ def table(reference: dict[str, list[dict[str, Any]]], target: str = "loss") -> s
 
 # rows of the small table: the method, and what README calls it
 SMALL = {
-    "das_stepwise": "best attribution score (`das_stepwise`)",
-    "floor": "best tuned similarity of images (`floor`)",
-    "das_common": "DAS, one noise for all images (`das_common`)",
-    "das": "DAS (`das`)",
-    "dtrak": "D-TRAK (`dtrak`)",
-    "trak": "TRAK (`trak`)",
-    "pixel_cosine": "cosine of pixels, not tuned (`pixel_cosine`)",
-    "random": "random scores (`random`)",
+    "das_stepwise": "DAS by timestep, `das_stepwise`",
+    "floor": "tuned similarity of images, `floor`",
+    "das_common": "DAS with common noise, `das_common`",
+    "das": "DAS, `das`",
+    "dtrak": "D-TRAK, `dtrak`",
+    "trak": "TRAK, `trak`",
+    "pixel_cosine": "cosine of pixels, not tuned, `pixel_cosine`",
+    "random": "random scores, `random`",
 }
 
 
+SHORT = {"val": "held-out", "gen": "generated"}
+
+
 def small_table(references: Mapping[str, Mapping[str, list[dict[str, Any]]]]) -> str:
-    """Markdown: LDS x 100 of a few methods on several experiments, held-out images, loss.
+    """Markdown: LDS x 100 of a few methods on several experiments, for the loss.
 
     Args:
         references: Experiment -> content of its file.
     """
-    lines = [f"| held-out images | {' | '.join(f'`{name}`' for name in references)} |"]
-    lines.append("|---" * (len(references) + 1) + "|")
+    columns = [(name, kind) for name in references for kind in KINDS]
+    heads = [f"`{name}`, {SHORT[kind]}" for name, kind in columns]
+    lines = [f"| method | {' | '.join(heads)} |", "|---" * (len(columns) + 1) + "|"]
     for method, words in SMALL.items():
-        cells = [_only(content["lds"], "lds", method=method) for content in references.values()]
+        cells = [_only(references[name]["lds"], "lds", kind, method) for name, kind in columns]
         lines.append(f"| {words} | {' | '.join(cells)} |")
-    bounds = [_only(content["ceiling"], "ceiling") for content in references.values()]
+    bounds = [_only(references[name]["ceiling"], "ceiling", kind) for name, kind in columns]
     return "\n".join([*lines, f"| *ceiling* | {' | '.join(bounds)} |"])
 
 
-def _only(rows: list[dict[str, Any]], name: str, **key: str) -> str:
-    """The one row of held-out images and the loss with this key, or a dash."""
-    key = {"queries": "val", "target": "loss", **key}
-    found = [row for row in rows if all(row[column] == value for column, value in key.items())]
-    return _percent(found[0], name) if found else "–"
+def _only(rows: list[dict[str, Any]], name: str, kind: str, method: str | None = None) -> str:
+    """The one row of a kind of query and the loss, of a method if one is given; or a dash.
+
+    The ends of the interval are whole numbers.
+    """
+    for row in rows:
+        if (row["queries"], row["target"], row.get("method")) == (kind, "loss", method):
+            return f"{100 * row[name]:.1f} ({100 * row['lo']:.0f} to {100 * row['hi']:.0f})"
+    return "–"
 
 
 def _percent(row: dict[str, Any] | None, name: str) -> str:

@@ -72,15 +72,16 @@ def test_pairs_that_are_resolved_on_all_kinds_are_named() -> None:
     ]
     last = opening.sentences(HEADLINE, rows)[2]
     assert last == (
-        "Resolved on held-out images and generated images: `das` is above `dtrak` by 20.0 and "
-        "10.0; `d` is above `c` by 20.0 and 10.0."
+        "Resolved: `das` is above `dtrak` by 20.0 (10.0 to 30.0) on held-out images and 10.0 (5.0 "
+        "to 20.0) on generated images; `d` is above `c` by 20.0 (10.0 to 30.0) on held-out images "
+        "and 10.0 (5.0 to 30.0) on generated images."
     )
 
 
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ([], "No comparison was fixed"),
+        ([], "The experiment file plans no comparison"),
         (
             [_row("das", "dtrak", "val", 0.1, -0.1, 0.2)],
             "Nothing is resolved: the intervals of all 1",
@@ -93,7 +94,9 @@ def test_no_winner_is_named_without_evidence(rows: list, words: str) -> None:
 
 def test_without_a_floor_the_page_says_so() -> None:
     headline = [row for row in HEADLINE if row["method"] != "floor"]
-    assert opening.sentences(headline, [])[0].startswith("No similarity of images was tuned here")
+    assert opening.sentences(headline, [])[0].startswith(
+        "No tuned similarity of images was judged here"
+    )
 
 
 def test_warnings() -> None:
@@ -104,4 +107,4 @@ def test_warnings() -> None:
     assert opening.warnings("x", {"debug_of": "cifar2"}, None) == [test]
     (noise,) = opening.warnings("digits", {}, 0.98)
     assert "noise" in noise
-    assert "(98% of the way)" in noise
+    assert "98% of the way" in noise

@@ -165,7 +165,7 @@ def test_charts_show_what_is_chosen(opened, made) -> None:
 
 def test_the_page_warns_of_samples_that_are_noise(opened, made) -> None:
     with opened(made) as page:
-        assert "The generated images are noise" in page.locator(".warning").inner_text()
+        assert "The generated images look like noise" in page.locator(".warning").inner_text()
 
 
 def test_without_its_script_the_page_shows_all_numbers(opened, made) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from dasbench.reports import pages
 
 FLOOR = "floor"
-MOST = 4  # pairs of methods in a sentence
+MOST = 3  # pairs of methods in a sentence
 NOISY = 0.6  # place between training images (0) and noise (1) from which samples count as noise
 _WHERE = {"val": "held-out images", "gen": "generated images"}
 
@@ -38,9 +38,9 @@ def _against_floor(headline: Sequence[Mapping[str, Any]], loss: Sequence[Mapping
     if not pairs:
         known = FLOOR in place
         return (
-            "No comparison of an attribution score with the tuned similarity of images was fixed."
+            "The experiment file plans no comparison of an attribution score with tuned similarity."
             if known
-            else "No similarity of images was tuned here, so these scores have no floor."
+            else "No tuned similarity of images was judged here, so a baseline is missing."
         )
     method = min((row["a"] for row in pairs), key=place.__getitem__)
     pairs = [row for row in pairs if row["a"] == method]
@@ -56,7 +56,7 @@ def _against_floor(headline: Sequence[Mapping[str, Any]], loss: Sequence[Mapping
     else:
         parts = [f"is above {similarity}: {_listed(above)}"] * bool(above)
         parts += [f"is below {similarity}: {_listed(below)}"] * bool(below)
-        parts += [f"and not resolved from it elsewhere: {_listed(unclear)}"] * bool(unclear)
+        parts += [f"the difference is not resolved: {_listed(unclear)}"] * bool(unclear)
         text = f"{best} {'; '.join(parts)}"
     return f"{text} (points of LDS × 100)."
 
@@ -95,7 +95,7 @@ def _level(headline: Sequence[Mapping[str, Any]]) -> str:
 def _decided(loss: Sequence[Mapping[str, Any]]) -> str:
     """The primary comparisons of attribution scores that are resolved on every kind of query."""
     if not loss:
-        return "No comparison was fixed in the experiment file, so this page names no winner."
+        return "The experiment file plans no comparison, so this page names no winner."
     if not any(row["resolved"] for row in loss):
         return (
             f"Nothing is resolved: the intervals of all {len(loss)} primary comparisons contain 0."
@@ -113,14 +113,22 @@ def _decided(loss: Sequence[Mapping[str, Any]]) -> str:
         return (
             "No primary comparison of two attribution scores is resolved on all kinds of queries."
         )
-    words = [
-        f"`{a if rows[0]['lo'] > 0 else b}` is above `{b if rows[0]['lo'] > 0 else a}` by "
-        + " and ".join(pages.percent(abs(row["difference"])) for row in rows)
-        for (a, b), rows in same.items()
-    ]
+    words = [_ordered(pair, rows) for pair, rows in same.items()]
     more = f"; the table below has {len(words) - MOST} more" if len(words) > MOST else ""
-    kinds = " and ".join(dict.fromkeys(_WHERE[row["queries"]] for row in loss))
-    return f"Resolved on {kinds}: {'; '.join(words[:MOST])}{more}."
+    return f"Resolved: {'; '.join(words[:MOST])}{more}."
+
+
+def _ordered(pair: tuple[str, str], rows: Sequence[Mapping[str, Any]]) -> str:
+    """A pair with the higher method first, and by how much, for each kind of query."""
+    higher, lower = pair if rows[0]["lo"] > 0 else reversed(pair)
+    sign = 1 if rows[0]["lo"] > 0 else -1
+    parts = []
+    for row in rows:
+        ends = sorted(sign * row[end] for end in ("lo", "hi"))
+        interval = _interval({"lo": ends[0], "hi": ends[1]})
+        size = pages.percent(sign * row["difference"])
+        parts.append(f"{size} {interval} on {_WHERE[row['queries']]}")
+    return f"`{higher}` is above `{lower}` by {' and '.join(parts)}"
 
 
 def warnings(name: str, settings: Mapping[str, Any], noisiness: float | None) -> list[str]:
@@ -136,8 +144,8 @@ def warnings(name: str, settings: Mapping[str, Any], noisiness: float | None) ->
         found.append("This run tests the software: its models are too small for results.")
     if noisiness is not None and noisiness > NOISY:
         found.append(
-            "The generated images are noise: they lie nearly as far from the training images as "
-            f"random pixels do ({min(noisiness, 1):.0%} of the way), so the model learned little "
-            "and no number on this page says anything about attribution."
+            f"The generated images look like noise: they lie {min(noisiness, 1):.0%} of the way "
+            "from the training images to random pixels. The model learned little, so the numbers "
+            "of generated images mean nothing, and those of held-out images little."
         )
     return found
