@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from dasbench.attribution import candidates
 from dasbench.core import artifacts, script_main, tables
 from dasbench.reports.explorer import contents, extremes
 
@@ -28,9 +29,11 @@ def run() -> None:
         shape = (len(training.ids), len(images))
         for method in names:
             path = f"{args.scores}/{method}/{kind}.npy"
-            listed = extremes.table(
-                artifacts.load_array(path, shape, "float32"), training.ids, shown
-            )
+            scores = artifacts.load_array(path, shape, "float32")
+            if count := args.settings["candidates"].get(method):
+                near = candidates.nearest(candidates.pixels(training.images), images, count)
+                scores = np.where(near, scores, -np.inf)
+            listed = extremes.table(scores, training.ids, shown)
             parts.append(listed.assign(queries=kind, method=method))
     held = tables.load_table(args.correlations) if args.correlations else None
     if held is not None:

@@ -21,11 +21,7 @@ def run() -> None:
     card = {**settings["data_card"], **artifacts.load_json(args.data_card)}
     explorer = artifacts.load_json(args.explorer)
     kinds = explorer["contents"]["kinds"].values()
-    scored = [
-        name
-        for name in settings["settings"]["methods"]
-        if any(name in kind["lists"] for kind in kinds)
-    ]
+    scored = [name for name in settings["order"] if any(name in kind["lists"] for kind in kinds)]
     page = (
         pages.environment()
         .get_template("report/examples.html.j2")
@@ -36,6 +32,8 @@ def run() -> None:
                 card.get("classes") or {},
                 explorer,
                 scored,
+                variants=settings["variants"],
+                floor=settings["floor"],
             ),
             kinds=parts.KINDS,
             removal=None,

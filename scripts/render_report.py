@@ -53,6 +53,8 @@ def run() -> None:
                 tables.load_table(args.removal_comparisons) if args.removal_comparisons else None
             ),
             leverage=tables.load_table(args.leverage) if args.leverage else None,
+            variants=settings.get("variants", {}),
+            floor=settings.get("floor"),
             explorer=artifacts.load_json(args.explorer) if args.explorer else None,
             groups={name: tables.load_table(args.groups / f"{name}.csv") for name in names} or None,
         )

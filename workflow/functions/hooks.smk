@@ -4,7 +4,7 @@ import json
 import sys
 
 from dasbench.planning import needed_space
-from dasbench.reports import cost_page
+from dasbench.reports import cost_page, index_page
 from dasbench.sharing import disk_space, provenance, records, runlock, stopping
 from dasbench.errors import UserError
 from snakemake.exceptions import WorkflowError
@@ -85,6 +85,7 @@ def record_costs():
             page = file.parent / "report.html"
             if page.is_file():
                 logger.info(f"the report is {page.relative_to(ROOT)}", extra={"news": True})
+    index_page.write(ROOT)
     return problems
 
 

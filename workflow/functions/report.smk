@@ -45,14 +45,19 @@ def drawing_flags(drawing):
     return flags
 
 
-REPORT_FILES = ("templates/base.css.j2", "templates/report/*", "vendor/*.js", "methods.yaml")
+SHARED_FILES = (
+    "templates/base.css.j2",
+    "templates/report/[efmr]*",  # frame, explorer, macros, style and script; examples, too
+    "vendor/*.js",
+    "methods.yaml",
+)
 
 
 def report_code(wildcards):
     """The script, the code that it imports, and the files that it puts on the page."""
-    return code("render_report") + templates(*REPORT_FILES)
+    return code("render_report") + templates(*SHARED_FILES, "templates/report/page.html.j2")
 
 
 def examples_code(wildcards):
     """As report_code, for the page of examples."""
-    return code("render_examples") + templates(*REPORT_FILES)
+    return code("render_examples") + templates(*SHARED_FILES)

@@ -33,7 +33,6 @@ TWO_PROCESSES = ("-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder")
 # flags of ``dvc push`` and ``dvc pull`` with a value
 _VALUED = frozenset({"-r", "--remote", "-j", "--jobs"})
 
-INDEX = "results/index.html"
 ROOT = Path()
 
 
@@ -323,18 +322,15 @@ def _draw_costs(before: dict[Path, bytes], complete: bool = True) -> None:
 
     Outdated pages are written again; with ``complete``, missing pages of costs, too.
     """
-    outdated = not (ROOT / INDEX).is_file()
+    from dasbench.reports import index_page
+
     for file, content in _runtimes().items():
         folder = file.parent
         if content == before.get(file) and not (complete and cost_page.missing(folder)):
             continue
         entries, times = records.load(ROOT, folder.relative_to(ROOT).as_posix())
         cost_page.write(folder, folder.name, {o: _names(e) for o, e in entries.items()}, times)
-        outdated = True
-    if outdated:
-        from dasbench.reports import index_page
-
-        index_page.write(ROOT)
+    index_page.write(ROOT)
 
 
 def _names(entry: dict[str, Any]) -> dict[str, Any]:

@@ -32,17 +32,14 @@ def build(root: Path, out: Path) -> None:
         UserError: If packages cannot be installed or a page has an error.
     """
     packages = installed(root)
+    if (out / "searchindex.js").is_file():  # an earlier site: pages may have gone
+        shutil.rmtree(out)
+    # all pages are read anew, because warnings of pages that Sphinx keeps are not repeated
     command = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", "--keep-going"]
-    command += [
-        "--jobs",
-        "auto",
-        "-d",
-        str(root / FOLDER / "doctrees"),
-        str(root / "docs"),
-        str(out),
-    ]
-    path = os.pathsep.join([str(packages), str(root / "src"), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=False)
+    command += ["--fresh-env", "--write-all", "-d", str(root / FOLDER / "doctrees")]
+    places = [str(packages), str(root / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
+    done = subprocess.run([*command, str(root / "docs"), str(out)], env=variables, check=False)
     if done.returncode:
         raise UserError("the pages have the errors above; correct them and try again")
 
@@ -59,11 +56,13 @@ def installed(root: Path) -> Path:
         return packages
     shutil.rmtree(packages, ignore_errors=True)
     uv = shutil.which("uv")
-    tool = [uv, "pip"] if uv else [sys.executable, "-m", "pip"]
-    command = [*tool, "install", "--quiet", "--no-deps", "--target", str(packages), "-r", str(lock)]
+    tool = [uv, "pip", "install", "--python", sys.executable]
+    if uv is None:
+        tool = [sys.executable, "-m", "pip", "install"]
+    command = [*tool, "--quiet", "--no-deps", "--target", str(packages), "-r", str(lock)]
     made = subprocess.run(command, capture_output=True, text=True, check=False)
     if made.returncode:
-        reason = next(reversed(made.stderr.split("\n")[:-1] or [""])).strip()
+        reason = (made.stderr.strip().splitlines() or [""])[-1]
         raise UserError(
             f"the packages of {LOCK} could not be installed ({reason}); check the network and try "
             "again"

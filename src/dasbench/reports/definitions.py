@@ -61,11 +61,20 @@ def of(methods: Mapping[str, Mapping[str, Any]]) -> dict[str, Definition]:
         if entry is None:
             continue
         if name not in known:
-            changed = ", ".join(f"{key} {value}" for key, value in options.items() if key != "like")
+            changed = ", ".join(
+                f"{key} {_plain(value)}" for key, value in options.items() if key != "like"
+            )
             score = f"as `{options['like']}`" + (f", with {changed}" if changed else "")
             entry = entry._replace(names=(name,), score=f"{score}: {entry.score}")
         found[name] = entry
     return found
+
+
+def _plain(value: Any) -> str:
+    """The value of an option in words; ``pages.plain`` would be a circular import."""
+    if isinstance(value, Mapping):
+        return "(" + ", ".join(f"{key} {_plain(inner)}" for key, inner in value.items()) + ")"
+    return str(value)
 
 
 def plain(text: str) -> str:

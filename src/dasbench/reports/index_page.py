@@ -6,20 +6,22 @@ The page shows the experiments that have been run here, and those whose numbers 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from dasbench.core import artifacts, tables
 from dasbench.core.writing import write_text
-from dasbench.errors import UserError
+from dasbench.errors import UserError, first_line
 from dasbench.reports import definitions, pages, reference
 from dasbench.reports.explorer import opening
-from dasbench.reports.explorer.parts import KINDS
+from dasbench.reports.pages import KINDS
 
 FILE = "results/index.html"
 PUBLISHED = "reference/published_lds.csv"
-PAGE_KINDS = {
+_NUMBERS = ("lds", "lo", "hi")
+PUBLISHED_KINDS = {
     "verified": "read from stored outputs of public code",
     "derived": "a verified number plus a gain that a paper states",
     "rerun": "run again later by the first author of DAS",
@@ -45,10 +47,9 @@ def render(root: Path) -> str:
         root: Folder of the repository.
     """
     found = numbers(root)
-    published = root / PUBLISHED
     known = {name: entry for entry in definitions.load() for name in entry.names}
     context = {
-        **pages.scripted({"experiment": "dasbench", "charts": {}}, "report"),
+        **pages.scripted({"experiment": "dasbench", "charts": {}}),
         "experiment": None,
         "title": "All experiments",
         "columns": [(name, kind) for name, one in found.items() for kind in KINDS if one[kind]],
@@ -57,10 +58,18 @@ def render(root: Path) -> str:
         "kinds": KINDS,
         "definitions": known,
         "reports": sorted(file.parent.name for file in root.glob("results/*/report.html")),
-        "published": tables.load_table(published).to_dict("records") if published.is_file() else [],
-        "sources": PAGE_KINDS,
+        "published": _published(root),
+        "sources": PUBLISHED_KINDS,
     }
     return pages.environment().get_template("report/index.html.j2").render(context)
+
+
+def _published(root: Path) -> list[dict[str, Any]]:
+    """Rows of the published numbers whose kind of query is known; empty without the file."""
+    if not (root / PUBLISHED).is_file():
+        return []
+    rows = tables.load_table(root / PUBLISHED).to_dict("records")
+    return [row for row in rows if row.get("queries") in KINDS]
 
 
 def numbers(root: Path) -> dict[str, dict[str, Any]]:
@@ -86,9 +95,15 @@ def numbers(root: Path) -> dict[str, dict[str, Any]]:
         )
         if not here and name not in kept:
             continue
-        test = bool(opening.warnings(name, {}, None))
+        test = bool(opening.warnings(name, {"debug_of": _miniature(root, name)}, None))
         found[name] = {**_content(tested[name] if here else kept[name]), "here": here, "test": test}
     return dict(sorted(found.items(), key=lambda item: (item[1]["test"], item[0])))
+
+
+def _miniature(root: Path, name: str) -> bool:
+    """Whether an experiment is a small version of another one, for tests."""
+    file = root / f"config/experiments/{name}.yaml"
+    return file.is_file() and re.search("^debug_of:", file.read_text("utf-8"), re.M) is not None
 
 
 def _content(place: Path) -> dict[str, Any]:
@@ -101,8 +116,8 @@ def _content(place: Path) -> dict[str, Any]:
         return _by_kind(read(place)) | {"problem": None}
     except UserError as error:
         problem = str(error)
-    except (KeyError, TypeError) as error:
-        problem = f"{place} was made by another version of the code: it lacks {error}"
+    except Exception as error:  # whatever a damaged table makes pandas raise
+        problem = f"{place} is damaged or of another version of the code ({first_line(error)})"
     return {**{kind: {} for kind in KINDS}, "ceiling": {}, "problem": problem}
 
 
@@ -112,6 +127,9 @@ def _by_kind(content: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
         if row["target"] == "loss":
             result[row["queries"]][row["method"]] = row
     loss = [row for row in content["ceiling"] if row["target"] == "loss"]
+    numbers = [row[name] for kind in KINDS for row in result[kind].values() for name in _NUMBERS]
+    if not all(isinstance(number, int | float) for number in numbers):
+        raise UserError("a value of the LDS is no number")
     return result | {"ceiling": {row["queries"]: row for row in loss}}
 
 

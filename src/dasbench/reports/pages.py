@@ -31,6 +31,7 @@ LIBRARIES = (
     "sortable",
 )  # in the order in which a page runs them
 NOTHING = "–"
+KINDS = {"val": "held-out images", "gen": "generated images"}
 _LARGE_SVG = 1_000_000  # bytes; for a larger one the PNG of the figure is taken
 
 
@@ -58,27 +59,28 @@ def environment() -> Any:
     return env
 
 
-def scripted(data: Any, page: str) -> dict[str, Any]:
+def scripted(data: Any) -> dict[str, Any]:
     """The scripts of a page, its data, and the policy (CSP) that allows these scripts alone.
 
     Args:
-        data: A value for JSON.
-        page: Name of the page's folder among the templates, and of its script in there.
+        data: A value for JSON, without NaN.
 
     Returns:
         ``data`` as JSON that cannot end the element it stands in, ``scripts`` and ``policy``.
     """
     sources = [
         *((VENDOR / f"{name}.min.js").read_text("utf-8") for name in LIBRARIES),
-        (TEMPLATES / page / f"{page}.js").read_text("utf-8"),
+        (TEMPLATES / "report/report.js").read_text("utf-8"),
     ]
     hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in sources]
     allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
     return {
-        "data": htmlsafe_json_dumps(data, ensure_ascii=False, separators=(",", ":")),
+        "data": htmlsafe_json_dumps(
+            data, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+        ),
         "scripts": [Markup(text) for text in sources],
-        "policy": f"default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; "
-        f"script-src {allowed}",
+        "policy": "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; "
+        f"style-src 'unsafe-inline'; script-src {allowed}",
     }
 
 

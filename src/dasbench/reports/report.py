@@ -19,7 +19,7 @@ from dasbench.core.query_kinds import NO_HELD_OUT
 from dasbench.errors import UserError
 from dasbench.reports import beyond, comparisons, groups, pages
 from dasbench.reports.explorer import alternatives, opening, parts
-from dasbench.reports.explorer.parts import KINDS
+from dasbench.reports.pages import KINDS
 
 TARGETS = {"loss": "loss", "displacement": "displacement"}
 CONTROLS = ("random", "class_match", "train_norm")
@@ -59,6 +59,8 @@ class Results:
         leverage: ``lds/leverage.csv``, may be empty; None if it was not measured.
         gains: ``ablation/gains.csv``, None without an ablation.
         explorer: ``explorer.json``, None without lists of training images.
+        variants: Methods that are like another one -> their options in the experiment file.
+        floor: The method that selects the best tuned similarity, None without one.
     """
 
     experiment: str
@@ -79,6 +81,8 @@ class Results:
     removed_pairs: Any = None
     groups: Mapping[str, Any] | None = None
     explorer: Mapping[str, Any] | None = None
+    variants: Mapping[str, Any] = field(default_factory=dict)
+    floor: str | None = None
 
 
 def render(results: Results) -> str:
@@ -104,7 +108,7 @@ def render(results: Results) -> str:
             [item["alt"], *([seen[item["stem"]]] if item["stem"] in seen else [])]
         )
     classes = results.data_card.get("classes") or {}
-    drawn = parts.judged(results.summary, results.ceiling, order)
+    drawn = parts.judged(results.summary, results.ceiling, order, results.floor)
     charted = (*CHARTED, *(NEIGHBOURS if results.explorer else ()))
     context = {
         **drawn,
@@ -115,8 +119,12 @@ def render(results: Results) -> str:
             results.explorer,
             order,
             drawn["charts"],
+            results.variants,
+            results.floor,
         ),
-        "sentences": opening.sentences(tables["loss"], compared["primary"]),
+        "sentences": opening.sentences(
+            tables["loss"], compared["primary"], results.floor, _elsewhere(results)
+        ),
         "experiment": results.experiment,
         "title": results.settings.get("title") or results.experiment,
         "settings": flatten(results.settings),
@@ -160,6 +168,12 @@ def render(results: Results) -> str:
         "timings": results.timings,
     }
     return pages.environment().get_template("report/page.html.j2").render(context)
+
+
+def _elsewhere(results: Results) -> str:
+    """What judges the primary comparisons besides the LDS."""
+    truths = {"removal": results.removed_pairs, "groups": (results.groups or {}).get("comparisons")}
+    return " and ".join(name for name, rows in truths.items() if rows is not None and len(rows))
 
 
 def headline(summary: Any, ceiling: Any, target: str) -> list[dict[str, Any]]:
@@ -307,8 +321,7 @@ def removal_table(summary: Any) -> list[dict[str, Any]]:
     if summary is None or not len(summary):
         return []
     rows: dict[tuple[float, str], dict[str, Any]] = {}
-    # a CSV reader may take the word null for a missing value
-    for row in summary.assign(method=summary.method.fillna("null")).to_dict("records"):
+    for row in summary.to_dict("records"):
         if pages.missing(row["mean"]):
             continue
         new = {

@@ -33,7 +33,9 @@ def fit(groups: Sequence[tuple[np.ndarray, Iterable[int]]], budget: int) -> list
         For each group, a data URI for each of its rows.
     """
     wanted = [(pictures, list(rows)) for pictures, rows in groups]
-    for form, side in _STEPS[:-1]:
+    largest = max((max(pictures.shape[1:3]) for pictures, rows in wanted if rows), default=0)
+    steps = [step for step in _STEPS[:-1] if step == _STEPS[0] or step[1] < 2 * largest]
+    for form, side in steps:
         if (uris := _within(wanted, form, side, budget)) is not None:
             return uris
     return [[data_uri(pictures[row], *_STEPS[-1]) for row in rows] for pictures, rows in wanted]

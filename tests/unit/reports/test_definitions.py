@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from dasbench.experiments import config
+from dasbench.experiments.files import pages
+from dasbench.experiments.files.resolved import Resolved
 from dasbench.registry import METHODS
 from dasbench.reports import definitions
 
@@ -31,6 +35,18 @@ def test_a_variant_says_what_it_varies() -> None:
     assert list(found) == ["mine", "das"]
     assert found["mine"].score.startswith("as `das`, with leverage False: (φ_qᵀ")
     assert found["das"].title == found["mine"].title == "DAS"
+
+
+def test_the_report_knows_what_a_variant_is_like() -> None:
+    """Through the settings that the report gets."""
+    experiment = Resolved(config.load("acceleration", ROOT))
+    made = json.loads(pages.report_settings(experiment, ROOT))
+    found = definitions.of({name: made["variants"].get(name, {}) for name in made["order"]})
+    assert found["released"].title == "DAS as released"
+    assert found["released"].score.startswith("as `das_released`, with features (")
+    assert set(found) >= set(experiment.methods)
+    controls = ["control" in experiment.methods[name] for name in made["order"]]
+    assert controls == sorted(controls)
 
 
 @pytest.mark.parametrize(

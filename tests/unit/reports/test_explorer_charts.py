@@ -29,7 +29,7 @@ def _values(chart: dict, layer: int) -> list[dict]:
 @pytest.mark.parametrize("measure", charts.MEASURES)
 def test_marks_are_the_rows_of_the_summary(made: dict, measure: str) -> None:
     """One mark for each method that is defined, at its held-out parameters."""
-    chart = charts.lds(made["summary"], made["ceiling"], "val", NAMES)
+    chart = charts.lds(made["summary"], made["ceiling"], "val", NAMES, "floor")
     shown = {v["method"]: v for v in _values(chart, -1) if v["measure"] == measure}
     target = "displacement" if measure == "displacement" else "loss"
     checked = 0
@@ -54,7 +54,7 @@ def test_marks_are_the_rows_of_the_summary(made: dict, measure: str) -> None:
 
 
 def test_the_ceiling_is_the_tables(made: dict) -> None:
-    chart = charts.lds(made["summary"], made["ceiling"], "val", NAMES)
+    chart = charts.lds(made["summary"], made["ceiling"], "val", NAMES, "floor")
     for bound in _values(chart, 0):
         rows = made["ceiling"]
         row = rows[(rows.queries == "val") & (rows.target == bound["measure"])].iloc[0]
@@ -62,7 +62,7 @@ def test_the_ceiling_is_the_tables(made: dict) -> None:
 
 
 def test_the_lines_of_the_dampings_are_the_grid(made: dict) -> None:
-    chart = charts.damping(made["summary"], "gen", NAMES)
+    chart = charts.damping(made["summary"], "gen", ["das"])
     rows = made["summary"]
     rows = rows[rows.own & (rows.queries == "gen") & (rows.target == "loss") & rows.damping.notna()]
     found = {
@@ -98,10 +98,13 @@ def test_the_alternative_text_names_the_highest(made: dict) -> None:
         & (rows.target == "loss")
     ]
     best = held[held.undefined < held.Q].sort_values("lds").iloc[-1]
-    text = alternatives.of_chart("lds-val", rows)
-    assert f"the highest are {best.method} {100 * best.lds:.1f}" in text
-    text = alternatives.of_chart("damping-val", rows)
-    assert "At the damping that tuning data chose: " in text
+    texts = alternatives.of_chart("lds-val", rows)
+    assert list(texts) == ["loss", "displacement", "partial"]
+    assert f"the highest are {best.method} {100 * best.lds:.1f}" in texts["loss"]
+    assert f"the highest are {best.method} {100 * best.lds:.1f}" not in texts["displacement"]
+    assert "class_match" not in texts["partial"]
+    text = alternatives.of_chart("damping-val", rows)["loss"]
+    assert "At the chosen damping: " in text
     assert "random" not in text
     words = alternatives.of_figures(rows, [])
     assert (
@@ -112,7 +115,7 @@ def test_the_alternative_text_names_the_highest(made: dict) -> None:
 
 
 def test_the_alternative_text_of_removal_names_the_largest_effect() -> None:
-    made = [("a", 0.1, False), ("b", 0.3, False), ("null", 0.9, True)]
+    made = [("a", 0.1, False), ("b", 0.3, False), ("null", 0.9, True), ("bottom-a", 0.9, False)]
     rows = [
         {
             "method": name,
@@ -130,7 +133,7 @@ def test_the_alternative_text_of_removal_names_the_largest_effect() -> None:
 
 
 def test_charts_are_json(made: dict) -> None:
-    chart = charts.lds(made["summary"], made["ceiling"], "val", NAMES)
+    chart = charts.lds(made["summary"], made["ceiling"], "val", NAMES, "floor")
     assert json.loads(json.dumps(chart, allow_nan=False)) == chart
 
 

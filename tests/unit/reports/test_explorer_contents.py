@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import io
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from dasbench.core.artifacts import Examples
 from dasbench.reports.explorer import contents, extremes
@@ -69,7 +73,7 @@ def gathered() -> dict:
     made = rng.uniform(-1, 1, (60, 1, 4, 4)).astype(np.float32)
     queries = {
         "val": contents.Queries(made, np.arange(60) % 3),
-        "gen": contents.Queries(made[::-1], None),
+        "gen": contents.Queries(made[::-1], np.arange(60) % 2),
     }
     listed = _listed({("val", "a"): [[8, 2], [2, 0]], ("gen", "a"): [[4, 8], [8, 4]]})
     rows = [
@@ -84,11 +88,11 @@ def gathered() -> dict:
     ]
     removed = pd.DataFrame(
         {
-            "method": ["a", "random", "random", None],
-            "k": [3, 3, 3, np.nan],
-            "query": [51, 51, 51, 51],
-            "loss_change": [0.5, 0.1, 0.3, 7.0],
-            "image_l2": [2.0, 1.0, 1.0, 7.0],
+            "method": ["a", "random", "random", "null", "bottom-a"],
+            "k": [3, 3, 3, np.nan, 3],
+            "query": [51, 51, 51, 51, 51],
+            "loss_change": [0.5, 0.1, 0.3, 7.0, 7.0],
+            "image_l2": [2.0, 1.0, 1.0, 7.0, 7.0],
         }
     )
     return contents.contents(listed, training, queries, pd.DataFrame(rows), removed)
@@ -96,16 +100,42 @@ def gathered() -> dict:
 
 def test_positions_count_the_pictures_of_the_page(gathered: dict) -> None:
     training = gathered["training"]
-    assert training["rows"] == [0, 2, 4, 8]
     assert training["ids"] == [100, 102, 104, 108]
     assert training["labels"] == [0, 2, 1, 2]
     assert len(set(training["pictures"])) == 4
     val, gen = gathered["kinds"]["val"], gathered["kinds"]["gen"]
     assert val["queries"] == gen["queries"] == [50, 51]
     assert val["labels"] == [2, 0]
-    assert gen["labels"] is None
+    assert gen["labels"] == [0, 1]
     assert val["lists"]["a"] == {"rows": [[3, 1], [1, 0]], "scores": [[1.0, 0.5], [1.0, 0.5]]}
     assert gathered["highest"] == 2
+
+
+def _pixels(uri: str) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
+
+
+def test_each_picture_is_that_of_its_image(gathered: dict) -> None:
+    """Training images by row, queries by kind and position."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (9, 4, 4, 1), np.uint8)
+    made = rng.uniform(-1, 1, (60, 1, 4, 4)).astype(np.float32)
+    for row, uri in zip((0, 2, 4, 8), gathered["training"]["pictures"], strict=True):
+        np.testing.assert_array_equal(_pixels(uri), images[row, ..., 0])
+    for kind, of in (("val", made), ("gen", made[::-1])):
+        for query, uri in zip((50, 51), gathered["kinds"][kind]["pictures"], strict=True):
+            expected = np.rint((of[query, 0] + 1) * 127.5)
+            np.testing.assert_array_equal(_pixels(uri), expected)
+
+
+def test_images_without_a_score_are_in_no_list() -> None:
+    """A method with candidates scores a few training images for each query."""
+    scores = np.full((30, 2), -np.inf, np.float32)
+    scores[[3, 5, 7], 0] = [0.5, -1.0, 2.0]
+    scores[[1, 2, 3], 1] = [1.0, 2.0, 3.0]
+    found = extremes.table(scores, np.arange(30), [0, 1])
+    assert found[found["query"] == 0]["row"].tolist() == [7, 3, 5]
+    assert found["place"].tolist() == [1, 2, 3, 1, 2, 3]
 
 
 def test_judgements_are_those_of_the_query(gathered: dict) -> None:
@@ -126,3 +156,5 @@ def test_noise_is_told_from_images() -> None:
     assert abs(contents.noisiness(others, training)) < 0.15
     assert abs(contents.noisiness(rng.normal(size=(50, 1, 8, 8)), training) - 1) < 0.1
     assert np.isnan(contents.noisiness(others, np.zeros_like(training)[:1]))
+    large = training.repeat(8, 1).repeat(8, 2)
+    assert abs(contents.noisiness(others.repeat(8, 2).repeat(8, 3), large)) < 0.15

@@ -35,7 +35,7 @@ def test_a_difference_whose_interval_holds_zero_is_not_resolved() -> None:
         _row("das_stepwise", "floor", "gen", 0.003, -0.024, 0.029),
         _row("das", "floor", "val", -0.2, -0.3, -0.1),
     ]
-    first, level, last = opening.sentences(HEADLINE, rows)
+    first, level, last = opening.sentences(HEADLINE, rows, "floor")
     assert first == (
         "No difference is resolved between `das_stepwise`, the best attribution score, and the "
         "best tuned similarity of images: +0.5 (−1.0 to 1.9) on held-out images, +0.3 (−2.4 to "
@@ -54,7 +54,7 @@ def test_above_and_below_are_said_apart() -> None:
         _row("das_stepwise", "floor", "val", 0.05, 0.01, 0.09),
         _row("das_stepwise", "floor", "gen", -0.05, -0.09, -0.01),
     ]
-    first = opening.sentences(HEADLINE, rows)[0]
+    first = opening.sentences(HEADLINE, rows, "floor")[0]
     assert "is above the best tuned similarity of images: +5.0 (1.0 to 9.0) on held-out" in first
     assert "; is below the best tuned similarity of images: −5.0 (−9.0 to −1.0) on gen" in first
 
@@ -70,7 +70,7 @@ def test_pairs_that_are_resolved_on_all_kinds_are_named() -> None:
         _row("c", "d", "val", -0.2, -0.3, -0.1),
         _row("c", "d", "gen", -0.1, -0.3, -0.05),
     ]
-    last = opening.sentences(HEADLINE, rows)[2]
+    last = opening.sentences(HEADLINE, rows, "floor")[2]
     assert last == (
         "Resolved: `das` is above `dtrak` by 20.0 (10.0 to 30.0) on held-out images and 10.0 (5.0 "
         "to 20.0) on generated images; `d` is above `c` by 20.0 (10.0 to 30.0) on held-out images "
@@ -89,12 +89,45 @@ def test_pairs_that_are_resolved_on_all_kinds_are_named() -> None:
     ],
 )
 def test_no_winner_is_named_without_evidence(rows: list, words: str) -> None:
-    assert opening.sentences(HEADLINE, rows)[2].startswith(words)
+    assert opening.sentences(HEADLINE, rows, "floor")[2].startswith(words)
+
+
+def test_the_floor_may_be_the_first_of_a_pair() -> None:
+    rows = [_row("floor", "das_stepwise", "val", 0.05, 0.01, 0.09)]
+    first, _, last = opening.sentences(HEADLINE, rows, "floor")
+    assert "is below the best tuned similarity of images: −5.0 (−9.0 to −1.0)" in first
+    assert last.startswith("No primary comparison of two attribution scores")
+
+
+def test_a_score_is_the_best_only_if_no_other_is_higher() -> None:
+    """The comparison may be of another score, and a similarity is no attribution score."""
+    headline = [*HEADLINE, {"method": "das", "control": False, "cells": {"val": _cell(0.3)}}]
+    rows = [_row("das", "floor", "val", -0.2, -0.3, -0.1)]
+    text = opening.sentences(headline, rows, "floor")[0]
+    assert text.startswith("`das`, the best score compared with it, is below")
+    rows = [_row("nda", "floor", "val", 0.2, 0.1, 0.3)]
+    headline = [{"method": "nda", "control": False, "cells": {"val": _cell(0.9)}}, *HEADLINE]
+    text = opening.sentences(headline, rows, "floor")[0]
+    assert text.startswith("The experiment file plans no comparison of an attribution score")
+
+
+def test_comparisons_that_others_judge_are_named() -> None:
+    last = opening.sentences(HEADLINE, [], "floor", "removal")[2]
+    assert last == "The primary comparisons of this experiment are judged by removal."
+
+
+def test_a_pair_that_was_judged_on_one_kind_alone_is_not_resolved_on_all() -> None:
+    rows = [_row("das", "dtrak", "val", 0.2, 0.1, 0.3), _row("a", "b", "gen", 0.1, -0.05, 0.2)]
+    assert "is resolved on all kinds" in opening.sentences(HEADLINE, rows, "floor")[2]
+
+
+def test_only_controls_have_no_highest() -> None:
+    assert "No method but the controls" in opening.sentences(HEADLINE[2:], [], None)[1]
 
 
 def test_without_a_floor_the_page_says_so() -> None:
     headline = [row for row in HEADLINE if row["method"] != "floor"]
-    assert opening.sentences(headline, [])[0].startswith(
+    assert opening.sentences(headline, [], "floor")[0].startswith(
         "No tuned similarity of images was judged here"
     )
 

@@ -13,7 +13,7 @@ import pytest
 import synthetic_results
 from browser import violations
 from dasbench.core import artifacts, tables
-from dasbench.reports import pages, report
+from dasbench.reports import report
 from dasbench.reports.explorer import contents, extremes
 
 NAMES = ["random", "class_match", "pixel_dot", "floor", "trak", "dtrak", "das", "das_common"]
@@ -50,6 +50,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
             removal=tables.load_table(root / "removal/summary.csv"),
             data_card={"classes": {"0": "zero", "1": "one", "2": "two"}},
             explorer={"contents": gathered, "noisiness": 0.9},
+            floor="floor",
         )
     )
     path = root / "report.html"
@@ -89,8 +90,17 @@ def test_choices_change_the_pictures_and_the_address(opened, made) -> None:
         page.select_option("#first", "floor")
         assert shown() != second[:15]
         assert page.evaluate("location.hash") == "#explore?kind=val&query=4&a=floor&b="
-        page.locator("#lists li button").first.click()
+        card = page.locator("#lists li button").first
+        card.focus()
+        page.keyboard.press("Enter")
+        assert page.evaluate("document.activeElement.getAttribute('aria-pressed')") == "true"
         assert "is among the 10 highest of floor for" in page.locator("#appearances").inner_text()
+        page.keyboard.press("Enter")  # releases it
+        assert page.locator("#appearances").inner_text() == ""
+        page.locator("#queries [aria-pressed=true]").focus()
+        page.keyboard.press("ArrowRight")
+        assert page.locator("#asked b").inner_text() == "Query 5"
+        assert page.evaluate("document.activeElement.getAttribute('aria-pressed')") == "true"
 
 
 def test_an_address_opens_its_query_with_what_removal_did(opened, made) -> None:
@@ -119,6 +129,18 @@ def test_tables_sort_and_filter(opened, made) -> None:
             page.wait_for_timeout(50)
             assert values() == sorted(values(), key=lambda value: order * value)
         assert len(values()) == len(NAMES) - 1
+        table.locator("thead tr.group th").first.click()  # the heads above do not sort
+        page.wait_for_timeout(50)
+        head.get_by_role("button").click()
+        page.wait_for_timeout(50)
+        assert values() == sorted(values(), reverse=True)
+        signed = page.locator("#beyond-table td[data-value='val.partial'][data-sort]")
+        heads = page.locator("#beyond-table thead tr:last-child th")
+        heads.nth(2).get_by_role("button").click()
+        page.wait_for_timeout(50)
+        shown = [float(signed.nth(i).get_attribute("data-sort")) for i in range(signed.count())]
+        assert shown == sorted(shown, reverse=True)
+        assert min(shown) < 0
         full = page.locator("details:has(#full-table)")
         full.locator("summary").click()
         page.get_by_label("filter the rows of the table full-table").fill("das_common val loss")
@@ -134,13 +156,18 @@ def test_a_table_is_saved_with_its_exact_numbers(opened, made) -> None:
             page.get_by_label("save the table headline-loss as CSV").click()
         assert download.value.suggested_filename == "made_up-headline-loss.csv"
         rows = list(csv.reader(io.StringIO(Path(download.value.path()).read_text())))
-        column = rows[0].index("Held-out images (val): LDS × 100")
+        column = rows[0].index("Held-out images: LDS × 100")
         found = {row[0]: row[column] for row in rows[1:]}
+        both = rows[0].index("Held-out images: 95 % interval")
+        ends = {row[0]: row[both] for row in rows[1:]}
         summary = tables.load_table(made.parent / "lds/summary.csv")
         own = summary[summary.own & (summary.target == "loss") & (summary.queries == "val")]
         held = own[own.selection == "held_out"].set_index("method")
         for method in ("das", "trak"):
             assert abs(float(found[method]) - 100 * held.lds[method]) < 1e-3
+            lo, hi = map(float, ends[method].split(" to "))
+            assert abs(lo - 100 * held.lo[method]) < 1e-3
+            assert abs(hi - 100 * held.hi[method]) < 1e-3
 
 
 def test_charts_show_what_is_chosen(opened, made) -> None:
@@ -172,6 +199,5 @@ def test_without_its_script_the_page_shows_all_numbers(opened, made) -> None:
     with opened(made, java_script_enabled=False) as page:
         assert page.locator("#headline-loss tbody tr").count() == len(NAMES)
         assert not page.locator("#explore").is_visible()
-        assert page.locator("noscript").count() == 1
+        assert page.locator("#lists").inner_html() == ""
     assert len(made.read_text()) < 2_000_000
-    assert (pages.VENDOR / "vega.min.js").is_file()

@@ -7,7 +7,7 @@ from pathlib import Path
 from dasbench.core import query_kinds
 from dasbench.data import cards
 from dasbench.experiments import config, feature_sets, figure_table
-from dasbench.experiments.files import removal
+from dasbench.experiments.files import evaluation, removal
 from dasbench.experiments.files.resolved import Resolved
 from dasbench.experiments.files.settings import settings
 
@@ -139,7 +139,22 @@ def explorer_settings(experiment: Resolved) -> str:
     return settings(
         experiment,
         methods=methods,
-        transforms={name: experiment.methods[name]["transform"] for name in experiment.methods},
+        transforms={name: options["transform"] for name, options in experiment.methods.items()},
+        candidates={
+            name: options["features"]["candidates"]
+            for name, options in experiment.methods.items()
+            if isinstance(options.get("features"), dict) and options["features"].get("candidates")
+        },
+    )
+
+
+def _in_order(experiment: Resolved) -> list[str]:
+    """All methods: in the order of ``BEST``, then of the experiment file; controls last."""
+    place = {name: i for i, name in enumerate(BEST)}
+    methods = list(experiment.methods)
+    return sorted(
+        methods,
+        key=lambda name: ("control" in experiment.methods[name], place.get(name, len(BEST))),
     )
 
 
@@ -156,6 +171,9 @@ def report_settings(experiment: Resolved, root: Path) -> str:
         experiment,
         experiment=experiment["name"],
         settings={**experiment, "methods": experiment.methods},
+        variants={name: o for name, o in experiment["methods"].items() if o.get("like")},
+        order=_in_order(experiment),
+        floor=evaluation.floor(experiment),
         data_card=cards.of(experiment, root),
         versions=locked_versions(root),
         inapplicable=config.inapplicable(experiment),

@@ -7,25 +7,35 @@ from typing import Any
 
 import pandas as pd
 
-_WHERE = {"val": "held-out images", "gen": "generated images"}
+from dasbench.reports.pages import KINDS
+
 FIRST = 3  # methods that a text names
 
 
-def of_chart(name: str, summary: pd.DataFrame) -> str:
-    """The words for a chart.
+def of_chart(name: str, summary: pd.DataFrame) -> dict[str, str]:
+    """The words for a chart, for each measure that a reader can choose.
 
     Args:
         name: ``lds-KIND`` or ``damping-KIND``.
         summary: ``lds/summary.csv``.
+
+    Returns:
+        loss, displacement, partial -> text; for dampings only loss.
     """
     what, kind = name.split("-")
     if what == "damping":
         held = _held(summary, kind, "loss")
         named = ", ".join(_named(held[held.damping.notna()], "lds"))
-        return (
-            f"LDS × 100 along the grid of dampings. At the damping that tuning data chose: {named}"
-        )
-    return f"LDS × 100 of each method for the loss. {_ends(summary, kind, 'loss', 'lds')}"
+        text = f"LDS × 100 along the grid of dampings. At the chosen damping: {named}"
+        return {"loss": text}
+    found = {
+        target: f"LDS × 100 of each method for the {target}: {_ends(summary, kind, target, 'lds')}"
+        for target in ("loss", "displacement")
+    }
+    if "partial" in summary:
+        ends = _ends(summary, kind, "loss", "partial")
+        found["partial"] = f"LDS × 100 of each method beyond the tuned similarity: {ends}"
+    return found
 
 
 def of_figures(summary: pd.DataFrame, removal: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -35,7 +45,7 @@ def of_figures(summary: pd.DataFrame, removal: Sequence[Mapping[str, Any]]) -> d
         summary: ``lds/summary.csv``.
         removal: Rows of ``report.removal_table``.
     """
-    kinds = [kind for kind in _WHERE if (summary.queries == kind).any()]
+    kinds = [kind for kind in KINDS if (summary.queries == kind).any()]
     figures = {
         "lds-loss": ("loss", "lds"),
         "lds-displacement": ("displacement", "lds"),
@@ -44,14 +54,16 @@ def of_figures(summary: pd.DataFrame, removal: Sequence[Mapping[str, Any]]) -> d
         "damping": ("loss", "lds"),
     }
     found = {
-        stem: " ".join(f"On {_WHERE[kind]}: {_ends(summary, kind, *of)}" for kind in kinds)
+        stem: " ".join(f"On {KINDS[kind]}: {_ends(summary, kind, *of)}" for kind in kinds)
         for stem, of in figures.items()
         if of[1] in summary
     }
     effects = [
         (row["measures"]["loss_change"]["excess"], row["method"], row["k"])
         for row in removal
-        if not row["reference"] and "loss_change" in row["measures"]
+        if not row["reference"]
+        and not row["method"].startswith("bottom-")
+        and "loss_change" in row["measures"]
     ]
     if effects:
         excess, method, k = max(effects)
@@ -85,5 +97,7 @@ def _ends(summary: pd.DataFrame, kind: str, target: str, value: str) -> str:
     if value == "partial":
         rows = rows[rows.partial_undefined < rows.Q]
     named = _named(rows, value)
+    if not named:
+        return "no method is defined"
     low = f"; the lowest is {named[-1]}" if len(named) > FIRST else ""
     return f"the highest are {', '.join(named[:FIRST])}{low}"

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from dasbench.reports.figures import style
+from dasbench.reports import method_families as families
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 FAMILIES = "families"  # stands for a list of colours, one for each family
@@ -24,8 +24,8 @@ _DARK = {"retraining": "#e3e7eb", "similarity": "#b3a698", "control": "#8a929b",
          "das": "#f08a4b", "trak": "#3fbf9f", "influence": "#d58fc3", "gradient": "#dcb545",
          "other": "#9b93f0"}  # fmt: skip
 PALETTE = {
-    "light": list(style.FAMILIES.values()),
-    "dark": [_DARK[family] for family in style.FAMILIES],
+    "light": list(families.FAMILIES.values()),
+    "dark": [_DARK[family] for family in families.FAMILIES],
 }
 _TITLES = {
     "das": "DAS",
@@ -51,7 +51,7 @@ def lds(
     ceiling: pd.DataFrame,
     kind: str,
     methods: Sequence[str],
-    floor: str = "floor",
+    floor: str | None,
 ) -> dict[str, Any]:
     """LDS of the methods with intervals, the ceiling, and a line at the floor.
 
@@ -60,7 +60,7 @@ def lds(
         ceiling: ``lds/ceiling.csv``.
         kind: val or gen.
         methods: All methods in the order of the headline, the same for both kinds of queries.
-        floor: The method with the line.
+        floor: The method with the line, or None.
 
     Returns:
         A specification with the params ``measure`` (loss, displacement, partial) and ``most`` (how
@@ -161,7 +161,7 @@ def _rows(held: pd.DataFrame, measure: str, methods: Sequence[str]) -> list[dict
                 "measure": measure,
                 "method": method,
                 "place": place,
-                "family": style.family(method),
+                "family": families.family(method),
                 "lds": value,
                 "lo": lo,
                 "hi": hi,
@@ -176,28 +176,28 @@ def _colour() -> dict[str, Any]:
     return {
         "field": "family",
         "type": "nominal",
-        "scale": {"domain": list(style.FAMILIES), "range": FAMILIES},
+        "scale": {"domain": list(families.FAMILIES), "range": FAMILIES},
         "legend": None,
     }
 
 
 def legend(methods: Sequence[str]) -> list[dict[str, Any]]:
     """The families of some methods, for a legend: position in the palette, and title."""
-    present = {style.family(method) for method in methods}
+    present = {families.family(method) for method in methods}
     return [
         {"position": place, "title": _TITLES[name]}
-        for place, name in enumerate(style.FAMILIES)
+        for place, name in enumerate(families.FAMILIES)
         if name in present
     ]
 
 
-def damping(summary: pd.DataFrame, kind: str, methods: Sequence[str]) -> dict[str, Any]:
+def damping(summary: pd.DataFrame, kind: str, shown: Sequence[str]) -> dict[str, Any]:
     """LDS along the grid of dampings, with the chosen value and the best one in hindsight.
 
     Args:
         summary: ``lds/summary.csv``.
         kind: val or gen.
-        methods: Methods in the order of the headline.
+        shown: Methods whose lines are drawn first.
 
     Returns:
         A specification with the param ``chosen``, a list of methods.
@@ -211,7 +211,7 @@ def damping(summary: pd.DataFrame, kind: str, methods: Sequence[str]) -> dict[st
     values = [
         {
             "method": row["method"],
-            "family": style.family(row["method"]),
+            "family": families.family(row["method"]),
             "damping": row["damping"],
             "lds": _points(row["lds"]),
             "mark": row["selection"].replace("_", "-"),
@@ -219,7 +219,6 @@ def damping(summary: pd.DataFrame, kind: str, methods: Sequence[str]) -> dict[st
         for row in own.to_dict("records")
         if not pd.isna(row["lds"])
     ]
-    present = [name for name in methods if any(value["method"] == name for value in values)]
     x = {
         "field": "damping",
         "type": "quantitative",
@@ -242,7 +241,7 @@ def damping(summary: pd.DataFrame, kind: str, methods: Sequence[str]) -> dict[st
 
     return {
         "$schema": SCHEMA,
-        "params": [{"name": "chosen", "value": first(present)}],
+        "params": [{"name": "chosen", "value": list(shown)}],
         "height": 300,
         "data": {"values": values},
         "transform": [{"filter": "indexof(chosen, datum.method) >= 0"}],
@@ -286,7 +285,7 @@ def first(methods: Sequence[str], most: int = 5) -> list[str]:
     """The lines that a page shows first: the best method of each family, then the next best."""
     seen: dict[str, str] = {}
     for method in methods:
-        seen.setdefault(style.family(method), method)
+        seen.setdefault(families.family(method), method)
     leaders = [method for method in methods if method in seen.values()]
     rest = [method for method in methods if method not in leaders]
     return [*leaders, *rest][:most]

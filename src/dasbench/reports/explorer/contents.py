@@ -17,9 +17,10 @@ from dasbench.core.artifacts import Examples
 from dasbench.reports import thumbnails
 from dasbench.reports.explorer import extremes
 
-IMAGES = 4_000  # training images on a page, at most
-BUDGET = 6_000_000  # characters of all pictures together
+IMAGES = 2_000  # training images on a page, at most
+BUDGET = 8_000_000  # characters of all pictures together
 DIGITS = 3  # significant digits of scores
+SIDE = 32  # of images in this check, in pixels
 COMPARED, NOISE = 1_000, 100  # images in the check of the samples, at most, and images of noise
 
 
@@ -29,11 +30,11 @@ class Queries:
 
     Attributes:
         images: [Q, C, H, W] float32 in [-1, 1].
-        labels: [Q] int64; None if they have no labels.
+        labels: [Q] int64.
     """
 
     images: np.ndarray
-    labels: np.ndarray | None
+    labels: np.ndarray
 
 
 def contents(
@@ -49,11 +50,12 @@ def contents(
         listed: Rows of ``extremes.table`` with the columns ``queries`` and ``method``.
         training: The N training images.
         queries: Kind -> queries.
-        correlations: ``lds/per_query.parquet``; None if nothing was judged.
+        correlations: Rows of ``lds/per_query.parquet``, one transform for each method; None if
+            nothing was judged.
         removed: ``removal/per_query.parquet``; None without a removal experiment.
 
     Returns:
-        A value for JSON: ``training`` (rows, labels, ids, pictures), ``kinds`` (kind -> queries,
+        A value for JSON: ``training`` (labels, ids, pictures), ``kinds`` (kind -> queries,
         labels, pictures, lists {method: rows, scores}, lds {method: values}, removal {query:
         rows}), ``highest`` (length of the lists of the highest scores).
     """
@@ -70,10 +72,9 @@ def contents(
     kinds = {}
     for kind, uris in zip(shown, pictures[1:], strict=True):
         numbers, part = shown[kind].tolist(), listed[listed["queries"] == kind]
-        labels = queries[kind].labels
         kinds[kind] = {
             "queries": numbers,
-            "labels": None if labels is None else labels[numbers].tolist(),
+            "labels": queries[kind].labels[numbers].tolist(),
             "pictures": uris,
             "lists": {name: _lists(one, rows) for name, one in part.groupby("method", sort=False)},
             "lds": _correlations(correlations, kind, numbers),
@@ -81,7 +82,6 @@ def contents(
         }
     return {
         "training": {
-            "rows": rows.tolist(),
             "labels": training.labels[rows].tolist(),
             "ids": training.ids[rows].tolist(),
             "pictures": pictures[0],
@@ -132,11 +132,12 @@ def _correlations(
 def _removed(table: pd.DataFrame | None, numbers: list[int]) -> dict[str, list[dict[str, Any]]]:
     """Query -> what retraining without the images that a method ranks highest did to it.
 
+    Arms ``bottom-METHOD``, without the lowest images, are left out.
+
     Each row has method, k, and for each measure its value and its mean over random sets of k.
     """
     if table is None:
         return {}
-    table = table.assign(method=table["method"].fillna("null"))
     measures = [name for name in ("loss_change", "image_l2") if name in table]
     means = table.groupby(["query", "method", "k"], sort=False)[measures].mean()
     found: dict[str, list[dict[str, Any]]] = {}
@@ -144,6 +145,7 @@ def _removed(table: pd.DataFrame | None, numbers: list[int]) -> dict[str, list[d
         chance = ("random", k)
         if (
             method in ("random", "null")
+            or method.startswith("bottom-")
             or query not in numbers
             or (query, *chance) not in means.index
         ):
@@ -183,6 +185,8 @@ def noisiness(generated: np.ndarray, training: np.ndarray) -> float:
 
 
 def _flat(pixels: np.ndarray) -> np.ndarray:
-    """[n, H, W, C] uint8 -> [at most 1000, H W C] in [-1, 1]."""
+    """[n, H, W, C] uint8 -> [at most 1000, d] float32 in [-1, 1]; large images are thinned out."""
     chosen = np.linspace(0, len(pixels) - 1, min(len(pixels), COMPARED)).astype(int)
-    return pixels[chosen].reshape(len(chosen), -1).astype(np.float64) / 127.5 - 1
+    step = max(1, -(-max(pixels.shape[1:3]) // SIDE))
+    thinned = pixels[chosen, ::step, ::step]
+    return thinned.reshape(len(chosen), -1).astype(np.float32) / 127.5 - 1

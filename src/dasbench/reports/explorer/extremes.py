@@ -20,10 +20,11 @@ QUERIES = 100  # of each kind, at most
 def table(scores: np.ndarray, ids: np.ndarray, queries: Sequence[int]) -> pd.DataFrame:
     """List the ends of one method's ranking, for some queries.
 
-    Equal scores are in the order of ``ids``, which is the order of the removal experiment, too.
+    Equal scores are in the order of ``ids``, as in the removal experiment.
 
     Args:
-        scores: [N, Q] float32, higher is more helpful.
+        scores: [N, Q] float32, higher is more helpful; -inf for images that a method does not
+            score, as many for each query. They are left out.
         ids: [N], unique.
         queries: Positions along Q.
 
@@ -33,10 +34,12 @@ def table(scores: np.ndarray, ids: np.ndarray, queries: Sequence[int]) -> pd.Dat
         first, from the first to the last. No image is listed twice: with few images, fewer of the
         lowest are listed.
     """
-    highest = min(HIGHEST, len(ids))
-    lowest = min(LOWEST, len(ids) - highest)
+    count = int(np.isfinite(scores[:, list(queries)]).sum(axis=0).min()) if len(queries) else 0
+    highest = min(HIGHEST, count)
+    lowest = min(LOWEST, count - highest)
     places = np.concatenate([np.arange(1, highest + 1), np.arange(-lowest, 0)])
-    rows = [np.lexsort((ids, -scores[:, query]))[places - (places > 0)] for query in queries]
+    orders = (np.lexsort((ids, -scores[:, query]))[:count] for query in queries)
+    rows = [order[places - (places > 0)] for order in orders]
     columns = {
         "query": np.repeat(np.asarray(queries, np.int32), len(places)),
         "place": np.tile(places.astype(np.int8), len(queries)),

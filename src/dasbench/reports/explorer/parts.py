@@ -10,8 +10,8 @@ import pandas as pd
 from dasbench import model_families
 from dasbench.reports import definitions, pages
 from dasbench.reports.explorer import alternatives, charts, opening
+from dasbench.reports.pages import KINDS
 
-KINDS = {"val": "held-out images", "gen": "generated images"}
 GUESSED = "generated images; the label is that of most of the nearest training images"
 
 
@@ -22,6 +22,8 @@ def parts(
     explorer: Mapping[str, Any] | None,
     methods: Sequence[str],
     drawn: Mapping[str, Any] | None = None,
+    variants: Mapping[str, Mapping[str, Any]] | None = None,
+    floor: str | None = None,
 ) -> dict[str, Any]:
     """What the templates and the script of a report need for their charts and their explorer.
 
@@ -32,10 +34,11 @@ def parts(
         explorer: ``explorer.json``; None without lists of training images.
         methods: Names in the order in which a reader sees them.
         drawn: Name -> chart.
+        variants: Methods of the experiment file that are like another one -> their options.
+        floor: The method that selects the best tuned similarity; None without one.
     """
     explorer = explorer or {}
-    options = settings.get("methods", {})
-    known = definitions.of({name: options.get(name, {}) for name in methods})
+    known = definitions.of({name: (variants or {}).get(name, {}) for name in methods})
     # a model that has no condition generates images without labels
     guessed = model_families.condition(settings["model"]) is None
     data = {
@@ -43,7 +46,7 @@ def parts(
         "kinds": KINDS | ({"gen": GUESSED} if guessed else {}),
         "most": charts.SHOWN,
         "order": list(methods),
-        "floor": opening.FLOOR,
+        "floor": floor,
         "classes": classes,
         "charts": drawn or {},
         "palette": charts.PALETTE,
@@ -51,36 +54,40 @@ def parts(
         "explorer": explorer.get("contents"),
     }
     return {
-        **pages.scripted(data, "report"),
+        **pages.scripted(data),
         "explorer": explorer.get("contents"),
         "definitions": known,
         "warnings": opening.warnings(experiment, settings, explorer.get("noisiness")),
     }
 
 
-def judged(summary: pd.DataFrame, ceiling: pd.DataFrame, methods: Sequence[str]) -> dict[str, Any]:
+def judged(
+    summary: pd.DataFrame, ceiling: pd.DataFrame, methods: Sequence[str], floor: str | None
+) -> dict[str, Any]:
     """The charts of a judged experiment, and what the template says about them.
 
     Args:
         summary: ``lds/summary.csv``.
         ceiling: ``lds/ceiling.csv``.
         methods: Methods, best first.
+        floor: The method that selects the best tuned similarity; None without one.
 
     Returns:
-        ``charts`` {name: specification}, ``alts`` {name: alternative text}, ``legend``,
+        ``charts`` {name: specification}, ``alts`` {name: {measure: alternative text}}, ``legend``,
         ``dampings`` (methods with a damping) and ``dampings_shown`` (those that are drawn first).
     """
     drawn: dict[str, Any] = {}
     damped = charts.damped(summary, methods)
+    shown = charts.first(damped)
     for kind in KINDS:
         if (summary.queries == kind).any():
-            drawn[f"lds-{kind}"] = charts.lds(summary, ceiling, kind, methods)
+            drawn[f"lds-{kind}"] = charts.lds(summary, ceiling, kind, methods, floor)
             if damped:
-                drawn[f"damping-{kind}"] = charts.damping(summary, kind, methods)
+                drawn[f"damping-{kind}"] = charts.damping(summary, kind, shown)
     return {
         "charts": drawn,
         "alts": {name: alternatives.of_chart(name, summary) for name in drawn},
         "legend": charts.legend(methods),
         "dampings": damped,
-        "dampings_shown": charts.first(damped),
+        "dampings_shown": shown,
     }

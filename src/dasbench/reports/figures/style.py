@@ -24,41 +24,14 @@ from matplotlib.figure import Figure
 
 from dasbench.core.writing import atomic
 from dasbench.errors import UserError
+from dasbench.reports.method_families import CONTROLS, FAMILIES, MEMBERS, family
+
+__all__ = ["CONTROLS", "FAMILIES", "family"]  # of method_families, for all figures
 
 INK, MUTED, FAINT, PALE = "#1d232b", "#667079", "#c9ced4", "#eceef1"
 WIDTH = 9.6  # inches; a page of the report is about 100 pixels an inch
 DPI = 200
 
-FAMILIES = {
-    "das": "#c8500a",
-    "dtrak": "#0a66a8",
-    "trak": "#00866a",
-    "influence": "#a0508c",
-    "gradient": "#b58900",
-    "similarity": "#6f6256",
-    "retraining": "#1d232b",
-    "control": "#8a929b",
-    "other": "#4b3fb5",
-}
-CONTROLS = ("random", "class_match", "train_norm")
-_MEMBERS = {
-    "trak": ("trak", "journey_trak"),
-    "influence": (
-        *("relative_if", "renormalized_if", "ekfac_if", "unlearning", "ekfac_stepwise"),
-        *("ekfac_displacement", "ekfac_displacement_stepwise"),
-        *("unlearning_plus", "unlearning_plus_bounded"),
-    ),
-    "gradient": (
-        *("gradient_dot", "gradient_cosine", "tracincp", "gas", "gradient_cosine_stepwise"),
-    ),
-    "similarity": (
-        *("pixel_dot", "pixel_cosine", "embedding_dot", "embedding_cosine"),
-        *("pixel_cosine_power", "pixel_rbf", "pixel_ridge", "nearest", "ideal_denoiser", "floor"),
-        *("embedding_cosine_power", "embedding_rbf", "embedding_ridge", "embedding_nearest", "nda"),
-    ),
-    "retraining": ("empirical_influence", "datamodel"),
-    "control": (*CONTROLS, "null"),
-}
 _DASHES: tuple[Any, ...] = (
     "-",
     (0, (4, 1.6)),
@@ -115,21 +88,10 @@ class Look:
     marker: str
 
 
-def family(method: str, families: Mapping[str, str] | None = None) -> str:
-    """The family of a method: from ``families``, else from ``_MEMBERS``, else by its prefix."""
-    if families and families.get(method) in FAMILIES:
-        return families[method]
-    for name, members in _MEMBERS.items():
-        if method in members:
-            return name
-    stem = method.split("_")[0]
-    return stem if stem in ("das", "dtrak", "trak") else "other"
-
-
 def look(method: str, families: Mapping[str, str] | None = None) -> Look:
     """Colour, dash and marker of a method, a function of its name and family alone."""
     name = family(method, families)
-    members = _MEMBERS.get(name, ())
+    members = MEMBERS.get(name, ())
     suffix = method.rsplit("_", 1)[-1]
     if suffix in _VARIANTS:
         variant = _VARIANTS[suffix]

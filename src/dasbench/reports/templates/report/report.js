@@ -28,6 +28,7 @@
   };
 
   // ---- charts -----------------------------------------------------------------------------------
+  const drawn = new Map();
   const signals = { measure: "loss", most: data.most, chosen: null };
   const dark = () => root.dataset.theme === "dark";
 
@@ -57,12 +58,15 @@
     const name = element.dataset.chart;
     const spec = painted(data.charts[name]);
     spec.width = "container";
-    spec.description = element.dataset.alt;
+    const alts = JSON.parse(element.dataset.alts);
+    spec.description = alts[signals.measure] ?? alts.loss;
     for (const param of spec.params) if (signals[param.name] !== null) param.value = signals[param.name];
-    await vegaEmbed(element, spec, {
+    drawn.get(name)?.finalize();
+    const result = await vegaEmbed(element, spec, {
       ast: true, logLevel: vega.Error, mode: "vega-lite", renderer: "svg", config: colours(), downloadFileName: `${data.experiment}-${name}`,
       actions: { export: { svg: true, png: true }, source: false, compiled: false, editor: false },
     });
+    drawn.set(name, result);
     find("summary", element)?.setAttribute("aria-label", `save the chart ${name}`);
   }
 
@@ -88,15 +92,18 @@
 
   // ---- tables -----------------------------------------------------------------------------------
   const cells = (row) => [...row.cells].flatMap((cell) => [cell, ...Array(cell.colSpan - 1).fill(null)]);
-  const text = (cell) => cell === null ? "" : (cell.dataset.sort ?? cell.innerText).trim().replace(/\s+/g, " ");
+  // a cell with a number has it in full for sorting, and an interval has both ends for the file
+  const text = (cell) => cell === null ? "" : (cell.dataset.csv ?? cell.dataset.sort ?? cell.textContent).trim().replace(/\s+/g, " ");
 
   function csv(table) {
+    // spreadsheets take some first characters for a formula
+    const plain = (value) => { const shown = value.replaceAll("\u2212", "-"); return /^[=@+-]/.test(shown) && isNaN(shown) ? `'${shown}` : shown; };
     const quote = (value) => /[",\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value;
     const heads = [...table.tHead.rows].map(cells);
     const groups = heads.length > 1 ? heads[0].map((cell, i, row) => cell ?? row.slice(0, i).findLast(Boolean)) : [];
     const names = heads.at(-1).map((cell, i) => [groups[i] ? text(groups[i]) : "", text(cell)].filter(Boolean).join(": "));
     const rows = all("tbody tr, tfoot tr", table).map((row) => cells(row).map(text));
-    return [names, ...rows].map((row) => row.map(quote).join(",")).join("\n") + "\n";
+    return [names, ...rows].map((row) => row.map(plain).map(quote).join(",")).join("\n") + "\n";
   }
 
   function equip(table) {
@@ -155,10 +162,12 @@
     const wanted = new URLSearchParams(location.hash.replace(/^#explore\??/, ""));
     state.kind = kinds.includes(wanted.get("kind")) ? wanted.get("kind") : kinds[0];
     const queries = shown.kinds[state.kind].queries;
-    state.at = Math.max(queries.indexOf(Number(wanted.get("query"))), 0);
+    state.at = wanted.has("query") ? Math.max(queries.indexOf(Number(wanted.get("query"))), 0) : 0;
+    state.image = null;
     const methods = listed();
     state.first = methods.includes(wanted.get("a")) ? wanted.get("a") : methods[0];
-    const other = methods.find((name) => name !== state.first && name === data.floor) ?? methods[1] ?? "";
+    const others = methods.filter((name) => name !== state.first);
+    const other = others.find((name) => name === data.floor) ?? others[0] ?? "";
     state.second = wanted.has("b") && (wanted.get("b") === "" || methods.includes(wanted.get("b"))) ? wanted.get("b") : other;
   }
 
@@ -171,6 +180,7 @@
   }
 
   function choose(changes) {
+    const focus = document.activeElement?.dataset.focus;
     Object.assign(state, changes);
     const methods = listed();
     if (!methods.includes(state.first)) state.first = methods[0];
@@ -178,6 +188,7 @@
     state.image = changes.image ?? null;
     fill();
     remember();
+    if (focus) (find(`[data-focus="${focus}"]`) ?? find("#queries [aria-pressed=true]")).focus();
   }
 
   function card(method, place, best, sharedWith) {
@@ -187,15 +198,16 @@
     const score = list.scores[state.at][place];
     const { ids, labels, pictures } = shown.training;
     const label = className(labels[position]);
-    const own = kind.labels === null ? null : kind.labels[state.at];
+    const own = kind.labels[state.at];
     const width = best > 0 ? Math.max(0, Math.min(1, score / best)) : 0;
-    const words = `training image ${ids[position]}${label && `, ${label}`}, score ${score}`;
+    const both = sharedWith.has(position) ? ", in both lists" : "";
+    const words = `training image ${ids[position]}${label && `, ${label}`}, score ${score}${both}`;
     const bar = make("b");
     bar.style.width = `${100 * width}%`;
-    const button = make("button", { type: "button", class: sharedWith.has(position) ? "shared" : null, title: words, "aria-pressed": String(state.image === position) },
+    const button = make("button", { type: "button", class: both ? "shared" : null, title: words, "data-focus": `${method} ${place}`, "aria-pressed": String(state.image === position) },
       picture(pictures[position], words), make("span", { class: "bar", "aria-hidden": "true" }, bar),
-      make("span", { class: own !== null && labels[position] !== own ? "other" : null }, label || `image ${ids[position]}`));
-    button.addEventListener("click", () => choose({ image: position }));
+      make("span", { class: labels[position] !== own ? "other" : null }, label || `image ${ids[position]}`));
+    button.addEventListener("click", () => choose({ image: state.image === position ? null : position }));
     return make("li", {}, button);
   }
 
@@ -213,7 +225,7 @@
     const value = kind.lds[method]?.[state.at];
     const judged = value === undefined ? "" : value === null
       ? "Its rank correlation with the retrained models is undefined for this query."
-      : `Its rank correlation with the retrained models is ${value.toFixed(1)} for this query.`;
+      : `Its rank correlation with the retrained models, times 100, is ${value.toFixed(1)} for this query.`;
     const common = [...taken].filter((position) => rows.slice(0, shown.highest).includes(position)).length;
     const agree = other ? ` ${common} of its ${Math.min(shown.highest, rows.length)} highest images are among the highest of ${other}, too (outlined).` : "";
     const name = make("h3", {}, make("span", { class: "name" }, method));
@@ -239,7 +251,7 @@
     const heads = ["removed by", "images removed", "loss change", "with random images", "image change (L2)", "with random images"];
     return [make("h3", {}, "What retraining without these images did"),
       make("p", { class: "note" }, "One model was retrained for each row. “With random images” is the mean over models without as many random images."),
-      make("div", { class: "scroll", tabindex: "0" }, make("table", { class: "narrow" },
+      make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "what retraining did" }, make("table", { class: "narrow" },
         make("thead", {}, make("tr", {}, ...heads.map((head, i) => make("th", { class: i ? null : "l" }, head)))), body))];
   }
 
@@ -253,7 +265,7 @@
     const label = className(labels[state.image]);
     const strip = make("div", { class: "strip" });
     places.forEach(({ at, place }) => {
-      const button = make("button", { type: "button" }, picture(kind.pictures[at], `query ${kind.queries[at]}, place ${place + 1}`));
+      const button = make("button", { type: "button", "data-focus": `place ${at}` }, picture(kind.pictures[at], `query ${kind.queries[at]}, place ${place + 1}`));
       button.addEventListener("click", () => choose({ at }));
       strip.append(button);
     });
@@ -270,8 +282,8 @@
     if (!old) {
       strip.dataset.shown = state.kind;
       strip.replaceChildren(...kind.queries.map((number, at) => {
-        const label = className(kind.labels?.[at]);
-        const button = make("button", { type: "button", class: kind.removal[number] ? "removed" : null },
+        const label = className(kind.labels[at]);
+        const button = make("button", { type: "button", "data-focus": `query ${at}`, class: kind.removal[number] ? "removed" : null },
           picture(kind.pictures[at], `query ${number}${label && `, ${label}`}${kind.removal[number] ? ", with removal" : ""}`));
         button.addEventListener("click", () => choose({ at }));
         return button;
@@ -281,17 +293,21 @@
         find(`#${id}`).replaceChildren(...(none ? [make("option", { value: "" }, "none")] : []), ...options);
       }
     }
-    all("button", strip).forEach((button, at) => button.setAttribute("aria-pressed", String(at === state.at)));
+    all("button", strip).forEach((button, at) => {
+      button.setAttribute("aria-pressed", String(at === state.at));
+      button.tabIndex = at === state.at ? 0 : -1;
+    });
     const button = strip.children[state.at];
     strip.scrollLeft = button.offsetLeft - strip.offsetLeft - strip.clientWidth / 2;
     find("#first").value = state.first;
     find("#second").value = state.second;
-    const label = className(kind.labels?.[state.at]);
+    const label = className(kind.labels[state.at]);
     find("#asked").replaceChildren(
       picture(kind.pictures[state.at], `query ${kind.queries[state.at]}${label && `, ${label}`}`),
       make("p", {}, make("b", {}, `Query ${kind.queries[state.at]}`), label && `, ${label}`),
       make("p", { class: "note" }, data.kinds[state.kind] + "."));
     find("#appearances").replaceChildren(...appearances());
+    find("#told").textContent = `Query ${kind.queries[state.at]}${label && `, ${label}`}`;
     find("#lists").replaceChildren(lists(state.first, state.second), ...(state.second ? [lists(state.second, state.first)] : []));
     find("#removed").replaceChildren(...removal());
   }
@@ -302,12 +318,15 @@
   all("figure[id]").forEach(savable);
   if (find("#explore")) {
     fromAddress();
-    state.image = null;
     fill();
+    find("#queries").addEventListener("keydown", (event) => {
+      const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      const count = shown.kinds[state.kind].queries.length;
+      if (by) { event.preventDefault(); choose({ at: (state.at + by + count) % count }); find("#queries [aria-pressed=true]").focus(); }
+    });
     all("button[data-kind]").forEach((button) => button.addEventListener("click", () => choose({ kind: button.dataset.kind, at: 0 })));
     for (const id of ["first", "second"]) find(`#${id}`).addEventListener("change", (event) => choose({ [id]: event.target.value }));
     addEventListener("hashchange", () => { if (location.hash.startsWith("#explore?")) { fromAddress(); fill(); } });
-    if (location.hash.startsWith("#explore?")) find("#explore").scrollIntoView();
   }
   const measure = find("#measure");
   measure?.addEventListener("change", () => set("measure", measure.value));
@@ -320,6 +339,8 @@
   all("#chosen input").forEach((box) => box.addEventListener("change", () =>
     set("chosen", all("#chosen input:checked").map((one) => one.value))));
   find(".theme").addEventListener("click", () => theme(dark() ? "light" : "dark"));
-  addEventListener("beforeprint", () => { if (dark()) theme("light"); });
-  theme(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light").then(() => root.classList.add("drawn"));
+  theme(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light").then(() => {
+    if (location.hash.startsWith("#explore?")) find("#explore")?.scrollIntoView();
+    root.classList.add("drawn");
+  });
 })();
