@@ -8,6 +8,7 @@ import yaml
 from transcript import Transcript, compare
 
 from clones import ROOT, Clone, cloned, copied
+from dasbench.reports import index_page
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 
@@ -60,6 +61,13 @@ def look(person):
     del person.log[-2:]  # much the same once more
 
 
+def indexed(person):
+    """The page of all experiments is up to date."""
+    page = (person.folder / index_page.FILE).read_text()
+    assert page == index_page.render(person.folder)
+    assert 'href="smoke/report.html"' in page
+
+
 def test_two_people_share_results(people):
     a, b, transcript = people
 
@@ -70,9 +78,11 @@ def test_two_people_share_results(people):
         person.log.clear()
 
     look(a)
+    indexed(a)
     tell(a, "A", "A makes the results, records them, and shares code (git) and results (DVC)")
     b.run("pull", "smoke")
     look(b)
+    indexed(b)
     assert b.hashes() == a.hashes()
     tell(b, "B", "B has them without computing anything")
     b.call("sed", "-i", OPTION, FILE)
@@ -89,6 +99,7 @@ def test_two_people_share_results(people):
     b.run("push", "smoke")
     b.call("git", "push", "-q")
     look(b)
+    indexed(b)
     tell(b, "B", "B records and shares the new results")
     a.call("git", "pull", "-q")
     a.run("pull", "smoke")

@@ -200,7 +200,9 @@ def pull(arguments: Sequence[str]) -> int:
     names, flags = split(rest, _VALUED)
     runlock.hold(ROOT)
     if args.bundle is None:
-        return _left_out(remotes.pull(ROOT, names, args.only, flags), names)
+        absent = remotes.pull(ROOT, names, args.only, flags)
+        _write_index()
+        return _left_out(absent, names)
     force = "--force" in flags or "-f" in flags
     _refuse([flag for flag in flags if flag not in {"--force", "-f"}])
     _refuse(["--only beside --bundle"] if args.only else [])
@@ -322,14 +324,19 @@ def _draw_costs(before: dict[Path, bytes], complete: bool = True) -> None:
 
     Outdated pages are written again; with ``complete``, missing pages of costs, too.
     """
-    from dasbench.reports import index_page
-
     for file, content in _runtimes().items():
         folder = file.parent
         if content == before.get(file) and not (complete and cost_page.missing(folder)):
             continue
         entries, times = records.load(ROOT, folder.relative_to(ROOT).as_posix())
         cost_page.write(folder, folder.name, {o: _names(e) for o, e in entries.items()}, times)
+    _write_index()
+
+
+def _write_index() -> None:
+    """Write ``results/index.html`` if it would change."""
+    from dasbench.reports import index_page
+
     index_page.write(ROOT)
 
 
