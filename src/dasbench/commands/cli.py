@@ -21,7 +21,7 @@ from dasbench.core.yaml_schema import suggestion
 from dasbench.errors import UserError, print_notes
 from dasbench.experiments import config
 from dasbench.experiments.files import phases, resolved
-from dasbench.reports import cost_page
+from dasbench.reports import cost_page, index_page
 from dasbench.sharing import bundle, provenance, records, remotes, runlock, stopping
 
 DEFAULT = running.DEFAULT
@@ -201,7 +201,7 @@ def pull(arguments: Sequence[str]) -> int:
     runlock.hold(ROOT)
     if args.bundle is None:
         absent = remotes.pull(ROOT, names, args.only, flags)
-        _write_index()
+        index_page.write(ROOT)
         return _left_out(absent, names)
     force = "--force" in flags or "-f" in flags
     _refuse([flag for flag in flags if flag not in {"--force", "-f"}])
@@ -330,13 +330,6 @@ def _draw_costs(before: dict[Path, bytes], complete: bool = True) -> None:
             continue
         entries, times = records.load(ROOT, folder.relative_to(ROOT).as_posix())
         cost_page.write(folder, folder.name, {o: _names(e) for o, e in entries.items()}, times)
-    _write_index()
-
-
-def _write_index() -> None:
-    """Write ``results/index.html`` if it would change."""
-    from dasbench.reports import index_page
-
     index_page.write(ROOT)
 
 
