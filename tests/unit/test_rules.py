@@ -17,7 +17,7 @@ from experiment_files import ROOT
 
 FILES = sorted((ROOT / "workflow/rules").glob("*.smk"))
 # what Snakemake gives to every file
-GIVEN = {*dir(builtins), "workflow", "config", "expand", "report", "shell", "logger"}
+GIVEN = {*dir(builtins), "workflow", "config", "expand", "unpack", "report", "shell", "logger"}
 
 
 def rules(text):
