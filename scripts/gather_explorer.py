@@ -18,7 +18,7 @@ def run() -> None:
     parser.add_argument("--removed", help="removal/per_query.parquet, if the experiment has it")
     parser.add_argument("--explorer", required=True, help="output: explorer.json")
     args = parser.parse_args()
-    methods, training = args.settings["methods"], artifacts.load_examples(args.examples)
+    methods, train = args.settings["methods"], artifacts.load_examples(args.examples)
     uses = artifacts.load_json(f"{args.queries}/uses.json")
     queries, parts = {}, []
     for kind, names in methods.items():
@@ -26,26 +26,26 @@ def run() -> None:
         labels = artifacts.load_array(f"{args.queries}/{kind}_labels.npy", (len(images),))
         queries[kind] = contents.Queries(images, labels)
         shown = uses[kind]["evaluation"][: extremes.QUERIES]
-        shape = (len(training.ids), len(images))
+        shape = (len(train.ids), len(images))
         for method in names:
             path = f"{args.scores}/{method}/{kind}.npy"
             scores = artifacts.load_array(path, shape, "float32")
             if count := args.settings["candidates"].get(method):
-                near = candidates.nearest(candidates.pixels(training.images), images, count)
+                near = candidates.nearest(candidates.pixels(train.images), images, count)
                 scores = np.where(near, scores, -np.inf)
-            listed = extremes.table(scores, training.ids, shown)
+            listed = extremes.table(scores, train.ids, shown)
             parts.append(listed.assign(queries=kind, method=method))
     held = tables.load_table(args.correlations) if args.correlations else None
     if held is not None:
         held = held[held["method"].map(args.settings["transforms"]) == held["transform"]]
     gathered = contents.contents(
         pd.concat(parts, ignore_index=True),
-        training,
+        train,
         queries,
         held,
         tables.load_table(args.removed) if args.removed else None,
     )
-    made = contents.noisiness(queries["gen"].images, training.images)
+    made = contents.noisiness(queries["gen"].images, train.images)
     value = None if np.isnan(made) else round(made, 3)
     artifacts.save_json(args.explorer, {"contents": gathered, "noisiness": value})
 

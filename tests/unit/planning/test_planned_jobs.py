@@ -70,7 +70,7 @@ def test_a_child_has_no_jobs_of_its_parent_and_scores_from_elsewhere_may_be_abse
     assert (counts["score"], counts["evaluate_lds"]) == (2, 2)
     assert "compute_features" not in counts  # das of the parent has the same
     assert counts["latents"] == 1
-    absent = ("prepare_pool", "choose", "train", "measure", "gather", "make_queries")
+    absent = ("prepare_pool", "choose", "train", "measure", "gather_outputs", "make_queries")
     assert not any(rule.startswith(absent) for rule in counts)
 
 
