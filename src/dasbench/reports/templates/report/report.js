@@ -305,7 +305,7 @@
     find("#asked").replaceChildren(
       picture(kind.pictures[state.at], `query ${kind.queries[state.at]}${label && `, ${label}`}`),
       make("p", {}, make("b", {}, `Query ${kind.queries[state.at]}`), label && `, ${label}`),
-      make("p", { class: "note" }, data.kinds[state.kind] + "."));
+      make("p", { class: "note" }, `A ${data.kinds[state.kind].replace("images", "image")}.`));
     find("#appearances").replaceChildren(...appearances());
     find("#told").textContent = `Query ${kind.queries[state.at]}${label && `, ${label}`}`;
     find("#lists").replaceChildren(lists(state.first, state.second), ...(state.second ? [lists(state.second, state.first)] : []));
