@@ -10,16 +10,9 @@ import numpy as np
 import dasbench
 from dasbench.core import artifacts
 from dasbench.diffusion.families import pixel
+from tiny import DIFFUSION, MODEL
 
 NOTEBOOK = Path(dasbench.__file__).parents[2] / "docs/tutorial.ipynb"
-MODEL = {
-    "block_out_channels": [8, 8],
-    "down_block_types": ["DownBlock2D", "DownBlock2D"],
-    "up_block_types": ["UpBlock2D", "UpBlock2D"],
-    "layers_per_block": 1,
-    "norm_num_groups": 4,
-}
-DIFFUSION = {"timesteps": 50, "beta_schedule": "linear", "prediction_type": "epsilon"}
 
 
 def test_every_cell_runs(tmp_path, monkeypatch):
