@@ -35,17 +35,8 @@ NAMES = [
     HOSTILE,
 ]
 SECTIONS = (
-    "findings",
-    "model",
-    "lds",
-    "comparisons",
-    "choices",
-    "displacement",
-    "removal",
-    "neighbours",
-    "limits",
-    "full",
-    "settings",
+    *"findings model lds comparisons choices displacement".split(),
+    *"removal neighbours limits full settings".split(),
 )
 SHOWN = [figure for figure in FIGURES.values() if figure.section not in ("", "ablation", "groups")]
 
@@ -383,24 +374,6 @@ def test_primary_comparisons_are_at_the_held_out_damping(
     assert set(named) <= resolved
     assert named or "is resolved on all kinds" in last or "Nothing is resolved" in last
     assert f"Exploratory comparisons ({len(made) - len(primary)})" in html
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(2e-05, "2·10⁻⁵"), (1.0, "1·10⁰"), (5e-8, "5·10⁻⁸"), (float("nan"), "–"), (None, "–")],
-)
-def test_dampings_are_readable(value: float | None, text: str) -> None:
-    """Mantissa and exponent of the grid."""
-    assert pages.magnitude(value) == text
-
-
-def test_signs_and_dashes() -> None:
-    """True minus signs, no negative zero, an en dash for nothing."""
-    assert pages.percent(-0.1234) == "−12.3"
-    assert pages.percent(-0.0001) == "0.0"
-    assert pages.percent(0.02, 1, True) == "+2.0"
-    assert pages.percent(float("nan")) == pages.NOTHING
-    assert pages.interval(-0.01, 0.02) == "[−1.0, 2.0]"
 
 
 def test_missing_figures_and_empty_tables_are_said(results: report.Results, tmp_path: Path) -> None:
