@@ -51,6 +51,18 @@ def retrieved(queries, groups, methods=("random", "das", "pixel_cosine")):
     return pd.DataFrame(made)
 
 
+def along_paths():
+    """``trajectory/lds.csv`` of three methods, and ``trajectory/places.csv``."""
+    shifts = {"trajectory": 0.0, "displacement": 0.2, "loss": 0.3}
+    rows = [
+        {"target": target, "method": method, "lds": lds, "lo": lds - 0.1, "hi": lds + 0.1}
+        for target, shift in shifts.items()
+        for method, lds in (("random", shift / 10), ("das", 0.1 + shift), ("floor", 0.4 - shift))
+    ]
+    path = {"place": [0, 1, 2], "displacement": [0.5, 2.0, 1.0], "correlation": [0.3, 0.9, 0.6]}
+    return pd.DataFrame(rows), pd.DataFrame(path)
+
+
 def of_methods(names: list[str], quality: Mapping[str, float]) -> dict[str, pd.DataFrame]:
     """Fewer models, costs and an ablation: file -> table."""
     rows: dict[str, list[dict[str, Any]]] = {
@@ -98,7 +110,10 @@ def tables(names: list[str], quality: Mapping[str, float]) -> dict[str, pd.DataF
         names: Methods.
         quality: Method -> a number that its values grow with.
     """
+    judged, places = along_paths()
     return of_methods(names, quality) | {
+        "trajectory/lds.csv": judged,
+        "trajectory/places.csv": places,
         "dampings/rules.csv": damping_rules(),
         "ensembles/tuning.csv": averages(),
         "retrieval/retrieval.csv": retrieved("val", ["a", "b"]),

@@ -1,6 +1,6 @@
 # Figures of an experiment, and their texts in Snakemake's report.
 
-from dasbench.experiments import figure_table
+from dasbench.experiments import figure_rows, figure_table
 from dasbench.experiments.files import pages
 
 # workflow/report/figure.rst looks up the drawing of a rule
@@ -28,12 +28,12 @@ def drawn_from(drawing):
     """Inputs of a drawing, by keyword."""
     files = {name: f"results/{{experiment}}/{file}" for name, file in drawing.reads.items()}
     files |= {name: shared(file) for name, file in drawing.shares.items()}
-    return {figure_table.keyword(option): file for option, file in files.items()}
+    return {figure_rows.keyword(option): file for option, file in files.items()}
 
 
 def drawn(drawing):
     """Outputs of a drawing, by keyword."""
-    return {figure_table.keyword(f.option): figure(f.stem, f.section) for f in drawing.figures}
+    return {figure_rows.keyword(f.option): figure(f.stem, f.section) for f in drawing.figures}
 
 
 def drawing_flags(drawing):

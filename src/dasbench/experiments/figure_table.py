@@ -2,75 +2,18 @@
 
 The rules, the report and Snakemake's report read this table; none of them has a list of figures.
 To add a figure, write its script and add a row here. The row defines the rule, and the report shows
-the figure in its section.
-
-Vocabulary: a *drawing* is a job that draws one figure or a few from the same files; its script has
-the name of its rule. A *stem* is the name of a figure's files without the suffix.
+the figure in its section. ``figure_rows`` says what a row holds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
+from dasbench.experiments.figure_rows import Drawing, Figure
 from dasbench.registry import METHODS
 
 FORMATS = ("svg", "png")
-
-
-class Figure(NamedTuple):
-    """One figure.
-
-    Attributes:
-        stem: Its files are ``figures/<stem>.svg`` and ``figures/<stem>.png``.
-        section: Its section of the report. Empty if the report leaves it out, such as a figure of
-            measured seconds, which differ from run to run.
-        alt: Alternative text for readers who cannot see the figure, without a full stop.
-        caption: Text below the figure.
-        flag: Option of the script for the figure's files; if empty, the stem is the option.
-        needs: As that of ``Drawing``, for one figure of a drawing.
-    """
-
-    stem: str
-    section: str
-    alt: str
-    caption: str
-    flag: str = ""
-    needs: str = ""
-
-    @property
-    def option(self) -> str:
-        """Option of the script, without its dashes."""
-        return self.flag or self.stem
-
-
-class Drawing(NamedTuple):
-    """One row: a rule that draws figures.
-
-    Attributes:
-        rule: Name of the rule and of its script, ``plot_...``.
-        figures: The figures that it draws.
-        needs: Key of ``parts``: the part of an experiment that the figures show. An experiment
-            without this part has no such figures. Empty if every experiment has them.
-        reads: Option of the script -> file of the experiment.
-        shares: Option of the script -> file that a child shares with its parent.
-        by_hand: Whether ``workflow/rules/figures.smk`` spells out the rule, because its files
-            depend on more than the experiment's name.
-    """
-
-    rule: str
-    figures: tuple[Figure, ...]
-    needs: str = ""
-    reads: Mapping[str, str] = {}
-    shares: Mapping[str, str] = {}
-    by_hand: bool = False
-
-    def flags(self) -> str:
-        """The script's options, with ``{input.NAME}`` and ``{output.NAME}`` for its files."""
-        read = [(option, "input") for option in (*self.reads, *self.shares)]
-        written = [(figure.option, "output") for figure in self.figures]
-        return " ".join(f"--{name} {{{files}.{keyword(name)}}}" for name, files in read + written)
-
 
 _NEIGHBOURS = (
     "Left: a query. Right: the highest-scored training images per method, first to last, with the "
@@ -339,14 +282,25 @@ DRAWINGS = (
             ),
         ),
     ),
+    Drawing(
+        "plot_trajectory",
+        needs="trajectory",
+        reads={"table": "trajectory/lds.csv", "places": "trajectory/places.csv"},
+        figures=(
+            Figure(
+                "trajectory",
+                section="",
+                alt="LDS of every method along sampling paths, and what each place of a path adds",
+                caption="Left: LDS under three targets on the same draws, with bootstrap "
+                "intervals. Right: distance of the subset models from the base model at each "
+                "place of the sampling path, and the rank correlation of this distance over "
+                "subsets with the mean over all places.",
+            ),
+        ),
+    ),
 )
 FIGURES = {figure.stem: figure for drawing in DRAWINGS for figure in drawing.figures}
 SECTIONS = tuple(dict.fromkeys(f.section for f in FIGURES.values() if f.section))
-
-
-def keyword(option: str) -> str:
-    """Name of an option's file in a rule: ``by_models`` for the option ``by-models``."""
-    return option.replace("-", "_")
 
 
 def parts(experiment: Mapping[str, Any]) -> dict[str, bool]:
@@ -368,6 +322,7 @@ def parts(experiment: Mapping[str, Any]) -> dict[str, bool]:
         "costs": judged and bool(experiment["acceleration"]["reference"]),
         "ensembles": judged and bool(experiment["ensembles"]["groups"]),
         "retrieval": bool(experiment["retrieval"]["truth"]),
+        "trajectory": judged and bool(experiment["trajectory"]["places"]),
         "val": bool(experiment["queries"]["val"]),
     }
 

@@ -19,7 +19,8 @@ from markupsafe import Markup
 
 from dasbench.core import artifacts
 from dasbench.errors import UserError
-from dasbench.experiments.figure_table import FIGURES, SECTIONS, Figure
+from dasbench.experiments.figure_rows import Figure
+from dasbench.experiments.figure_table import FIGURES, SECTIONS
 from dasbench.reports import definitions
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -20,6 +20,8 @@ def test_a_child_measures_the_models_of_its_parent(blank):
     assert phases.phase_files(e, {"child": e})["trajectory"] == [
         "results/child/trajectory/lds.csv",
         "results/child/trajectory/places.csv",
+        "results/child/figures/trajectory.svg",
+        "results/child/figures/trajectory.png",
     ]
 
 

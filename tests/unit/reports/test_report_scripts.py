@@ -9,7 +9,8 @@ from pathlib import Path
 
 import synthetic_results
 from dasbench.core import tables
-from dasbench.experiments.figure_table import DRAWINGS, FIGURES, FORMATS, Drawing, keyword
+from dasbench.experiments.figure_rows import Drawing, keyword
+from dasbench.experiments.figure_table import DRAWINGS, FIGURES, FORMATS
 from dasbench.reports import report
 from report_page import VERSIONS, Page
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dasbench.core.query_kinds import TARGETS
+from dasbench.experiments import figure_table
 from dasbench.experiments.files.evaluation import floor
 from dasbench.experiments.files.models import member_files, seeds, shards
 from dasbench.experiments.files.pages import methods_by_kind
@@ -77,5 +78,7 @@ def trajectory_settings(experiment: Resolved) -> str:
 
 
 def trajectory_tables(experiment: Resolved) -> list[str]:
-    """The tables of the study."""
-    return [f"{experiment.folder}/trajectory/{table}.csv" for table in TABLES]
+    """The tables of the study, and its figure."""
+    tables = [f"{experiment.folder}/trajectory/{table}.csv" for table in TABLES]
+    formats = figure_table.FORMATS
+    return tables + [f"{experiment.folder}/figures/trajectory.{suffix}" for suffix in formats]
