@@ -31,8 +31,8 @@ def block(measured: Mapping[str, Any]) -> str:
     """
     sizes = (
         f"{measured['models']} half-models with {measured['training']} training images and "
-        f"{measured['unseen']} unseen ones; {measured['asked']} held-out queries were asked, the "
-        f"decoys of {measured['held_out']} others were pooled."
+        f"{measured['unseen']} unseen ones. {measured['asked']} held-out images are the queries. The "
+        f"decoys of {measured['held_out']} other held-out images are pooled."
     )
     parts = [sizes, "![Rates of discoveries and p-values](evidence.svg)", verdict(measured)]
     return "\n\n".join([*parts, _rates(measured), _auc(measured), _planted(measured)])
@@ -101,8 +101,8 @@ def _auc(measured: Mapping[str, Any]) -> str:
 
 def _planted(measured: Mapping[str, Any]) -> str:
     lines = [
-        f"| the model saw the copies | score | pictures found, of {PLANTED} | largest q of a copy "
-        "| other images listed for a picture |",
+        f"| the model saw the copies | score | images found, of {PLANTED} | largest q of a copy "
+        "| other images listed for an image |",
         "|---|---|---|---|---|",
     ]
     for model, scores in measured["planted"].items():
@@ -112,7 +112,7 @@ def _planted(measured: Mapping[str, Any]) -> str:
                 f"| {PLANTED * found['found']:.0f} | {found['largest_q']:.3f} "
                 f"| {found['others']:.1f} |"
             )
-    return f"{COPIES} near-copies of each of {PLANTED} held-out pictures:\n\n" + "\n".join(lines)
+    return f"{COPIES} near-copies of each of {PLANTED} held-out images:\n\n" + "\n".join(lines)
 
 
 @style.styled

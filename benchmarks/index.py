@@ -1,6 +1,6 @@
 """An index of Fashion-MNIST's size: building it, its memory and disk, and questions to it.
 
-The model is that of the experiment fashion on images of 28 x 28, the method the default one of an
+The model is that of the experiment fashion with images of 16 x 16, the method the default one of an
 index at T = 10 and P = 1024, floor included. Building is counted in training steps per image and
 timestep, of the same network in the same batches. Questions are asked twice; the first time brings
 the files into the page cache and does not count. Random images and weights: speed does not depend
@@ -28,7 +28,7 @@ from dasbench.diffusion import checkpoints, denoiser
 from dasbench.diffusion.families import pixel
 from dasbench.experiments import config
 
-SHAPE = (1, 28, 28)
+SHAPE = (1, 16, 16)
 DIFFUSION = {"timesteps": 1000, "beta_schedule": "linear", "prediction_type": "epsilon"}
 
 
