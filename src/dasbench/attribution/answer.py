@@ -9,6 +9,7 @@ Shapes: N training images, Q queries, T timesteps, K images listed for each quer
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -173,9 +174,9 @@ class Answer:
         for j, query in enumerate(self.queries):
             for place, i in enumerate(self.order(self.main, j, top), start=1):
                 row = {
-                    "query": query.name,
+                    "query": _text(query.name),
                     "rank": place,
-                    "image": self.training[i].name,
+                    "image": _text(self.training[i].name),
                     "label": self.training[i].label,
                     "score": self.scores[i, j],
                     "share": shares[i, j],
@@ -184,3 +185,8 @@ class Answer:
                     row["q_value"] = self.evidence.q[i, j]
                 rows.append(row | {f"rank_{key}": table[i, j] for key, table in ranks.items()})
         return pd.DataFrame(rows)
+
+
+def _text(name: str) -> str:
+    """A file name that UTF-8 can hold; bytes that are no text are escaped."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -129,11 +129,21 @@ class Slab:
 
     def is_fitted(self) -> bool:
         """Whether the kernel of these features is stored, and its files are sound."""
-        if not self._record.is_file():
+        arrays = self.paths[len(self.train.rows) + len(self.decoys.rows) :]
+        return self.is_marked() and all(map(hashed_chunks.is_sound, arrays))
+
+    def is_marked(self) -> bool:
+        """Whether the record of the kernel is there, and names the features beside it."""
+        try:
+            return bool(artifacts.load_json(self._record)["features"] == self._mark())
+        except (UserError, KeyError, TypeError):  # missing, no JSON, or other JSON
             return False
-        record = artifacts.load_json(self._record)
-        sound = (hashed_chunks.is_sound(self.folder / f"{name}.npy") for name in self._names)
-        return record["features"] == self._mark() and all(sound)
+
+    @property
+    def paths(self) -> list[Path]:
+        """The paths of its features and of its kernel, without their hashes."""
+        arrays = [self.folder / f"{name}.npy" for name in self._names]
+        return [*self.train.paths, *self.decoys.paths, *arrays]
 
     @functools.cached_property
     def kernel(self) -> Kernel:
@@ -143,7 +153,7 @@ class Slab:
             UserError: If it is missing, damaged, or of other features.
         """
         small = min(self.train.shape)
-        if artifacts.load_json(self._record)["features"] != self._mark():
+        if not self.is_marked():
             raise UserError(
                 f"the kernel in {self.folder} is not of the features beside it; build the index "
                 "again, which computes what has changed"

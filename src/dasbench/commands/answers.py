@@ -28,7 +28,7 @@ def check_scores(scores: np.ndarray, damping: float) -> np.ndarray:
         what = "not finite" if scores.any() else "all zero"
         raise UserError(
             f"the scores are {what} at damping {damping:g} of the largest eigenvalue; choose a "
-            "damping nearer to 1e-4"
+            "damping between 1e-6 and 1"
         )
     return scores
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
@@ -24,13 +25,14 @@ from dasbench.commands import (
     attribute_options,
     attributed_model,
     image_files,
+    index_manifest,
     index_settings,
     questions,
     subject,
     training_files,
 )
 from dasbench.commands.image_files import read_images as read_images
-from dasbench.commands.index import CHECKED, Index
+from dasbench.commands.index import Index
 from dasbench.commands.index_images import Images
 from dasbench.commands.index_settings import (
     DEFAULT_METHOD,
@@ -314,11 +316,14 @@ def _ask(
     text = json.dumps(settings, sort_keys=True)
     key = resumable.fingerprint(__version__, model.digest, training.digest, text)
     folder = (cache or _cache()) / key
-    if (folder / CHECKED).is_file():
+    try:
         index = Index.open(folder, model)
-        index.training = training  # the same images; their files may have other names by now
-    else:
+        index.verify()
+    except UserError:  # none is there, or it is damaged
+        if (folder / index_manifest.FILE).is_file() and not index_manifest.is_sound(folder):
+            shutil.rmtree(folder)
         index = Index.make(model, settings, training, folder)
+    index.training = training  # the same images; their files may have other names by now
     return questions.answer(index, queries)
 
 

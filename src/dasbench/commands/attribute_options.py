@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from dasbench.commands.image_files import RESIZE
 from dasbench.commands.new_experiment_options import not_empty
 from dasbench.core.command_line import Parser
 from dasbench.core.yaml_schema import dotted, read_schema, schema_problems
@@ -70,7 +71,7 @@ def add_reading(cli: argparse.ArgumentParser) -> None:
     cli.add_argument("--skip-bad", action="store_true", help="leave out files that are no images")
     cli.add_argument(
         "--resize",
-        choices=("crop", "pad", "stretch"),
+        choices=RESIZE,
         help="how images become squares; default: the experiment's, or crop",
     )
     cli.add_argument(

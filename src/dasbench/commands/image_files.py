@@ -11,6 +11,7 @@ import numpy as np
 from dasbench.data import folder, pictures
 from dasbench.errors import UserError
 
+RESIZE = ("crop", "pad", "stretch")
 READING = {"resize": "crop", "background": (255, 255, 255), "range": None}
 
 

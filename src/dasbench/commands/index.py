@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from dasbench.core import artifacts, hashed_chunks, memmaps
 from dasbench.errors import UserError
 
 CHECKED = "checked.json"
+_AGAIN = "build it with the same settings again"
 HELD_OUT = 16  # decoys that are asked about, for the calibration of the others
 
 
@@ -49,6 +51,7 @@ class Index:
     def __init__(self, folder: Path, manifest: Manifest, model: Subject | None = None):
         """Keep the parts; see ``build`` and ``open``."""
         self.folder, self.manifest, self._model = folder, manifest, model
+        self._verified = False
 
     @classmethod
     def build(  # noqa: PLR0913 - all but the first three have defaults that few change
@@ -108,6 +111,7 @@ class Index:
             UserError: If the folder holds another index or another process builds it, the work
                 does not fit, the images do not fit the model, or a setting is impossible.
         """
+        reading = index_settings.checked_reading(reading)
         index_settings.complete(method, feature_options)
         damping = index_settings.damping_of(method, damping)
         share = Share.read(shard) if shard else None
@@ -118,7 +122,8 @@ class Index:
         read = functools.partial(whom.read, reading=reading, skip_bad=skip_bad)
         training = read(images, "training images", labels, prompts)
         unseen = None if decoys is None else read(decoys, "decoys", decoy_labels, decoy_prompts)
-        settings = {"method": method, "options": options, "damping": damping, "seed": seed}
+        settings = {"method": method, "options": options, "damping": damping, "seed": int(seed)}
+        settings["reading"] = dict(reading)
         return cls.make(whom, settings, training, Path(out).expanduser(), unseen, share)
 
     @classmethod
@@ -146,22 +151,32 @@ class Index:
         """
         index_settings.check_kernel(settings["options"])
         with index_work.locked(folder, share):
+            if share is None:
+                index_work.remove_parts(folder)
             manifest = index_features.begin(folder, model, settings, training, decoys)
             index = cls(folder, manifest, model)
-            index._work(training, decoys, share)
+            added = manifest.count != len(training.pixels)
+            index._work(index.training if added else training, decoys, share)
         return index
 
     @classmethod
-    def open(cls, folder: str | Path, model: Any = None, lora: str | Path | None = None) -> Index:
-        """Open a complete index.
+    def open(
+        cls,
+        folder: str | Path,
+        model: Any = None,
+        lora: str | Path | None = None,
+        complete: bool = True,
+    ) -> Index:
+        """Open an index.
 
         Args:
             folder: Its folder.
             model: The model, in a form of ``build``; None: the folder that it was built from.
             lora: Its adapter, as for ``build``; None: where it was.
+            complete: Whether to refuse an index that is not complete.
 
         Raises:
-            UserError: If there is no complete index, or it is of another model.
+            UserError: If there is no such index, or it is of another model.
         """
         folder = Path(folder).expanduser()
         manifest = index_manifest.load(folder)
@@ -171,20 +186,24 @@ class Index:
         index = cls(folder, manifest, whom)
         if whom is not None:
             index._check_model(whom)
-        if not (folder / CHECKED).is_file():
+        if complete and not index.is_complete():
             raise UserError(
-                f"the index in {folder} is not complete; build it with the same settings again, "
-                "which computes what is missing"
+                f"the index in {folder} is not complete; {_AGAIN}, which computes what is missing"
             )
         return index
 
-    def add(self, images: Any, labels: Any = None, prompts: Any = None) -> Index:
+    def add(
+        self, images: Any, labels: Any = None, prompts: Any = None, skip_bad: bool = False
+    ) -> Index:
         """Add training images: features of these alone, then the kernels again.
 
+        If it is stopped, the same addition goes on.
+
         Args:
-            images: In a form of ``build``.
+            images: In a form of ``build``; files are read as those of the index were.
             labels: As for ``build``.
             prompts: As for ``build``.
+            skip_bad: Leave out files that are no images.
 
         Returns:
             The larger index, in the same folder.
@@ -192,19 +211,25 @@ class Index:
         Raises:
             UserError: As ``build``.
         """
-        more = self.model.read(images, "training images", labels, prompts)
         with index_work.locked(self.folder):
-            manifest = index_features.extend(
-                self.folder, self.model, self.manifest, self.training, more
-            )
-            (self.folder / CHECKED).unlink(missing_ok=True)
-            manifest.save(self.folder)
-            kept = manifest.files.values()
+            manifest = index_manifest.load(self.folder)  # another process may have added some
             index = Index(self.folder, manifest, self.model)
+            how = (manifest.reading or None, skip_bad)
+            more = self.model.read(images, "training images", labels, prompts, *how)
+            if index.is_complete():
+                index.verify()
+                manifest = index_features.extend(
+                    self.folder, self.model, manifest, index.training, more
+                )
+                manifest.save(self.folder)
+                index = Index(self.folder, manifest, self.model)
+            elif manifest.data[1:][-1:] != [more.digest]:
+                raise UserError(
+                    f"the index in {self.folder} is not complete; {_AGAIN}, or repeat the addition "
+                    "that was stopped"
+                )
             index._work(index.training, index.decoys, None)
-            for file in self.folder.glob("*-*.*"):  # of the smaller index
-                if file.name.startswith(("pixels-", "images-")) and file.name not in kept:
-                    file.unlink()
+            index_features.remove_others(self.folder, manifest)
         return index
 
     def ask(
@@ -216,14 +241,52 @@ class Index:
             pictures: The queries, in a form of ``build``.
             prompts: Their prompts, for a model with prompts; one for each, or one for all.
             labels: Their classes, for a model with classes; one for each, or one for all.
-            **reading: resize, background, range, skip_bad for image files.
+            **reading: resize, background, range, skip_bad for image files; by default, they are
+                read as those of the index were.
 
         Raises:
-            UserError: If the pictures do not fit the model, or what the model takes is missing.
+            UserError: If the pictures do not fit the model, what the model takes is missing, or a
+                file of the index is damaged.
         """
         skip_bad = reading.pop("skip_bad", False)
-        asked = self.model.read(pictures, "queries", labels, prompts, reading or None, skip_bad)
+        how = {**self.manifest.reading, **index_settings.checked_reading(reading)}
+        asked = self.model.read(pictures, "queries", labels, prompts, how or None, skip_bad)
+        self.verify()
         return questions.answer(self, asked)
+
+    def is_complete(self) -> bool:
+        """Whether the self-check, which is made last, is there and of all images."""
+        try:
+            record = artifacts.load_json(self.folder / CHECKED)
+            held = [self.folder / name for name in record.get("held_out", ())]
+            sound = all(file.is_file() and hashed_chunks.matches(file) for file in held)
+            return sound and record["count"] == self.manifest.count and len(record["ranks"]) > 0
+        except (UserError, AttributeError, KeyError, TypeError):  # missing, or damaged
+            return False
+
+    def verify(self) -> None:
+        """Compare the bytes of all files that an answer reads with the hashes in their names, once.
+
+        Raises:
+            UserError: If a file is missing or damaged.
+        """
+        if self._verified:
+            return
+        residuals = self.manifest.residuals(self.folder)
+        paths = [path for slab in self.slabs for path in slab.paths]
+        paths += residuals.paths if residuals else []
+        files = [self.folder / name for name in self.manifest.files.values()]
+        with ThreadPoolExecutor() as pool:  # hashing holds no lock of the interpreter
+            sound = [*pool.map(hashed_chunks.is_sound, paths)]
+            sound += pool.map(lambda file: file.is_file() and hashed_chunks.matches(file), files)
+        bad = [path for path, good in zip(paths + files, sound, strict=True) if not good]
+        bad += [slab.folder / "kernel.json" for slab in self.slabs if not slab.is_marked()]
+        if bad:
+            raise UserError(
+                f"{len(bad)} files of the index in {self.folder} are missing or damaged, such as "
+                f"{bad[0].relative_to(self.folder)}; {_AGAIN}, which makes them again"
+            )
+        self._verified = True
 
     @functools.cached_property
     def model(self) -> Subject:
@@ -290,7 +353,7 @@ class Index:
     def _work(self, training: Images, decoys: Images | None, share: Share | None) -> None:
         """Compute what is missing."""
         index_features.compute(self.folder, self.model, self.manifest, training, decoys, share)
-        if share is None and not (self.folder / CHECKED).is_file():
+        if share is None and not self.is_complete():
             self._check()
 
     def _check(self) -> None:
@@ -302,7 +365,7 @@ class Index:
         answers.check_scores(values, self.manifest.damping)
         same = self_check.itself(self.training.pixels, asked.pixels)
         ranks = [self_check.rank(values[:, q], same[q]) for q in range(len(rows))]
-        record: dict[str, Any] = {"rows": rows.tolist(), "ranks": ranks}
+        record: dict[str, Any] = {"count": count, "rows": rows.tolist(), "ranks": ranks}
         held = min(HELD_OUT, self.manifest.decoys // 4)
         if held:
             some = self.decoys.some(np.arange(held))

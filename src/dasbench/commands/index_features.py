@@ -7,6 +7,7 @@ import functools
 import hashlib
 import json
 import math
+import re
 import sys
 import time
 from collections.abc import Mapping
@@ -21,11 +22,15 @@ from dasbench.commands.index_inputs import Inputs
 from dasbench.commands.index_manifest import Manifest
 from dasbench.commands.index_settings import RELEASED_TIMESTEPS
 from dasbench.commands.index_work import Share
-from dasbench.commands.subject import Subject, class_names
+from dasbench.commands.subject import Subject
 from dasbench.core import artifacts, hashed_chunks
 from dasbench.core.blocks import blocks
+from dasbench.data.pictures import listed
 from dasbench.errors import UserError
 
+_IMAGES = re.compile(r"(images|pixels)-[0-9a-f]{16}\.(json|npy)")
+# of an index before its index.json
+_OWN = re.compile(rf"\.(lock|part-).*|decoy_{_IMAGES.pattern}|decoys-.*|{_IMAGES.pattern}")
 PROMPTED = 64  # images with prompts for which features are computed at once
 TRIED = 64  # images whose features give the scale of each timestep and the speed
 
@@ -55,16 +60,23 @@ def begin(
         "shape": list(model.shape),
         "decoys": 0 if decoys is None else len(decoys.pixels),
         "decoy_data": decoys and decoys.digest,
-        "classes": class_names(training.labels) if model.takes == "classes" else None,
+        "classes": model.class_names(training.labels),
     }
     for images in (training, decoys):
         if images is not None:
             index_inputs.check(model, images, fields["classes"])
+    _check_decoys(training, decoys)
+    _check_folder(folder)
     if (folder / index_manifest.FILE).is_file():
         old = index_manifest.load(folder)
         index_manifest.check_same(folder, old, fields)
+        if len(old.parts) > 1 and [training.digest] == old.data[:1]:
+            return old  # more images were added, whose files are there
         _check_images(folder, old, training)
-        _write_all(folder, training, decoys)
+        files = _write_all(folder, training, decoys)
+        if files != old.files:  # the same images have other names by now
+            old = dataclasses.replace(old, files=files)
+            old.save(folder)
         return old
     fields |= {"parts": [len(training.pixels)], "data": [training.digest]}
     draft = Manifest(**fields, inputs=(), width=0, timesteps=(), scales=(), files={})
@@ -253,12 +265,46 @@ def _tried(draft: Manifest, model: Subject, training: Images) -> tuple[Manifest,
     return dataclasses.replace(draft, **shapes, timesteps=steps, scales=scales), rate
 
 
+def remove_others(folder: Path, manifest: Manifest) -> None:
+    """Delete files of images that the manifest does not name, such as those of a smaller index."""
+    for file in folder.iterdir():
+        if _IMAGES.fullmatch(file.name) and file.name not in manifest.files.values():
+            file.unlink()
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder that is no index and holds files, which an index could overwrite or mix."""
+    others = [file.name for file in sorted(folder.iterdir()) if not _OWN.fullmatch(file.name)]
+    if others and not (folder / index_manifest.FILE).is_file():
+        raise UserError(
+            f"{folder} holds {others[0]} and no {index_manifest.FILE}, so it is no index; give an "
+            "empty or new folder"
+        )
+
+
+def _check_decoys(training: Images, decoys: Images | None) -> None:
+    """Refuse decoys that are training images."""
+    if decoys is None:
+        return
+    known = {image.tobytes() for image in training.pixels}
+    shared = [
+        one.name
+        for one, image in zip(decoys.pictures, decoys.pixels, strict=True)
+        if image.tobytes() in known
+    ]
+    if shared:
+        raise UserError(
+            f"{len(shared)} of {len(decoys.pixels)} decoys are training images, too: "
+            f"{listed(shared, 5)}; decoys are images that the model has not seen, so leave them out"
+        )
+
+
 def _check_images(folder: Path, old: Manifest, training: Images) -> None:
     """Refuse other training images than those of the index."""
     if old.count != len(training.pixels):
         raise UserError(
             f"{folder} is an index of {old.count} training images, not of {len(training.pixels)}; "
-            "give all of them in their order, or another folder; `Index.add` adds images"
+            "give all of them in their order, or another folder; `dasbench add` adds images"
         )
     ends = np.cumsum(old.parts)
     parts = [np.arange(end - n, end) for end, n in zip(ends, old.parts, strict=True)]

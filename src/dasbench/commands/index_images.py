@@ -177,16 +177,22 @@ def _files(
 
 
 def _arrays(images: Any, shape: tuple[int, int, int], what: str, word: str) -> Images:
-    labels = None
+    labels, names = None, None
     if hasattr(images, "column_names"):
-        images, labels = _dataset(images, what, _COLUMNS[word])
+        images, labels, names = _dataset(images, what, _COLUMNS[word])
     pixels = arrays.images(images, shape, what)
     pictures = [Picture(f"image {i}") for i in range(len(pixels))]
-    return Images(pixels, pictures, None).labelled(labels or [None] * len(pixels))
+    found = Images(pixels, pictures, None).labelled(labels or [None] * len(pixels))
+    if names:  # the numbers are the classes, the names are shown
+        shown = [Picture(one.name, one.path, names[int(one.label)]) for one in found.pictures]
+        found = found._replace(pictures=shown)
+    return found
 
 
-def _dataset(rows: Any, what: str, columns: Sequence[str]) -> tuple[list[Any], list[Any] | None]:
-    """Pictures and labels of a ``datasets.Dataset``, by the first columns that hold them."""
+def _dataset(
+    rows: Any, what: str, columns: Sequence[str]
+) -> tuple[list[Any], list[Any] | None, Sequence[str] | None]:
+    """Pictures, labels and names of the labels of a ``datasets.Dataset``, by the first columns."""
     from PIL import Image
 
     first = rows[0] if len(rows) else {}
@@ -198,7 +204,6 @@ def _dataset(rows: Any, what: str, columns: Sequence[str]) -> tuple[list[Any], l
         )
     label = next((name for name in columns if name in rows.column_names), None)
     if label is None:
-        return list(rows[column]), None
+        return list(rows[column]), None, None
     names = getattr(getattr(rows, "features", {}).get(label), "names", None)
-    values = list(rows[label])
-    return list(rows[column]), [names[v] for v in values] if names else values
+    return list(rows[column]), list(rows[label]), names

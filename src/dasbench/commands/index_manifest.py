@@ -18,6 +18,7 @@ Everything is plain ``.npy`` and JSON; nothing in it can run code.
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -25,13 +26,13 @@ from pathlib import Path
 from typing import Any
 
 from dasbench.attribution.indexed import Form, Slab
-from dasbench.core import artifacts
+from dasbench.core import artifacts, resumable
 from dasbench.core.blocks import blocks
 from dasbench.core.hashed_chunks import Chunks
 from dasbench.errors import UserError
 from dasbench.version import __version__
 
-FORMAT = 2
+FORMAT = 3
 FILE = "index.json"
 CHUNK = 512  # images of a file: what a kill costs, and the largest batch of the engine
 DTYPE = "float16"  # with one scale for each timestep; its ranks agree with float32 (tests)
@@ -60,6 +61,8 @@ class Manifest:
         decoy_data: SHA-256 of the decoys.
         classes: Names of the classes in the order of their numbers, or None.
         files: Names of the files: pixels, images, decoys.
+        reading: resize, background and range with which image files were read, if given; queries
+            are read in the same way.
         dtype: Type of the stored features.
         versions: Of dasbench, torch, diffusers and numpy.
         format: Of these files.
@@ -81,6 +84,7 @@ class Manifest:
     decoy_data: str | None
     classes: Sequence[str] | None
     files: Mapping[str, str]
+    reading: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     dtype: str = DTYPE
     versions: Mapping[str, str] = dataclasses.field(default_factory=lambda: versions())
     format: int = FORMAT
@@ -91,8 +95,9 @@ class Manifest:
         return sum(self.parts)
 
     def save(self, folder: Path) -> None:
-        """Write ``index.json``."""
-        artifacts.save_json(folder / FILE, dataclasses.asdict(self))
+        """Write ``index.json``, with a hash of its content."""
+        content = dataclasses.asdict(self)
+        artifacts.save_json(folder / FILE, content | {"hash": _hash(content)})
 
     def slabs(self, folder: Path) -> list[Slab]:
         """The slabs of an index in this folder."""
@@ -133,18 +138,31 @@ def load(folder: Path) -> Manifest:
     file = folder / FILE
     if not file.is_file():
         raise UserError(f"{folder} is no index: {FILE} is missing; `dasbench index` makes one")
-    content = artifacts.load_json(file)
-    names = {each.name for each in dataclasses.fields(Manifest)}
+    damaged = f"{file} is damaged; build the index again in another folder"
+    try:
+        content = artifacts.load_json(file)
+    except UserError as error:
+        raise UserError(damaged) from error
     known = isinstance(content, dict) and content.get("format") == FORMAT
-    version = content.get("versions", {}).get("dasbench") if known else None
+    of = content.get("versions") if known else None
+    version = of.get("dasbench") if isinstance(of, dict) else None
     if not known or version != __version__:
         raise UserError(
             f"{folder} is an index of dasbench {version or 'of another format'}, this is "
             f"{__version__}; build it again in another folder"
         )
-    if set(content) != names:
-        raise UserError(f"{file} is damaged; build the index again in another folder")
+    if content.pop("hash", None) != _hash(content):
+        raise UserError(damaged)
     return Manifest(**content)
+
+
+def is_sound(folder: Path) -> bool:
+    """Whether ``load`` can read ``index.json``."""
+    try:
+        load(folder)
+    except UserError:
+        return False
+    return True
 
 
 def check_same(folder: Path, old: Manifest, new: Mapping[str, Any]) -> None:
@@ -170,6 +188,11 @@ def check_same(folder: Path, old: Manifest, new: Mapping[str, Any]) -> None:
         if key != "model" and _plain(have) != _plain(value):
             what = words.get(key, f"{key} {have}, not {value}")
             raise UserError(f"{folder} is an index of {what}; {_AGAIN}")
+
+
+def _hash(content: Mapping[str, Any]) -> str:
+    """A hash of the content of ``index.json``."""
+    return resumable.fingerprint(json.dumps(_plain(content), sort_keys=True))
 
 
 def versions() -> dict[str, str]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from dasbench import registry
 from dasbench.attribution.parameters import Point
 from dasbench.commands import attribute_options
+from dasbench.commands.image_files import READING, RESIZE
 from dasbench.errors import UserError
 
 DEFAULT_METHOD = "das_stepwise"
@@ -119,3 +122,23 @@ def check_kernel(options: Mapping[str, Any]) -> None:
     for key, value in (("ensemble", options), ("candidates", options["features"])):
         if value.get(key):
             raise UserError(f"{key} is {value[key]}, which an index cannot hold; leave it out")
+
+
+def checked_reading(reading: Mapping[str, Any] | None) -> dict[str, Any]:
+    """How image files are read, without what is None: resize, background, range.
+
+    Raises:
+        UserError: If a key or a value is none of these.
+    """
+    given = {key: value for key, value in (reading or {}).items() if value is not None}
+    if unknown := sorted(set(given) - set(READING)):
+        raise UserError(f"reading has {unknown[0]!r}, expected {', '.join(READING)}")
+    if given.get("resize", "crop") not in RESIZE:
+        raise UserError(f"resize is {given['resize']!r}, expected one of {', '.join(RESIZE)}")
+    ends = np.asarray(given.get("range", (0, 1)), np.float64)
+    if ends.shape != (2,) or not np.isfinite(ends).all() or ends[0] >= ends[1]:
+        raise UserError(
+            f"range is {given['range']!r}, expected two finite numbers, of black and white, the "
+            "smaller first"
+        )
+    return given

@@ -82,6 +82,12 @@ def locked(folder: Path, share: Share | None = None) -> Iterator[None]:
             os.close(descriptor)
 
 
+def remove_parts(folder: Path) -> None:
+    """Delete what killed processes had begun to write. Whoever calls it holds the lock alone."""
+    for part in [*folder.rglob(".part-*")]:
+        shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
+
+
 def _opened(path: Path) -> int:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

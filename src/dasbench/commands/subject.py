@@ -14,7 +14,7 @@ import numpy as np
 
 from dasbench.commands import attributed_model, index_images
 from dasbench.commands.index_images import Images
-from dasbench.data import folder as folders
+from dasbench.data.pictures import listed
 from dasbench.errors import UserError
 
 
@@ -133,8 +133,10 @@ class Subject:
         if prompts is not None and self.takes != "prompts":
             instead = "give labels" if self.takes else "leave them out"
             raise UserError(f"prompts were given, but the model takes none; {instead}")
-        if labels is not None and self.takes == "prompts":
-            raise UserError("labels were given, but the model takes prompts; give prompts")
+        if labels is not None and self.takes != "classes":
+            instead = "give prompts" if self.takes else "leave them out"
+            takes = self.takes or "none"
+            raise UserError(f"labels were given, but the model takes {takes}; {instead}")
         return labels if prompts is None else prompts
 
     def texts(self, prompts: Sequence[Any] | None) -> list[str]:
@@ -145,13 +147,42 @@ class Subject:
         """
         if prompts is None or any(text is None for text in prompts):
             raise UserError(
-                "the model takes prompts, and images without a prompt were given; give one for "
-                "each, or one for all, by prompts (--prompts FILE.csv, --prompt TEXT)"
+                "the model takes prompts, and images without a prompt were given; give one for all "
+                "(--prompt TEXT), or one for each (--prompts FILE.csv, --decoy-prompts FILE.csv; "
+                "prompts in Python)"
             )
         for text in prompts:
             if not isinstance(text, str):
                 raise UserError(f"the prompt {text!r} is a {type(text).__name__}, expected a text")
         return list(prompts)
+
+    def class_names(self, labels: Sequence[Any] | None) -> list[str] | None:
+        """Names of the classes in the order of their numbers; None if labels are numbers.
+
+        The numbers of names are those that the pipeline states (``id2label``), or places in the
+        alphabet, as in folders of torchvision and datasets. The alphabet needs a name for each
+        class: if some are missing, nobody knows the numbers of the others.
+
+        Args:
+            labels: Of the training images; None: there are none.
+
+        Raises:
+            UserError: If there are names, and their number is not that of the classes.
+        """
+        texts = {label for label in labels or () if isinstance(label, str)}
+        if not self.classes or all(text.isdecimal() for text in texts):
+            return None
+        if self.opened.names:
+            return list(self.opened.names)
+        names = sorted(texts)
+        if len(names) != self.classes:
+            raise UserError(
+                f"the names of classes among the training images are {len(names)} "
+                f"({listed(names, 5)}), but the model has {self.classes} classes, so nobody knows "
+                "their numbers; give the numbers as labels, or as names of the subfolders"
+            )
+        print(f"note: classes in the order of their numbers, from 0: {listed(names, 20)}")
+        return names
 
     def numbers(self, labels: Sequence[Any] | None, names: Sequence[str] | None) -> Any:
         """Classes of images, [n] int64; None for a network without classes.
@@ -167,16 +198,19 @@ class Subject:
             return None
         if labels is None or any(label is None or label == "" for label in labels):
             raise UserError(
-                "the model takes classes, and images without a class were given; give labels "
-                "(--label), or put training images into one subfolder for each class"
+                "the model takes classes, and images without a class were given; put training "
+                "images into one subfolder for each class, give a query its class by --label, or "
+                "give labels in Python"
             )
         known = {name: place for place, name in enumerate(names or ())}
-        numbers = [known[label] if label in known else _number(label) for label in labels]
+        for place, name in enumerate(self.opened.names):  # "tench, Tinca tinca": two names
+            known |= {part.strip(): place for part in name.split(",") if part.strip() not in known}
+        numbers = [known.get(label, _number(label)) for label in labels]
         for label, number in zip(labels, numbers, strict=True):
             if number is None or not 0 <= number < self.classes:
-                listed = f"one of {', '.join(known)}, or " if known else ""
+                these = f"one of {listed(list(known), 20)}, or " if known else ""
                 raise UserError(
-                    f"{label!r} is no class of the model, expected {listed}a number from 0 to "
+                    f"{label!r} is no class of the model, expected {these}a number from 0 to "
                     f"{self.classes - 1}"
                 )
         return np.asarray(numbers, np.int64)
@@ -214,12 +248,6 @@ def of(  # noqa: PLR0913 - one argument for each option of a model
     given = {k: v and str(Path(v).expanduser().resolve()) for k, v in files.items()}
     shape = shape or attributed_model.shape(network, like)
     return Subject(network, process, shape, opened, place, {**given, "size": size})
-
-
-def class_names(labels: Sequence[Any] | None) -> list[str] | None:
-    """Names of classes in the order of their numbers; None if labels are absent or numbers."""
-    texts = {label for label in labels or () if isinstance(label, str)}
-    return folders.numbered(texts) if texts else None
 
 
 def _number(label: Any) -> int | None:

@@ -82,8 +82,16 @@ def _add(commands: Any) -> None:
     cli = commands.add_parser("add", help="add training images to an index")
     cli.add_argument("data", type=not_empty, nargs="+", metavar="DATA", help="files or folders")
     cli.add_argument("--index", type=not_empty, required=True, help="folder of the index")
+    _add_places(cli)
     _add_prompts(cli)
+    cli.add_argument("--skip-bad", action="store_true", help="leave out files that are no images")
     cli.set_defaults(run=run_add)
+
+
+def _add_places(cli: Any) -> None:
+    """Options that say where the model of an index is by now."""
+    cli.add_argument("--model", type=not_empty, help="folder of the model, if it has moved")
+    cli.add_argument("--lora", type=not_empty, help="its adapter, if that has moved")
 
 
 def _add_prompts(cli: Any) -> None:
@@ -97,8 +105,7 @@ def _ask(commands: Any) -> None:
     cli = commands.add_parser("ask", help="ask an index about images")
     cli.add_argument("images", type=not_empty, nargs="+", metavar="IMAGE", help="files or folders")
     cli.add_argument("--index", type=not_empty, required=True, help="folder of the index")
-    cli.add_argument("--model", type=not_empty, help="folder of the model, if it has moved")
-    cli.add_argument("--lora", type=not_empty, help="its adapter, if that has moved")
+    _add_places(cli)
     attribute_options.add_conditions(cli)
     attribute_options.add_output(cli)
     attribute_options.add_reading(cli)
@@ -138,7 +145,8 @@ def run_index(args: argparse.Namespace) -> None:
 def run_add(args: argparse.Namespace) -> None:
     """``dasbench add``."""
     subject.use_cores()
-    _report(Index.open(args.index).add(args.data, prompts=args.prompts or args.prompt))
+    index = Index.open(args.index, args.model, args.lora, complete=False)
+    _report(index.add(args.data, prompts=args.prompts or args.prompt, skip_bad=args.skip_bad))
 
 
 def run_ask(args: argparse.Namespace) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from dasbench.core.writing import staging
 from dasbench.errors import UserError, first_line
 
 _DIGITS = 16  # of the hash in a name
+_CHUNK = re.compile(rf"(\d{{9,}})-[0-9a-f]{{{_DIGITS}}}\.npy")
 
 
 def digest(path: Path) -> str:
@@ -61,7 +63,12 @@ def save(path: Path, array: np.ndarray, keep: bool = False) -> Path:
 def is_sound(path: Path) -> bool:
     """Whether the file of this path is there, and its bytes have the hash in its name."""
     file = named(path)
-    return file is not None and file.stem.rpartition("-")[2] == digest(file)
+    return file is not None and matches(file)
+
+
+def matches(file: Path) -> bool:
+    """Whether the bytes of a file have the hash in its name, ``<stem>-<hash>.npy``."""
+    return file.stem.rpartition("-")[2] == digest(file)
 
 
 class Chunks:
@@ -85,6 +92,11 @@ class Chunks:
     def __len__(self) -> int:
         """N."""
         return self.shape[0]
+
+    @property
+    def paths(self) -> list[Path]:
+        """The paths of the chunks, without their hashes."""
+        return [self._path(rows) for rows in self.rows]
 
     def missing(self) -> list[slice]:
         """Chunks that are not there, or whose bytes do not match their names."""
@@ -164,4 +176,8 @@ class Chunks:
     @functools.cached_property
     def _files(self) -> dict[int, Path]:
         """First row -> file, of the chunks that are there."""
-        return {int(file.name.partition("-")[0]): file for file in self.folder.glob("*-*.npy")}
+        found = {}
+        for file in self.folder.glob("*-*.npy"):
+            if match := _CHUNK.fullmatch(file.name):  # a file manager may leave others
+                found[int(match[1])] = file
+        return found

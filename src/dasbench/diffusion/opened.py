@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -46,6 +47,7 @@ class Opened(NamedTuple):
         encoder: For models of latents, makes the function of pictures; it reads files if need be.
         embedder: For models with prompts, makes the function of prompts.
         frozen: Makes the hashes of the parts besides the network, by their names.
+        names: Names of the classes in the order of their numbers, if the pipeline states them.
     """
 
     kind: str
@@ -58,6 +60,7 @@ class Opened(NamedTuple):
     encoder: Callable[[], Encoder] | None = None
     embedder: Callable[[], Embedder] | None = None
     frozen: Callable[[], Mapping[str, str]] = dict
+    names: Sequence[str] = ()
 
     @property
     def takes(self) -> str | None:
@@ -114,6 +117,7 @@ def from_folder(
         functools.partial(module.encoder, section, device) if entry["latents"] else None,
         functools.partial(module.embedder, section, device) if entry["prompts"] else None,
         functools.partial(_frozen_files, section) if entry["latents"] else dict,
+        _class_names(_index(folder).get("id2label")),
     )
 
 
@@ -141,6 +145,7 @@ def from_pipeline(pipeline: Any, size: int | None = None) -> Opened | None:
         lambda: _evaluated(encode, parts),
         embed and (lambda: _evaluated(embed, parts)),
         lambda: {part: digest(module) for part, module in parts.items()},
+        _class_names(pipeline.config.get("id2label")),
     )
 
 
@@ -151,8 +156,21 @@ def from_network(network: Any, process: Any) -> Opened:
 
 
 def digest(network: torch.nn.Module) -> str:
-    """SHA-256 of the names, types and values of a network's weights and buffers."""
-    total = hashlib.sha256()
+    """SHA-256 of a network: its weights and buffers, its settings, and the scales of adapters.
+
+    Weights alone do not say what a network computes: the activation is a setting, and an adapter
+    counts alpha / rank times.
+    """
+    config = getattr(network, "config", None)
+    settings = dict(config) if isinstance(config, Mapping) else {}
+    settings = {key: value for key, value in settings.items() if not key.startswith("_")}
+    scales = {
+        name: [sorted(layer.scaling.items()), layer.active_adapters, layer.disable_adapters]
+        for name, layer in network.named_modules()
+        if isinstance(getattr(layer, "scaling", None), dict)
+    }
+    text = json.dumps([settings, scales], sort_keys=True, default=str)
+    total = hashlib.sha256(text.encode())
     for name, tensor in sorted(network.state_dict().items()):
         values = tensor.detach().cpu().contiguous()
         total.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
@@ -264,6 +282,19 @@ def _conditioned(name: str, network: Any, section: Mapping[str, Any]) -> tuple[A
             classes = config["num_embeds_ada_norm"]
         section = {**section, key: classes}
     return functools.partial(_module(name).condition, section), classes
+
+
+def _index(folder: Path) -> Mapping[str, Any]:
+    """The content of ``model_index.json``; empty without one."""
+    file = folder / "model_index.json"
+    return artifacts.load_json(file) if file.is_file() else {}
+
+
+def _class_names(id2label: Any) -> tuple[str, ...]:
+    """Names of classes in the order of their numbers, if a pipeline states all of them."""
+    known = {int(key): str(name) for key, name in dict(id2label or {}).items()}
+    complete = set(known) == set(range(len(known)))
+    return tuple(known[i] for i in range(len(known))) if complete else ()
 
 
 def _is_frozen(name: str, part: Any) -> bool:

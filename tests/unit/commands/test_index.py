@@ -178,8 +178,10 @@ def test_images_are_added_and_only_their_features_computed(model, made, tmp_path
     assert larger.manifest.parts == [20, 7]
     assert len(list((tmp_path / "copy").glob("pixels-*"))) == 1
     build(model, tmp_path / "copy", both)  # complete: nothing to do
-    with pytest.raises(UserError, match="index of 27 training images, not of 20"):
-        build(model, tmp_path / "copy")
+    repaired = build(model, tmp_path / "copy", PIXELS)  # the images of the first command
+    assert repaired.manifest.count == 27
+    with pytest.raises(UserError, match="index of 27 training images, not of 19"):
+        build(model, tmp_path / "copy", PIXELS[:19])
 
 
 def test_another_index_is_refused_by_name(model, made, tmp_path):

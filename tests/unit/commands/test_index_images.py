@@ -66,7 +66,8 @@ def test_a_dataset_gives_its_pictures_and_labels():
     pictures = [Image.fromarray(image[..., 0]) for image in PIXELS]
     found = read(Table({"id": [1, 2, 3, 4], "image": pictures, "label": [0, 1, 1, 0]}, ["a", "b"]))
     np.testing.assert_array_equal(found.pixels, PIXELS)
-    assert found.labels == ["a", "b", "b", "a"]
+    assert found.labels == [0, 1, 1, 0]  # the numbers that the model was trained with
+    assert [one.label for one in found.pictures] == ["a", "b", "b", "a"]
     assert read(Table({"image": pictures})).labels is None
     with pytest.raises(UserError, match=r"Dataset without a column of pictures \(it has id\)"):
         read(Table({"id": [1, 2]}))

@@ -4,6 +4,7 @@ import copy
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -73,10 +74,37 @@ def test_classes_are_names_or_numbers(pair):
     assert plain.numbers(["cat"], None) is plain.condition(None) is None
 
 
-def test_classes_have_the_order_of_their_numbers():
-    assert subject.class_names(["10", "9", "9"]) == ["9", "10"]
-    assert subject.class_names(["dog", "cat", None]) == ["cat", "dog"]
-    assert subject.class_names([1, 2]) is subject.class_names(None) is None
+def of_classes(count, names=()):
+    """A subject that takes classes, as far as their numbers matter."""
+    opened = SimpleNamespace(classes=count, names=names, takes="classes")
+    return subject.Subject(None, None, (1, 8, 8), opened)
+
+
+def test_names_of_classes_get_the_numbers_of_the_alphabet_if_none_is_missing():
+    pets = of_classes(2)
+    names = pets.class_names(["dog", "cat", "dog", None])
+    assert names == ["cat", "dog"]
+    assert pets.numbers(["dog", "cat", "1", 0], names).tolist() == [1, 0, 1, 0]
+    with pytest.raises(UserError, match=r"are 2 \(cat, dog\), but the model has 10 classes"):
+        of_classes(10).class_names(["dog", "cat"])
+    with pytest.raises(UserError, match=r"are 1 \(-1\), but the model has 2 classes"):
+        of_classes(2).class_names(["-1", "1"][:1])
+
+
+def test_numbers_stay_numbers_also_as_names_of_folders():
+    digits = of_classes(10)
+    for labels in (["7", "3", "7"], [7, 3, 7]):
+        assert digits.class_names(labels) is None
+        assert digits.numbers(labels, None).tolist() == [7, 3, 7]
+    assert digits.class_names(None) is None
+
+
+def test_a_pipeline_states_the_numbers_of_its_names():
+    birds = of_classes(3, ("cock, rooster", "hen", "ostrich"))
+    names = birds.class_names(["ostrich", "hen"])
+    assert birds.numbers(["ostrich", "rooster", "hen"], names).tolist() == [2, 0, 1]
+    with pytest.raises(UserError, match="'owl' is no class of the model"):
+        birds.numbers(["owl"], names)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

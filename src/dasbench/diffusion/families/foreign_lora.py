@@ -20,6 +20,7 @@ from dasbench.diffusion import checkpoints
 from dasbench.errors import UserError, first_line
 
 _PEFT = "base_model.model."
+_DORA = ("lora_magnitude_vector", "dora_scale")
 _SHOWN = 5  # unknown keys in a sentence
 
 
@@ -42,16 +43,20 @@ def load(
     file = _file(Path(path))
     try:
         keys = load_file(file)
+    except Exception as error:  # a damaged file raises anything
+        raise _unreadable(file, pipeline, error) from error
+    if decomposed := [key for key in keys if any(word in key for word in _DORA)]:
+        raise UserError(
+            f"{file} is a DoRA ({decomposed[0]}), whose magnitudes are not read here; expected a "
+            "plain LoRA"
+        )
+    try:
         if any(key.startswith(_PEFT) for key in keys):
             state, alphas, metadata = _of_peft(keys, file, prefix)
         else:
             state, alphas, metadata = _of_pipeline(file, pipeline, network)
-    # a damaged file makes the libraries raise anything from OSError to TypeError
-    except Exception as error:
-        raise UserError(
-            f"{file} cannot be read as an adapter of a {pipeline.__name__} ({first_line(error)}); "
-            "expected the format of diffusers, peft or kohya"
-        ) from error
+    except Exception as error:  # keys of another kind of adapter make the libraries raise anything
+        raise _unreadable(file, pipeline, error) from error
     _check_keys(state, network, prefix, file)
     options = {"metadata": metadata} if metadata else {"network_alphas": alphas}
     try:
@@ -61,9 +66,11 @@ def load(
             f"{file} does not fit the {type(network).__name__} ({first_line(error)}); an adapter "
             "of this network alone is supported"
         ) from error
-    for layer, alpha in _alphas(alphas, prefix).items():
-        adapted = network.get_submodule(layer)
-        adapted.scaling[name] = alpha / adapted.r[name]
+    if alphas:
+        known = _alphas(alphas, prefix)
+        for layer, adapted in network.named_modules():
+            if name in getattr(adapted, "r", ()):  # without an alpha, kohya's scale is 1
+                adapted.scaling[name] = known.get(layer, adapted.r[name]) / adapted.r[name]
     checkpoints.check_finite(network, file)
     for full, parameter in network.named_parameters():
         parameter.requires_grad_(f".{name}." in full and "lora_" in full)
@@ -73,12 +80,21 @@ def load(
 def _file(path: Path) -> Path:
     """The only ``.safetensors`` file of a folder, or the file itself."""
     files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
+    if path.is_file() and path.suffix != ".safetensors":
+        raise UserError(f"{path} is no .safetensors file; expected one, with an adapter's weights")
     if len(files) != 1 or files[0].suffix != ".safetensors" or not files[0].is_file():
         raise UserError(
             f"{path} has {len(files) if path.is_dir() else 'no'} .safetensors files; expected one, "
             "with the weights of an adapter"
         )
     return files[0]
+
+
+def _unreadable(file: Path, pipeline: type, error: Exception) -> UserError:
+    return UserError(
+        f"{file} cannot be read as an adapter of a {pipeline.__name__} ({first_line(error)}); "
+        "expected the format of diffusers, peft or kohya"
+    )
 
 
 def _of_peft(
@@ -117,7 +133,7 @@ def _alphas(alphas: Mapping[str, Any] | None, prefix: str) -> dict[str, float]:
             part = rest.partition("_lora")[0]
             found[f"{stem}.{part}" + ".0" * (part == "to_out")] = float(alpha)
         else:
-            found[layer.partition(".lora")[0]] = float(alpha)
+            found[layer.partition(".lora")[0].removesuffix(".alpha")] = float(alpha)
     return found
 
 
