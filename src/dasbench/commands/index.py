@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from dasbench.commands import (
     index_inputs,
     index_manifest,
     index_settings,
+    index_soundness,
     index_work,
     questions,
     subject,
@@ -30,13 +30,12 @@ from dasbench.commands import (
 from dasbench.commands.index_images import Images
 from dasbench.commands.index_manifest import Manifest
 from dasbench.commands.index_settings import DEFAULT_METHOD
+from dasbench.commands.index_soundness import AGAIN, CHECKED
 from dasbench.commands.index_work import Share
 from dasbench.commands.subject import Subject
 from dasbench.core import artifacts, hashed_chunks, memmaps
 from dasbench.errors import UserError
 
-CHECKED = "checked.json"
-_AGAIN = "build it with the same settings again"
 HELD_OUT = 16  # decoys that are asked about, for the calibration of the others
 
 
@@ -188,7 +187,7 @@ class Index:
             index._check_model(whom)
         if complete and not index.is_complete():
             raise UserError(
-                f"the index in {folder} is not complete; {_AGAIN}, which computes what is missing"
+                f"the index in {folder} is not complete; {AGAIN}, which computes what is missing"
             )
         return index
 
@@ -225,7 +224,7 @@ class Index:
                 index = Index(self.folder, manifest, self.model)
             elif manifest.data[1:][-1:] != [more.digest]:
                 raise UserError(
-                    f"the index in {self.folder} is not complete; {_AGAIN}, or repeat the addition "
+                    f"the index in {self.folder} is not complete; {AGAIN}, or repeat the addition "
                     "that was stopped"
                 )
             index._work(index.training, index.decoys, None)
@@ -248,6 +247,8 @@ class Index:
             UserError: If the pictures do not fit the model, what the model takes is missing, or a
                 file of the index is damaged.
         """
+        if labels is not None and self.model.takes is None:
+            raise UserError("a label was given, but the model takes no classes; leave it out")
         skip_bad = reading.pop("skip_bad", False)
         how = {**self.manifest.reading, **index_settings.checked_reading(reading)}
         asked = self.model.read(pictures, "queries", labels, prompts, how or None, skip_bad)
@@ -256,13 +257,7 @@ class Index:
 
     def is_complete(self) -> bool:
         """Whether the self-check, which is made last, is there and of all images."""
-        try:
-            record = artifacts.load_json(self.folder / CHECKED)
-            held = [self.folder / name for name in record.get("held_out", ())]
-            sound = all(file.is_file() and hashed_chunks.matches(file) for file in held)
-            return sound and record["count"] == self.manifest.count and len(record["ranks"]) > 0
-        except (UserError, AttributeError, KeyError, TypeError):  # missing, or damaged
-            return False
+        return index_soundness.is_complete(self.folder, self.manifest)
 
     def verify(self) -> None:
         """Compare the bytes of all files that an answer reads with the hashes in their names, once.
@@ -270,22 +265,8 @@ class Index:
         Raises:
             UserError: If a file is missing or damaged.
         """
-        if self._verified:
-            return
-        residuals = self.manifest.residuals(self.folder)
-        paths = [path for slab in self.slabs for path in slab.paths]
-        paths += residuals.paths if residuals else []
-        files = [self.folder / name for name in self.manifest.files.values()]
-        with ThreadPoolExecutor() as pool:  # hashing holds no lock of the interpreter
-            sound = [*pool.map(hashed_chunks.is_sound, paths)]
-            sound += pool.map(lambda file: file.is_file() and hashed_chunks.matches(file), files)
-        bad = [path for path, good in zip(paths + files, sound, strict=True) if not good]
-        bad += [slab.folder / "kernel.json" for slab in self.slabs if not slab.is_marked()]
-        if bad:
-            raise UserError(
-                f"{len(bad)} files of the index in {self.folder} are missing or damaged, such as "
-                f"{bad[0].relative_to(self.folder)}; {_AGAIN}, which makes them again"
-            )
+        if not self._verified:
+            index_soundness.verify(self.folder, self.manifest, self.slabs)
         self._verified = True
 
     @functools.cached_property
@@ -347,8 +328,13 @@ class Index:
         return Images(loaded, pictures, content["labels"])
 
     def _check_model(self, whom: Subject) -> None:
-        about = {"name": whom.name, "digest": whom.digest}
-        index_manifest.check_same(self.folder, self.manifest, {"model": about})
+        have = self.manifest.model
+        if whom.digest != have["digest"]:
+            raise UserError(
+                f"{self.folder} is an index of another model ({have['name']}, hash "
+                f"{have['digest'][:12]}), not of {whom.name} (hash {whom.digest[:12]}); give the "
+                "model that it was built from"
+            )
 
     def _work(self, training: Images, decoys: Images | None, share: Share | None) -> None:
         """Compute what is missing."""
@@ -392,6 +378,13 @@ def _again(
         raise UserError(
             f"the index in {folder} was built from a model in memory; give the model to Index.open"
         )
+    for key, option in (("place", "model"), ("lora", "lora")):
+        given = model if key == "place" else lora
+        if given is None and about[key] and not Path(about[key]).exists():
+            raise UserError(
+                f"{about[key]}, of which the index in {folder} was built, is not there; say where "
+                f"it is by --{option} ({option} in Python)"
+            )
     in_memory = not isinstance(about["place"] if model is None else model, str | Path)
     scheduler, adapter = (None if in_memory else about[key] for key in ("scheduler", "lora"))
     place = about["place"] if model is None else model

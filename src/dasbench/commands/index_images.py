@@ -160,6 +160,8 @@ def _files(
     skip_bad: bool,
 ) -> Images:
     paths = [path.expanduser() for path in paths]
+    if twice := [str(path) for path in paths if paths.count(path) > 1]:
+        raise UserError(f"{twice[0]} is given twice; give each file once")
     files = image_files.below(paths, f"the {what} are")
     pixels, names = image_files.read(files, shape, reading, skip_bad)
     known = {

@@ -186,8 +186,17 @@ def check_same(folder: Path, old: Manifest, new: Mapping[str, Any]) -> None:
                 f"{_AGAIN}"
             )
         if key != "model" and _plain(have) != _plain(value):
-            what = words.get(key, f"{key} {have}, not {value}")
+            what = words.get(key) or _difference(key, _plain(have), _plain(value))
             raise UserError(f"{folder} is an index of {what}; {_AGAIN}")
+
+
+def _difference(key: str, have: Any, value: Any) -> str:
+    """The first difference of two values, in words: ``dimensions 64, not 128``."""
+    if isinstance(have, Mapping) and isinstance(value, Mapping):
+        for inner in sorted(have.keys() | value.keys()):
+            if have.get(inner) != value.get(inner):
+                return _difference(inner, have.get(inner), value.get(inner))
+    return f"{key} {have}, not {value}"
 
 
 def _hash(content: Mapping[str, Any]) -> str:

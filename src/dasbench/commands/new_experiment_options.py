@@ -86,8 +86,14 @@ def not_empty(text: str) -> Path:
     """A path of the command line; an empty one, as of an unset variable, is not this folder.
 
     Raises:
-        argparse.ArgumentTypeError: If it is empty.
+        argparse.ArgumentTypeError: If it is empty, or in the home of an unknown user.
     """
     if not text.strip():
         raise argparse.ArgumentTypeError("it is empty, expected a path; . is this folder")
+    try:
+        Path(text).expanduser()
+    except RuntimeError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text} is in the home of a user who is not known here, expected a path"
+        ) from error
     return Path(text)

@@ -117,7 +117,7 @@ def _warnings(
     index: Source, asked: Images, values: np.ndarray, evidence: Evidence | None
 ) -> list[str]:
     """Sentences about checks that failed."""
-    same = self_check.itself(index.training.pixels, asked.pixels)
+    same = _themselves(index, asked)
     below = answers.failed(values, same)
     lines = [
         f"{shown(asked.pictures[q].name)} is a training image and has rank {place} for itself"
@@ -130,6 +130,18 @@ def _warnings(
     if evidence is not None and getattr(evidence, "warning", None):
         lines.append(evidence.warning)
     return lines
+
+
+def _themselves(index: Source, asked: Images) -> dict[int, np.ndarray]:
+    """Query -> rows of itself among the training images: the same pixels, and the same caption."""
+    same, training = self_check.itself(index.training.pixels, asked.pixels), index.training
+    if index.model.takes is None:
+        return same
+    found = {}
+    for q, rows in same.items():
+        kept = [i for i in rows if str(training.labels[i]) == str(asked.labels[q])]
+        found |= {q: np.asarray(kept)} if kept else {}
+    return found
 
 
 def _facts(manifest: Manifest) -> dict[str, str]:

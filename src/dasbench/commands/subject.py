@@ -133,10 +133,8 @@ class Subject:
         if prompts is not None and self.takes != "prompts":
             instead = "give labels" if self.takes else "leave them out"
             raise UserError(f"prompts were given, but the model takes none; {instead}")
-        if labels is not None and self.takes != "classes":
-            instead = "give prompts" if self.takes else "leave them out"
-            takes = self.takes or "none"
-            raise UserError(f"labels were given, but the model takes {takes}; {instead}")
+        if labels is not None and self.takes == "prompts":
+            raise UserError("labels were given, but the model takes prompts; give prompts")
         return labels if prompts is None else prompts
 
     def texts(self, prompts: Sequence[Any] | None) -> list[str]:
@@ -147,9 +145,8 @@ class Subject:
         """
         if prompts is None or any(text is None for text in prompts):
             raise UserError(
-                "the model takes prompts, and images without a prompt were given; give one for all "
-                "(--prompt TEXT), or one for each (--prompts FILE.csv, --decoy-prompts FILE.csv; "
-                "prompts in Python)"
+                "the model takes prompts, and images without a prompt were given; give one for "
+                "each (--prompts FILE.csv; --decoy-prompts FILE.csv), or one for all (--prompt)"
             )
         for text in prompts:
             if not isinstance(text, str):

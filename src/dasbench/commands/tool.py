@@ -33,6 +33,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"dasbench: {error}", file=sys.stderr)
         return 1
+    except OSError as error:  # such as a file without the right to read it
+        if error.filename is None or isinstance(error, BrokenPipeError):
+            raise
+        print(
+            f"dasbench: {error.filename} cannot be read or written ({error.strerror}); mend its "
+            "permissions, or give another",
+            file=sys.stderr,
+        )
+        return 1
     except KeyboardInterrupt:
         print("dasbench: stopped; the same command goes on where it stopped", file=sys.stderr)
         return 130

@@ -148,7 +148,8 @@ def _scheduler(folder: Path, unet: Path, given: str | Path | None) -> Path:
     name = "scheduler_config.json"
     if given is not None:
         given = Path(given).expanduser()
-        places = [given] if given.is_file() else [given / name, given / "scheduler" / name]
+        is_file = given.is_file() or given.suffix == ".json"
+        places = [given] if is_file else [given / name, given / "scheduler" / name]
     elif unet == folder:
         places = [folder / name, folder / "scheduler" / name, folder.parent / "scheduler" / name]
     else:

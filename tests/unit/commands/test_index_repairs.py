@@ -1,6 +1,8 @@
 """Indexes that were damaged, stopped, moved or mixed: found before an answer, and made again."""
 
+import argparse
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 from PIL import Image
 
 import dasbench
-from dasbench.commands import index_features, index_manifest
+from dasbench.commands import index_features, index_manifest, questions
 from dasbench.diffusion.families import pixel
 from dasbench.errors import UserError
 from tiny import DIFFUSION, MODEL
@@ -210,3 +212,31 @@ def test_unknown_ways_of_reading_are_refused(model, made, tmp_path, reading, tol
         build(model, tmp_path, reading=reading)
     with pytest.raises(UserError, match=told):
         dasbench.Index.open(made, model).ask(PIXELS[:1], **reading)
+
+
+def test_a_file_given_twice_is_refused(model, tmp_path):
+    folder = pictures(tmp_path / "data", ["a.png", "b.png"], (8, 8))
+    files = [folder / "a.png", folder / "b.png", folder / "a.png"]
+    with pytest.raises(UserError, match=r"a\.png is given twice; give each file once"):
+        build(model, tmp_path / "index", files)
+
+
+def test_a_label_of_a_model_without_classes_is_refused(model, made):
+    with pytest.raises(UserError, match="a label was given, but the model takes no classes"):
+        dasbench.Index.open(made, model).ask(PIXELS[:1], labels=[3])
+
+
+def test_the_setting_that_differs_is_named_alone(model, copy):
+    with pytest.raises(UserError, match=r"is an index of dimensions 64, not 32; give another"):
+        build(model, copy, decoys=UNSEEN, dimensions=32)
+
+
+def test_a_name_that_is_no_text_stands_in_the_table(model, tmp_path):
+    folder = pictures(tmp_path / "data", ["a.png", "b.png"], (8, 8))
+    name = os.fsdecode(b"\xff.png")
+    (folder / "b.png").rename(folder / name)
+    answer = build(model, tmp_path / "index", folder).ask(folder / name)
+    args = argparse.Namespace(csv=tmp_path / "a.csv", page=tmp_path / "a.html", scores=None, top=2)
+    questions.write(answer, args)
+    assert "\\xff.png" in (tmp_path / "a.csv").read_text()
+    assert (tmp_path / "a.html").is_file()

@@ -31,6 +31,9 @@ def place(tmp_path_factory):
     names = [f"{'sub/' if i > 3 else ''}{i}.png" for i in range(6)]
     for name, image in zip(names, PIXELS, strict=True):
         Image.fromarray(image[..., 0]).save(folder / "train" / name)
+    (folder / "unseen").mkdir()
+    for i, image in enumerate(PIXELS):
+        Image.fromarray(255 - image[..., 0]).save(folder / f"unseen/{i}.png")
     write_csv(folder / "prompts.csv", names, CAPTIONS)
     write_csv(folder / "short.csv", names[:4], CAPTIONS[:4])
     write_csv(folder / "blank.csv", names, ["", *CAPTIONS[1:]])
@@ -82,7 +85,7 @@ def test_prompts_of_a_csv_are_captions_of_table_and_page(run, place, tmp_path):
 
 def test_one_prompt_serves_all_images_and_decoys(run, tmp_path):
     words = ["index", "model", "train", "--out", tmp_path / "index", "--lora", "lora"]
-    assert run(*words, "--prompt", "a painting", "--decoys", "train", *WORDS)[0] == 0
+    assert run(*words, "--prompt", "a painting", "--decoys", "unseen", *WORDS)[0] == 0
     index = dasbench.Index.open(tmp_path / "index")
     for images in (index.training, index.decoys):
         assert images.labels == ["a painting"] * 6

@@ -130,6 +130,42 @@ def test_kohya_format_with_an_alpha_of_each_layer(kind, equal, tmp_path):
         same(found, kind.theirs(path))
 
 
+@pytest.mark.parametrize("kind", ["sd", "xl"], indirect=True)
+def test_kohya_adapts_any_layer_and_its_scale_is_1_without_an_alpha(kind, tmp_path):
+    """Kohya's usual targets are more than the projections of the attentions."""
+    generator, network = torch.Generator().manual_seed(1), kind.network()
+    expected = {k: v.clone() for k, v in network.state_dict().items()}
+    kinds = {"net.2": 3.0, "proj_in": 5.0, "to_q": None}  # end of a name -> alpha
+    state = {}
+    for name, module in network.named_modules():
+        end = next((end for end in kinds if name.endswith(f".{end}")), None)
+        if end is None or not isinstance(module, torch.nn.Linear):
+            continue
+        a = 0.1 * torch.randn((RANK, module.in_features), generator=generator)
+        b = 0.1 * torch.randn((module.out_features, RANK), generator=generator)
+        stem = f"lora_unet_{name.replace('.', '_')}"
+        state |= {f"{stem}.lora_down.weight": a, f"{stem}.lora_up.weight": b}
+        if kinds[end] is not None:
+            state[f"{stem}.alpha"] = torch.tensor(kinds[end])
+        expected[f"{name}.weight"] += (kinds[end] or RANK) / RANK * b @ a
+    assert any("net_2" in key for key in state)
+    save_file(state, tmp_path / "kohya.safetensors")
+    same(kind.ours(tmp_path / "kohya.safetensors"), expected)
+
+
+@pytest.mark.parametrize("kind", ["sd"], indirect=True)
+def test_a_dora_is_refused(kind, tmp_path):
+    state = {}
+    for name, (a, b) in kind.weights.items():
+        state |= {f"base_model.model.{name}.lora_A.weight": a}
+        state |= {f"base_model.model.{name}.lora_B.weight": b}
+        state[f"base_model.model.{name}.lora_magnitude_vector"] = torch.ones(len(b))
+    save_file(state, tmp_path / "adapter_model.safetensors")
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"r": RANK, "use_dora": True}))
+    with pytest.raises(UserError, match=r"is a DoRA \(.*; expected a plain LoRA"):
+        kind.ours(tmp_path)
+
+
 @pytest.mark.parametrize("kind", ["flux"], indirect=True)
 def test_kohya_format_of_flux(kind, tmp_path):
     """Its names are those of the original code: one matrix for queries, keys and values."""

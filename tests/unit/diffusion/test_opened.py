@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 from diffusers import DDPMScheduler, UNet2DModel
+from peft import LoraConfig, get_peft_model
 
 from dasbench.diffusion import opened, pipelines
 from dasbench.diffusion.families import autoencoder
@@ -73,6 +75,23 @@ def test_hashes_follow_values():
     assert opened.digest(network) == before
     network.conv_in.bias.data[0] += 1e-6
     assert opened.digest(network) != before
+
+
+def test_hashes_follow_settings_and_scales_of_adapters():
+    unet = UNet2DModel(sample_size=8, **MODEL)
+    other = UNet2DModel(sample_size=8, **MODEL | {"act_fn": "gelu"})
+    other.load_state_dict(unet.state_dict())
+    assert opened.digest(other) != opened.digest(unet)
+
+    def adapted(alpha):
+        layer = torch.nn.Sequential(torch.nn.Linear(4, 4))
+        config = LoraConfig(r=2, lora_alpha=alpha, target_modules=["0"], init_lora_weights=False)
+        return get_peft_model(layer, config)
+
+    first, same, other = adapted(2), adapted(2), adapted(4)
+    other.load_state_dict(first.state_dict())
+    same.load_state_dict(first.state_dict())
+    assert opened.digest(first) == opened.digest(same) != opened.digest(other)
 
 
 def test_an_adapter_alone_needs_its_pipeline(tmp_path):
