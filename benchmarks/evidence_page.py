@@ -31,8 +31,8 @@ def block(measured: Mapping[str, Any]) -> str:
     """
     sizes = (
         f"{measured['models']} half-models with {measured['training']} training images and "
-        f"{measured['unseen']} unseen ones. {measured['asked']} held-out images are the queries. The "
-        f"decoys of {measured['held_out']} other held-out images are pooled."
+        f"{measured['unseen']} unseen ones. {measured['asked']} held-out images are the queries. "
+        f"The decoys of {measured['held_out']} other held-out images are pooled."
     )
     parts = [sizes, "![Rates of discoveries and p-values](evidence.svg)", verdict(measured)]
     return "\n\n".join([*parts, _rates(measured), _auc(measured), _planted(measured)])
