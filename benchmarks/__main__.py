@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import evidence_page, harness, page
+from benchmarks import evidence_page, goals, harness, page
 from benchmarks.machine import ROOT
 from dasbench.errors import UserError
 
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         evidence_page.write(home / "docs", details["calibration"])
     if results:
         page.write(home / "docs", results, details)
-        print(page.table(results, details))
+        print(goals.table(results, details))
     print(f"details are in {folder / 'details.json'}, the pages are in {home / 'docs'}")
     for name, why in failed.items():
         print(f"{name} failed: {why}", file=sys.stderr)

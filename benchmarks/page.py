@@ -7,122 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from matplotlib.figure import Figure
-
-from benchmarks import machine, paper_scale
-from benchmarks.harness import KEYS, PARTS, flat
+from benchmarks import goals, machine, paper_scale
+from benchmarks.harness import PARTS
 from dasbench.core.writing import write_text
 from dasbench.errors import UserError
-from dasbench.reports.figures import layout, style
+from dasbench.reports.figures import style
 
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 
 
-class Goal(NamedTuple):
-    """What a flat number is, and what it should be.
-
-    Attributes:
-        label: In the table and the chart.
-        limit: The number wanted.
-        at_most: Whether the limit is an upper one.
-        form: Format of the number.
-    """
-
-    label: str
-    limit: float
-    at_most: bool
-    form: str = "{:.2f}"
-
-    def met(self, value: float) -> bool:
-        """Whether a value is on the right side of the limit."""
-        return value <= self.limit if self.at_most else value >= self.limit
-
-    def wanted(self) -> str:
-        """The limit in words."""
-        return f"{'at most' if self.at_most else 'at least'} {self.form.format(self.limit)}"
-
-
-STEP, RELEASED = "features: ours / training step", "features: released / ours"
-GOALS = {
-    "features_vs_training_step_digits": Goal(f"{STEP}, digits, T = 10", 1.0, True),
-    "features_vs_training_step_fashion": Goal(f"{STEP}, fashion size, T = 10", 0.85, True),
-    "features_vs_released_digits": Goal(f"{RELEASED}, digits, T = 10", 5.0, False),
-    "features_vs_released_fashion": Goal(f"{RELEASED}, fashion size, T = 10", 4.0, False),
-    "features_vs_released_t1": Goal(f"{RELEASED}, T = 1, the smaller of both sizes", 10.0, False),
-    "damping_path_vs_released": Goal(
-        "damping path: one released run per transform / ours", 5, False
-    ),
-    "training_share_of_run": Goal("share of a run's wall time x cores in loops", 0.85, False),
-    "noop_seconds": Goal("`./run` with nothing to do, seconds", 5.0, True),
-    "plan_1000_jobs_seconds": Goal("`./run -n` with 1000 jobs, seconds", 10.0, True),
-    "lds_evaluation_share_of_training": Goal("measuring subset models / training them", 0.15, True),
-    "index_vs_training_step": Goal("building an index / training steps, N = 60 000", 1.1, True),
-    "index_peak_gb": Goal("peak memory of building it, GB", 2.0, True),
-    "index_disk_gb": Goal("its size on disk, GB", 1.4, True),
-    "ask_one_seconds": Goal("a question with one image, seconds", 2.0, True),
-    "ask_hundred_seconds": Goal("a question with 100 images, seconds", 10.0, True),
-}
-
-
 BUDGET_GB = 5.0  # of a job that scores N = 50 000, Q = 2 000, P = 4096
-SHORT = 0.2  # a bar that its number does not fit into
-
-
-def goals_met(results: Mapping[str, float]) -> dict[str, bool]:
-    """Per flat number that was measured."""
-    return {key: GOALS[key].met(results[key]) for key in KEYS if key in results}
-
-
-def table(results: Mapping[str, float], details: Mapping[str, Any]) -> str:
-    """The flat numbers with their limits, in Markdown; two threads where they were measured."""
-    met, second = goals_met(results), two_threads(details)
-    lines = ["| what | measured | wanted | | with two threads |", "|---|---|---|---|---|"]
-    for key in met:
-        goal = GOALS[key]
-        value, other = (goal.form.format(v[key]) if key in v else "" for v in (results, second))
-        verdict = "met" if met[key] else "**not met**"
-        lines.append(f"| {goal.label} | {value} | {goal.wanted()} | {verdict} | {other} |")
-    return "\n".join(lines)
-
-
-def two_threads(details: Mapping[str, Any]) -> dict[str, float]:
-    """What the flat numbers would be by the measurements with two threads."""
-    both = {name: part["threads"] for name, part in details.items() if len(part["threads"]) > 1}
-    found = [flat(name, {"1": threads["2"]}) for name, threads in both.items()]
-    return {key: value for one in found for key, value in one.items()}
-
-
-@style.styled
-def chart(results: Mapping[str, float]) -> Figure:
-    """Bars of every number as a part of its limit; left of the line is better."""
-    shown = [key for key in KEYS if key in results]
-    if not shown:
-        raise UserError("nothing is measured yet; `./run bench` first")
-    figure = style.new(height=1.1 + 0.28 * len(shown))
-    (panel,) = layout.panels(figure, 1, left=4.3, right=0.9, gap=0, bottom=0.55)
-    colours = {True: style.FAMILIES["trak"], False: style.FAMILIES["das"]}
-    for y, key in enumerate(shown):
-        goal, value = GOALS[key], results[key]
-        part = value / goal.limit if goal.at_most else goal.limit / max(value, 1e-12)
-        panel.barh(y, part, height=0.6, color=style.tint(colours[goal.met(value)], 0.25))
-        text = goal.form.format(results[key])
-        # beside a long bar the number would meet the line of the limit
-        place, where = (part - 0.01, "right") if part > SHORT else (part + 0.01, "left")
-        panel.text(place, y, text, va="center", ha=where, fontsize=7, color=style.INK)
-    panel.axvline(1, color=style.INK, linewidth=0.9)
-    panel.set_yticks(range(len(shown)), labels=[_plain(GOALS[key].label) for key in shown])
-    panel.set_ylim(len(shown) - 0.4, -0.6)
-    panel.set_xlim(left=0)
-    panel.grid(axis="x")
-    panel.set_xlabel("part of the limit that is used (shorter is better)")
-    panel.set_title("Measured against what is wanted")
-    return figure
-
-
-def _plain(label: str) -> str:
-    return label.replace("`", "")
 
 
 def _value(found: Mapping[str, float], form: str = "{:.2f}") -> str:
@@ -168,7 +64,7 @@ def _features(by_threads: Mapping[str, Any]) -> str:
             _rows(above, steps),
             _rows(below, others),
             f"With exact norms, in training steps: {', '.join(exact)}.",
-            f"Where the dense matrix is drawn within a call, T = 1: {'; '.join(drawing)}.",
+            f"If a call also draws the dense matrix (T = 1): {'; '.join(drawing)}.",
         ]
     )
 
@@ -255,17 +151,18 @@ def _scaling(by_threads: Mapping[str, Any]) -> str:
     usual = ", ".join(f"{axis} = {value}" for axis, value in by_threads["1"]["usual"].items())
     head = "| | seconds | slope | peak MB held | slope | with pages of files |"
     return (
-        f"{_rows(head, rows)}\n\nThe other two are {usual}; slopes are of the logarithms. Pages of "
-        "files, the finished array among them, are the system's to take back."
+        f"{_rows(head, rows)}\n\nEach row varies one number; the usual values are {usual}. "
+        "Slopes are those of logarithms. The last column includes pages of files, such as the "
+        "finished array, which the system can take back."
     )
 
 
 def _evaluation(by_threads: Mapping[str, Any]) -> str:
     one = by_threads["1"]
     return (
-        f"A job measures {one['models']} models in {_value(one['measure'])} s; one "
-        f"of its models is trained in {_value(one['train_one'])} s, {_value(one['start_up'])} s of "
-        f"that start-up. Share: {_value(one['share'], '{:.3f}')}."
+        f"A job measures {one['models']} models in {_value(one['measure'])} s. One of these models "
+        f"is trained in {_value(one['train_one'])} s, of which the start-up takes "
+        f"{_value(one['start_up'])} s. Share: {_value(one['share'], '{:.3f}')}."
     )
 
 
@@ -338,13 +235,13 @@ def _cifar10(details: Mapping[str, Any]) -> str:
     found = paper_scale.predicted(operations, details["features"]["threads"]["1"]["fashion"])
     p = paper_scale
     return (
-        f"cifar10 at the speed of one core here ({found['operations_per_second'] / 1e9:.0f} "
-        "billion operations a second in a training step at fashion size), "
-        f"N = {p.EXAMPLES:,}, Q = {p.QUERIES:,}, T = {p.TIMESTEPS}, P = {p.DIMENSIONS}: ours "
-        f"{found['ours_days']:,.0f} core days; released "
-        f"{found['released_gradients_days']:,.0f} for the gradients and "
+        f"Predicted cost of cifar10 with N = {p.EXAMPLES:,}, Q = {p.QUERIES:,}, T = {p.TIMESTEPS} "
+        f"and P = {p.DIMENSIONS}: {found['ours_days']:,.0f} core days here. The released form "
+        f"takes {found['released_gradients_days']:,.0f} core days for the gradients and "
         f"{found['released_product_days']:,.1f} for the dense product, whose matrix has "
-        f"{found['dense_matrix_gb']:,.0f} GB."
+        f"{found['dense_matrix_gb']:,.0f} GB. One core is assumed to be as fast as that measured "
+        f"here: {found['operations_per_second'] / 1e9:.0f} billion operations a second in a "
+        "training step at fashion size."
     )
 
 
@@ -369,7 +266,10 @@ SECTIONS: dict[str, Callable[[Mapping[str, Any]], str]] = {
 
 def block(results: Mapping[str, float], details: Mapping[str, Any]) -> str:
     """Everything between the markers."""
-    parts = [table(results, details), "![Measured against what is wanted](performance.svg)"]
+    parts = [
+        goals.table(results, details),
+        "![Measured values against their limits](performance.svg)",
+    ]
     machines: dict[str, list[str]] = {}
     for name in filter(details.__contains__, PARTS):
         machines.setdefault(machine.sentence(details[name]["machine"]), []).append(name)
@@ -400,5 +300,5 @@ def write(docs: Path, results: Mapping[str, float], details: Mapping[str, Any]) 
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise UserError(f"{page} lacks the lines {BEGIN} and {END}; put them where numbers belong")
-    style.save(chart(results), [docs / "performance.svg", docs / "performance.png"])
+    style.save(goals.chart(results), [docs / "performance.svg", docs / "performance.png"])
     write_text(page, f"{before}{begin}\n{block(results, details)}\n{end}{after}")

@@ -10,6 +10,7 @@ from benchmarks import (
     device,
     evaluation,
     features,
+    goals,
     harness,
     machine,
     orchestration,
@@ -225,12 +226,12 @@ def test_the_shard_is_trained_and_measured_as_the_rules_say(tmp_path):
 
 
 def test_goals_are_judged_by_their_side():
-    assert page.goals_met(RESULTS) == {
+    assert goals.goals_met(RESULTS) == {
         "features_vs_training_step_digits": True,
         "features_vs_released_digits": False,
         "noop_seconds": False,
     }
-    assert set(page.GOALS) == set(harness.KEYS)
+    assert set(goals.GOALS) == set(harness.KEYS)
 
 
 def test_scores_at_full_size_stay_within_their_budget():
@@ -252,7 +253,7 @@ def test_the_page_changes_between_its_markers_alone(tmp_path):
     once = file.read_text()
     page.write(tmp_path, RESULTS, details)
     assert file.read_text() == once
-    assert once.startswith(f"before\n{page.BEGIN}\n| what |")
+    assert once.startswith(f"before\n{page.BEGIN}\n| quantity |")
     assert once.endswith(f"{page.END}\nafter\n")
     assert "old" not in once
     assert (
@@ -271,7 +272,7 @@ def test_the_table_shows_what_two_threads_gave():
         "orchestration": {"threads": {"1": {"plan": {"seconds": summary(3.0)}}}},
     }
     results = {"damping_path_vs_released": 3.0, "plan_1000_jobs_seconds": 3.0}
-    rows = page.table(results, details).splitlines()[2:]
+    rows = goals.table(results, details).splitlines()[2:]
     assert [row.split(" | ")[1::3] for row in rows] == [["3.00", "6.00 |"], ["3.00", " |"]]
 
 
