@@ -150,3 +150,9 @@ def test_the_libraries_are_the_files_of_their_packages() -> None:
         assert f"| `{path.name}` |" in listed
         assert hashlib.sha256(path.read_bytes()).hexdigest() in listed
     assert (Path(pages.VENDOR) / "LICENSE-vega").is_file()
+
+
+def test_hover_texts_have_parameters_in_words():
+    assert charts._parameters('{"damping": 2e-05}') == "damping 2·10⁻⁵"
+    assert charts._parameters('{"centre": "mean", "power": 4}') == "centre mean, power 4"
+    assert charts._parameters(float("nan")) == charts._parameters("{}") == "none"

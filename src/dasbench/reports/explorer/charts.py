@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from dasbench.reports import method_families as families
+from dasbench.reports import pages
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 FAMILIES = "families"  # stands for a list of colours, one for each family
@@ -166,10 +167,18 @@ def _rows(held: pd.DataFrame, measure: str, methods: Sequence[str]) -> list[dict
                 "lo": lo,
                 "hi": hi,
                 "interval": None if value is None else f"{lo:.1f} to {hi:.1f}",
-                "parameters": "none" if pd.isna(row["parameters"]) else str(row["parameters"]),
+                "parameters": _parameters(row["parameters"]),
             }
         )
     return found
+
+
+def _parameters(text: Any) -> str:
+    """Parameters in words, such as ``damping 2·10⁻⁵``; "none" without any."""
+    words = pages.parameters(text)
+    if words == pages.NOTHING:
+        return "none"
+    return words if " " in words else f"damping {words}"
 
 
 def _colour() -> dict[str, Any]:
