@@ -153,7 +153,13 @@ def extractor(
     except ValueError as error:  # an option of the user
         raise UserError(str(error)) from error
     if settings["projection"] == "kronecker":
-        made.check(shape, condition)
+        try:
+            made.check(shape, condition)
+        except UserError as error:
+            if condition is None:
+                raise
+            # the other projections, which the error names, do not know conditions
+            raise advised(error, "give --parameters that leave it out") from error
     elif condition is not None:
         raise UserError(
             f"projection is {settings['projection']}, which is not checked for networks with a "

@@ -338,3 +338,15 @@ def test_an_unknown_pipeline_is_refused(kinds, tmp_path):
     file.write_text(file.read_text().replace("LDMPipeline", "OtherPipeline"))
     told = refused(lambda: dasbench.Index.build(tmp_path / "model", PIXELS, tmp_path / "index"))
     assert "is a OtherPipeline and takes latents, expected one of DDPMPipeline, LDM" in told
+
+
+def test_the_remedy_of_an_untrained_adapter_exists(tmp_path):
+    """Other projections are not checked for prompts, so no error advises them."""
+    kind = Kind("stable diffusion", tmp_path)
+    [file] = (tmp_path / "lora").glob("*.safetensors")
+    state = load_file(file)
+    save_file({k: v * (0 if ".up." in k else 1) for k, v in state.items()}, file)
+    with pytest.raises(UserError, match=r"before it was trained; give --parameters that leave it"):
+        dasbench.Index.build(
+            kind.folder, PIXELS, tmp_path / "index", prompts=TEXTS * 2, **kind.options, **SIZES
+        )
