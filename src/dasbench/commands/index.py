@@ -150,9 +150,9 @@ class Index:
         """
         index_settings.check_kernel(settings["options"])
         with index_work.locked(folder, share):
-            if share is None:
-                index_work.remove_parts(folder)
             manifest = index_features.begin(folder, model, settings, training, decoys)
+            if share is None:  # not before: until then the folder could be another one
+                index_work.remove_parts(folder)
             index = cls(folder, manifest, model)
             added = manifest.count != len(training.pixels)
             index._work(index.training if added else training, decoys, share)

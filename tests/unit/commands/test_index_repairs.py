@@ -99,11 +99,12 @@ def test_features_without_their_settings_are_never_used(model, copy):
 
 
 def test_a_folder_with_other_files_is_no_place_for_an_index(model, tmp_path):
-    mine = tmp_path / "images-0.png"
-    mine.write_bytes(b"mine")
+    files = [tmp_path / "images-0.png", tmp_path / ".part-of-my-work"]
+    for file in files:
+        file.write_bytes(b"mine")
     with pytest.raises(UserError, match=r"holds images-0\.png and no index\.json"):
         build(model, tmp_path)
-    assert mine.read_bytes() == b"mine"
+    assert [file.read_bytes() for file in files] == [b"mine"] * 2
 
 
 def test_an_addition_deletes_no_file_of_the_user(model, copy):
