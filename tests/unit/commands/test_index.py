@@ -16,25 +16,17 @@ from dasbench.core.hashed_chunks import Chunks
 from dasbench.diffusion.families import pixel
 from dasbench.errors import UserError
 from tiny import DIFFUSION, MODEL
-
-N, SIZES = 20, {"timesteps": 2, "dimensions": 64}
-PIXELS = np.random.default_rng(0).integers(0, 256, (N, 8, 8, 1)).astype(np.uint8)
-MORE = np.random.default_rng(1).integers(0, 256, (7, 8, 8, 1)).astype(np.uint8)
+from tiny_index import MORE, PIXELS, SIZES, N, build, network_and_process
 
 
 @pytest.fixture(scope="module")
 def model():
-    unet, process = pixel.build(MODEL, DIFFUSION, (1, 8, 8), ("attribution", 0))
-    return unet.eval(), process
+    return network_and_process()
 
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
     monkeypatch.setattr(index_manifest, "CHUNK", 8)
-
-
-def build(model, out, images=PIXELS, **options):
-    return dasbench.Index.build(model, images, out, **{**SIZES, **options})
 
 
 def content(folder):

@@ -12,29 +12,20 @@ from PIL import Image
 
 import dasbench
 from dasbench.commands import index_features, index_manifest, questions
-from dasbench.diffusion.families import pixel
 from dasbench.errors import UserError
-from tiny import DIFFUSION, MODEL
+from tiny_index import MORE, PIXELS, build, network_and_process
 
-PIXELS = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1)).astype(np.uint8)
-MORE = np.random.default_rng(1).integers(0, 256, (7, 8, 8, 1)).astype(np.uint8)
 UNSEEN = np.random.default_rng(2).integers(0, 256, (8, 8, 8, 1)).astype(np.uint8)
-SIZES = {"timesteps": 2, "dimensions": 64}
 
 
 @pytest.fixture(scope="module")
 def model():
-    unet, process = pixel.build(MODEL, DIFFUSION, (1, 8, 8), ("attribution", 0))
-    return unet.eval(), process
+    return network_and_process()
 
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
     monkeypatch.setattr(index_manifest, "CHUNK", 8)
-
-
-def build(model, out, images=PIXELS, **options):
-    return dasbench.Index.build(model, images, out, **{**SIZES, **options})
 
 
 @pytest.fixture(scope="module")
