@@ -48,13 +48,13 @@ def test_smoke_has_the_graph_of_digits():
 
 
 def test_digits_moved_is_digits_on_a_larger_canvas():
-    """Any other difference would make the two sets incomparable."""
+    """Fewer images and removals keep it within 90 minutes; models and queries are the same."""
     digits, moved = (config.load(name, ROOT) for name in ("digits", "digits_moved"))
     changed = {"title", "name", "seed_name", "base_home", "data", "subsets", "methods"}
     changed |= {"removal", "comparisons"}
     assert {key for key in digits if digits[key] != moved[key]} == changed
     assert set(digits["methods"]) - set(moved["methods"]) == {"unlearning"}
-    assert {**moved["data"], "dataset": "digits"} == digits["data"]
+    assert {**moved["data"], "dataset": "digits", "train": 1000} == digits["data"]
     sizes = [moved["subsets"][use][key] for use, key in (("eval", "models"), ("eval", "seeds"))]
     assert [*sizes, moved["subsets"]["tune"]["models"]] == [48, 2, 24]
     assert not any("fixed" in pair for pair in moved["comparisons"])  # primary in the full sense
