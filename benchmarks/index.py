@@ -4,15 +4,17 @@ The model is that of the experiment fashion with images of 16 x 16, the method t
 index at T = 10 and P = 1024, floor included. Building is counted in training steps per image and
 timestep, of the same network in the same batches. Questions are asked twice; the first time brings
 the files into the page cache and does not count. Random images and weights: speed does not depend
-on them. Beside it, the gradients and projections of two packages at the same P, on a few images.
+on them. Beside it, what one would use instead: the classes of two packages at the same P, on fewer
+images and one timestep, each in a process of its own, so that its memory is seen.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import multiprocessing
 import tempfile
 from collections.abc import Mapping
-from pathlib import Path
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,8 +54,9 @@ class Size(NamedTuple):
     others: int
 
 
-FULL = Size(60_000, 10, 1024, 100, 256, 64)
+FULL = Size(60_000, 10, 1024, 100, 256, 256)
 QUICK = Size(40, 2, 128, 3, 8, 2)
+OURS = "this index"
 
 
 def measure(threads: int, repeats: int, quick: bool = False) -> dict[str, Any]:
@@ -66,8 +69,7 @@ def measure(threads: int, repeats: int, quick: bool = False) -> dict[str, Any]:
     """
     checkpoints.use_threads(threads)
     size = QUICK if quick else FULL
-    settings = config.load("fashion", ROOT)["model"]
-    model = pixel.build(settings, DIFFUSION, SHAPE, (*AXES, "index"))
+    model = _model()
     rng = np.random.default_rng(0)
     images, queries = (
         rng.integers(0, 256, (n, *SHAPE[1:], 1)).astype(np.uint8) for n in (size.images, size.asked)
@@ -76,10 +78,13 @@ def measure(threads: int, repeats: int, quick: bool = False) -> dict[str, Any]:
         options = {"timesteps": size.timesteps, "dimensions": size.dimensions}
         seconds = timing.once(lambda: Index.build(model, images, folder, **options))
         peak = peak_mb()
-        disk = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
+        disk = other_packages.disk_bytes(folder)
         asked = _ask(folder, model, queries, repeats)
     step = _step(model, images[: size.steps], size.timesteps, repeats)
-    per_image = seconds / (size.images * size.timesteps)
+    count = size.images * size.timesteps
+    per_image = seconds / count
+    ours = {"ms": 1e3 * per_image, "peak_mb": peak, "disk_kb": disk / count / 1e3}
+    others = _others(images[: size.others], size.dimensions, threads)
     return {
         "sizes": size._asdict(),
         "build_seconds": seconds,
@@ -88,8 +93,14 @@ def measure(threads: int, repeats: int, quick: bool = False) -> dict[str, Any]:
         "peak_mb": peak,
         "disk_mb": disk / 1e6,
         "ask_seconds": asked,
-        "others_ms": _others(model, images[: size.others], size.dimensions, per_image),
+        "peers": {OURS: ours, **others},
     }
+
+
+def _model() -> tuple[Any, Any]:
+    """The network of the experiment fashion, with random weights, and its process."""
+    settings = config.load("fashion", ROOT)["model"]
+    return pixel.build(settings, DIFFUSION, SHAPE, (*AXES, "index"))
 
 
 def _ask(
@@ -112,16 +123,29 @@ def _step(
     return timing.summary([t / (len(images) * timesteps) for t in turns["step"]])
 
 
-def _others(
-    model: tuple[Any, Any], images: np.ndarray, dimensions: int, ours: float
-) -> dict[str, float]:
-    """Milliseconds for an image and timestep: ours, and each package that is installed."""
-    found = {"ours": 1e3 * ours}
-    for package, run in other_packages.PACKAGES.items():
+def _others(images: np.ndarray, dimensions: int, threads: int) -> dict[str, dict[str, float]]:
+    """``_alone`` of each package that is installed."""
+    found = {}
+    for package in other_packages.PACKAGES:
         if importlib.util.find_spec(package):
-            seconds = timing.once(lambda run=run: run(model, images, dimensions))
-            found[package] = 1e3 * seconds / len(images)
+            fresh = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(1, mp_context=fresh) as pool:
+                found[package] = pool.submit(_alone, package, images, dimensions, threads).result()
     return found
+
+
+def _alone(package: str, images: np.ndarray, dimensions: int, threads: int) -> dict[str, float]:
+    """A package in a process of its own.
+
+    Returns:
+        ms and disk_kb for each image (and timestep, as there is one); peak_mb of the process.
+    """
+    checkpoints.use_threads(threads)
+    model, kept = _model(), []
+    run = other_packages.PACKAGES[package]
+    seconds = timing.once(lambda: kept.append(run(model, images, dimensions)))
+    n = len(images)
+    return {"ms": 1e3 * seconds / n, "peak_mb": peak_mb(), "disk_kb": kept[0] / n / 1e3}
 
 
 def flat(details: dict[str, dict[str, Any]]) -> dict[str, float]:
@@ -139,14 +163,28 @@ def flat(details: dict[str, dict[str, Any]]) -> dict[str, float]:
 def section(one: Mapping[str, Any]) -> str:
     """What the page says of the numbers of ``measure``."""
     sizes, asked = one["sizes"], one["ask_seconds"]
-    others = ", ".join(f"{name} {ms:.1f}" for name, ms in one["others_ms"].items())
+    count = sizes["images"] * sizes["timesteps"]
+    lines = [
+        f"| | ms for an image and timestep | hours for {count:,} of them | peak memory, MB | "
+        "kB on disk for each |",
+        "|---|---|---|---|---|",
+    ]
+    for name, each in one["peers"].items():
+        hours = each["ms"] * count / 3.6e6
+        disk = f"{each['disk_kb']:.1f}" if each["disk_kb"] else "in memory"
+        lines.append(
+            f"| {name} | {each['ms']:.2f} | {hours:.2f} | {each['peak_mb']:,.0f} | {disk} |"
+        )
+    table = "\n".join(lines)
     return (
-        f"N = {sizes['images']:,} images of 28 x 28, T = {sizes['timesteps']}, P = "
-        f"{sizes['dimensions']:,}, one thread: built in {one['build_seconds'] / 60:.1f} minutes; a "
+        f"N = {sizes['images']:,} images of {SHAPE[1]}×{SHAPE[2]}, T = {sizes['timesteps']}, P = "
+        f"{sizes['dimensions']:,}, one thread: built in {one['build_seconds'] / 60:.1f} minutes. A "
         f"training step takes {_range(one['step_ms'])} ms for each image and timestep. A question "
         f"with one image takes {_range(asked['one'])} s, with {sizes['asked']} images "
-        f"{_range(asked['many'])} s, files in the page cache. Features at the same P, milliseconds "
-        f"for each image and timestep: {others}."
+        f"{_range(asked['many'])} s, with the files in the page cache.\n\n{table}\n\n"
+        f"The packages were measured on {sizes['others']} images at one timestep, each in its own "
+        "process; their hours follow if all images and timesteps take as long. The index also "
+        "holds the similarity of images and has passed its self-check."
     )
 
 

@@ -3,11 +3,13 @@
 Both classes are used as their documentation says, with their own random projection to P dimensions
 on the CPU: ``trak.TRAKer`` (its FunctionalGradientComputer and BasicProjector) and dattri's
 ``TRAKAttributor``. The loss is the simple loss; with other timesteps they do the same work again.
+Each function returns what its class leaves on disk, in bytes.
 """
 
 from __future__ import annotations
 
 import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,8 +23,8 @@ from dasbench.diffusion import denoiser
 BATCH, TIMESTEP = 32, 500
 
 
-def traker(model: tuple[Any, Any], images: np.ndarray, dimensions: int) -> None:
-    """``trak.TRAKer``: features of all images."""
+def traker(model: tuple[Any, Any], images: np.ndarray, dimensions: int) -> int:
+    """``trak.TRAKer``: features of all images, kept on disk."""
     from trak import TRAKer
     from trak.modelout_functions import AbstractModelOutput
     from trak.projectors import BasicProjector, ProjectionType
@@ -63,10 +65,11 @@ def traker(model: tuple[Any, Any], images: np.ndarray, dimensions: int) -> None:
         for batch in _loader(process, images):
             attributor.featurize(batch, num_samples=len(batch[0]))
         attributor.finalize_features()
+        return disk_bytes(folder)
 
 
-def dattri(model: tuple[Any, Any], images: np.ndarray, dimensions: int) -> None:
-    """``dattri.algorithm.trak.TRAKAttributor``: features of all images and their kernel."""
+def dattri(model: tuple[Any, Any], images: np.ndarray, dimensions: int) -> int:
+    """``dattri.algorithm.trak.TRAKAttributor``: features and their kernel, in memory."""
     from dattri.algorithm.trak import TRAKAttributor
     from dattri.task import AttributionTask
 
@@ -83,6 +86,12 @@ def dattri(model: tuple[Any, Any], images: np.ndarray, dimensions: int) -> None:
         device="cpu",
     )
     attributor.cache(_loader(process, images))
+    return 0
+
+
+def disk_bytes(folder: str | Path) -> int:
+    """Sizes of all files below a folder."""
+    return sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
 
 
 PACKAGES = {"trak": traker, "dattri": dattri}
