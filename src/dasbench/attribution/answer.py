@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from dasbench.core import arguments
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -110,7 +112,7 @@ class Answer:
             ``by_timestep`` would be too large for the memory; else None.
         listed_by_timestep: [T, K, Q] float, ``by_timestep`` of the ``listed`` images.
         evidence: Comparison with decoys, or None if there are none.
-        checks: Training images that were asked about themselves.
+        checks: Training images that were asked about themselves; None if none can fail.
         facts: What was asked of what: label -> value, in order: model, data, settings, hashes,
             versions.
         warnings: Sentences that a reader must see, such as a failed check.
@@ -165,7 +167,11 @@ class Answer:
         Returns:
             Columns query, rank, image, label, score, share, q_value (if there are decoys), and
             rank_KEY for each other score: the image's rank in that score.
+
+        Raises:
+            UserError: If ``top`` is no positive whole number.
         """
+        top = arguments.whole("top", top, 1)
         shares, rows = self.share(self.main), []
         ranks = {
             other.key: np.argsort(np.argsort(-other.values, axis=0, kind="stable"), axis=0) + 1

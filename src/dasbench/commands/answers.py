@@ -17,6 +17,13 @@ from dasbench.core import tables
 from dasbench.data.pictures import shown
 from dasbench.errors import UserError
 
+NO_CHECK = "no check: all training images have the same pixels, so each is always on top"
+
+
+def all_same(images: np.ndarray) -> bool:
+    """Whether images [N, H, W, C] have the same pixels: then no check can fail."""
+    return bool((images == images[:1]).all())
+
 
 def check_scores(scores: np.ndarray, damping: float) -> np.ndarray:
     """The scores [N, Q], if they say something.
@@ -84,8 +91,8 @@ def checked(
     names: Sequence[str],
 ) -> list[str]:
     """Lines about the check of ``failure``; the arguments are its own and the queries' names."""
-    if len(images) == 1:
-        return ["no check: a single training image is always on top"]
+    if all_same(images):
+        return [NO_CHECK]
     same = itself(images, queries)
     lines = [
         f"{shown(names[q])} is a training image and has rank {place} for itself"

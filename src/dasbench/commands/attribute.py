@@ -297,7 +297,7 @@ def main() -> None:
     names, asked = ([one.name for one in images.pictures] for images in (train, queries))
     print(f"{method}, damping {damping:g} of the largest eigenvalue")
     _show(answer.scores, asked, names, args.top)
-    checks = answer.checks.ranks
+    checks = [] if answer.checks is None else answer.checks.ranks
     lines = answers.checked(train.pixels, queries.pixels, answer.scores, checks, asked)
     print("\n".join(lines))
     if not own_model:

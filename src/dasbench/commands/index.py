@@ -33,7 +33,7 @@ from dasbench.commands.index_settings import DEFAULT_METHOD
 from dasbench.commands.index_soundness import AGAIN, CHECKED
 from dasbench.commands.index_work import Share
 from dasbench.commands.subject import Subject
-from dasbench.core import artifacts, hashed_chunks, memmaps
+from dasbench.core import arguments, artifacts, hashed_chunks, memmaps
 from dasbench.errors import UserError
 
 HELD_OUT = 16  # decoys that are asked about, for the calibration of the others
@@ -110,6 +110,7 @@ class Index:
             UserError: If the folder holds another index or another process builds it, the work
                 does not fit, the images do not fit the model, or a setting is impossible.
         """
+        folder, seed = arguments.path("out", out), arguments.whole("seed", seed, 0)
         reading = index_settings.checked_reading(reading)
         index_settings.complete(method, feature_options)
         damping = index_settings.damping_of(method, damping)
@@ -121,9 +122,9 @@ class Index:
         read = functools.partial(whom.read, reading=reading, skip_bad=skip_bad)
         training = read(images, "training images", labels, prompts)
         unseen = None if decoys is None else read(decoys, "decoys", decoy_labels, decoy_prompts)
-        settings = {"method": method, "options": options, "damping": damping, "seed": int(seed)}
+        settings = {"method": method, "options": options, "damping": damping, "seed": seed}
         settings["reading"] = dict(reading)
-        return cls.make(whom, settings, training, Path(out).expanduser(), unseen, share)
+        return cls.make(whom, settings, training, folder, unseen, share)
 
     @classmethod
     def make(
@@ -177,7 +178,7 @@ class Index:
         Raises:
             UserError: If there is no such index, or it is of another model.
         """
-        folder = Path(folder).expanduser()
+        folder = arguments.path("folder", folder)
         manifest = index_manifest.load(folder)
         whom = model
         if not isinstance(model, Subject) and (model is not None or lora is not None):

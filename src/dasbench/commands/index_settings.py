@@ -130,6 +130,8 @@ def checked_reading(reading: Mapping[str, Any] | None) -> dict[str, Any]:
     Raises:
         UserError: If a key or a value is none of these.
     """
+    if not isinstance(reading, Mapping | None):
+        raise UserError(f"reading is {reading!r}, expected a dict of {', '.join(READING)}")
     given = {key: value for key, value in (reading or {}).items() if value is not None}
     if unknown := sorted(set(given) - set(READING)):
         raise UserError(f"reading has {unknown[0]!r}, expected {', '.join(READING)}")

@@ -45,7 +45,7 @@ class Share:
         Raises:
             UserError: If the text is something else.
         """
-        number, _, count = text.partition("/")
+        number, _, count = text.partition("/") if isinstance(text, str) else ("", "", "")
         if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
             raise UserError(f"shard is {text!r}, expected a number and a count such as 2/8")
         return cls(int(number), int(count))

@@ -16,7 +16,7 @@ from dasbench.commands.index_images import Images
 from dasbench.commands.index_manifest import Manifest
 from dasbench.commands.index_settings import FLOOR, FLOOR_POINT
 from dasbench.commands.subject import Subject
-from dasbench.core import artifacts, tables
+from dasbench.core import arguments, artifacts, tables
 from dasbench.data.pictures import shown
 
 KEPT = 2**25  # numbers [T, N, Q] that an answer holds; above, those of the listed images alone
@@ -43,7 +43,7 @@ class Answered(Answer):
         """
         from dasbench.reports import answer_page
 
-        answer_page.render(self, Path(path), top)
+        answer_page.render(self, arguments.path("path", path), top)
 
 
 class Source(Protocol):
@@ -93,7 +93,7 @@ def answer(index: Source, asked: Images) -> Answered:
         listed=listed,
         listed_by_timestep=by_listed,
         evidence=evidence,
-        checks=_checks(index),
+        checks=self_checked(index),
         facts=_facts(manifest),
         warnings=_warnings(index, asked, found.values, evidence),
     )
@@ -108,7 +108,10 @@ def _evidence(index: Source, found: indexed.Scores) -> Evidence | None:
     return evidence.judge(found.matches, found.decoys, others, trained, standardise=False)
 
 
-def _checks(index: Source) -> SelfCheck:
+def self_checked(index: Source) -> SelfCheck | None:
+    """The self-check of an index; None if all its images are the same, so that none can fail."""
+    if answers.all_same(index.training.pixels):
+        return None
     names = [index.training.pictures[i].name for i in index.checked["rows"]]
     return SelfCheck(names, np.asarray(index.checked["ranks"]))
 
@@ -119,7 +122,8 @@ def _warnings(
     """Sentences about checks that failed."""
     same = _themselves(index, asked)
     below = answers.failed(values, same)
-    lines = [
+    lines = [answers.NO_CHECK] if answers.all_same(index.training.pixels) else []
+    lines += [
         f"{shown(asked.pictures[q].name)} is a training image and has rank {place} for itself"
         for q, place in below.items()
     ]

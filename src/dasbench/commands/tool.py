@@ -185,6 +185,8 @@ def show(answer: questions.Answered, top: int) -> None:
 
 def check_line(answer: questions.Answered) -> str:
     """What the self-check of the index says."""
+    if answer.checks is None:
+        return answers.NO_CHECK
     ranks = np.asarray(answer.checks.ranks)
     return (
         f"self-check: {int((ranks == 1).sum())} of {len(ranks)} training images come out on top of "
@@ -194,10 +196,12 @@ def check_line(answer: questions.Answered) -> str:
 
 def _report(index: Index) -> None:
     size = sum(file.stat().st_size for file in index.folder.rglob("*") if file.is_file())
-    ranks = np.asarray(index.checked["ranks"])
+    checks = questions.self_checked(index)
+    ranks = np.asarray([] if checks is None else checks.ranks)
+    passed = f"{int((ranks == 1).sum())} of {len(ranks)} come out on top of their own query"
     print(
         f"{index.folder}: {index.manifest.count:,} training images, {size / 1e6:,.0f} MB; "
-        f"{int((ranks == 1).sum())} of {len(ranks)} come out on top of their own query"
+        f"{answers.NO_CHECK if checks is None else passed}"
     )
     if (ranks > 1).any():
         wrong = ranks[ranks > 1].tolist()

@@ -18,6 +18,7 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from dasbench.attribution.answer import Answer, Picture
+from dasbench.core import arguments
 from dasbench.core.writing import write_text
 from dasbench.errors import UserError
 from dasbench.reports import answer_charts as charts
@@ -37,11 +38,10 @@ def render(answer: Answer, path: Path, top: int = 12) -> None:
         top: Training images to list for each query and score.
 
     Raises:
-        UserError: If ``top`` is not positive, there is no query or no training image, or the file
-            cannot be written.
+        UserError: If ``top`` is no positive whole number, there is no query or no training image,
+            or the file cannot be written.
     """
-    if top < 1:
-        raise UserError(f"a page lists at least 1 training image, not {top}: give a larger number")
+    top = arguments.whole("top", top, 1)
     if not answer.queries or not answer.training:
         raise UserError(
             f"{len(answer.training)} training images and {len(answer.queries)} images to ask about "

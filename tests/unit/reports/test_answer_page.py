@@ -267,7 +267,7 @@ def test_a_hundred_queries_fit_in_fifteen_megabytes(tmp_path):
 
 @pytest.mark.parametrize("top", [0, -1])
 def test_a_list_has_at_least_one_place(tmp_path, top):
-    with pytest.raises(UserError, match=f"at least 1 training image, not {top}"):
+    with pytest.raises(UserError, match=f"top is {top}, expected a whole number of at least 1"):
         answer_page.render(example(), tmp_path / "answer.html", top=top)
 
 
