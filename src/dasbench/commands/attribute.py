@@ -6,6 +6,7 @@ nothing is measured about the quality of a method: that is the task of the bench
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -289,7 +290,7 @@ def main() -> None:
         damping = damping_of(method, args.damping)
     settings = {"method": method, "options": options, "damping": damping, "seed": 0}
     try:
-        answer = _ask(model, settings, train, queries, args.cache)
+        answer = _ask(model, settings, train, queries, args)
     except UserError as error:
         raise attributed_model.advised(
             error, "give --projection rademacher, or --parameters"
@@ -310,12 +311,12 @@ def _ask(
     settings: Mapping[str, Any],
     training: Images,
     queries: Images,
-    cache: Path | None,
+    args: argparse.Namespace,
 ) -> questions.Answered:
     """The answer of an index of this model, these images and settings, which is kept."""
     text = json.dumps(settings, sort_keys=True)
     key = resumable.fingerprint(__version__, model.digest, training.digest, text)
-    folder = (cache or _cache()) / key
+    folder = (args.cache or _cache()) / key
     try:
         index = Index.open(folder, model)
         index.verify()
@@ -324,7 +325,7 @@ def _ask(
             shutil.rmtree(folder)
         index = Index.make(model, settings, training, folder)
     index.training = training  # the same images; their files may have other names by now
-    return questions.answer(index, queries)
+    return questions.answer(index, queries, args.clip)
 
 
 def _cache() -> Path:

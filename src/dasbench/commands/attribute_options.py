@@ -60,6 +60,7 @@ def add_conditions(cli: argparse.ArgumentParser) -> None:
 
 def add_output(cli: argparse.ArgumentParser) -> None:
     """Options that say where an answer goes."""
+    cli.add_argument("--clip", type=not_empty, metavar="FOLDER", help="a CLIP model, to compare")
     cli.add_argument("--top", type=int, default=8, help="how many training images to name (8)")
     cli.add_argument("--page", type=not_empty, help="also write the answer as a page, .html")
     cli.add_argument("--csv", type=not_empty, help="also write the answer as a table, .csv")

@@ -233,7 +233,12 @@ class Index:
         return index
 
     def ask(
-        self, pictures: Any, prompts: Any = None, labels: Any = None, **reading: Any
+        self,
+        pictures: Any,
+        prompts: Any = None,
+        labels: Any = None,
+        clip: str | Path | None = None,
+        **reading: Any,
     ) -> questions.Answered:
         """The training images behind some pictures.
 
@@ -241,6 +246,9 @@ class Index:
             pictures: The queries, in a form of ``build``.
             prompts: Their prompts, for a model with prompts; one for each, or one for all.
             labels: Their classes, for a model with classes; one for each, or one for all.
+            clip: A CLIP model, as a folder or its name in the local cache of the hub: its
+                similarity stands beside the score. Embeddings of the training images are computed
+                at the first question and kept in the index.
             **reading: resize, background, range, skip_bad for image files; by default, they are
                 read as those of the index were.
 
@@ -254,7 +262,7 @@ class Index:
         how = {**self.manifest.reading, **index_settings.checked_reading(reading)}
         asked = self.model.read(pictures, "queries", labels, prompts, how or None, skip_bad)
         self.verify()
-        return questions.answer(self, asked)
+        return questions.answer(self, asked, clip)
 
     def is_complete(self) -> bool:
         """Whether the self-check, which is made last, is there and of all images."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from dasbench.attribution import indexed, self_check
 from dasbench.attribution.answer import Answer, Evidence, Picture, Score, SelfCheck
-from dasbench.commands import answers, pixel_floor
+from dasbench.commands import answers, clip_similarity, pixel_floor
 from dasbench.commands.index_images import Images
 from dasbench.commands.index_manifest import Manifest
 from dasbench.commands.index_settings import FLOOR, FLOOR_POINT
@@ -49,6 +49,7 @@ class Answered(Answer):
 class Source(Protocol):
     """What an answer needs of an index; see ``dasbench.commands.index.Index``."""
 
+    folder: Path
     manifest: Manifest
     model: Subject
     slabs: list[indexed.Slab]
@@ -63,8 +64,14 @@ class Source(Protocol):
         """Scores of held-out decoys as queries: of training images and of decoys."""
 
 
-def answer(index: Source, asked: Images) -> Answered:
-    """The answer of an index to some queries."""
+def answer(index: Source, asked: Images, clip: str | Path | None = None) -> Answered:
+    """The answer of an index to some queries.
+
+    Args:
+        index: The index.
+        asked: The queries.
+        clip: A CLIP model whose similarity stands beside the score, or None.
+    """
     manifest, training = index.manifest, index.training
     phi = index.query_features(asked)
     apart = len(manifest.timesteps)
@@ -81,20 +88,25 @@ def answer(index: Source, asked: Images) -> Answered:
         listed = np.unique(np.argsort(-found.values, axis=0, kind="stable")[:LISTED])
         by_listed = indexed.score_some(index.slabs, phi, listed, index.residuals)
     evidence = _evidence(index, found)
+    others, facts = [pixel_floor.score(training.pixels, asked.pixels)], _facts(manifest)
+    if clip is not None:
+        place = arguments.path("clip", clip)
+        others.append(clip_similarity.score(index.folder, manifest, training, asked, place))
+        facts["CLIP model"] = str(clip)
     return Answered(
         main=main,
         training=training.pictures,
         queries=asked.pictures,
         training_pixels=training.pixels,
         query_pixels=asked.pixels,
-        others=[pixel_floor.score(training.pixels, asked.pixels)],
+        others=others,
         timesteps=np.asarray(manifest.timesteps, np.int64),
         by_timestep=found.by_slab,
         listed=listed,
         listed_by_timestep=by_listed,
         evidence=evidence,
         checks=self_checked(index),
-        facts=_facts(manifest),
+        facts=facts,
         warnings=_warnings(index, asked, found.values, evidence),
     )
 

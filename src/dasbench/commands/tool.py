@@ -164,7 +164,9 @@ def run_ask(args: argparse.Namespace) -> None:
     subject.use_cores()
     index = Index.open(args.index, args.model, args.lora)
     how = attribute_options.reading(args)
-    answer = index.ask(args.images, args.prompt, args.label, skip_bad=args.skip_bad, **how)
+    answer = index.ask(
+        args.images, args.prompt, args.label, args.clip, skip_bad=args.skip_bad, **how
+    )
     show(answer, args.top)
     print(check_line(answer))
     for line in answer.warnings:

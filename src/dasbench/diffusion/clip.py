@@ -24,13 +24,16 @@ MEAN = (0.48145466, 0.4578275, 0.40821073)
 DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 
 
-def load(model: str | Path, device: torch.device | str = "cpu") -> torch.nn.Module:
+def load(
+    model: str | Path, device: torch.device | str = "cpu", option: str = "embedding.model"
+) -> torch.nn.Module:
     """Load a CLIP model, in evaluation mode. This function downloads nothing.
 
     Args:
         model: A folder that ``save_pretrained`` wrote, or the name of a model in the local cache of
             the Hugging Face hub.
         device: Device of the model.
+        option: What the user calls the model, for the message of an error.
 
     Raises:
         UserError: If the model is not on this machine, or its weights are incomplete or not in
@@ -53,7 +56,7 @@ def load(model: str | Path, device: torch.device | str = "cpu") -> torch.nn.Modu
     except Exception as error:
         reason = str(error).strip().split("\n")[0]
         raise UserError(
-            f"embedding.model {model} cannot be loaded as a CLIP model ({reason}); give a folder "
+            f"{option} {model} cannot be loaded as a CLIP model ({reason}); give a folder "
             f"with config.json and model.safetensors, or fetch it with `hf download {model}`"
         ) from error
     return clip.eval().to(device)
@@ -71,8 +74,8 @@ def preprocess(images: torch.Tensor, size: int) -> torch.Tensor:
     """
     if images.shape[1] not in (1, 3):
         raise UserError(
-            f"images have {images.shape[1]} channels, expected 1 or 3; leave out embedding_dot and "
-            "embedding_cosine"
+            f"images have {images.shape[1]} channels, expected 1 or 3: CLIP reads no others; "
+            "leave it out"
         )
     pixels = ((images + 1) / 2).expand(-1, 3, -1, -1)
     resized = torch.nn.functional.interpolate(
