@@ -48,6 +48,7 @@ include: "workflow/rules/groups.smk"
 include: "workflow/rules/truths.smk"
 include: "workflow/rules/retrieval.smk"
 include: "workflow/rules/trajectory.smk"
+include: "workflow/rules/adaptation.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/phases.smk"
 

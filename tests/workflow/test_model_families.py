@@ -6,13 +6,17 @@ Text to image: debug_artbench5 in test_paper_experiments.py.
 from collections import Counter
 
 import judged
+import numpy as np
 import pytest
 import yaml
 from plans import counts
 
 import tiny_pipelines
 from clones import RECORDED, checkout
-from dasbench.core import tables
+from dasbench.core import artifacts, tables
+from dasbench.diffusion import outputs
+from dasbench.diffusion.families import dit
+from dasbench.experiments import config
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 
@@ -189,3 +193,24 @@ def test_exports_run_as_their_cards_say(families, tmp_path, monkeypatch):
             assert not (tmp_path / name / "frozen.json").is_file()
         else:
             judged.assert_frozen(tmp_path / name, clone.folder / "data/pretrained/tests/vq")
+
+
+def test_fine_tuning_is_measured_on_new_images_and_on_those_of_the_frozen_model(families):
+    """The frozen losses are those of the frozen experiment's own network."""
+    clone, _ = families
+    results = clone.folder / "results"
+    table = tables.load_table(results / "adapting/adaptation.csv").set_index("images")
+    assert list(table.index) == ["new", "own"]
+    network, process = dit.load(results / "flowing/models/base")
+    measured = config.load("adapting", clone.folder)["outputs"]
+    grid = outputs.grid(measured["timesteps"], 1000, measured["spacing"])
+    for name, experiment in (("new", "adapting"), ("own", "flowing")):
+        images = artifacts.load_array(
+            results / experiment / "queries/val.npy", (None,) * 4, np.float32
+        )
+        axes = ("adapting", 0)
+        loss, _ = outputs.measure([network], network, process, images, "val", grid, axes)
+        assert table.loc[name, "frozen"] == pytest.approx(-loss.mean(), rel=1e-5)
+        assert table.loc[name, "adapted"] != pytest.approx(-loss.mean(), rel=1e-5)
+        assert table.loc[name, "count"] == len(images)
+    assert not (results / "flowing/adaptation.csv").exists()

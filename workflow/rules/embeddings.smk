@@ -8,10 +8,6 @@ from dasbench.core import query_kinds
 from dasbench.experiments.files import features, models
 
 
-ruleorder: compute_embeddings > compute_features
-ruleorder: compute_embeddings_gen > compute_features_gen
-
-
 rule compute_embeddings:
     input:
         of(features.embedding_files, root=ROOT),

@@ -8,6 +8,8 @@ include: "common.smk"
 from dasbench.core import query_kinds
 from dasbench.experiments.files import features, inherited, models, settings
 
+FEATURES = "(?!embeddings/).+"  # those are the work of compute_embeddings
+
 
 rule compute_features:
     input:
@@ -27,6 +29,7 @@ rule compute_features:
         "logs/benchmark/{experiment}/compute_features/{features}.tsv"
     wildcard_constraints:
         experiment=only(HELD_OUT),
+        features=FEATURES,
     priority: 8
     conda:
         "../../environment.yml"
@@ -57,6 +60,7 @@ use rule compute_features as compute_features_gen with:
         ),
     wildcard_constraints:
         experiment=only(GENERATED),
+        features=FEATURES,
 
 
 rule decompose:

@@ -34,4 +34,5 @@ for name, e in EXPERIMENTS.items():
             parts.get("bound", []),
             parts.get("retrieval", []),
             parts.get("trajectory", []),
+            parts.get("adaptation", []),
         localrule: True

@@ -62,7 +62,7 @@ PHASES = tuple(
 # phases that are no stage of dvc.yaml
 STUDIES = tuple(
     "tuning effects costs replicates grids replay rules left_out truths ranking bound retrieval "
-    "trajectory".split()
+    "trajectory adaptation".split()
 )
 RESERVED = frozenset({*PHASES, *STUDIES, *SUBCOMMANDS, "all", "none", "snakemake", "dvc"})
 _RULE = re.compile(r"^ *(?:use rule \w+ as|rule) (\w+)", re.MULTILINE)

@@ -84,6 +84,7 @@ PHASES = {
         "compare_truths",
     ),
     "trajectory": ("measure_trajectory", "evaluate_trajectory"),
+    "adaptation": ("measure_adaptation",),
     "retrieval": ("evaluate_retrieval", "evaluate_credit"),
     "removal": (
         "choose_removals",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dasbench import model_families
 from dasbench.core.query_kinds import TARGETS
 from dasbench.core.query_kinds import of as kinds_of
 from dasbench.experiments import ablation_design
@@ -29,6 +30,10 @@ def of(work: Workload) -> Iterator[Cost]:
             yield Cost(family, {}, memory=memory)
     if work.experiment["trajectory"]["places"]:
         yield from _trajectory(work)
+    frozen = model_families.family(work.experiment["model"])["frozen_files"]
+    if frozen and work.experiment["subsets"]:  # two networks, on the images of two experiments
+        times = 4 * work.experiment["outputs"]["timesteps"]
+        yield work.infers("measure_adaptation", work.queries["val"], times, 2)
     if ablation_design.wanted(work.experiment):
         yield _readouts(work)
         yield _cells(work)

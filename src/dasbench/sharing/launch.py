@@ -50,6 +50,7 @@ NETWORKS = (
     "measure_grids",
     "measure_trajectory",
     "measure_removal",
+    "measure_adaptation",
 )
 # scripts whose work several processes can share
 PARALLEL = ("train_base", "compute_features")

@@ -8,6 +8,7 @@ from dasbench.core.query_kinds import SPECTRUM, computed, of
 from dasbench.experiments import ablation_design, figure_table
 from dasbench.experiments.files import groups, inherited, truths
 from dasbench.experiments.files.ablation import ABLATION_TABLES
+from dasbench.experiments.files.adaptation import adaptation_tables, has_adaptation
 from dasbench.experiments.files.costs import COST_FILES, has_times
 from dasbench.experiments.files.dampings import has_dampings, rule_files
 from dasbench.experiments.files.data import pool_of
@@ -99,6 +100,8 @@ def _studies(experiment: Resolved, experiments: Mapping[str, Resolved]) -> dict[
         phases["retrieval"] = retrieval_tables(experiment)
     if has_trajectory(experiment):
         phases["trajectory"] = trajectory_tables(experiment)
+    if has_adaptation(experiment):
+        phases["adaptation"] = adaptation_tables(experiment)
     if ablation_design.wanted(experiment):
         phases["effects"] = [f"{folder}/ablation/{table}.csv" for table in ABLATION_TABLES]
     if has_times(experiment):
