@@ -1,9 +1,11 @@
 """q-values from decoys, judged where the truth is known: models of random halves of the images.
 
 Each tuning half-model of digits has its own half as training images and the other half as decoys;
-the queries are held-out images. ``dasbench.evaluation.calibration`` says what is counted. Then some
-held-out images are planted: a model is trained on near-copies of them, and their q-values are
-compared with those of the same copies under a model that never saw them.
+the queries are held-out images, and images that the half-model generates. Pooled decoys are those
+of held-out images, as many as an index takes. ``dasbench.evaluation.calibration`` says what is
+counted. For a generated query, only candidates that the model has not seen are false for certain.
+Then some held-out images are planted: a model is trained on near-copies of them, and their q-values
+are compared with those of the same copies under a model that never saw them.
 """
 
 from __future__ import annotations
@@ -19,8 +21,9 @@ from benchmarks.problems import feature_settings
 from dasbench import model_families
 from dasbench.attribution import evidence
 from dasbench.attribution.leave_one_out import Blind, blind_scores, matches
+from dasbench.commands.index import HELD_OUT
 from dasbench.core import artifacts
-from dasbench.diffusion import denoiser, model_inputs, training
+from dasbench.diffusion import denoiser, model_inputs, sampling, training
 from dasbench.diffusion.process import Process
 from dasbench.errors import UserError
 from dasbench.evaluation import calibration
@@ -46,6 +49,8 @@ class Problem(NamedTuple):
         images: [N, H, W, C] uint8.
         queries: [Q, H, W, C] uint8, held out from all models; the first are pooled.
         held_out: H.
+        generated: Queries that each half-model generates.
+        steps: Steps of sampling.
         halves: Function of a number of a model to its network and process, and [N] bool: its half.
         count: M.
     """
@@ -55,6 +60,8 @@ class Problem(NamedTuple):
     images: np.ndarray
     queries: np.ndarray
     held_out: int
+    generated: int
+    steps: int
     halves: Callable[[int], tuple[torch.nn.Module, Process, np.ndarray]]
     count: int
 
@@ -75,30 +82,50 @@ def measure(threads: int, repeats: int, quick: bool = False) -> dict[str, Any]:
     scores: dict[str, list[Blind]] = {name: [] for name in SCORES}
     for m in range(problem.count):
         network, process, half = problem.halves(m)
-        x = np.concatenate([problem.images[half], problem.images[~half], problem.queries])
+        made = _generated(problem, network, process)
+        x = np.concatenate([problem.images[half], problem.images[~half], problem.queries, made])
         g = _features(problem, network, process, x)
         given = np.split(g, [half.sum(), len(half)], axis=1)
         for name, function in SCORES.items():
             scores[name].append(function(*given, DAMPING))
         print(f"  half-model {m + 1} of {problem.count} scored", flush=True)
-    found = {name: summary(name, each, problem.held_out) for name, each in scores.items()}
+    known, h = len(problem.queries), problem.held_out
+    found = {name: summary(name, each, h, known) for name, each in scores.items()}
     return {
         "models": problem.count,
         "training": int(half.sum()),
         "unseen": int((~half).sum()),
         "held_out": problem.held_out,
         "asked": len(problem.queries) - problem.held_out,
+        "generated": problem.generated,
         "scores": found,
         "planted": _planted(problem, threads),
     }
 
 
-def summary(name: str, scores: list[Blind], held_out: int) -> dict[str, Any]:
-    """What is counted of one score: rates, auc, p."""
-    bootstrap = Bootstrap(2000)
-    table = calibration.study(scores, held_out, name in STANDARDISED, bootstrap, AXES)
+def summary(name: str, scores: list[Blind], held_out: int, known: int) -> dict[str, Any]:
+    """What is counted of one score: rates, auc, p.
+
+    Args:
+        name: The score.
+        scores: Of each half-model, for all queries.
+        held_out: H.
+        known: Number of queries that are held-out images; the others are generated.
+    """
+    bootstrap, apart = Bootstrap(2000), name in STANDARDISED
+    columns = np.arange(scores[0].decoys.shape[1])
+    kept = (columns < held_out) | (columns >= known)
+    generated = [Blind(*(part[:, kept] for part in each)) for each in scores]
+    scores = [Blind(*(part[:, :known] for part in each)) for each in scores]
+    table = calibration.study(scores, held_out, apart, bootstrap, AXES)
+    others = calibration.study(generated, held_out, apart, bootstrap, (*AXES, "generated"))
+    others = others[others["candidates"] == "unseen"]
     return {
-        "rates": table.to_dict("records"),
+        "rates": [
+            {**row, "queries": queries}
+            for queries, rates in (("held-out", table), ("generated", others))
+            for row in rates.to_dict("records")
+        ],
         "auc": calibration.auc(scores, bootstrap, AXES),
         "p": calibration.p_shares(scores, held_out, AXES),
     }
@@ -118,6 +145,15 @@ def _features(
     engine = features.Extractor(network, process, settings, AXES)
     (g,) = engine.by_timestep(denoiser.to_model(images), np.arange(len(images)), "train")
     return g
+
+
+def _generated(problem: Problem, network: torch.nn.Module, process: Process) -> np.ndarray:
+    """Images [n, H, W, C] uint8 of a half-model, from noise that all half-models share."""
+    shape = (problem.generated, *denoiser.to_model(problem.images[:1]).shape[1:])
+    noise = generator(*AXES, "generated").standard_normal(shape, np.float32)
+    made = sampling.sample(network, process, torch.from_numpy(noise), problem.steps)
+    pixels = (made.clamp(-1, 1).numpy() + 1) * 127.5
+    return np.rint(np.moveaxis(pixels, 1, 3)).astype(np.uint8)
 
 
 def _planted(problem: Problem, threads: int) -> dict[str, dict[str, dict[str, float]]]:
@@ -211,9 +247,10 @@ def _digits() -> Problem:
     queries = artifacts.load_examples(home / "examples/val.npz").images
     sizes = {"features": {"timesteps": 20, "dimensions": 1024}}
     asked = experiment["queries"]
-    return Problem(
-        model, experiment | sizes, images, queries[: asked["val"]], asked["tuning"], half, count
-    )
+    first, last, steps = asked["tuning"], asked["val"], asked["sampling_steps"]
+    held_out, made = min(HELD_OUT, first), asked["gen"] - first
+    queries = np.concatenate([queries[:held_out], queries[first:last]])
+    return Problem(model, experiment | sizes, images, queries, held_out, made, steps, half, count)
 
 
 def _small(threads: int) -> Problem:
@@ -231,4 +268,4 @@ def _small(threads: int) -> Problem:
         mask = subsets.draw_mask(pool.labels[:120], 0.5, False, generator(*AXES, m))
         return *_trained(model, experiment, images, mask, threads, m), mask
 
-    return Problem(model, experiment, images, pool.images[1000:1020], 8, half, 2)
+    return Problem(model, experiment, images, pool.images[1000:1020], 8, 4, 5, half, 2)

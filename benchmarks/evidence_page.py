@@ -31,8 +31,9 @@ def block(measured: Mapping[str, Any]) -> str:
     """
     sizes = (
         f"{measured['models']} half-models with {measured['training']} training images and "
-        f"{measured['unseen']} unseen ones. {measured['asked']} held-out images are the queries. "
-        f"The decoys of {measured['held_out']} other held-out images are pooled."
+        f"{measured['unseen']} unseen ones. The queries are {measured['asked']} held-out images, "
+        f"and {measured['generated']} images that each half-model generates. The decoys of "
+        f"{measured['held_out']} other held-out images are pooled, as in an index."
     )
     parts = [sizes, "![Rates of discoveries and p-values](evidence.svg)", verdict(measured)]
     return "\n\n".join([*parts, _rates(measured), _auc(measured), _planted(measured)])
@@ -42,7 +43,8 @@ def verdict(measured: Mapping[str, Any]) -> str:
     """Whether calibration holds at the rate of 5 %, in one sentence for each score.
 
     It fails if the whole interval of a rate lies above 5 %, or the AUC outside its range. It is in
-    doubt if a rate lies above the binomial interval.
+    doubt if a rate lies above the binomial interval. A rate below that interval is said, too: then
+    fewer images are listed than the rate allows.
     """
     sentences = []
     for name, score in measured["scores"].items():
@@ -60,24 +62,29 @@ def verdict(measured: Mapping[str, Any]) -> str:
             result = (
                 f"{'**fails**' if faults else 'is **in doubt**'}: {'; '.join(faults or doubts)}"
             )
+        careful = [
+            f"{_place(row)} ({row['rate']:.3f})" for row in rows if row["rate"] < row["expected_lo"]
+        ]
+        if careful:
+            result += f"; it is conservative, below the binomial interval, for {', '.join(careful)}"
         sentences.append(f"Calibration of `{name}` {result}.")
     return " ".join(sentences)
 
 
 def _place(row: Mapping[str, Any]) -> str:
-    return f"{CANDIDATES[row['candidates']]} with {row['decoys']} decoys"
+    return f"{CANDIDATES[row['candidates']]} with {row['decoys']} decoys, {row['queries']} queries"
 
 
 def _rates(measured: Mapping[str, Any]) -> str:
-    lines = [
-        "| score | candidates | decoys | nominal | rate | interval | by chance | highest |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    columns = ("score", "queries", "candidates", "decoys", "nominal", "rate", "interval")
+    columns += ("by chance", "highest")
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for name, score in measured["scores"].items():
         for row in score["rates"]:
             if row["nominal"] in SHOWN:
                 lines.append(
-                    f"| `{name}` | {CANDIDATES[row['candidates']]} | {row['decoys']} "
+                    f"| `{name}` | {row['queries']} | {CANDIDATES[row['candidates']]} "
+                    f"| {row['decoys']} "
                     f"| {row['nominal']:.2f} | {row['rate']:.3f} | {row['lo']:.3f} to "
                     f"{row['hi']:.3f} | {row['expected_lo']:.3f} to {row['expected_hi']:.3f} "
                     f"| {row['highest']:.2f} |"
@@ -146,7 +153,10 @@ def _draw_rates(
     """Rates with their intervals; open markers are unseen images."""
     for number, (name, score) in enumerate(measured["scores"].items()):
         for shift, kind in enumerate(CANDIDATES):
-            rows = [r for r in score["rates"] if (r["candidates"], r["decoys"]) == (kind, decoys)]
+            shown = ("held-out", kind, decoys)
+            rows = [
+                r for r in score["rates"] if (r["queries"], r["candidates"], r["decoys"]) == shown
+            ]
             x, rate, lo, hi = (
                 np.array([row[key] for row in rows]) for key in ("nominal", "rate", "lo", "hi")
             )

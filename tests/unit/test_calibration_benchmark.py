@@ -23,7 +23,7 @@ def test_everything_is_counted(measured):
     assert (measured["training"], measured["unseen"]) == (60, 60)
     assert set(measured["scores"]) == set(calibration.SCORES)
     for score in measured["scores"].values():
-        assert len(score["rates"]) == 4 * 6
+        assert len(score["rates"]) == (4 + 2) * 6  # of generated queries, unseen candidates alone
         assert all(0 <= row["lo"] <= row["rate"] <= row["hi"] <= 1 for row in score["rates"])
         assert 0.4 < score["auc"]["auc"] < 0.6
         assert sum(score["p"]["training"]) == pytest.approx(1)
@@ -42,7 +42,7 @@ def test_the_page_changes_between_its_markers_alone(measured, tmp_path):
     assert once[0].startswith(f"before\n{evidence_page.BEGIN}\n2 half-models with 60")
     assert once[0].endswith(f"{evidence_page.END}\nafter\n")
     assert "\nold\n" not in once[0]
-    assert once[0].count("| `match` |") == 2 * 4 + 1 + 2
+    assert once[0].count("| `match` |") == 2 * (4 + 2) + 1 + 2
     file.write_text("no markers\n")
     with pytest.raises(UserError, match="lacks the lines"):
         evidence_page.write(tmp_path, part)
@@ -51,26 +51,29 @@ def test_the_page_changes_between_its_markers_alone(measured, tmp_path):
 def test_a_calibration_that_fails_or_is_in_doubt_is_said(measured):
     good = copy.deepcopy(measured)
     for row in good["scores"]["match"]["rates"]:
-        row |= {"rate": 0.05, "lo": 0.04, "expected_hi": 0.06}
+        row |= {"rate": 0.05, "lo": 0.04, "expected_lo": 0.04, "expected_hi": 0.06}
     good["scores"]["match"]["auc"]["auc"] = 0.481
     assert "Calibration of `match` holds at the rate of 5 %." in evidence_page.verdict(good)
     (row,) = [
         row
         for row in good["scores"]["match"]["rates"]
         if (row["nominal"], row["candidates"], row["decoys"]) == (0.05, "training", "pooled")
+        and row["queries"] == "held-out"
     ]
     row["rate"] = 0.061
     expected = (
-        "Calibration of `match` is **in doubt**: training images with pooled decoys have a rate of "
-        "0.061, above the binomial interval."
+        "Calibration of `match` is **in doubt**: training images with pooled decoys, held-out "
+        "queries have a rate of 0.061, above the binomial interval."
     )
     assert expected in evidence_page.verdict(good)
     row["lo"], good["scores"]["match"]["auc"]["auc"] = 0.051, 0.47
     expected = (
-        "Calibration of `match` **fails**: training images with pooled decoys have a rate above "
-        "0.05; the AUC lies outside 0.48 to 0.52."
+        "Calibration of `match` **fails**: training images with pooled decoys, held-out queries "
+        "have a rate above 0.05; the AUC lies outside 0.48 to 0.52."
     )
     assert expected in evidence_page.verdict(good)
+    row |= {"rate": 0.02, "lo": 0.01}
+    assert "it is conservative, below the binomial interval, for" in evidence_page.verdict(good)
 
 
 def test_planted_copies_are_found_only_with_all_their_q_values():
@@ -80,7 +83,7 @@ def test_planted_copies_are_found_only_with_all_their_q_values():
     training[:5, 1] = training[5:10, 2] = 2.0
     training[7, 2] = 0.0
     training[30, 1] = 3.0
-    problem = calibration.Problem(None, {}, None, None, 1, None, 0)
+    problem = calibration.Problem(None, {}, None, None, 1, 0, 0, None, 0)
     found = calibration._found(problem, "match", Blind(training, decoys.repeat(5, axis=0)))
     assert found["found"] == 0.5
     assert found["largest_q"] > 0.5
@@ -114,8 +117,9 @@ def test_half_models_are_read_as_the_workflow_writes_them(repository):
         artifacts.save_examples(home / f"examples/{name}.npz", images, np.zeros(n), np.arange(n))
     problem = calibration._digits()
     assert problem.count == len(masks) == 2 * each
-    assert len(problem.queries) == experiment["queries"]["val"]
-    assert problem.held_out == experiment["queries"]["tuning"]
+    asked = experiment["queries"]
+    assert problem.held_out == min(16, asked["tuning"])  # as many as an index pools
+    assert len(problem.queries) == problem.held_out + asked["val"] - asked["tuning"]
     for m in (0, len(masks) - 1):
         network, _, half = problem.halves(m)
         np.testing.assert_array_equal(half, masks[m])

@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from dasbench.commands import (
     index_settings,
     questions,
     subject,
+    tool,
     training_files,
 )
 from dasbench.commands.image_files import read_images as read_images
@@ -45,7 +46,7 @@ from dasbench.commands.index_settings import (
 )
 from dasbench.commands.subject import Subject
 from dasbench.core import resumable, script_main, tables
-from dasbench.data import arrays, pictures
+from dasbench.data import arrays
 from dasbench.errors import UserError
 from dasbench.version import __version__
 
@@ -262,14 +263,13 @@ def _damping(selection: Path, method: str, transform: str) -> float:
 
 def main() -> None:
     """Print the training images with the highest scores for each image."""
-    args = attribute_options.parser(main.__doc__).parse_args()
+    cli = attribute_options.parser(main.__doc__)
+    index_settings.add_features(cli)
+    args = cli.parse_args()
     attribute_options.check(args)
     image_files.below(args.images, "the queries are", tell=False)  # before the model is read
     own_model = args.model is not None
-    given = {"projection": args.projection, "parameters": args.parameters}
-    given = attribute_options.check_features(
-        {key: value for key, value in given.items() if value is not None}, given
-    )
+    given = attribute_options.check_features(index_settings.given_features(args), FEATURE_OPTIONS)
     experiment = None if own_model else args.experiment
     method, options, data = _method(args.method, experiment, given)
     reading = {**(data or {}), **attribute_options.reading(args)}
@@ -284,38 +284,57 @@ def main() -> None:
         train = model.read(args.data, "training images", None, args.prompts, *how)
     else:
         train = training_files.images(home, data or {}, model.takes)
+    decoys = _decoys(args, model, train, home, reading)
     if args.damping is None and not own_model:
         damping = _damping(home / "lds" / "selection.csv", method, options["transform"])
     else:
         damping = damping_of(method, args.damping)
     settings = {"method": method, "options": options, "damping": damping, "seed": 0}
     try:
-        answer = _ask(model, settings, train, queries, args)
+        answer, folder = _ask(model, settings, train, decoys, queries, args)
     except UserError as error:
         raise attributed_model.advised(
             error, "give --projection rademacher, or --parameters"
         ) from error
-    names, asked = ([one.name for one in images.pictures] for images in (train, queries))
+    asked = [one.name for one in queries.pictures]
     print(f"{method}, damping {damping:g} of the largest eigenvalue")
-    _show(answer.scores, asked, names, args.top)
+    tool.show(answer, args.top)
     checks = [] if answer.checks is None else answer.checks.ranks
     lines = answers.checked(train.pixels, queries.pixels, answer.scores, checks, asked)
     print("\n".join(lines))
     if not own_model:
         print(answers.measured(home, method, options["transform"]))
+    if args.page is None:  # beside the index, one for each set of images that was asked about
+        args.page = folder.with_name(f"{folder.name}-{queries.digest[:8]}.html")
     questions.write(answer, args)
+
+
+def _decoys(
+    args: argparse.Namespace,
+    model: Subject,
+    training: Images,
+    home: Path,
+    reading: Mapping[str, Any],
+) -> Images | None:
+    """The decoys that the user gave, or else the held-out images of an experiment."""
+    if args.decoys is not None:
+        prompts = args.decoy_prompts
+        return model.read(args.decoys, "decoys", None, prompts, reading, args.skip_bad)
+    return None if args.model else training_files.held_out(home, training, model.takes)
 
 
 def _ask(
     model: Subject,
     settings: Mapping[str, Any],
     training: Images,
+    decoys: Images | None,
     queries: Images,
     args: argparse.Namespace,
-) -> questions.Answered:
-    """The answer of an index of this model, these images and settings, which is kept."""
+) -> tuple[questions.Answered, Path]:
+    """The answer of an index of this model, these images and settings; the index is kept."""
     text = json.dumps(settings, sort_keys=True)
-    key = resumable.fingerprint(__version__, model.digest, training.digest, text)
+    data = [training.digest, *([decoys.digest] if decoys else [])]
+    key = resumable.fingerprint(__version__, model.digest, *data, text)
     folder = (args.cache or _cache()) / key
     try:
         index = Index.open(folder, model)
@@ -323,22 +342,15 @@ def _ask(
     except UserError:  # none is there, or it is damaged
         if (folder / index_manifest.FILE).is_file() and not index_manifest.is_sound(folder):
             shutil.rmtree(folder)
-        index = Index.make(model, settings, training, folder)
+        index = Index.make(model, settings, training, folder, decoys)
     index.training = training  # the same images; their files may have other names by now
-    return questions.answer(index, queries, args.clip)
+    return questions.answer(index, queries, args.clip), folder
 
 
 def _cache() -> Path:
     """Folder of the indexes that are kept: ``dasbench`` in the user's folder of caches."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "dasbench" / "indexes"
-
-
-def _show(matrix: np.ndarray, asked: Sequence[str], names: Sequence[str], top: int) -> None:
-    for name, column in zip(asked, matrix.T, strict=True):
-        print(pictures.shown(name))
-        for place, i in enumerate(np.argsort(-column, kind="stable")[:top], start=1):
-            print(f"  {place:2d}  {column[i]:.4g}  {pictures.shown(names[i])}")
 
 
 if __name__ == "__main__":

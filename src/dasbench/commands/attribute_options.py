@@ -40,9 +40,13 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     cli.add_argument("--lora", type=not_empty, help="adapter of a text-to-image pipeline")
     cli.add_argument("--size", type=int, help="pixels of a side, if the pipeline has another")
     cli.add_argument("--prompts", type=not_empty, metavar="CSV", help="of the images in --data")
+    cli.add_argument(
+        "--decoys",
+        type=not_empty,
+        help="images that the model has not seen (the experiment's held-out ones)",
+    )
+    cli.add_argument("--decoy-prompts", type=not_empty, metavar="CSV", help="of the decoys")
     add_conditions(cli)
-    cli.add_argument("--projection", help="of gradients, for networks that kronecker refuses")
-    cli.add_argument("--parameters", help="the subset whose gradients are taken")
     cli.add_argument("--method", help="(das_stepwise, or das_common if the experiment lacks it)")
     cli.add_argument("--damping", type=float, help="relative; default: the experiment's choice")
     cli.add_argument("--cache", type=not_empty, help="folder of the indexes that are kept")
@@ -110,7 +114,11 @@ def check(args: argparse.Namespace) -> None:
     for given, what in ((args.lora, "--lora"), (args.prompts, "--prompts"), (args.size, "--size")):
         if given is not None and args.model is None:
             raise UserError(f"{what} is {given}, but the model is an experiment's; add --model")
-    for given, what in ((args.model, "--model"), (args.data, "--data")):
+    for given, what in (
+        (args.model, "--model"),
+        (args.data, "--data"),
+        (args.decoys, "--decoys"),
+    ):
         if given is not None and not given.exists():
             raise UserError(f"{what} {given} is missing; check the path")
     if args.damping is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping
 from typing import Any
 
@@ -101,6 +102,19 @@ def complete(
     options = options_of(method)
     sizes = SIZES.get(method, {}) | ({"parameters": parameters} if parameters else {})
     return {**options, "features": {**FEATURE_DEFAULTS, **options["features"], **sizes, **given}}
+
+
+def add_features(cli: argparse.ArgumentParser) -> None:
+    """An option of the command line for each of ``FEATURE_OPTIONS``."""
+    for name in FEATURE_OPTIONS:
+        kind = type(FEATURE_DEFAULTS.get(name, ""))
+        cli.add_argument(f"--{name}", type=kind, help="of the features; see config/README.md")
+
+
+def given_features(args: argparse.Namespace) -> dict[str, Any]:
+    """The options of ``add_features`` that the user gave."""
+    named = {name: getattr(args, name) for name in FEATURE_OPTIONS}
+    return {name: value for name, value in named.items() if value is not None}
 
 
 def check_kernel(options: Mapping[str, Any]) -> None:

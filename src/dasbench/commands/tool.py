@@ -80,9 +80,7 @@ def _index(commands: Any) -> None:
     cli.add_argument("--damping", type=float, help="of the largest eigenvalue (by method)")
     cli.add_argument("--seed", type=int, default=0, help="of noise and projection (0)")
     cli.add_argument("--shard", metavar="I/N", help="compute only this share of the images")
-    for name in index_settings.FEATURE_OPTIONS:
-        kind = type(index_settings.FEATURE_DEFAULTS.get(name, ""))
-        cli.add_argument(f"--{name}", type=kind, help="of the features; see config/README.md")
+    index_settings.add_features(cli)
     attribute_options.add_reading(cli)
     cli.set_defaults(run=run_index)
 
@@ -124,7 +122,6 @@ def _ask(commands: Any) -> None:
 def run_index(args: argparse.Namespace) -> None:
     """``dasbench index``."""
     subject.use_cores()
-    features = {name: getattr(args, name) for name in index_settings.FEATURE_OPTIONS}
     index = Index.build(
         args.model,
         args.data,
@@ -141,7 +138,7 @@ def run_index(args: argparse.Namespace) -> None:
         shard=args.shard,
         reading=attribute_options.reading(args),
         skip_bad=args.skip_bad,
-        **{name: value for name, value in features.items() if value is not None},
+        **index_settings.given_features(args),
     )
     if args.shard:
         print(

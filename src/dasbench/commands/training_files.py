@@ -1,4 +1,4 @@
-"""The training images of an experiment, and the user's files behind them."""
+"""The training and held-out images of an experiment, and the user's files behind them."""
 
 from __future__ import annotations
 
@@ -29,13 +29,39 @@ def images(home: Path, data: Mapping[str, Any], takes: str | None) -> Images:
     train = artifacts.load_examples(home / "examples" / "train.npz")
     rows = zip(train.ids, train.labels, find(train.images, data), strict=True)
     names = [f"id {i} (label {c}){file and f': {file}'}" for i, c, file in rows]
+    return _images(home, train, names, takes)
+
+
+def held_out(home: Path, training: Images, takes: str | None) -> Images | None:
+    """The held-out images of an experiment that are no training images; None if there are none.
+
+    Args:
+        home: results/E.
+        training: Its training images. Data sets hold some images twice.
+        takes: "classes", "prompts" or None.
+
+    Raises:
+        UserError: If a file of the experiment is damaged.
+    """
+    if not (home / "examples/val.npz").is_file():
+        return None
+    unseen = artifacts.load_examples(home / "examples/val.npz")
+    names = [f"id {i} (label {c})" for i, c in zip(unseen.ids, unseen.labels, strict=True)]
+    known = {image.tobytes() for image in training.pixels}
+    rows = np.flatnonzero([image.tobytes() not in known for image in unseen.images])
+    return _images(home, unseen, names, takes).some(rows) if len(rows) else None
+
+
+def _images(
+    home: Path, examples: artifacts.Examples, names: list[str], takes: str | None
+) -> Images:
     labels: list[Any] = [None] * len(names)
     if takes == "classes":
-        labels = train.labels.tolist()
+        labels = examples.labels.tolist()
     if takes == "prompts":
         texts = artifacts.load_json(home / "prompts" / "texts.json")
-        labels = [texts[label] for label in train.labels]
-    return Images(train.images, [Picture(name) for name in names], None).labelled(labels)
+        labels = [texts[label] for label in examples.labels]
+    return Images(examples.images, [Picture(name) for name in names], None).labelled(labels)
 
 
 def find(images: np.ndarray, data: Mapping[str, Any]) -> list[str]:

@@ -1,6 +1,7 @@
 """``./run attribute`` as a person calls it: what is refused, told, read, and checked."""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,15 @@ from PIL import Image
 
 import dasbench
 from dasbench.attribution import indexed, self_check
-from dasbench.commands import answers, attribute, attributed_model, image_files, index_settings
+from dasbench.commands import (
+    answers,
+    attribute,
+    attributed_model,
+    image_files,
+    index_images,
+    index_settings,
+    training_files,
+)
 from dasbench.core import artifacts, tables
 from dasbench.diffusion.families import pixel
 from dasbench.errors import UserError
@@ -206,7 +215,7 @@ def test_animated_and_cropped_pictures_are_told(run, place):
     told = run("moving.gif")
     assert "note: moving.gif has several frames or pages (3 at most): the first is used" in told
     assert "note: moving.gif is not square and cropped to the centre" in told
-    assert "cropped" not in run("moving.gif", "--resize", "pad")
+    assert "cropped to" not in run("moving.gif", "--resize", "pad")
 
 
 def test_identical_pictures_and_what_is_left_out_are_told(run, place):
@@ -244,3 +253,29 @@ def test_a_broken_link_is_told(run, place):
 def test_read_images_names_all_bad_ones(place):
     with pytest.raises(UserError, match=r"2 files cannot be read as images: .*gone.*lost"):
         image_files.read_images([place / "gone.png", place / "lost.png"], (3, 8, 8))
+
+
+def test_decoys_give_q_values_and_a_page_is_always_written(run, place):
+    (place / "unseen").mkdir()
+    for i, image in enumerate(np.random.default_rng(5).permuted(PIXELS, axis=0)):
+        Image.fromarray(image[::-1]).save(place / f"unseen/{i}.png")
+    told = run("query.png", "--decoys", "unseen", "--timesteps", "3")
+    assert "false discovery rate" in told or "too few decoys" in told
+    (page,) = [line.split()[-1] for line in told.splitlines() if line.startswith("the answer is")]
+    text = Path(page).read_text()
+    assert "q-value" in text
+    again = run("query.png", "--decoys", "unseen", "--timesteps", "3", "--page", "own.html")
+    assert (place / "own.html").is_file()
+    assert again.splitlines()[:-1] == told.splitlines()[:-1]
+
+
+def test_held_out_images_of_an_experiment_are_decoys_unless_they_are_training_images(tmp_path):
+    unseen = np.concatenate([PIXELS[:2], 255 - PIXELS[2:]])
+    (tmp_path / "examples").mkdir()
+    labels = np.arange(6)
+    artifacts.save_examples(tmp_path / "examples/val.npz", unseen, labels, labels + 10)
+    training = index_images.read(PIXELS, (3, 8, 8), "training images")
+    found = training_files.held_out(tmp_path, training, None)
+    np.testing.assert_array_equal(found.pixels, unseen[2:])
+    assert found.pictures[0].name == "id 12 (label 2)"
+    assert training_files.held_out(tmp_path / "other", training, None) is None

@@ -169,8 +169,8 @@ def command(pair, odd_pictures, monkeypatch):
     def run(*words):
         seen = {}
 
-        def ask(model, settings, training, queries, cache):
-            seen.update(images=training.pixels, queries=queries.pixels)
+        def ask(model, settings, training, decoys, queries, args):
+            seen.update(images=training.pixels, queries=queries.pixels, decoys=decoys)
             raise KeyboardInterrupt
 
         monkeypatch.setattr(attribute, "_ask", ask)
