@@ -14,7 +14,8 @@ def run() -> None:
     summary = tables.load_table(args.summary)
     held = summary[summary["own"] & (summary["selection"] == "held_out")]
     metrics = {f"lds.{r.target}.{r.queries}.{r.method}": round(r.lds, 6) for r in held.itertuples()}
-    for r in held.dropna(subset=["partial"]).itertuples():
+    defined = held[held["partial"].notna() & (held["partial_undefined"] < held["Q"])]
+    for r in defined.itertuples():
         metrics[f"partial.{r.target}.{r.queries}.{r.method}"] = round(r.partial, 6)
     for r in tables.load_table(args.ceiling).itertuples():
         metrics[f"ceiling.{r.target}.{r.queries}"] = round(r.ceiling, 6)
