@@ -8,7 +8,7 @@ include: "common.smk"
 from dasbench.core import query_kinds
 from dasbench.experiments.files import features, inherited, models, settings
 
-FEATURES = "(?!embeddings/).+"  # those are the work of compute_embeddings
+FEATURES = "(?!embeddings/)[^/]+"  # those are the work of compute_embeddings
 
 
 rule compute_features:
