@@ -6,6 +6,7 @@ A *form* says how a table shows its records (``dasbench.reports.markdown_tables`
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -198,6 +199,7 @@ SPEEDUP = Form(
 )
 REMOVAL = _removed("excess", {"removed by": "`{method}`"}, ", above random")
 REMOVAL_PAIRS = _removed("difference", PAIR)
+REMOVAL_PRIMARY = replace(REMOVAL_PAIRS, where={"kind": ["primary"]})
 REPLICATES = Form(
     rows={"method": "`{method}`"},
     columns=by_kind(
@@ -378,4 +380,7 @@ TABLES = {
     **_of("fashion"),
     **_of("emoji"),
     **_of("digits_moved"),
+    "digits_moved-removal-pairs": Table(
+        "digits_moved/removal/comparisons.csv", "digits_moved-removal-pairs.csv", REMOVAL_PRIMARY
+    ),
 }

@@ -37,6 +37,9 @@ PICTURES = {
     "emoji-samples.png": "emoji/figures/samples.png",
     "emoji-lds.svg": "emoji/figures/lds-loss.svg",
     "emoji-neighbours.png": "emoji/figures/neighbours-val.png",
+    "digits_moved-samples.png": "digits_moved/figures/samples.png",
+    "digits_moved-lds.svg": "digits_moved/figures/lds-loss.svg",
+    "digits_moved-neighbours.png": "digits_moved/figures/neighbours-val.png",
 }
 
 
