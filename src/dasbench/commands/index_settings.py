@@ -20,18 +20,18 @@ DEFAULTS = (DEFAULT_METHOD, "das_common", "das")  # the first that an experiment
 # queries; in units of the largest eigenvalue of the kernel. A test compares it with the tables.
 DAMPINGS = {
     "das": 1e-4,
-    "das_common": 5e-5,
+    "das_common": 1e-5,
     "das_l1": 0.002,
     "das_probes": 0.002,
     "das_probes_common": 5e-4,
-    "das_released": 2e-4,
+    "das_released": 1e-4,
     "das_stepwise": 0.05,
-    "dtrak": 5e-4,
+    "dtrak": 2e-4,
     "dtrak_common": 1e-4,
     "relative_if": 0.01,
-    "renormalized_if": 0.1,
+    "renormalized_if": 0.05,
     "trak": 0.02,
-    "trak_common": 0.01,
+    "trak_common": 0.005,
 }
 OTHER_DAMPING = 1e-4  # of methods that were judged nowhere
 # beside every answer: a similarity that needs no model; fixed, from the benchmark's tuning data

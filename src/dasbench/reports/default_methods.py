@@ -15,7 +15,12 @@ from dasbench.reports.markdown_tables import Column, Form, interval, number
 KEPT = "default-methods.csv"
 METHODS = ("das_stepwise", "das_common", "trak_common", "das", "trak", "floor")
 # experiment -> its kept table of methods; "" is the timed study on digits, with fewer timesteps
-SETS = {"digits": "methods.csv", "fashion": "fashion.csv", "emoji": "emoji.csv"}
+SETS = {
+    "digits": "methods.csv",
+    "fashion": "fashion.csv",
+    "emoji": "emoji.csv",
+    "digits_moved": "digits_moved.csv",
+}
 TIMED = "cost-quality.csv"
 SIZES = {"stepwise_t_20": 20, "stepwise_t_5": 5, "stepwise_t_1": 1}  # of das_stepwise
 _COLUMNS = ["method", "timesteps", "seconds", "experiment", "queries", "lds", "lo", "hi"]

@@ -10,6 +10,7 @@ from dasbench.commands import index_settings
 from dasbench.errors import UserError
 from dasbench.experiments import config
 from dasbench.registry import METHODS
+from dasbench.reports import default_methods
 
 ROOT = Path(__file__).parents[3]
 
@@ -50,8 +51,8 @@ def test_the_schema_of_options_comes_with_the_package():
 
 def test_default_dampings_are_the_medians_of_what_tuning_data_chose():
     chosen = []
-    for name in ("methods", "fashion", "emoji"):
-        table = pd.read_csv(ROOT / f"reference/findings/{name}.csv")
+    for name in default_methods.SETS.values():
+        table = pd.read_csv(ROOT / "reference/findings" / name)
         own = table[table.own & (table.selection == "held_out") & (table.target == "loss")]
         chosen.append(own[["method", "damping"]])
     chosen = pd.concat(chosen)
