@@ -425,3 +425,17 @@ def test_a_replicate_needs_a_parent_and_says_whose_base_model_it_has(blank):
     assert (own["base_home"], own["seed_name"]) == ("child", "smoke")
     with pytest.raises(UserError, match="there is no parent to replicate"):
         load(blank, raw() | {"replicate": {"base": 1}})
+
+
+@pytest.mark.parametrize(
+    "name", ["digits", "fashion", "emoji", "digits_moved", "photos", "removals"]
+)
+def test_three_scores_are_compared_with_the_floor_on_every_truth(name):
+    """Sets that had been judged before the floors say when the comparison was fixed."""
+    pairs = [pair for pair in config.load(name, ROOT)["comparisons"] if pair["b"] == "floor"]
+    assert [pair["a"] for pair in pairs] == ["das_stepwise", "das_common", "das"]
+    for pair in pairs:
+        assert pair["truth"] == (
+            ["removal"] if name == "removals" else ["loss", "displacement", "removal"]
+        )
+        assert ("fixed" in pair) == (name in {"digits", "fashion", "emoji", "removals"})
