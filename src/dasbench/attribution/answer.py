@@ -18,6 +18,8 @@ import pandas as pd
 
 from dasbench.core import arguments
 
+RATE = 0.05  # images with a q-value up to this one stand out
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -65,6 +67,8 @@ class Evidence:
             held-out queries; None where there are none. 0.5 if the correction is right.
         sentences: [Q], what the q-values say about each query, in words.
         warning: A sentence that a reader must see, if the AUC is too far from 0.5; else None.
+        pooled: Number of held-out images whose decoys' scores the q-values compare with; 0: the
+            q-values of each query compare with ``decoys``.
     """
 
     q: np.ndarray
@@ -74,6 +78,7 @@ class Evidence:
     auc: float | None
     sentences: Sequence[str]
     warning: str | None = None
+    pooled: int = 0
 
 
 @dataclass(frozen=True)
@@ -147,6 +152,21 @@ class Answer:
         """The ``count`` training images with the highest scores for a query; ties by position."""
         return np.argsort(-score.values[:, query], kind="stable")[:count]
 
+    def ranks(self, score: Score, query: int) -> np.ndarray:
+        """[N] rank of each training image in the order of a score for a query; 1 is the highest."""
+        return np.argsort(self.order(score, query, len(self.training))) + 1
+
+    def further(self, query: int, count: int) -> np.ndarray:
+        """Training images that stand out for a query, but are not among the ``count`` highest.
+
+        They are in the order of their q-values, and of their scores where these are equal.
+        """
+        if self.evidence is None:
+            return np.zeros(0, np.int64)
+        q, ranks = self.evidence.q[:, query], self.ranks(self.main, query)
+        rows = np.flatnonzero((q <= RATE) & (ranks > count))
+        return rows[np.lexsort((ranks[rows], q[rows]))]
+
     def timesteps_of(self, image: int, query: int) -> np.ndarray | None:
         """[T] shares of the timesteps in a score; None if they are not known for this image."""
         if self.by_timestep is not None:
@@ -162,10 +182,12 @@ class Answer:
         return sizes / np.where(total > 0, total, 1.0)
 
     def frame(self, top: int = 20) -> pd.DataFrame:
-        """One row for each query and each of its ``top`` images, in the order of the score.
+        """One row for each query and each image of its list.
+
+        A list has the ``top`` images with the highest scores, and then all others that stand out.
 
         Returns:
-            Columns query, rank, image, label, score, share, q_value (if there are decoys), and
+            Columns query, rank (by the score), image, label, score, share, q_value (if there are decoys), and
             rank_KEY for each other score: the image's rank in that score.
 
         Raises:
@@ -173,15 +195,13 @@ class Answer:
         """
         top = arguments.whole("top", top, 1)
         shares, rows = self.share(self.main), []
-        ranks = {
-            other.key: np.argsort(np.argsort(-other.values, axis=0, kind="stable"), axis=0) + 1
-            for other in self.others
-        }
         for j, query in enumerate(self.queries):
-            for place, i in enumerate(self.order(self.main, j, top), start=1):
+            ranks = self.ranks(self.main, j)
+            others = {f"rank_{other.key}": self.ranks(other, j) for other in self.others}
+            for i in [*self.order(self.main, j, top), *self.further(j, top)]:
                 row = {
                     "query": _text(query.name),
-                    "rank": place,
+                    "rank": ranks[i],
                     "image": _text(self.training[i].name),
                     "label": self.training[i].label,
                     "score": self.scores[i, j],
@@ -189,7 +209,7 @@ class Answer:
                 }
                 if self.evidence is not None:
                     row["q_value"] = self.evidence.q[i, j]
-                rows.append(row | {f"rank_{key}": table[i, j] for key, table in ranks.items()})
+                rows.append(row | {name: places[i] for name, places in others.items()})
         return pd.DataFrame(rows)
 
 

@@ -11,6 +11,7 @@ eigenvalues. Memory: a few r x r matrices and one block of Phi; Phi itself may s
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -39,13 +40,15 @@ def is_dual(shape: tuple[int, int]) -> bool:
     return shape[0] <= shape[1]
 
 
-def decompose(train: np.ndarray, memory: int = BLOCK) -> Decomposition:
+def decompose(train: np.ndarray, memory: int = BLOCK, device: str = "cpu") -> Decomposition:
     """Decompose the smaller of Phi Phi^T and Phi^T Phi.
 
     Args:
         train: [N, P] training features of any float type; may be a mapped file.
         memory: Bytes of one block in float64. It sets the order of sums: results with different
             values agree up to rounding, results with the same value exactly.
+        device: A device of torch that has float64. Its results agree with those of "cpu" up to
+            rounding.
 
     Returns:
         The decomposition.
@@ -53,6 +56,16 @@ def decompose(train: np.ndarray, memory: int = BLOCK) -> Decomposition:
     Raises:
         ValueError: If all features are zero.
     """
+    by_device = _on_cpu if device == "cpu" else functools.partial(_on_device, device=device)
+    eigenvalues, vectors = by_device(train, memory)
+    if not eigenvalues.max() > 0:
+        raise ValueError(
+            "all training features are zero; a kernel method needs gradients that vary"
+        )
+    return Decomposition(eigenvalues, np.ascontiguousarray(vectors))
+
+
+def _on_cpu(train: np.ndarray, memory: int) -> tuple[np.ndarray, np.ndarray]:
     from scipy.linalg import eigh  # imported late: rules load this module but never decompose
 
     small = min(train.shape)
@@ -67,11 +80,25 @@ def decompose(train: np.ndarray, memory: int = BLOCK) -> Decomposition:
     for block in long_blocks(train, memory):
         rotated = block @ vectors
         eigenvalues += np.einsum("ij,ij->j", rotated, rotated)
-    if not eigenvalues.max() > 0:
-        raise ValueError(
-            "all training features are zero; a kernel method needs gradients that vary"
-        )
-    return Decomposition(eigenvalues, np.ascontiguousarray(vectors))
+    return eigenvalues, vectors
+
+
+def _on_device(train: np.ndarray, memory: int, device: str) -> tuple[np.ndarray, np.ndarray]:
+    """The same sums by torch."""
+    import torch
+
+    small = min(train.shape)
+    kernel = torch.zeros((small, small), dtype=torch.float64, device=device)
+    for block in long_blocks(train, memory):
+        on_device = torch.from_numpy(np.ascontiguousarray(block)).to(device)
+        kernel += on_device.T @ on_device
+    vectors = torch.linalg.eigh(kernel).eigenvectors
+    del kernel
+    eigenvalues = torch.zeros(small, dtype=torch.float64, device=device)
+    for block in long_blocks(train, memory):
+        on_device = torch.from_numpy(np.ascontiguousarray(block)).to(device)
+        eigenvalues += (on_device @ vectors).square().sum(dim=0)
+    return eigenvalues.cpu().numpy(), vectors.cpu().numpy()
 
 
 def long_blocks(train: np.ndarray, memory: int = BLOCK) -> Iterator[np.ndarray]:

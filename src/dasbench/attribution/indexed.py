@@ -73,8 +73,11 @@ class Slab:
         self.train = Chunks(folder / "train", train, form.width, form.dtype)
         self.decoys = Chunks(folder / "decoys", decoys, form.width, form.dtype)
 
-    def fit(self) -> bool:
+    def fit(self, device: str = "cpu") -> bool:
         """Decompose the kernel and store it, unless that is done for these features.
+
+        Args:
+            device: See ``decomposition.decompose``.
 
         Returns:
             Whether there was work.
@@ -86,7 +89,8 @@ class Slab:
             return False
         try:
             decomposed = decomposition.decompose(
-                self.train[:] if decomposition.is_dual(self.train.shape) else self.train
+                self.train[:] if decomposition.is_dual(self.train.shape) else self.train,
+                device=device,
             )
         except ValueError as error:
             raise UserError(

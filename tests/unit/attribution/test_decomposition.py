@@ -22,9 +22,10 @@ def features(n, p, seed=0):
 
 
 @SHAPES
-def test_it_is_that_of_the_oracles_kernel(n, p):
+@pytest.mark.parametrize("device", ["cpu", "cpu:0"])  # the second is a device of torch
+def test_it_is_that_of_the_oracles_kernel(n, p, device):
     phi = features(n, p)
-    made = decomposition.decompose(phi)
+    made = decomposition.decompose(phi, device=device)
     small = oracle.kernel(phi, 0.0) if n > p else np.array([[a @ b for b in phi] for a in phi])
     rebuilt = (made.eigenvectors * made.eigenvalues) @ made.eigenvectors.T
     np.testing.assert_allclose(rebuilt, small, atol=1e-12 * np.abs(small).max())
