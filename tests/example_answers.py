@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from dasbench.attribution.answer import Answer, Evidence, Picture, Score, SelfCheck
+from dasbench.attribution.evidence import sentence
 
 
 def example(count=20, queries=3, decoys=40, levels=4, side=8, seed=0):
@@ -42,6 +43,18 @@ def example(count=20, queries=3, decoys=40, levels=4, side=8, seed=0):
         facts={"model": "models/base", "torch": "2.99.0"},
         warnings=["a check failed"],
     )
+
+
+def unlisted(answer, count=4):
+    """The same, but the ``count`` lowest training images of each query stand out, too.
+
+    The lowest of all has the lowest q-value.
+    """
+    q = answer.evidence.q.copy()
+    for j in range(q.shape[1]):
+        q[answer.order(answer.main, j, len(q))[-count:], j] = np.linspace(0.05, 0.01, count)
+    told = [sentence(*each) for each in zip(q.T, answer.evidence.smallest, strict=True)]
+    return replace(answer, evidence=replace(answer.evidence, q=q, sentences=told))
 
 
 def bare(answer):

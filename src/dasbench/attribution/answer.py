@@ -187,8 +187,8 @@ class Answer:
         A list has the ``top`` images with the highest scores, and then all others that stand out.
 
         Returns:
-            Columns query, rank (by the score), image, label, score, share, q_value (if there are decoys), and
-            rank_KEY for each other score: the image's rank in that score.
+            Columns query, rank (by the score), image, label, score, share, q_value (if there are
+            decoys), and rank_KEY for each other score: the image's rank in that score.
 
         Raises:
             UserError: If ``top`` is no positive whole number.

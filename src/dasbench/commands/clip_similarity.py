@@ -16,7 +16,6 @@ from dasbench.commands.index_images import Images
 from dasbench.commands.index_manifest import Manifest
 from dasbench.core import resumable
 from dasbench.core.hashed_chunks import Chunks
-from dasbench.diffusion import checkpoints, clip, denoiser, opened
 
 KEY = "embedding_cosine"
 _TEXT = "A high value means that the image shows what the query shows, to a CLIP model."
@@ -37,6 +36,8 @@ def score(
     Raises:
         UserError: If the model cannot be loaded, or images have neither 1 nor 3 channels.
     """
+    from dasbench.diffusion import checkpoints, clip, denoiser, opened  # loads torch
+
     network = clip.load(model, checkpoints.pick_device(), "clip")
     queries = clip.compute(network, denoiser.to_model(asked.pixels))
     mark = resumable.fingerprint(opened.digest(network), network.config.to_json_string())

@@ -28,6 +28,7 @@ from dasbench.commands import (
     subject,
 )
 from dasbench.commands.index_images import Images
+from dasbench.commands.index_inputs import Inputs
 from dasbench.commands.index_manifest import Manifest
 from dasbench.commands.index_settings import DEFAULT_METHOD
 from dasbench.commands.index_soundness import AGAIN, CHECKED
@@ -100,7 +101,8 @@ class Index:
                 or folder in the format of diffusers, peft or kohya.
             size: For a pipeline of latents, pixels of a side of its pictures; None: as it states.
             shard: Such as "2/8": compute only the second of eight shares, as one of eight
-                processes; a last call without it joins them.
+                processes; a last call without it joins them. Several GPUs are taken in turn, unless
+                DAS_DEVICE names one.
             reading: resize, background and range of image files.
             skip_bad: Leave out files that are no images.
             **feature_options: timesteps, draws, dimensions, projection, norms, oversampling,
@@ -115,16 +117,17 @@ class Index:
         index_settings.complete(method, feature_options)
         damping = index_settings.damping_of(method, damping)
         share = Share.read(shard) if shard else None
-        whom = subject.of(model, scheduler, images, lora, size)
-        options = index_settings.complete(method, feature_options, whom.parameters)
         if decoy_prompts is None and isinstance(prompts, str):
             decoy_prompts = prompts
-        read = functools.partial(whom.read, reading=reading, skip_bad=skip_bad)
-        training = read(images, "training images", labels, prompts)
-        unseen = None if decoys is None else read(decoys, "decoys", decoy_labels, decoy_prompts)
-        settings = {"method": method, "options": options, "damping": damping, "seed": seed}
-        settings["reading"] = dict(reading)
-        return cls.make(whom, settings, training, folder, unseen, share)
+        with index_work.device_of(share):
+            whom = subject.of(model, scheduler, images, lora, size)
+            options = index_settings.complete(method, feature_options, whom.parameters)
+            read = functools.partial(whom.read, reading=reading, skip_bad=skip_bad)
+            training = read(images, "training images", labels, prompts)
+            unseen = None if decoys is None else read(decoys, "decoys", decoy_labels, decoy_prompts)
+            settings = {"method": method, "options": options, "damping": damping, "seed": seed}
+            settings["reading"] = dict(reading)
+            return cls.make(whom, settings, training, folder, unseen, share)
 
     @classmethod
     def make(
@@ -151,12 +154,12 @@ class Index:
         """
         index_settings.check_kernel(settings["options"])
         with index_work.locked(folder, share):
-            manifest = index_features.begin(folder, model, settings, training, decoys)
+            manifest = index_features.begin(folder, model, settings, training, decoys, share)
             if share is None:  # not before: until then the folder could be another one
                 index_work.remove_parts(folder)
             index = cls(folder, manifest, model)
             added = manifest.count != len(training.pixels)
-            index._work(index.training if added else training, decoys, share)
+            index._work(index._sources(None if added else training, decoys), share)
         return index
 
     @classmethod
@@ -180,12 +183,9 @@ class Index:
         """
         folder = arguments.path("folder", folder)
         manifest = index_manifest.load(folder)
-        whom = model
-        if not isinstance(model, Subject) and (model is not None or lora is not None):
-            whom = _again(folder, manifest, model, lora)
+        given = model is not None or lora is not None
+        whom = index_manifest.model_of(folder, manifest, model, lora) if given else None
         index = cls(folder, manifest, whom)
-        if whom is not None:
-            index._check_model(whom)
         if complete and not index.is_complete():
             raise UserError(
                 f"the index in {folder} is not complete; {AGAIN}, which computes what is missing"
@@ -209,7 +209,8 @@ class Index:
             The larger index, in the same folder.
 
         Raises:
-            UserError: As ``build``.
+            UserError: As ``build``; and if an image is a decoy of the index, or a file of the index
+                is damaged.
         """
         with index_work.locked(self.folder):
             manifest = index_manifest.load(self.folder)  # another process may have added some
@@ -218,18 +219,18 @@ class Index:
             more = self.model.read(images, "training images", labels, prompts, *how)
             if index.is_complete():
                 index.verify()
-                manifest = index_features.extend(
-                    self.folder, self.model, manifest, index.training, more
-                )
-                manifest.save(self.folder)
+                manifest = index_features.extend(self.folder, manifest, index._sources(), more)
                 index = Index(self.folder, manifest, self.model)
-            elif manifest.data[1:][-1:] != [more.digest]:
+            elif manifest.data[1:][-1:] == [more.digest]:
+                index_soundness.verify_images(self.folder, manifest)
+                index_features.announce(self.folder, manifest, index._sources())
+            else:
                 raise UserError(
                     f"the index in {self.folder} is not complete; {AGAIN}, or repeat the addition "
                     "that was stopped"
                 )
-            index._work(index.training, index.decoys, None)
-            index_features.remove_others(self.folder, manifest)
+            index._work(index._sources())
+            index_manifest.remove_others(self.folder, manifest)
         return index
 
     def ask(
@@ -286,8 +287,7 @@ class Index:
             UserError: If it is not where it was, or another one is there.
         """
         if self._model is None:
-            self._model = _again(self.folder, self.manifest)
-            self._check_model(self._model)
+            self._model = index_manifest.model_of(self.folder, self.manifest)
         return self._model
 
     @functools.cached_property
@@ -316,13 +316,14 @@ class Index:
     @functools.cached_property
     def checked(self) -> Mapping[str, Any]:
         """The self-check: rows and ranks; and the names of the held-out scores, if any."""
-        return artifacts.load_json(self.folder / CHECKED)
+        return index_soundness.checked(self.folder)
 
-    def query_features(self, images: Images) -> list[np.ndarray]:
-        """Features [Q, P] of queries for each slab."""
+    def query_features(
+        self, images: Images, word: str = "features of the queries"
+    ) -> list[np.ndarray]:
+        """Features [Q, P] of queries for each slab; ``word`` is that of a line of progress."""
         inputs = index_inputs.of(self.model, images, self.manifest.classes)
-        engines = index_features.engines(self.manifest, inputs)
-        return [index_features.features(engine, inputs, "query") for engine in engines]
+        return index_features.of_queries(self.manifest, inputs, word)
 
     def held_out(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Scores of held-out decoys as queries: of training images [N, H] and of decoys [D, H]."""
@@ -336,18 +337,16 @@ class Index:
         pictures = [Picture(*each) for each in content["pictures"]]
         return Images(loaded, pictures, content["labels"])
 
-    def _check_model(self, whom: Subject) -> None:
-        have = self.manifest.model
-        if whom.digest != have["digest"]:
-            raise UserError(
-                f"{self.folder} is an index of another model ({have['name']}, hash "
-                f"{have['digest'][:12]}), not of {whom.name} (hash {whom.digest[:12]}); give the "
-                "model that it was built from"
-            )
+    def _sources(
+        self, training: Images | None = None, decoys: Images | None = None
+    ) -> dict[str, Inputs]:
+        """Inputs of the given images, or else of the stored ones."""
+        images = (training or self.training, decoys or self.decoys)
+        return index_features.sources(self.folder, self.manifest, self.model, *images)
 
-    def _work(self, training: Images, decoys: Images | None, share: Share | None) -> None:
+    def _work(self, sources: Mapping[str, Inputs], share: Share | None = None) -> None:
         """Compute what is missing."""
-        index_features.compute(self.folder, self.model, self.manifest, training, decoys, share)
+        index_features.compute(self.folder, self.manifest, sources, share)
         if share is None and not self.is_complete():
             self._check()
 
@@ -356,7 +355,8 @@ class Index:
         count = self.manifest.count
         rows = self_check.choose(count)
         asked = self.training.some(rows)
-        values = indexed.score(self.slabs, self.query_features(asked), self.residuals).values
+        phi = self.query_features(asked, "self-check")
+        values = indexed.score(self.slabs, phi, self.residuals).values
         answers.check_scores(values, self.manifest.damping)
         same = self_check.itself(self.training.pixels, asked.pixels)
         ranks = [self_check.rank(values[:, q], same[q]) for q in range(len(rows))]
@@ -364,37 +364,12 @@ class Index:
         held = min(HELD_OUT, self.manifest.decoys // 4)
         if held:
             some = self.decoys.some(np.arange(held))
-            found = indexed.score(self.slabs, self.query_features(some), self.residuals)
+            phi = self.query_features(some, "self-check with decoys")
+            found = indexed.score(self.slabs, phi, self.residuals)
             # a decoy that asks is no decoy of the pool
             arrays = {"held-out-training": found.matches, "held-out-decoys": found.decoys[held:]}
             record["held_out"] = [
                 hashed_chunks.save(self.folder / f"{name}.npy", array).name
                 for name, array in arrays.items()
             ]
-        artifacts.save_json(self.folder / CHECKED, record)
-
-
-def _again(
-    folder: Path, manifest: Manifest, model: Any = None, lora: str | Path | None = None
-) -> Subject:
-    """The model of an index, from where it was or from the given place.
-
-    Raises:
-        UserError: If it is nowhere.
-    """
-    about = manifest.model
-    if model is None and about["place"] is None:
-        raise UserError(
-            f"the index in {folder} was built from a model in memory; give the model to Index.open"
-        )
-    for key, option in (("place", "model"), ("lora", "lora")):
-        given = model if key == "place" else lora
-        if given is None and about[key] and not Path(about[key]).exists():
-            raise UserError(
-                f"{about[key]}, of which the index in {folder} was built, is not there; say where "
-                f"it is by --{option} ({option} in Python)"
-            )
-    in_memory = not isinstance(about["place"] if model is None else model, str | Path)
-    scheduler, adapter = (None if in_memory else about[key] for key in ("scheduler", "lora"))
-    place = about["place"] if model is None else model
-    return subject.of(place, scheduler, lora=lora or adapter, size=about["size"])
+        artifacts.save_json(self.folder / CHECKED, index_manifest.sealed(record))

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import json
-import math
-import re
 import sys
 import time
 from collections.abc import Mapping
@@ -16,23 +13,27 @@ from typing import Any
 
 import numpy as np
 
-from dasbench.commands import attributed_model, index_inputs, index_manifest, index_work
+from dasbench.commands import (
+    attributed_model,
+    index_inputs,
+    index_manifest,
+    index_soundness,
+    index_work,
+)
 from dasbench.commands.index_images import Images
 from dasbench.commands.index_inputs import Inputs
 from dasbench.commands.index_manifest import Manifest
 from dasbench.commands.index_settings import RELEASED_TIMESTEPS
 from dasbench.commands.index_work import Share
 from dasbench.commands.subject import Subject
-from dasbench.core import artifacts, hashed_chunks
 from dasbench.core.blocks import blocks
+from dasbench.core.hashed_chunks import Chunks
 from dasbench.data.pictures import listed
 from dasbench.errors import UserError
 
-_IMAGES = re.compile(r"(images|pixels)-[0-9a-f]{16}\.(json|npy)")
-# of an index before its index.json
-_OWN = re.compile(rf"\.(lock|part-).*|decoy_{_IMAGES.pattern}|decoys-.*|{_IMAGES.pattern}")
 PROMPTED = 64  # images with prompts for which features are computed at once
 TRIED = 64  # images whose features give the scale of each timestep and the speed
+PART = 16  # a measurement of the speed is at most this part of the work that is left
 
 
 def begin(
@@ -41,8 +42,11 @@ def begin(
     settings: Mapping[str, Any],
     training: Images,
     decoys: Images | None,
+    share: Share | None,
 ) -> Manifest:
     """The manifest of an index with these settings: the one that is there, or a new one.
+
+    The files of the images are written, and those that are damaged written again.
 
     Args:
         folder: Of the index.
@@ -50,6 +54,7 @@ def begin(
         settings: method, options, damping, seed.
         training: The training images.
         decoys: The decoys, or None.
+        share: Of this process; None: everything.
 
     Raises:
         UserError: If the folder holds another index, or the work does not fit.
@@ -66,48 +71,91 @@ def begin(
         if images is not None:
             index_inputs.check(model, images, fields["classes"])
     _check_decoys(training, decoys)
-    _check_folder(folder)
+    index_manifest.check_folder(folder)
+    rate, first = None, False
     if (folder / index_manifest.FILE).is_file():
-        old = index_manifest.load(folder)
-        index_manifest.check_same(folder, old, fields)
-        if len(old.parts) > 1 and [training.digest] == old.data[:1]:
-            return old  # more images were added, whose files are there
-        _check_images(folder, old, training)
-        files = _write_all(folder, training, decoys)
-        if files != old.files:  # the same images have other names by now
-            old = dataclasses.replace(old, files=files)
-            old.save(folder)
-        return old
-    fields |= {"parts": [len(training.pixels)], "data": [training.digest]}
-    draft = Manifest(**fields, inputs=(), width=0, timesteps=(), scales=(), files={})
-    manifest, rate = _tried(draft, model, training)
-    stored = [training.pixels, *([] if decoys is None else [decoys.pixels])]
-    latents = 4 * math.prod(manifest.inputs) if model.encoder else 0
-    kept = sum(pixels.nbytes + len(pixels) * latents for pixels in stored)
-    prediction = index_work.predict(manifest, rate, kept)
-    print(f"the index needs about {prediction}", file=sys.stderr)
-    index_work.refuse(prediction, folder)
-    manifest = dataclasses.replace(manifest, files=_write_all(folder, training, decoys))
-    manifest.save(folder)
+        manifest = index_manifest.load(folder)
+        index_manifest.check_same(folder, manifest, fields)
+        first = len(manifest.parts) > 1 and [training.digest] == manifest.data[:1]
+        if not first:
+            _check_images(folder, manifest, training)
+    else:
+        fields |= {"parts": [len(training.pixels)], "data": [training.digest]}
+        draft = Manifest(**fields, inputs=(), width=0, timesteps=(), scales=(), files={})
+        manifest, rate = _tried(draft, model, training)
+    announce(folder, manifest, sources(folder, manifest, model, training, decoys), share, rate)
+    # images that were added are not among the first ones, so only the decoys can be written again
+    manifest = index_manifest.with_images(folder, manifest, None if first else training, decoys)
+    if first:
+        index_soundness.verify_images(folder, manifest)
     return manifest
 
 
-def extend(folder: Path, model: Subject, old: Manifest, training: Images, more: Images) -> Manifest:
+def extend(folder: Path, old: Manifest, stored: Mapping[str, Inputs], more: Images) -> Manifest:
     """The manifest with more training images; the files of the images are written.
 
+    Args:
+        folder: Of the index.
+        old: Its manifest.
+        stored: Its ``sources``.
+        more: The images to add.
+
     Raises:
-        UserError: If there is a class that the index does not know, or a prompt is missing.
+        UserError: If one is a decoy, there is a class that the index does not know, a prompt is
+            missing, or the work does not fit.
     """
+    model, training = stored["train"].model, stored["train"].images.and_more(more)
+    decoys = stored["decoys"].images if "decoys" in stored else None
     index_inputs.check(model, more, old.classes)
     if old.classes is not None and (new := set(more.labels or ()) - set(old.classes)):
         raise UserError(f"{sorted(map(str, new))[0]!r} is no class of the index in {folder}")
-    files = _write(folder, "images", "pixels", training.and_more(more))
-    return dataclasses.replace(
+    if decoys is not None and (shared := _shared(more, decoys)):
+        raise UserError(
+            f"{len(shared)} of {len(more.pixels)} images are decoys of the index in {folder}: "
+            f"{listed(shared, 5)}; decoys are images that the model has not seen, so leave these "
+            "images out, or build an index without these decoys"
+        )
+    manifest = dataclasses.replace(
         old,
         parts=[*old.parts, len(more.pixels)],
         data=[*old.data, more.digest],
-        files={**old.files, **files},
+        files={key: old.files[key] for key in old.files if key not in ("images", "pixels")},
     )
+    announce(folder, manifest, sources(folder, manifest, model, training, decoys))
+    return index_manifest.with_images(folder, manifest, training, None)
+
+
+def announce(
+    folder: Path,
+    manifest: Manifest,
+    inputs: Mapping[str, Inputs],
+    share: Share | None = None,
+    rate: float | None = None,
+) -> None:
+    """Print what the missing work needs, if any is missing; refuse it if it does not fit.
+
+    Args:
+        folder: Of the index.
+        manifest: Of the index.
+        inputs: Its ``sources``.
+        share: Of this process; None: everything.
+        rate: Seconds of one image at one slab, for a new index; None: measure them.
+
+    Raises:
+        UserError: If the work does not fit.
+    """
+    latents = [each.latents for each in inputs.values() if isinstance(each.latents, Chunks)]
+    work = index_work.missing(folder, manifest, latents, share)
+    if not work.features and not work.kernels:
+        return
+    what = "the index"
+    if rate is None:
+        what, rate = "the rest of the index", _rate(manifest, inputs["train"], work.features)
+    if share:
+        what = f"share {share.number}/{share.count} of the index"
+    prediction = index_work.predict(manifest, work, rate)
+    print(f"{what} needs about {prediction}", file=sys.stderr)
+    index_work.refuse(prediction, folder)
 
 
 def engines(manifest: Manifest, inputs: Inputs) -> list[Any]:
@@ -155,73 +203,84 @@ def features(engine: Any, inputs: Inputs, split: str, rows: slice = slice(None))
     return np.concatenate(parts)
 
 
+def of_queries(manifest: Manifest, inputs: Inputs, word: str) -> list[np.ndarray]:
+    """Features [Q, P] float32 of queries for each slab; ``word`` is that of ``Progress``."""
+    made, found = engines(manifest, inputs), []
+    progress = index_work.Progress(len(made), len(inputs), word)
+    for place, engine in enumerate(made):
+        parts = []
+        for rows in blocks(len(inputs), max(1, engine.batch // len(engine.grid))):
+            parts.append(features(engine, inputs, "query", rows))
+            progress.step(place, rows.stop, len(parts[-1]))
+        found.append(np.concatenate(parts))
+    progress.close()
+    return found
+
+
 def compute(
-    folder: Path,
-    model: Subject,
-    manifest: Manifest,
-    training: Images,
-    decoys: Images | None,
-    share: Share | None,
+    folder: Path, manifest: Manifest, inputs: Mapping[str, Inputs], share: Share | None
 ) -> None:
     """Compute the features that are missing, and without a share the kernels.
 
     Args:
         folder: Of the index.
-        model: The model.
         manifest: Of the index.
-        training: The training images.
-        decoys: The decoys, or None.
+        inputs: Its ``sources``.
         share: Of this process; None: everything.
     """
-    sources = _stored(folder, model, manifest, training, decoys, share)
+    for split, each in inputs.items():
+        progress = index_work.Progress(1, len(each), f"encoding {split}")
+        rows = manifest.rows if split == "train" else manifest.decoy_rows
+        index_inputs.fill(each, rows, share, functools.partial(progress.step, 0))
+        progress.close()
     slabs = manifest.slabs(folder)
     word = "timestep" if manifest.options["kernel"] == "per_t" else "kernel"
     images = (manifest.count + manifest.decoys) // (share.count if share else 1)
     progress = index_work.Progress(len(slabs), images, word)
     for place, (slab, engine) in enumerate(
-        zip(slabs, engines(manifest, sources["train"]), strict=True)
+        zip(slabs, engines(manifest, inputs["train"]), strict=True)
     ):
         before = 0
-        for split, inputs in sources.items():
+        for split, each in inputs.items():
             chunks = getattr(slab, split)
             index_work.fill(
                 chunks,
-                lambda rows, e=engine, i=inputs, s=split, c=slab.scale: features(e, i, s, rows) * c,
+                lambda rows, e=engine, i=each, s=split, c=slab.scale: features(e, i, s, rows) * c,
                 share,
                 lambda done, new, at=place, start=before: progress.step(at, start + done, new),
             )
             before += len(chunks)
         if share is None:
-            slab.fit()
+            slab.fit(_float64_device())
     progress.close()
     if (residuals := manifest.residuals(folder)) is not None:
         index_work.fill(
             residuals,
-            lambda rows: _residuals(manifest, sources["train"], rows),
+            lambda rows: _residuals(manifest, inputs["train"], rows),
             share,
             lambda done, new: None,
         )
 
 
-def _stored(  # noqa: PLR0913 - the arguments of ``compute``
-    folder: Path,
-    model: Subject,
-    manifest: Manifest,
-    training: Images,
-    decoys: Images | None,
-    share: Share | None,
+def sources(
+    folder: Path, manifest: Manifest, model: Subject, training: Images, decoys: Images | None
 ) -> dict[str, Inputs]:
-    """Inputs of the training images and of the decoys, if any; what is missing is computed."""
+    """Inputs of the training images ("train"), and of the decoys ("decoys") if there are any."""
     parts = {"train": (training, manifest.rows)}
     if decoys is not None:
         parts["decoys"] = (decoys, manifest.decoy_rows)
-    made = {}
-    for split, (images, rows) in parts.items():
-        made[split] = index_inputs.stored(folder, model, manifest, images, split, rows)
-        progress = index_work.Progress(1, len(images.pixels), f"encoding {split}")
-        index_inputs.fill(made[split], rows, share, functools.partial(progress.step, 0))
-        progress.close()
-    return made
+    return {
+        split: index_inputs.stored(folder, model, manifest, images, split, rows)
+        for split, (images, rows) in parts.items()
+    }
+
+
+def _float64_device() -> str:
+    """Where kernels are decomposed: a GPU if it has float64, else the CPU."""
+    from dasbench.diffusion import checkpoints
+
+    device = checkpoints.pick_device()
+    return str(device) if device.type == "cuda" else "cpu"
 
 
 def _residuals(manifest: Manifest, inputs: Inputs, rows: slice) -> np.ndarray:
@@ -265,38 +324,42 @@ def _tried(draft: Manifest, model: Subject, training: Images) -> tuple[Manifest,
     return dataclasses.replace(draft, **shapes, timesteps=steps, scales=scales), rate
 
 
-def remove_others(folder: Path, manifest: Manifest) -> None:
-    """Delete files of images that the manifest does not name, such as those of a smaller index."""
-    for file in folder.iterdir():
-        if _IMAGES.fullmatch(file.name) and file.name not in manifest.files.values():
-            file.unlink()
+def _rate(manifest: Manifest, inputs: Inputs, work: int) -> float:
+    """Seconds of one image at one slab, by the first images.
 
-
-def _check_folder(folder: Path) -> None:
-    """Refuse a folder that is no index and holds files, which an index could overwrite or mix."""
-    others = [file.name for file in sorted(folder.iterdir()) if not _OWN.fullmatch(file.name)]
-    if others and not (folder / index_manifest.FILE).is_file():
-        raise UserError(
-            f"{folder} holds {others[0]} and no {index_manifest.FILE}, so it is no index; give an "
-            "empty or new folder"
-        )
+    Args:
+        manifest: Of the index.
+        inputs: Of the training images, which need not be encoded yet.
+        work: Images times slabs that are missing; the measurement is at most a part of it.
+    """
+    rows = slice(0, min(TRIED, len(inputs), work // PART))
+    if not rows.stop:
+        return 0.0
+    try:
+        inputs.x(rows), inputs.condition(rows)
+    except UserError:  # no file has them
+        some = inputs.images.some(range(rows.stop))
+        inputs = index_inputs.of(inputs.model, some, manifest.classes)
+    engine = engines(manifest, inputs)[0]
+    start = time.perf_counter()
+    features(engine, inputs, "train", rows)
+    return (time.perf_counter() - start) / rows.stop
 
 
 def _check_decoys(training: Images, decoys: Images | None) -> None:
     """Refuse decoys that are training images."""
-    if decoys is None:
-        return
-    known = {image.tobytes() for image in training.pixels}
-    shared = [
-        one.name
-        for one, image in zip(decoys.pictures, decoys.pixels, strict=True)
-        if image.tobytes() in known
-    ]
-    if shared:
+    if decoys is not None and (shared := _shared(decoys, training)):
         raise UserError(
             f"{len(shared)} of {len(decoys.pixels)} decoys are training images, too: "
             f"{listed(shared, 5)}; decoys are images that the model has not seen, so leave them out"
         )
+
+
+def _shared(images: Images, others: Images) -> list[str]:
+    """Names of the images whose pixels are among those of the others."""
+    known = {image.tobytes() for image in others.pixels}
+    pairs = zip(images.pictures, images.pixels, strict=True)
+    return [one.name for one, image in pairs if image.tobytes() in known]
 
 
 def _check_images(folder: Path, old: Manifest, training: Images) -> None:
@@ -310,23 +373,3 @@ def _check_images(folder: Path, old: Manifest, training: Images) -> None:
     parts = [np.arange(end - n, end) for end, n in zip(ends, old.parts, strict=True)]
     digests = [training.some(part).digest for part in parts]
     index_manifest.check_same(folder, old, {"data": digests})
-
-
-def _write_all(folder: Path, training: Images, decoys: Images | None) -> dict[str, str]:
-    files = _write(folder, "images", "pixels", training)
-    return files if decoys is None else files | _write(folder, "decoy_images", "decoys", decoys)
-
-
-def _write(folder: Path, listing: str, pixels: str, images: Images) -> dict[str, str]:
-    """Write pixels, names and classes of images; names of the files."""
-    name, text = _listing(images, listing)
-    artifacts.write_text(folder / name, text)
-    stored = hashed_chunks.save(folder / f"{pixels}.npy", images.pixels, keep=True)
-    return {listing: name, pixels: stored.name}
-
-
-def _listing(images: Images, listing: str = "images") -> tuple[str, str]:
-    """Name and content of the file with the names and classes of images."""
-    pictures = [[one.name, one.path, one.label] for one in images.pictures]
-    text = json.dumps({"pictures": pictures, "labels": images.labels}) + "\n"
-    return f"{listing}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json", text

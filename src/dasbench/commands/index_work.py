@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import resource
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,6 +25,8 @@ from dasbench.planning import kernel_cost
 
 FLOPS = 2e10  # a second in float64, assumed of linear algebra: one core of a laptop
 HEADROOM = 2.0**-4  # stored root mean square: half precision reaches from 2^-24 to 2^16
+GROUPS = Path("/sys/fs/cgroup")  # limits of containers
+OWN_GROUPS = Path("/proc/self/cgroup")
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,20 @@ class Share:
             raise UserError(f"shard is {text!r}, expected a number and a count such as 2/8")
         return cls(int(number), int(count))
 
-    def of(self, rows: Sequence[slice]) -> list[slice]:
+    def of(self, rows: Sequence[Any]) -> list[Any]:
         """The chunks of this process."""
         return list(rows[self.number - 1 :: self.count])
+
+
+@contextmanager
+def device_of(share: Share | None) -> Iterator[None]:
+    """Let "cuda" be another GPU for each share, in turn, unless the user has set DAS_DEVICE."""
+    import torch
+
+    free = share is not None and not os.environ.get("DAS_DEVICE")
+    count = torch.cuda.device_count() if free else 0
+    with torch.cuda.device((share.number - 1) % count) if count > 1 else nullcontext():
+        yield
 
 
 @contextmanager
@@ -110,9 +124,58 @@ def scale_of(features: np.ndarray) -> float:
     return 2.0 ** round(np.log2(HEADROOM / np.sqrt(mean_square))) if mean_square else 1.0
 
 
+class Missing(NamedTuple):
+    """What a process has to compute of an index.
+
+    Attributes:
+        features: Images times slabs.
+        kernels: Slabs.
+        disk: Bytes of these, and of latents, residuals and pictures.
+    """
+
+    features: int
+    kernels: int
+    disk: int
+
+
+def missing(
+    folder: Path, manifest: Manifest, latents: Sequence[Chunks], share: Share | None
+) -> Missing:
+    """What is missing of an index; files that are there count as sound, to save time.
+
+    Args:
+        folder: Of the index.
+        manifest: The index; pictures whose files it does not name are missing, too.
+        latents: Of the training images and the decoys, if the model takes latents.
+        share: Of this process; None: everything.
+    """
+    slabs, residuals = manifest.slabs(folder), manifest.residuals(folder)
+    features = [chunks for slab in slabs for chunks in (slab.train, slab.decoys)]
+    arrays = [*features, *latents, *([residuals] if residuals else [])]
+    rows = [_absent(chunks, share) for chunks in arrays]
+    numbers = zip(rows, arrays, strict=True)
+    disk = sum(count * chunks.shape[1] * chunks.dtype.itemsize for count, chunks in numbers)
+    small = min(manifest.count, manifest.width)
+    kernel = 8 * small * (small + 1) + 8 * manifest.count
+    unfitted = [] if share else [slab for slab in slabs if not slab.is_fitted()]
+    for slab in unfitted:  # the arrays of a smaller index are replaced
+        disk += max(0, kernel - sum(file.stat().st_size for file in slab.folder.glob("*.npy")))
+    for name, count in (("pixels", manifest.count), ("decoys", manifest.decoys)):
+        disk += 0 if name in manifest.files else count * math.prod(manifest.shape)
+    return Missing(sum(rows[: len(features)]), len(unfitted), disk)
+
+
+def _absent(chunks: Chunks, share: Share | None) -> int:
+    """Number of images whose chunk is not there."""
+    there = {file.stem.rpartition("-")[0] for file in chunks.folder.glob("*-*.npy")}
+    pairs = list(zip(chunks.rows, chunks.paths, strict=True))
+    pairs = share.of(pairs) if share else pairs
+    return sum(rows.stop - rows.start for rows, path in pairs if path.stem not in there)
+
+
 @dataclass(frozen=True)
 class Prediction:
-    """What building an index will take.
+    """What building an index, or the rest of it, will take.
 
     Attributes:
         seconds: Of features and kernels.
@@ -129,45 +192,59 @@ class Prediction:
         return f"{duration(self.seconds)}, {_gb(self.memory)} of memory, {_gb(self.disk)} of disk"
 
 
-def predict(manifest: Manifest, rate: float, pixels: int) -> Prediction:
-    """Predict the work of a whole index.
+def predict(manifest: Manifest, work: Missing, rate: float) -> Prediction:
+    """Predict some work.
 
     Args:
         manifest: The index.
+        work: What is missing of it.
         rate: Seconds of one image at one slab, as measured.
-        pixels: Bytes of all pictures.
     """
-    n, p, slabs = manifest.count, manifest.width, len(manifest.scales)
+    n, p = manifest.count, manifest.width
     small = min(n, p)
-    kernels = kernel_cost.decomposition(n, p) + 2.0 * n * p * small
-    seconds = slabs * (rate * (n + manifest.decoys) + kernels / FLOPS)
-    kernel = 8 * small * (small + 1) + 8 * n
-    stored = np.dtype(manifest.dtype).itemsize * (n + manifest.decoys) * p + kernel
+    kernel = kernel_cost.decomposition(n, p) + 2.0 * n * p * small
+    seconds = rate * work.features + work.kernels * kernel / FLOPS
     unit = 1 if sys.platform == "darwin" else 1024
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return Prediction(seconds, resident + 40 * small**2 + 4 * BLOCK, slabs * stored + pixels)
+    memory = resident + 4 * BLOCK + (40 * small**2 if work.kernels else 0)
+    return Prediction(seconds, memory, work.disk)
 
 
 def refuse(prediction: Prediction, folder: Path) -> None:
     """Refuse work that cannot fit.
 
     Raises:
-        UserError: If the disk or the memory of this machine is too small.
+        UserError: If the disk, or the memory of this machine or container, is too small.
     """
     present = next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
-    held = sum(file.stat().st_size for file in folder.rglob("*.npy"))
     free = shutil.disk_usage(present).free
-    if prediction.disk - held > free:
+    if prediction.disk > free:
         raise UserError(
-            f"the index needs {_gb(prediction.disk - held)} in {folder}, but {_gb(free)} are free; "
-            "make room, or take fewer timesteps or dimensions"
+            f"the index needs {_gb(prediction.disk)} in {folder}, but {_gb(free)} are free; make "
+            "room, or build one with fewer timesteps or dimensions"
         )
-    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    total = memory_limit()
     if prediction.memory > total:
         raise UserError(
-            f"the index needs {_gb(prediction.memory)} of memory, but this machine has "
-            f"{_gb(total)}; take fewer dimensions"
+            f"the index needs {_gb(prediction.memory)} of memory, but this machine or container "
+            f"has {_gb(total)}; build one with fewer dimensions"
         )
+
+
+def memory_limit() -> int:
+    """Bytes of memory of this machine, or of the container if that has fewer."""
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    groups = OWN_GROUPS.read_text().splitlines() if OWN_GROUPS.is_file() else []
+    for _, kinds, group in (line.split(":", 2) for line in groups):
+        if kinds not in ("", "memory"):
+            continue
+        place = GROUPS / kinds / group.lstrip("/")
+        name = "memory.limit_in_bytes" if kinds else "memory.max"  # of versions 1 and 2
+        # a container may see its own group as the topmost one
+        for file in (folder / name for folder in (place, *place.parents)):
+            text = file.read_text().strip() if file.is_file() else ""
+            limits += [int(text)] if text.isdecimal() else []  # "max" is no limit
+    return min(limits)
 
 
 class Progress:
@@ -176,13 +253,14 @@ class Progress:
     Args:
         slabs: Number of slabs.
         images: Number of images of each.
-        word: What a slab is, such as "timestep".
+        word: What a slab is, such as "timestep", or what is done with each.
     """
 
     def __init__(self, slabs: int, images: int, word: str):
         """Start the clock."""
         self.slabs, self.images, self.word = slabs, images, word
-        self.start, self.shown, self.work, self.live = time.monotonic(), 0.0, 0, False
+        self.start = self.shown = time.monotonic()  # quick work shows no line
+        self.work, self.live = 0, False
 
     def step(self, slab: int, images: int, computed: int) -> None:
         """Show that ``images`` images of slab ``slab`` are done, ``computed`` of them just now."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from dasbench.commands.index_settings import FLOOR, FLOOR_POINT
 from dasbench.commands.subject import Subject
 from dasbench.core import arguments, artifacts, tables
 from dasbench.data.pictures import shown
+from dasbench.reports.answer_words import count
 
 KEPT = 2**25  # numbers [T, N, Q] that an answer holds; above, those of the listed images alone
 LISTED = 20  # images of each query in such a list
@@ -88,7 +90,7 @@ def answer(index: Source, asked: Images, clip: str | Path | None = None) -> Answ
         listed = np.unique(np.argsort(-found.values, axis=0, kind="stable")[:LISTED])
         by_listed = indexed.score_some(index.slabs, phi, listed, index.residuals)
     evidence = _evidence(index, found)
-    others, facts = [pixel_floor.score(training.pixels, asked.pixels)], _facts(manifest)
+    others, facts = [pixel_floor.score(training.pixels, asked.pixels)], _facts(manifest, evidence)
     if clip is not None:
         place = arguments.path("clip", clip)
         others.append(clip_similarity.score(index.folder, manifest, training, asked, place))
@@ -117,7 +119,8 @@ def _evidence(index: Source, found: indexed.Scores) -> Evidence | None:
     from dasbench.attribution import evidence
 
     trained, others = index.held_out() or (None, None)
-    return evidence.judge(found.matches, found.decoys, others, trained, standardise=False)
+    judged = evidence.judge(found.matches, found.decoys, others, trained, standardise=False)
+    return replace(judged, pooled=0 if others is None else others.shape[1])
 
 
 def self_checked(index: Source) -> SelfCheck | None:
@@ -160,8 +163,10 @@ def _themselves(index: Source, asked: Images) -> dict[int, np.ndarray]:
     return found
 
 
-def _facts(manifest: Manifest) -> dict[str, str]:
+def _facts(manifest: Manifest, evidence: Evidence | None) -> dict[str, str]:
     """What was asked of what, in words."""
+    held_out = 0 if evidence is None else evidence.pooled
+    pooled = f", pooled over {count(held_out, 'held-out image')}" if held_out else ""
     options = manifest.options
     form = options["features"]
     grid: Sequence[int] = manifest.timesteps
@@ -178,7 +183,7 @@ def _facts(manifest: Manifest) -> dict[str, str]:
         "Dimensions": f"{manifest.width:,} of {form['parameters']} parameters, {manifest.dtype}",
         "Damping": f"{manifest.damping:g} of the largest eigenvalue",
         "Noise": f"{form['noise']}, seed {manifest.seed}",
-        "Decoys": f"{manifest.decoys:,}",
+        "Decoys": f"{manifest.decoys:,}{pooled}",
         "Floor": f"{FLOOR} {FLOOR_POINT}",
     }
     return facts | {f"Version of {name}": text for name, text in sorted(manifest.versions.items())}

@@ -21,6 +21,7 @@ from dasbench.commands.index import Index
 from dasbench.commands.new_experiment_options import not_empty
 from dasbench.core.command_line import Parser
 from dasbench.errors import UserError, print_notes
+from dasbench.reports import answer_words as words
 from dasbench.version import __version__
 
 
@@ -68,7 +69,13 @@ def parser() -> argparse.ArgumentParser:
 def _index(commands: Any) -> None:
     cli = commands.add_parser("index", help="compute an index")
     cli.add_argument("model", type=not_empty, metavar="MODEL", help="folder of the model")
-    cli.add_argument("data", type=not_empty, metavar="DATA", help="folder of its training images")
+    cli.add_argument(
+        "data",
+        type=not_empty,
+        nargs="+",
+        metavar="DATA",
+        help="folder of its training images; to mend an index, also those that were added",
+    )
     cli.add_argument("--out", type=not_empty, required=True, help="folder of the index")
     cli.add_argument("--decoys", type=not_empty, help="folder of images it has not seen")
     _add_prompts(cli)
@@ -124,7 +131,7 @@ def run_index(args: argparse.Namespace) -> None:
     subject.use_cores()
     index = Index.build(
         args.model,
-        args.data,
+        args.data if len(args.data) > 1 else args.data[0],
         args.out,
         prompts=args.prompts or args.prompt,
         decoys=args.decoys,
@@ -172,14 +179,38 @@ def run_ask(args: argparse.Namespace) -> None:
 
 
 def show(answer: questions.Answered, top: int) -> None:
-    """Print the training images with the highest scores of each query."""
-    names = questions.named(answer.training)
+    """Print the list of each query: the highest scores, and other images that stand out.
+
+    A line has the rank of a training image, its rank by each other score, its score, the share of
+    the total, the q-value if there are decoys, and its name.
+
+    Args:
+        answer: The answer.
+        top: How many of the highest scores to list.
+    """
+    names, shares = questions.named(answer.training), answer.share(answer.main)
+    others = [f"by {other.title.split()[-1]}" for other in answer.others]
+    _line("rank", [*others, "score", "share", *(["q-value"] if answer.evidence else [])], "image")
     for j, name in enumerate(questions.named(answer.queries)):
         print(name)
         if answer.evidence is not None:
             print(f"  {answer.evidence.sentences[j]}")
-        for place, i in enumerate(answer.order(answer.main, j, top), start=1):
-            print(f"  {place:2d}  {answer.scores[i, j]:.4g}  {names[i]}")
+        ranks = [answer.ranks(score, j) for score in answer.all_scores]
+        rows, further = answer.order(answer.main, j, top), answer.further(j, top)
+        for place, i in enumerate([*rows, *further[: words.MORE]]):
+            if place == len(rows):
+                print(f"  {words.further(len(further), len(rows))}")
+            first, *rest = (f"{each[i]:,}" for each in ranks)
+            share = words.share(shares[i, j]).replace(words.PERCENT, " %")
+            q = [] if answer.evidence is None else [words.q_value(answer.evidence.q[i, j])]
+            _line(first, [*rest, f"{answer.scores[i, j]:.4g}", share, *q], names[i])
+        for other in answer.others:
+            print(f"  {words.agreement(other.title, answer.order(other, j, top), rows)}")
+
+
+def _line(rank: str, cells: Sequence[str], name: str) -> None:
+    """Print one line of a list."""
+    print(f"{rank:>6}", *(f"{cell:>10}" for cell in cells), f" {name}")
 
 
 def check_line(answer: questions.Answered) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from dasbench.reports import answer_charts as charts
 from dasbench.reports import answer_words as words
 from dasbench.reports import pages, thumbnails
 
-BUDGET = 9_000_000  # characters of all pictures together
+LIMIT = 15_000_000  # bytes of a page
 PIXELATED = 64  # below this side in pixels, pictures are enlarged with sharp edges
 
 
@@ -39,7 +40,7 @@ def render(answer: Answer, path: Path, top: int = 12) -> None:
 
     Raises:
         UserError: If ``top`` is no positive whole number, there is no query or no training image,
-            or the file cannot be written.
+            the page would be too large, or the file cannot be written.
     """
     top = arguments.whole("top", top, 1)
     if not answer.queries or not answer.training:
@@ -57,18 +58,35 @@ def render(answer: Answer, path: Path, top: int = 12) -> None:
     )
     content = _content(answer, Path(os.path.abspath(path)).parent, top)
     content |= {"script": Markup(script), "digest": digest, "style": Markup(style)}
-    write_text(path, environment.get_template("answer.html.j2").render(content))
+    template = environment.get_template("answer.html.j2")
+
+    def draw(room: int | None) -> str:
+        return template.render(content | {"pictures": _pictures(answer, content["rows"], room)})
+
+    bare = _size(draw(None), answer, top)
+    text = draw(LIMIT - bare)
+    _size(text, answer, top)
+    write_text(path, text)
+
+
+def _size(text: str, answer: Answer, top: int) -> int:
+    """Bytes of a page; raises UserError if they are too many."""
+    size = len(text.encode())
+    if size > LIMIT:
+        raise UserError(
+            f"the page would have at least {math.ceil(size / 1e5) / 10:,} MB, expected at most "
+            f"{LIMIT / 1e6:g} MB; ask about fewer images at once than {len(answer.queries):,}, or "
+            f"list fewer training images than {top} by --top (top in Python); --csv FILE (frame() "
+            "in Python) writes a table of any size"
+        )
+    return size
 
 
 def _content(answer: Answer, folder: Path, top: int) -> dict[str, Any]:
-    """What the template shows, apart from style and script."""
+    """What the template shows, apart from pictures, style and script."""
     shares = [answer.share(score) for score in answer.all_scores]
     queries = [_query(answer, folder, j, top, shares) for j in range(len(answer.queries))]
-    rows = sorted({row for query in queries for panel in query["panels"] for row in panel["rows"]})
-    training, asked = thumbnails.fit(
-        [(answer.training_pixels, rows), (answer.query_pixels, range(len(queries)))], BUDGET
-    )
-    named = [(f"t{row}", uri) for row, uri in zip(rows, training, strict=True)]
+    panels = [panel for query in queries for panel in query["panels"]]
     evidence, checks = answer.evidence, answer.checks
     auc = None if evidence is None else evidence.auc
     unfair = [evidence.warning] if evidence and evidence.warning else []
@@ -76,10 +94,7 @@ def _content(answer: Answer, folder: Path, top: int) -> dict[str, Any]:
     return {
         "answer": answer,
         "queries": queries,
-        "pictures": [
-            *(_symbol(name, uri, answer.training_pixels) for name, uri in named),
-            *(_symbol(f"a{j}", uri, answer.query_pixels) for j, uri in enumerate(asked)),
-        ],
+        "rows": sorted({card["row"] for p in panels for card in [*p["cards"], *p["further"]]}),
         "overview": words.overview(answer),
         "self_check": None if checks is None else words.self_check(checks),
         "failed_check": checks is not None and checks.share < 1,
@@ -89,6 +104,26 @@ def _content(answer: Answer, folder: Path, top: int) -> dict[str, Any]:
         "decoys": 0 if evidence is None else len(evidence.decoys),
         "rate": f"{100 * words.RATE:g}{words.PERCENT}",
     }
+
+
+def _pictures(answer: Answer, rows: list[int], room: int | None) -> list[dict[str, Any]]:
+    """Training images and queries, in ``room`` characters together; without pixels if it is None.
+
+    Args:
+        answer: The answer.
+        rows: Training images that the page shows.
+        room: For all data URIs.
+    """
+    groups = [(answer.training_pixels, rows), (answer.query_pixels, range(len(answer.queries)))]
+    if room is None:
+        drawn = [[""] * len(places) for _, places in groups]
+    else:
+        drawn = thumbnails.fit(groups, room)
+    return [
+        _symbol(f"{letter}{place}", uri, pixels)
+        for letter, (pixels, places), uris in zip("ta", groups, drawn, strict=True)
+        for place, uri in zip(places, uris, strict=True)
+    ]
 
 
 def _symbol(name: str, uri: str, pixels: np.ndarray) -> dict[str, Any]:
@@ -104,17 +139,20 @@ def _query(
     """The sentences, the lists of training images and the charts of query j."""
     orders = [answer.order(score, j, len(answer.training)) for score in answer.all_scores]
     ranks = [np.argsort(order) + 1 for order in orders]
-    rows, evidence = orders[0][:top], answer.evidence
+    rows, evidence, further = orders[0][:top], answer.evidence, answer.further(j, top)
+    listed = np.concatenate([rows, further[: words.MORE]])
+
+    def cards(k: int, places: np.ndarray) -> list[dict[str, Any]]:
+        return [_card(answer, folder, (k, j, int(row)), shares[k], ranks) for row in places]
+
     panels = [
         {
             "key": score.key,
             "title": score.title,
             "explanation": score.explanation,
             "agreement": words.agreement(score.title, orders[k][:top], rows),
-            "rows": orders[k][:top].tolist(),
-            "cards": [
-                _card(answer, folder, (k, j, int(row)), shares[k], ranks) for row in orders[k][:top]
-            ],
+            "cards": cards(k, orders[k][:top]),
+            "further": cards(k, listed[len(rows) :]) if k == 0 else [],
         }
         for k, score in enumerate(answer.all_scores)
     ]
@@ -124,9 +162,12 @@ def _query(
         "listed_share": words.share(shares[0][rows, j].sum()),
         "found": 0 if evidence is None else int((evidence.q[:, j] <= words.RATE).sum()),
         "reach": None if evidence is None else words.reach(evidence.smallest[j]),
+        "further": words.further(len(further), len(rows)) if len(further) else None,
+        "highest": len(rows),
+        "listed": len(listed),
         "panels": panels,
         "levels": _levels(answer, rows, j),
-        "histogram": _histogram(answer, rows, j),
+        "histogram": _histogram(answer, listed, j),
     }
 
 

@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 
-from dasbench.attribution.answer import Answer, SelfCheck
+from dasbench.attribution.answer import RATE, Answer, SelfCheck
 from dasbench.data.pictures import shown
 from dasbench.reports.pages import NOTHING, missing
 
 PERCENT = "\N{NO-BREAK SPACE}%"
-RATE = 0.05  # q-values up to this one stand out
+MORE = 50  # images that a list may have beside those with the highest scores
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _SMALL, _LARGE = 1e-3, 1e5  # outside, a number has a power of ten
 _MOST = 2 / 3  # of the influence, for "mostly"
@@ -97,18 +97,37 @@ def noisier_half(weights: np.ndarray) -> float:
 
 
 def agreement(title: str, others: np.ndarray, rows: np.ndarray) -> str:
-    """How many training images two lists share.
+    """How many training images are among the highest of two scores.
 
     Args:
         title: Title of the other score.
-        others: Rows that the other score lists.
-        rows: Rows of the list that the sentence stands above.
+        others: Rows with the highest values of the other score.
+        rows: As many rows with the highest values of the score that ranks.
     """
     both, listed = len(np.intersect1d(others, rows)), len(rows)
-    found = f"{both} of these {listed} are also among the {listed} highest by {line(title)}"
+    found = f"{both} of the {listed} highest are also among the {listed} highest by {line(title)}"
     if both / listed >= _MOST:
         return f"{found}. So most of these are simply the most similar images."
     return f"{found}."
+
+
+def further(number: int, top: int) -> str:
+    """What is said of images that stand out, but are not among the highest.
+
+    Args:
+        number: How many there are, at least 1; a list has the first ``MORE``.
+        top: Number of the highest.
+    """
+    verb, scores = ("stands", "Its score is") if number == 1 else ("stand", "Their scores are")
+    found = (
+        f"{count(number, 'more training image')} {verb} out. {scores} not among the {top} highest."
+    )
+    if number <= MORE:
+        return found
+    return (
+        f"{found} The {MORE} with the lowest q-values are listed; the other {number - MORE:,} are "
+        "in the table (--csv FILE, or frame() in Python)."
+    )
 
 
 def self_check(checks: SelfCheck) -> str:

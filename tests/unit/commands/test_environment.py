@@ -1,20 +1,23 @@
 """The lock, and the other door to the same environment."""
 
 import re
+import tomllib
 from importlib import metadata
 from pathlib import Path
 
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 ROOT = Path(__file__).parents[3]
-PIN = re.compile(r"([a-z0-9][a-z0-9-]*)==([A-Za-z0-9.!]+)")
+PIN = re.compile(r"([a-z0-9][a-z0-9_-]*)==([A-Za-z0-9.!]+)")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
-def pins():
-    """Name -> version of every line of the lock that is no comment."""
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
+def pins(lock="requirements.lock"):
+    """Name -> version of every line of a lock that is no comment."""
+    lines = (ROOT / lock).read_text().splitlines()
     found = {}
     for line in lines:
         if line.strip() and not line.strip().startswith("#"):
@@ -26,14 +29,23 @@ def pins():
 
 
 def wanted():
-    """Names of the direct dependencies."""
+    """The direct dependencies."""
     lines = (ROOT / "requirements.in").read_text().splitlines()
-    names = [re.split(r"[=<>~\[]", line.partition("#")[0].strip())[0] for line in lines]
-    return {name.strip() for name in names if name.strip()}
+    return [Requirement(line) for line in lines if line.partition("#")[0].strip()]
 
 
-def test_lock_pins_every_direct_dependency():
-    assert wanted() <= set(pins())
+def name_of(need):
+    return canonicalize_name(need.name)
+
+
+def test_the_lock_has_a_version_that_every_direct_dependency_allows():
+    locked = pins()
+    assert [str(need) for need in wanted() if not allows(need, locked)] == []
+
+
+def allows(need, locked):
+    """Whether a lock has a version that a requirement allows."""
+    return name_of(need) in locked and need.specifier.contains(locked[name_of(need)])
 
 
 def needed(name, extras):
@@ -41,14 +53,12 @@ def needed(name, extras):
     for text in metadata.requires(name) or ():
         need = Requirement(text)
         if need.marker is None or any(need.marker.evaluate({"extra": e}) for e in (*extras, "")):
-            yield canonicalize_name(need.name), frozenset(need.extras)
+            yield name_of(need), frozenset(need.extras)
 
 
 def test_the_lock_has_all_that_its_packages_need():
     """``dasbench.commands.environment`` installs without dependencies."""
-    lines = (ROOT / "requirements.in").read_text().splitlines()
-    asked = [Requirement(line) for line in lines if line.partition("#")[0].strip()[:1].isalpha()]
-    waiting = {(canonicalize_name(need.name), frozenset(need.extras)) for need in asked}
+    waiting = {(name_of(need), frozenset(need.extras)) for need in wanted()}
     seen = set()
     while waiting:
         seen |= waiting
@@ -81,8 +91,19 @@ def test_conda_and_run_use_the_same_python():
     assert f"!= {version}" in (ROOT / "run").read_text()
 
 
-def test_packages_that_the_package_needs_are_in_the_lock():
-    import tomllib
+def test_lower_bounds_of_the_package_are_the_series_in_the_locks():
+    """`pip install` may take newer versions, but none that is older than what is tested."""
+    locked = pins() | pins("requirements-tests.lock")
+    needs = [Requirement(text) for text in PROJECT["dependencies"]]
+    extras = PROJECT["optional-dependencies"]["tests"]
+    for need in [*needs, *map(Requirement, extras)]:
+        assert allows(need, locked), str(need)
+        version = Version(locked[name_of(need)])
+        assert str(need.specifier) == f">={version.major}.{version.minor}", need.name
+    assert {need.name for need in needs} <= {need.name for need in wanted()}
 
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert set(project["dependencies"]) <= set(pins())
+
+def test_metadata_agrees_with_the_citation():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    for key in ("version", "license", "authors"):
+        assert PROJECT[key] == citation[key]

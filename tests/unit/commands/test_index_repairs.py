@@ -16,6 +16,7 @@ from dasbench.errors import UserError
 from tiny_index import MORE, PIXELS, build, network_and_process
 
 UNSEEN = np.random.default_rng(2).integers(0, 256, (8, 8, 8, 1)).astype(np.uint8)
+BOTH = np.concatenate([PIXELS, MORE])
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +38,26 @@ def made(model, tmp_path_factory):
     return place
 
 
+@pytest.fixture(scope="module")
+def extended(model, made, tmp_path_factory):
+    place = tmp_path_factory.mktemp("extended") / "index"
+    shutil.copytree(made, place)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index_manifest, "CHUNK", 8)
+        dasbench.Index.open(place, model).add(MORE)
+    return place
+
+
 @pytest.fixture
 def copy(made, tmp_path):
     shutil.copytree(made, tmp_path / "index")
     return tmp_path / "index"
+
+
+@pytest.fixture
+def larger(extended, tmp_path):
+    shutil.copytree(extended, tmp_path / "larger")
+    return tmp_path / "larger"
 
 
 def scores(place, model, queries=PIXELS[:3]):
@@ -72,6 +89,73 @@ def test_a_damaged_file_is_found_before_an_answer_and_made_again(model, made, co
     np.testing.assert_array_equal(scores(copy, model), scores(made, model))
     held = [place.name for place in sorted(copy.glob("held-out-*"))]
     assert held == [place.name for place in sorted(made.glob("held-out-*"))]
+
+
+@pytest.mark.parametrize("pattern", FILES)
+def test_all_images_make_a_damaged_file_of_an_extended_index_again(
+    model, extended, larger, pattern
+):
+    [file] = larger.glob(pattern)
+    flipped(file)
+    with pytest.raises(UserError, match=r"(missing or damaged|not complete).*same settings again"):
+        scores(larger, model)
+    build(model, larger, BOTH, decoys=UNSEEN)
+    np.testing.assert_array_equal(scores(larger, model), scores(extended, model))
+
+
+@pytest.mark.parametrize("pattern", FILES)
+def test_the_first_images_make_all_files_but_those_of_all_images_again(
+    model, extended, larger, pattern
+):
+    [file] = larger.glob(pattern)
+    file.unlink()
+    if not pattern.startswith(("pixels", "images")):
+        build(model, larger, decoys=UNSEEN)
+        np.testing.assert_array_equal(scores(larger, model), scores(extended, model))
+        return
+    for run in (lambda: build(model, larger, decoys=UNSEEN), lambda: scores(larger, model)):
+        with pytest.raises(UserError, match=r"again from all 27 training images, in the order in"):
+            run()
+
+
+def test_the_call_in_the_message_repairs_an_index_of_folders(model, tmp_path):
+    first = pictures(tmp_path / "z", ["a.png", "b.png", "c.png"], (8, 8), seed=4)
+    added = pictures(tmp_path / "a", ["0.png"], (8, 8), seed=5)
+    build(model, tmp_path / "index", first).add(added)
+    before = sorted(file.name for file in (tmp_path / "index").glob("*.*"))
+    flipped(next((tmp_path / "index").glob("images-*.json")))
+    with pytest.raises(
+        UserError, match=r"Index\.build\(MODEL, \[FIRST, ADDED, \.\.\.\], '.*index'"
+    ):
+        scores(tmp_path / "index", model)
+    build(model, tmp_path / "index", [first, added])
+    assert scores(tmp_path / "index", model).shape == (4, 3)
+    assert sorted(file.name for file in (tmp_path / "index").glob("*.*")) == before
+
+
+def test_an_addition_does_not_go_on_with_damaged_images(model, copy, monkeypatch):
+    with monkeypatch.context() as patch:
+        stop_after(patch, 1)
+        with pytest.raises(KeyboardInterrupt):
+            dasbench.Index.open(copy, model).add(MORE)
+    [pixels] = (file for file in copy.glob("pixels-*.npy") if len(np.load(file)) == len(BOTH))
+    flipped(pixels)
+    with pytest.raises(UserError, match=r"damaged, such as pixels-.*again from all 27 training"):
+        dasbench.Index.open(copy, model, complete=False).add(MORE)
+    build(model, copy, BOTH, decoys=UNSEEN)
+    assert scores(copy, model, MORE).argmax(axis=0).tolist() == list(range(20, 27))
+
+
+@pytest.mark.parametrize("key", ["ranks", "rows", "count", "hash"])
+def test_a_changed_self_check_is_found(model, made, copy, key):
+    file = copy / "checked.json"
+    content = json.loads(file.read_text())
+    content[key] = [*content[key][:-1], 3] if isinstance(content[key], list) else 4
+    file.write_text(json.dumps(content))
+    with pytest.raises(UserError, match="is not complete; build it with the same settings again"):
+        dasbench.Index.open(copy, model)
+    build(model, copy, decoys=UNSEEN)
+    assert file.read_bytes() == (made / "checked.json").read_bytes()
 
 
 @pytest.mark.parametrize("key", ["seed", "damping", "scales"])
@@ -163,9 +247,18 @@ def test_decoys_that_are_training_images_are_refused(model, tmp_path):
         build(model, tmp_path, decoys=decoys)
 
 
-def pictures(folder, names, size=(10, 8)):
+def test_decoys_are_not_added_as_training_images(model, copy):
+    before = {file: file.read_bytes() for file in copy.rglob("*") if file.is_file()}
+    with pytest.raises(
+        UserError, match=r"2 of 9 images are decoys of the index in .*: image 7, im"
+    ):
+        dasbench.Index.open(copy, model).add(np.concatenate([MORE, UNSEEN[3:5]]))
+    assert {file: file.read_bytes() for file in copy.rglob("*") if file.is_file()} == before
+
+
+def pictures(folder, names, size=(10, 8), seed=4):
     folder.mkdir()
-    rng = np.random.default_rng(4)
+    rng = np.random.default_rng(seed)
     for name in names:
         Image.fromarray(rng.integers(0, 256, size).astype(np.uint8)).save(folder / name)
     return folder

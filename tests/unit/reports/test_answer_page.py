@@ -13,7 +13,7 @@ import hostile
 from dasbench.attribution.answer import Picture
 from dasbench.errors import UserError
 from dasbench.reports import answer_page
-from example_answers import bare, example
+from example_answers import bare, example, unlisted
 
 
 class Page(HTMLParser):
@@ -95,13 +95,58 @@ def test_the_page_says_the_answer_first(tmp_path):
     text = " ".join(Page(rendered(example(), tmp_path)).text.split())
     assert "1 training image stands out at a false discovery rate of 5 %." in text
     assert "train/0.png ranks first, with " in text
-    assert "12 of these 12 are also among the 12 highest by Pixel similarity" in text
+    assert "12 of the 12 highest are also among the 12 highest by Pixel similarity" in text
     assert "mostly at low noise (detail)" in text
     assert "For 3 of 3 images, training images stand out" in text
     assert "3 of 4 training images come out on top of their own answer: train/2.png" in text
     assert "Warning. A check failed." in text
     assert "models/base" in text
     assert "not copying" in text
+
+
+def plain(answer, folder):
+    """The text of the page in one line."""
+    return " ".join(Page(rendered(answer, folder)).text.split())
+
+
+def test_each_image_that_stands_out_is_on_the_page(tmp_path):
+    answer = unlisted(example())
+    page = Page(rendered(answer, tmp_path, top=5))
+    for j in range(3):
+        cards = page.cards[f"q{j + 1}", "das_stepwise"]
+        flagged = [card["name"] for card in cards if "stands-out" in card["class"]]
+        out = np.flatnonzero(answer.evidence.q[:, j] <= 0.05)
+        assert sorted(flagged) == sorted(answer.training[i].name for i in out)
+        assert [card["rank"].split()[-1] for card in cards[5:]] == ["20", "19", "18", "17"]
+        assert len(page.cards[f"q{j + 1}", "pixel_cosine_power"]) == 5
+    assert page.text.count("5 training images stand out at a false discovery rate") == 3
+    told = "4 more training images stand out. Their scores are not among the 5 highest."
+    assert page.text.count(told) == 3
+    assert "The 9 listed ones" in page.text
+    assert "The sum over the 5 images with the highest scores" in page.text
+    assert {f"#t{i}" for i in out} <= set(page.addresses)
+
+
+def test_a_page_lists_no_more_than_fifty_of_the_images_that_stand_out_beside_the_highest(tmp_path):
+    page = Page(rendered(unlisted(example(count=200), 60), tmp_path))
+    assert len(page.cards["q1", "das_stepwise"]) == 12 + 50
+    assert "the other 10 are in the table (--csv FILE" in page.text
+
+
+def test_the_page_says_that_nobody_has_measured_the_scores_of_this_model(tmp_path):
+    text = plain(bare(example()), tmp_path)
+    assert "measured for small models of small images, which can be retrained." in text
+    assert "Nobody has measured it for this model, unless" in text
+
+
+def test_the_page_says_what_the_q_values_compare_with(tmp_path):
+    answer = example()
+    pooled = replace(answer, evidence=replace(answer.evidence, pooled=11))
+    text = plain(pooled, tmp_path)
+    told = "The q-values compare with the decoys’ matches for 11 held-out images together."
+    assert text.count(told) == 3, "beside the histogram of each query"
+    assert "for a generated query, the calibration has not been measured" in text
+    assert "held-out images together" not in plain(answer, tmp_path)
 
 
 def test_without_decoys_the_page_says_how_to_get_them(tmp_path):
@@ -131,6 +176,7 @@ def test_noise_levels_of_the_listed_images_are_enough(tmp_path):
     some = answer.by_timestep[:, listed]
     few = replace(answer, by_timestep=None, listed=listed, listed_by_timestep=some)
     assert rendered(few, tmp_path) == rendered(answer, tmp_path)
+    assert "noisier half" in rendered(unlisted(few), tmp_path)
     without = Page(rendered(replace(answer, by_timestep=None), tmp_path))
     assert "noisier half" not in without.text
 
@@ -165,7 +211,7 @@ def test_scores_of_any_kind_have_a_page(tmp_path, change):
     answer = replace(answer, main=replace(answer.main, values=values))
     page = Page(rendered(answer, tmp_path))
     shares = texts(page, "q1", "das_stepwise", "b")
-    assert len(shares) == 12
+    assert len(shares) == 12 + (change == "negative")  # the lowest image stands out
     assert not any("nan" in share for share in shares)
 
 
@@ -263,6 +309,33 @@ def test_a_hundred_queries_fit_in_fifteen_megabytes(tmp_path):
     text = rendered(example(count=1500, queries=100, levels=20, side=64), tmp_path)
     assert len(text.encode()) < 15e6
     assert text.count("<article") == 100
+
+
+def test_pictures_get_the_room_that_the_text_leaves(tmp_path, monkeypatch):
+    answer = example(count=300, queries=40, side=64)
+    page = rendered(answer, tmp_path)
+    whole = len(page.encode())
+    pictures = sum(map(len, re.findall(r'"(data:[^"]+)"', page)))
+    for room in (pictures, pictures // 2, pictures // 4):
+        monkeypatch.setattr(answer_page, "LIMIT", whole - pictures + room)
+        size = len(rendered(answer, tmp_path).encode())
+        assert room / 3 < size - (whole - pictures) <= room
+
+
+@pytest.mark.parametrize("room", [-100_000, 20_000], ids=["for the text", "for the pictures"])
+def test_a_page_without_enough_room_is_refused(tmp_path, tmp_path_factory, monkeypatch, room):
+    answer = example(count=60, queries=40)
+    page = rendered(answer, tmp_path_factory.mktemp("whole"))
+    text = len(re.sub(r'"data:[^"]+"', "", page).encode())
+    monkeypatch.setattr(answer_page, "LIMIT", text + room)
+    told = (
+        r"^the page would have at least [\d.]+ MB, expected at most [\d.]+ MB; ask about fewer "
+        r"images at once than 40, or list fewer training images than 12 by --top .*; --csv FILE .* "
+        r"writes a table of any size$"
+    )
+    with pytest.raises(UserError, match=told):
+        rendered(answer, tmp_path)
+    assert not (tmp_path / "answer.html").exists()
 
 
 @pytest.mark.parametrize("top", [0, -1])

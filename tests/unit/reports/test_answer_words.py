@@ -102,9 +102,20 @@ def test_the_noisier_half_and_the_other_make_one(weights):
 
 def test_agreement_counts_images_in_both_lists():
     text = words.agreement("pixels", np.array([9, 1, 7]), np.array([1, 2, 3]))
-    assert text == "1 of these 3 are also among the 3 highest by pixels."
+    assert text == "1 of the 3 highest are also among the 3 highest by pixels."
     text = words.agreement("pixels", np.array([3, 1, 7]), np.array([1, 2, 3]))
     assert text.endswith("So most of these are simply the most similar images.")
+
+
+def test_images_that_stand_out_beside_the_highest_are_counted():
+    assert words.further(1, 12) == (
+        "1 more training image stands out. Its score is not among the 12 highest."
+    )
+    assert words.further(50, 12).endswith("Their scores are not among the 12 highest.")
+    assert words.further(1250, 12).endswith(
+        "The 50 with the lowest q-values are listed; the other 1,200 are in the table (--csv FILE, "
+        "or frame() in Python)."
+    )
 
 
 def test_the_self_check_names_what_failed():
