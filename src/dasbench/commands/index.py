@@ -8,7 +8,7 @@ and a chunk of images, whatever the number of timesteps and of training images.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from dasbench.attribution import indexed, self_check
 from dasbench.attribution.answer import Picture
 from dasbench.commands import (
     answers,
+    index_also,
     index_features,
     index_inputs,
     index_manifest,
@@ -30,7 +31,7 @@ from dasbench.commands import (
 from dasbench.commands.index_images import Images
 from dasbench.commands.index_inputs import Inputs
 from dasbench.commands.index_manifest import Manifest
-from dasbench.commands.index_settings import DEFAULT_METHOD
+from dasbench.commands.index_settings import DEFAULT_METHOD, damping_of
 from dasbench.commands.index_soundness import AGAIN, CHECKED
 from dasbench.commands.index_work import Share
 from dasbench.commands.subject import Subject
@@ -66,6 +67,7 @@ class Index:
         decoy_labels: Any = None,
         decoy_prompts: Any = None,
         method: str = DEFAULT_METHOD,
+        also: Sequence[str] = (),
         damping: float | None = None,
         seed: int = 0,
         scheduler: str | Path | None = None,
@@ -93,6 +95,8 @@ class Index:
             decoy_labels: As ``labels``.
             decoy_prompts: As ``prompts``; None: ``prompts``, if that is one for all.
             method: A gradient method of ``dasbench.registry`` whose kernel is averaged or per_t.
+            also: Other methods whose scores stand beside it. Each costs as much again, since its
+                gradients are others.
             damping: Relative to the largest eigenvalue of each kernel; None: the median of those
                 that tuning data chose for this method (``index_settings.DAMPINGS``).
             seed: Of noise and projection.
@@ -115,7 +119,8 @@ class Index:
         folder, seed = arguments.path("out", out), arguments.whole("seed", seed, 0)
         reading = index_settings.checked_reading(reading)
         index_settings.complete(method, feature_options)
-        damping = index_settings.damping_of(method, damping)
+        others = index_also.checked(also, method, feature_options)
+        damping = damping_of(method, damping)
         share = Share.read(shard) if shard else None
         if decoy_prompts is None and isinstance(prompts, str):
             decoy_prompts = prompts
@@ -127,7 +132,14 @@ class Index:
             unseen = None if decoys is None else read(decoys, "decoys", decoy_labels, decoy_prompts)
             settings = {"method": method, "options": options, "damping": damping, "seed": seed}
             settings["reading"] = dict(reading)
-            return cls.make(whom, settings, training, folder, unseen, share)
+            index = cls.make(whom, settings, training, folder, unseen, share)
+            for name in others:
+                options = index_settings.complete(name, feature_options, whom.parameters)
+                own = {"method": name, "options": options, "damping": damping_of(name)}
+                place = folder / index_also.FOLDER / name
+                cls.make(whom, settings | own, training, place, None, share)
+                index_also.share_images(folder, place)
+            return index
 
     @classmethod
     def make(
@@ -186,7 +198,7 @@ class Index:
         given = model is not None or lora is not None
         whom = index_manifest.model_of(folder, manifest, model, lora) if given else None
         index = cls(folder, manifest, whom)
-        if complete and not index.is_complete():
+        if complete and not all(each.is_complete() for each in (index, *index.also)):
             raise UserError(
                 f"the index in {folder} is not complete; {AGAIN}, which computes what is missing"
             )
@@ -209,29 +221,35 @@ class Index:
             The larger index, in the same folder.
 
         Raises:
-            UserError: As ``build``; and if an image is a decoy of the index, or a file of the index
-                is damaged.
+            UserError: As ``build``; and if an image is a decoy, or a file of the index is damaged.
         """
         with index_work.locked(self.folder):
             manifest = index_manifest.load(self.folder)  # another process may have added some
+            index, how = Index(self.folder, manifest, self.model), manifest.reading or None
+            more = self.model.read(images, "training images", labels, prompts, how, skip_bad)
+            every = (index, *index.also)
+            equal = all(each.manifest.data == manifest.data for each in every)
+            stopped = not (equal and all(each.is_complete() for each in every))
+            for each in every:
+                each._extend(more, stopped)
+                index_also.share_images(self.folder, each.folder)
+        return Index(self.folder, index_manifest.load(self.folder), self.model)
+
+    def _extend(self, more: Images, stopped: bool) -> None:
+        """Add images, or go on with their addition if one was stopped."""
+        index, begun = self, self.manifest.data[1:][-1:] == [more.digest]
+        if self.is_complete() and not (stopped and begun):
+            index_soundness.verify(self.folder, self.manifest, self.slabs)
+            manifest = index_features.extend(self.folder, self.manifest, self._sources(), more)
             index = Index(self.folder, manifest, self.model)
-            how = (manifest.reading or None, skip_bad)
-            more = self.model.read(images, "training images", labels, prompts, *how)
-            if index.is_complete():
-                index.verify()
-                manifest = index_features.extend(self.folder, manifest, index._sources(), more)
-                index = Index(self.folder, manifest, self.model)
-            elif manifest.data[1:][-1:] == [more.digest]:
-                index_soundness.verify_images(self.folder, manifest)
-                index_features.announce(self.folder, manifest, index._sources())
-            else:
-                raise UserError(
-                    f"the index in {self.folder} is not complete; {AGAIN}, or repeat the addition "
-                    "that was stopped"
-                )
-            index._work(index._sources())
-            index_manifest.remove_others(self.folder, manifest)
-        return index
+        elif begun:
+            index_soundness.verify_images(self.folder, self.manifest)
+            index_features.announce(self.folder, self.manifest, self._sources())
+        else:
+            told = "or repeat the addition that was stopped"
+            raise UserError(f"the index in {self.folder} is not complete; {AGAIN}, {told}")
+        index._work(index._sources())
+        index_manifest.remove_others(self.folder, index.manifest)
 
     def ask(
         self,
@@ -277,7 +295,15 @@ class Index:
         """
         if not self._verified:
             index_soundness.verify(self.folder, self.manifest, self.slabs)
+            for other in self.also:
+                other.verify()
         self._verified = True
+
+    @functools.cached_property
+    def also(self) -> list[Index]:
+        """The indexes of other methods, whose scores stand beside the score of this one."""
+        found = index_also.folders(self.folder)
+        return [Index(each, index_manifest.load(each), self.model) for each in found]
 
     @functools.cached_property
     def model(self) -> Subject:
@@ -318,9 +344,7 @@ class Index:
         """The self-check: rows and ranks; and the names of the held-out scores, if any."""
         return index_soundness.checked(self.folder)
 
-    def query_features(
-        self, images: Images, word: str = "features of the queries"
-    ) -> list[np.ndarray]:
+    def query_features(self, images: Images, word: str = "query features") -> list[np.ndarray]:
         """Features [Q, P] of queries for each slab; ``word`` is that of a line of progress."""
         inputs = index_inputs.of(self.model, images, self.manifest.classes)
         return index_features.of_queries(self.manifest, inputs, word)

@@ -58,6 +58,7 @@ class Source(Protocol):
     training: Images
     residuals: np.ndarray | None
     checked: Mapping[str, Any]
+    also: Sequence[Source]
 
     def query_features(self, images: Images) -> list[np.ndarray]:
         """Features [Q, P] of queries for each slab."""
@@ -79,18 +80,16 @@ def answer(index: Source, asked: Images, clip: str | Path | None = None) -> Answ
     apart = len(manifest.timesteps)
     whole = 0 < apart * manifest.count * len(asked.pixels) <= KEPT
     found = indexed.score(index.slabs, phi, index.residuals, by_slab=whole)
-    main = Score(
-        manifest.method,
-        f"influence by {manifest.method}",
-        EXPLANATIONS[manifest.options["transform"]],
-        found.values,
-    )
+    main = _score(manifest, found.values)
     listed, by_listed = None, None
     if apart and not whole:
         listed = np.unique(np.argsort(-found.values, axis=0, kind="stable")[:LISTED])
         by_listed = indexed.score_some(index.slabs, phi, listed, index.residuals)
     evidence = _evidence(index, found)
     others, facts = [pixel_floor.score(training.pixels, asked.pixels)], _facts(manifest, evidence)
+    for other in index.also:
+        values = indexed.score(other.slabs, other.query_features(asked), other.residuals).values
+        others.append(_score(other.manifest, values))
     if clip is not None:
         place = arguments.path("clip", clip)
         others.append(clip_similarity.score(index.folder, manifest, training, asked, place))
@@ -111,6 +110,11 @@ def answer(index: Source, asked: Images, clip: str | Path | None = None) -> Answ
         facts=facts,
         warnings=_warnings(index, asked, found.values, evidence),
     )
+
+
+def _score(manifest: Manifest, values: np.ndarray) -> Score:
+    method, transform = manifest.method, manifest.options["transform"]
+    return Score(method, f"influence by {method}", EXPLANATIONS[transform], values)
 
 
 def _evidence(index: Source, found: indexed.Scores) -> Evidence | None:

@@ -84,6 +84,9 @@ def _index(commands: Any) -> None:
     cli.add_argument("--size", type=int, help="pixels of a side, if the pipeline has another")
     cli.add_argument("--scheduler", type=not_empty, help="its scheduler_config.json, if elsewhere")
     cli.add_argument("--method", default=index_settings.DEFAULT_METHOD, help="(%(default)s)")
+    cli.add_argument(
+        "--also", action="append", default=[], metavar="METHOD", help="another score beside it"
+    )
     cli.add_argument("--damping", type=float, help="of the largest eigenvalue (by method)")
     cli.add_argument("--seed", type=int, default=0, help="of noise and projection (0)")
     cli.add_argument("--shard", metavar="I/N", help="compute only this share of the images")
@@ -137,6 +140,7 @@ def run_index(args: argparse.Namespace) -> None:
         decoys=args.decoys,
         decoy_prompts=args.decoy_prompts,
         method=args.method,
+        also=args.also,
         damping=args.damping,
         seed=args.seed,
         scheduler=args.scheduler,

@@ -119,9 +119,11 @@ DIFFERENCE = interval("difference")
 RANGE = {"lowest to highest": ("{lowest:points} to {highest:points}",)}
 METHODS_LOSS, METHODS_DISPLACEMENT = _methods("loss"), _methods("displacement")
 PRIMARY = Form(
-    rows={**PAIR, "target": "{target}"},
+    rows={"difference": "`{a}` - `{b}`{mark}", "target": "{target}"},
     columns=by_kind(DIFFERENCE, "does not apply"),
     where={"kind": ["primary"], **HELD_OUT},
+    # the page says what the mark means: the comparison was fixed after some results were known
+    prepare=lambda table: table.assign(mark=np.where(table["fixed"].notna(), " †", "")),
 )
 CEILING = Form(rows={"ceiling": "{target}"}, columns=by_kind(interval("ceiling")))
 BILL = Form(

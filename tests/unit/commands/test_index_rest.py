@@ -107,7 +107,7 @@ def test_a_long_question_and_self_check_show_progress(model, tmp_path, capsys, m
     build(model, tmp_path)
     assert "index: self-check 2 of 2, image 16 of 16" in capsys.readouterr().err
     dasbench.Index.open(tmp_path, model).ask(PIXELS[:1])
-    assert "index: features of the queries 2 of 2, image 1 of 1" in capsys.readouterr().err
+    assert "index: query features 2 of 2, image 1 of 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("method", ["das_stepwise", "das_common"])
