@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from dasbench.core import tables
 from dasbench.reports import finding_tables, findings, floor_heights
@@ -108,3 +109,27 @@ def test_equal_tables_give_equal_figures(tmp_path):
     for name in "ab":
         style.save(beyond.heights(table), tmp_path / f"{name}.svg")
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+
+
+def test_names_of_near_points_hide_no_point_and_no_other_name():
+    rows = [
+        {
+            "experiment": name,
+            "queries": "val",
+            "side": side,
+            "method": side,
+            "lds": at,
+            "lo": 0,
+            "hi": 1,
+        }
+        for name, at in (("first", 0.30), ("second", 0.31), ("third", 0.32))
+        for side in ("floor", "gradient")
+    ]
+    figure = beyond.heights(pd.DataFrame(rows))
+    (panel,) = figure.axes
+    canvas = FigureCanvasAgg(figure)
+    boxes = [text.get_window_extent(canvas.get_renderer()) for text in panel.texts]
+    for i, one in enumerate(boxes):
+        assert not any(one.overlaps(other) for other in boxes[:i])
+    x, y = panel.transData.transform((31, 31))
+    assert not any(box.contains(x, y) for box in boxes)

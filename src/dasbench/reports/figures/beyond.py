@@ -5,10 +5,11 @@ Tables as in ``lds/summary.csv``. LDS are fractions in the tables, and percent i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -78,7 +79,7 @@ def heights(table: pd.DataFrame) -> Figure:
     sides = {
         side: part.set_index(["experiment", "queries"]) for side, part in table.groupby("side")
     }
-    top = 0.0
+    top, labels = 0.0, []
     names = list(dict.fromkeys(table.experiment))
     palette = list(style.FAMILIES.values())
     for (name, kind), floor in sides["floor"].iterrows():
@@ -92,18 +93,12 @@ def heights(table: pd.DataFrame) -> Figure:
         panel.plot([x.lds, x.lds], [y.lo, y.hi], color=colour, lw=1.1, solid_capstyle="butt")
         fill = colour if kind == "val" else "white"
         panel.plot(x.lds, y.lds, _MARKERS[kind], ms=6, mfc=fill, mec=colour, mew=1.2, zorder=3)
-        panel.annotate(
-            f"{name} {kind}",
-            (x.lds, y.lds),
-            xytext=(6, 5),
-            textcoords="offset points",
-            fontsize=7,
-            color=colour,
-        )
+        labels.append((f"{name} {kind}", (x.lds, y.lds), colour))
         top = max(top, x.hi, y.hi)
     panel.plot([0, top], [0, top], color=style.FAINT, lw=0.9, ls=(0, (4, 3)), zorder=0)
     panel.set_xlim(min(0.0, 100 * table.lo.min()), 1.12 * top)
     panel.set_ylim(min(0.0, 100 * table.lo.min()), 1.12 * top)
+    _label(panel, labels)
     panel.grid()
     panel.set_xlabel("LDS × 100 of the floor")
     panel.set_ylabel("LDS × 100 of the gradient score that is best on tuning data")
@@ -115,3 +110,39 @@ def heights(table: pd.DataFrame) -> Figure:
     ]
     panel.legend(handles=handles, loc="lower right")
     return figure
+
+
+def _label(panel: Axes, labels: Sequence[tuple[str, tuple[float, float], str]]) -> None:
+    """Write names beside their points where they hide no other point and no other name.
+
+    Args:
+        panel: With its final limits.
+        labels: Text, point and colour of each.
+    """
+    scale = 72 / panel.figure.dpi
+    points = [scale * panel.transData.transform(point) for _, point, _ in labels]
+    taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in points]
+    for (text, point, colour), (x, y) in zip(labels, points, strict=True):
+        width, height = 4.2 * len(text), 8.0  # of the font below
+        places = []
+        for dx, dy in ((6, 5), (6, -11), (-6, 5), (-6, -11)):
+            left = x + dx - (width if dx < 0 else 0)
+            box = (left, y + dy, left + width, y + dy + height)
+            places.append((sum(_overlap(box, other) for other in taken), dx, dy, box))
+        _, dx, dy, box = min(places, key=lambda place: place[0])
+        taken.append(box)
+        panel.annotate(
+            text,
+            point,
+            xytext=(dx, dy),
+            textcoords="offset points",
+            ha="right" if dx < 0 else "left",
+            fontsize=7,
+            color=colour,
+        )
+
+
+def _overlap(a: Sequence[float], b: Sequence[float]) -> float:
+    """Area that two boxes (left, bottom, right, top) share."""
+    wide, high = (min(a[i + 2], b[i + 2]) - max(a[i], b[i]) for i in (0, 1))
+    return max(wide, 0.0) * max(high, 0.0)
