@@ -349,5 +349,9 @@ def test_the_index_part_runs_small_and_has_its_section():
 
     found = index.measure(1, 1, quick=True)
     assert index.flat({"1": found}).keys() <= set(harness.KEYS)
-    assert {"ours", "dattri", "trak"} >= set(found["others_ms"])
-    assert "Features at the same P" in index.section(found)
+    peers = found["peers"]
+    assert {index.OURS, "dattri", "trak"} >= set(peers) >= {index.OURS}
+    for each in peers.values():
+        assert each["ms"] > 0 and each["peak_mb"] >= each["before_mb"] > 0
+    section = index.section(found)
+    assert all(f"\n| {name} | " in section for name in peers)
