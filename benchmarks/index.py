@@ -88,8 +88,9 @@ def measure(threads: int, repeats: int, quick: bool = False) -> dict[str, Any]:
     count = size.images * size.timesteps
     per_image = seconds / count
     packages = [name for name in other_packages.PACKAGES if importlib.util.find_spec(name)]
+    apart = _alone if quick else _in_its_own_process
     peers = {
-        name: _in_its_own_process(name, images[: size.others], size.dimensions, threads)
+        name: apart(name, images[: size.others], size.dimensions, threads)
         for name in (OURS, *packages)
     }
     return {
