@@ -177,7 +177,8 @@ def test_a_kernel_is_decomposed_once_for_all_queries_and_forgotten(monkeypatch):
 # the dual form of the pooled kernel has a row for each of its gradients
 @pytest.mark.parametrize(("kernel", "dimensions"), [("per_t", 30), ("per_t", 2000), ("pooled", 30)])
 def test_memory_does_not_grow_with_timesteps(kernel, dimensions, tmp_path, monkeypatch):
-    monkeypatch.setattr(decompose, "__defaults__", (2**16,))  # small blocks, as features are here
+    defaults = (2**16, "cpu")  # small blocks, as features are here
+    monkeypatch.setattr(decompose, "__defaults__", defaults)
     options, masks = {**METHODS["das_stepwise"], "kernel": kernel}, np.ones((2, 300), bool)
     peaks = []
     for steps in (2, 8):

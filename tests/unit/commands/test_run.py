@@ -271,7 +271,9 @@ def test_save_wants_a_recorded_experiment(repository):
         repository / "config/experiments/smoke.yaml", repository / "config/experiments/mine.yaml"
     )
     done = active(repository, "save", "mine")
-    assert "mine is not recorded (smoke, digits, fashion, emoji are)" in only_line(done.stderr)
+    assert "mine is not recorded (smoke, digits, fashion, emoji, digits_moved are)" in only_line(
+        done.stderr
+    )
 
 
 def test_stages_of_an_experiment(repository, monkeypatch):

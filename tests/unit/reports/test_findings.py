@@ -78,9 +78,10 @@ def comparisons():
 
 
 def test_primary_comparisons_and_the_ceiling_are_shown():
-    assert shown(finding_tables.PRIMARY.markdown(comparisons())) == [
-        "| `das` - `trak` | loss | 10.0 (5.0 to 15.0) | -2.0 (-10.0 to 10.0) |"
-    ]
+    for fixed, mark in ((None, ""), ("on 2026-11-30", " †")):
+        assert shown(finding_tables.PRIMARY.markdown(comparisons().assign(fixed=fixed))) == [
+            f"| `das` - `trak`{mark} | loss | 10.0 (5.0 to 15.0) | -2.0 (-10.0 to 10.0) |"
+        ]
     rows = [("loss", kind, 0.5, 0.4, 0.6) for kind in ("val", "gen")]
     ceiling = pd.DataFrame(rows, columns=["target", "queries", "ceiling", "lo", "hi"])
     assert (
@@ -89,7 +90,7 @@ def test_primary_comparisons_and_the_ceiling_are_shown():
     )
 
 
-@pytest.mark.parametrize("name", ["fashion", "emoji"])
+@pytest.mark.parametrize("name", ["fashion", "emoji", "digits_moved"])
 def test_the_real_experiments_have_their_tables(name):
     kinds = ("loss", "displacement", "transforms", "ceiling", "primary", "removal", "cost")
     tables = [finding_tables.TABLES[f"{name}-{kind}"] for kind in kinds]
