@@ -2,7 +2,7 @@
 
 import pytest
 import yaml
-from test_model_families import COMMON, UNET
+from test_model_families import COMMON, PAPER, UNET
 
 from clones import RECORDED, checkout
 
@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.workflow]
 
 def test_the_full_run_keeps_what_the_demo_made(tmp_path):
     clone = checkout(tmp_path, experiments=RECORDED)
-    content = {"title": "tiny", **COMMON, "model": UNET, "training": {"epochs": 1}}
+    content = {"title": "tiny", **COMMON, "model": UNET, "training": PAPER}
     (clone.folder / "config/experiments/tiny.yaml").write_text(yaml.safe_dump(content))
     before = clone.plan("tiny")
     told = clone.run("demo", "tiny", "--no-browser").stdout
