@@ -47,24 +47,6 @@ def test_smoke_has_the_graph_of_digits():
     assert pairs[0] == pairs[1]
 
 
-def test_digits_moved_is_digits_on_a_larger_canvas():
-    """Fewer images and removals keep it within 90 minutes; models and queries are the same."""
-    digits, moved = (config.load(name, ROOT) for name in ("digits", "digits_moved"))
-    changed = {"title", "name", "seed_name", "base_home", "data", "subsets", "methods"}
-    changed |= {"removal", "comparisons"}
-    assert {key for key in digits if digits[key] != moved[key]} == changed
-    assert set(digits["methods"]) - set(moved["methods"]) == {"unlearning"}
-    assert {**moved["data"], "dataset": "digits", "train": 1000} == digits["data"]
-    sizes = [moved["subsets"][use][key] for use, key in (("eval", "models"), ("eval", "seeds"))]
-    assert [*sizes, moved["subsets"]["tune"]["models"]] == [48, 2, 24]
-    assert not any("fixed" in pair for pair in moved["comparisons"])  # primary in the full sense
-    floors = [pair for pair in digits["comparisons"] if pair["b"] == "floor"]
-    assert [pair["a"] for pair in floors] == ["das_stepwise", "das_common", "das"]
-    for pair in floors:
-        assert pair["truth"] == ["loss", "displacement", "removal"]
-        assert pair["fixed"].endswith("after the gradient scores and before the floors were judged")
-
-
 def test_defaults_are_filled_in(blank):
     data = raw()
     required = {"title", "data", "model", "training", "subsets", "methods"}
@@ -425,17 +407,3 @@ def test_a_replicate_needs_a_parent_and_says_whose_base_model_it_has(blank):
     assert (own["base_home"], own["seed_name"]) == ("child", "smoke")
     with pytest.raises(UserError, match="there is no parent to replicate"):
         load(blank, raw() | {"replicate": {"base": 1}})
-
-
-@pytest.mark.parametrize(
-    "name", ["digits", "fashion", "emoji", "digits_moved", "photos", "removals"]
-)
-def test_three_scores_are_compared_with_the_floor_on_every_truth(name):
-    """Sets that had been judged before the floors say when the comparison was fixed."""
-    pairs = [pair for pair in config.load(name, ROOT)["comparisons"] if pair["b"] == "floor"]
-    assert [pair["a"] for pair in pairs] == ["das_stepwise", "das_common", "das"]
-    for pair in pairs:
-        assert pair["truth"] == (
-            ["removal"] if name == "removals" else ["loss", "displacement", "removal"]
-        )
-        assert ("fixed" in pair) == (name in {"digits", "fashion", "emoji", "removals"})
